@@ -1,0 +1,231 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! The 16-byte descriptor of the RTL8111B, for both directions.
+//!
+//! ```text
+//! offset  0  opts1    ownership, flags, length
+//!         4  opts2    VLAN
+//!         8  address  of the buffer, as the device sees it; 64 bits
+//! ```
+//!
+//! All of it is little endian in memory; here it is in the order of the CPU. A ring ends at the
+//! descriptor that carries [`EOR`], after which the chip goes back to the first. The bits are
+//! those which Linux's r8169 and Realtek's r8168 use for these chips.
+
+use crate::net::from_device::FromDevice;
+
+/// The size of a descriptor in bytes.
+pub const DESCRIPTOR_SIZE: usize = 16;
+
+/// opts1: the chip owns the descriptor and its buffer; the chip clears it when it is done.
+pub const OWN: u32 = 1 << 31;
+/// opts1: the last descriptor of the ring.
+pub const EOR: u32 = 1 << 30;
+/// opts1: the first descriptor of a frame.
+pub const FS: u32 = 1 << 29;
+/// opts1: the last descriptor of a frame.
+pub const LS: u32 = 1 << 28;
+
+/// TX opts1: the length of the fragment in bytes.
+const TX_LENGTH: u32 = 0xffff;
+
+/// RX opts1: the size of the buffer, then the length of the frame with its FCS, in bytes.
+const RX_LENGTH: u32 = 0x3fff;
+/// RX status: the frame is longer than the receive watchdog allows.
+const RX_WATCHDOG: u32 = 1 << 22;
+/// RX status: the summary of the receive errors; without it the other error bits mean nothing.
+const RX_ERROR: u32 = 1 << 21;
+/// RX status: the frame is shorter than 64 bytes.
+const RX_RUNT: u32 = 1 << 20;
+/// RX status: the frame check sequence does not match.
+const RX_CRC: u32 = 1 << 19;
+/// RX status: both bits: IPv4 without TCP or UDP; neither: no IPv4.
+const RX_UDP: u32 = 1 << 18;
+const RX_TCP: u32 = 1 << 17;
+/// RX status: the checksum of the IPv4 header, of UDP or of TCP is wrong.
+const RX_IP_FAILED: u32 = 1 << 16;
+const RX_UDP_FAILED: u32 = 1 << 15;
+const RX_TCP_FAILED: u32 = 1 << 14;
+
+/// The length of the frame check sequence, which the chip leaves at the end of a frame.
+pub const FCS_LENGTH: u32 = 4;
+/// The shortest frame worth passing on: an Ethernet header, without the FCS.
+pub const FRAME_MIN: u32 = 14;
+/// The sizes an RX buffer may have, in bytes: the shortest frame fits, and opts1 can say it.
+pub const RX_BUFFER_SIZES: core::ops::RangeInclusive<u32> = FRAME_MIN + FCS_LENGTH..=RX_LENGTH;
+
+/// The memory of a ring, shared with the device.
+///
+/// `index` counts descriptors. One that is out of range is ignored by writes and reads as 0.
+pub trait DescriptorMemory {
+    /// Returns the number of descriptors.
+    fn count(&self) -> u32;
+
+    /// Reads opts1, once and in no order to other accesses.
+    fn opts1(&self, index: u32) -> FromDevice<u32>;
+
+    /// Reads opts2, once and in no order to other accesses.
+    fn opts2(&self, index: u32) -> FromDevice<u32>;
+
+    /// Orders the read of opts1 that saw [`OWN`] clear before all later reads (`dma_rmb`).
+    fn rmb(&self);
+
+    /// Writes the address and opts2, then, after all earlier writes (`dma_wmb`), opts1.
+    fn publish(&self, index: u32, address: u64, opts1: u32, opts2: u32);
+}
+
+/// What the chip shall do with a frame that it sends, besides sending it.
+///
+/// It holds the bits that go into every descriptor of the frame. Offloads are added as methods
+/// which return the command with their bits set.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct TxCommand {
+    opts1: u32,
+    opts2: u32,
+}
+
+impl TxCommand {
+    /// Send the frame as it is.
+    pub const fn plain() -> Self {
+        Self { opts1: 0, opts2: 0 }
+    }
+
+    /// Returns the opts1 of a fragment of `length` bytes, owned by the chip.
+    pub(super) fn opts1(self, length: TxLength, first: bool, last: bool, end: bool) -> u32 {
+        self.opts1 | OWN | length.0 | flag(first, FS) | flag(last, LS) | flag(end, EOR)
+    }
+
+    /// Returns the opts2 of every fragment.
+    pub(super) fn opts2(self) -> u32 {
+        self.opts2
+    }
+}
+
+/// The length of a fragment that is sent: 1 to 65535 bytes.
+///
+/// # Invariants
+///
+/// It fits the length field of opts1 and is not 0.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct TxLength(u32);
+
+impl TxLength {
+    /// Returns `None` if a descriptor cannot say `length`.
+    pub(super) fn new(length: u32) -> Option<Self> {
+        // INVARIANT: The range is that of the type.
+        (1..=TX_LENGTH).contains(&length).then_some(Self(length))
+    }
+}
+
+/// Returns the opts1 of a TX descriptor that is not in use; `end`: the last of the ring.
+pub(super) fn tx_idle(end: bool) -> u32 {
+    flag(end, EOR)
+}
+
+/// Returns the opts1 that gives the chip a buffer of `size` bytes; `end`: the last of the ring.
+pub(super) fn rx_opts1(size: u32, end: bool) -> u32 {
+    OWN | (size & RX_LENGTH) | flag(end, EOR)
+}
+
+fn flag(set: bool, bit: u32) -> u32 {
+    if set {
+        bit
+    } else {
+        0
+    }
+}
+
+/// What the chip found out about the checksums of a frame.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum RxChecksum {
+    /// Nothing that can be relied on: not IPv4, another protocol, or a failure. Software decides.
+    Unknown,
+    /// IPv4 with TCP; both checksums are right.
+    Tcp,
+    /// IPv4 with UDP; both checksums are right.
+    Udp,
+}
+
+/// Why a received descriptor holds no frame for the stack.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum RxError {
+    /// The frame check sequence does not match.
+    Crc,
+    /// Shorter than an Ethernet frame may be.
+    Runt,
+    /// Longer than the chip's receive watchdog allows.
+    Watchdog,
+    /// An error that the chip does not name.
+    Unnamed,
+    /// A part of a frame: it did not fit into one buffer.
+    Fragmented,
+    /// A length that no frame in the buffer can have: the device lies, or is broken.
+    Length,
+}
+
+/// A received frame, as far as its descriptor tells.
+///
+/// # Invariants
+///
+/// `length` is at least [`FRAME_MIN`], and with the FCS at most the size of the buffer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct RxFrameInfo {
+    length: u32,
+    checksum: RxChecksum,
+}
+
+impl RxFrameInfo {
+    /// Returns the length in bytes, from the Ethernet header on, without the FCS.
+    pub fn length(&self) -> u32 {
+        self.length
+    }
+
+    /// Returns what the chip found out about the checksums.
+    pub fn checksum(&self) -> RxChecksum {
+        self.checksum
+    }
+}
+
+/// The decoder of the opts1 that the chip leaves in an RX descriptor.
+pub struct RxStatus;
+
+impl RxStatus {
+    /// Decodes `opts1` of a descriptor whose buffer has `buffer_size` bytes.
+    ///
+    /// It has an answer for every value; whether [`OWN`] is set is not looked at.
+    ///
+    /// # Errors
+    ///
+    /// The first that applies: an error that the chip reports, a fragment, an impossible length.
+    pub fn decode(opts1: FromDevice<u32>, buffer_size: u32) -> Result<RxFrameInfo, RxError> {
+        if opts1.bits(RX_ERROR) != 0 {
+            return Err(if opts1.bits(RX_WATCHDOG) != 0 {
+                RxError::Watchdog
+            } else if opts1.bits(RX_RUNT) != 0 {
+                RxError::Runt
+            } else if opts1.bits(RX_CRC) != 0 {
+                RxError::Crc
+            } else {
+                RxError::Unnamed
+            });
+        }
+        if opts1.bits(FS | LS) != FS | LS {
+            return Err(RxError::Fragmented);
+        }
+
+        let length = FromDevice::new(opts1.bits(RX_LENGTH))
+            .bounded(FRAME_MIN + FCS_LENGTH..=buffer_size)
+            .and_then(|length| length.checked_sub(FCS_LENGTH))
+            .ok_or(RxError::Length)?;
+
+        const FAILED: u32 = RX_IP_FAILED | RX_UDP_FAILED | RX_TCP_FAILED;
+        let checksum = match opts1.bits(RX_TCP | RX_UDP | FAILED) {
+            RX_TCP => RxChecksum::Tcp,
+            RX_UDP => RxChecksum::Udp,
+            _ => RxChecksum::Unknown,
+        };
+
+        // INVARIANT: `bounded` checked both ends.
+        Ok(RxFrameInfo { length, checksum })
+    }
+}
