@@ -1,0 +1,431 @@
+//! A whole set-up: wire, device model and guest, with the driver to be loaded.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use crate::guest::{self, Guest, Nic};
+use crate::http::HttpServer;
+use crate::initramfs::{Tree, MODULES};
+use crate::kernel::{modinfo, read_module, Kernel, Module};
+use crate::model::{self, Chip, Counters, Model};
+use crate::passt::Passt;
+use crate::peer::{Peer, Socket};
+use crate::{dmesg, namespace, Error, Result};
+
+/// The driver under test.
+#[derive(Debug, Clone)]
+pub enum Driver {
+    /// Ours, from this file.
+    R8168Rust(PathBuf),
+    /// The kernel's own.
+    R8169,
+    /// None for the emulated chip: QEMU's e1000e takes its place, to test the lab itself.
+    E1000e,
+}
+
+impl Driver {
+    /// The module's name.
+    pub fn name(&self) -> &'static str {
+        match self {
+            Driver::R8168Rust(_) => "r8168_rust",
+            Driver::R8169 => "r8169",
+            Driver::E1000e => "e1000e",
+        }
+    }
+}
+
+/// What is at the far end of the wire.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum World {
+    /// `passt`: DHCP, a gateway, TCP to the lab's loopback.
+    Internet,
+    /// The lab itself, frame by frame.
+    Frames,
+}
+
+/// How a bench is to be set up.
+#[derive(Debug, Clone)]
+pub struct Setup<'a> {
+    /// The kernel.
+    pub kernel: &'a Kernel,
+    /// The device model's program.
+    pub model: &'a Path,
+    /// The chip.
+    pub chip: Chip,
+    /// Another XID than the chip's own.
+    pub xid: Option<u32>,
+    /// The driver that [`Bench::load`] loads.
+    pub driver: Driver,
+    /// Whether `realtek.ko` is loaded before it.
+    pub phy_driver: bool,
+    /// Further modules to have at hand in the guest.
+    pub more_modules: &'a [&'a str],
+    /// The far end of the wire.
+    pub world: World,
+    /// Where frames that find no descriptor go: dropped, or left waiting.
+    pub drop_when_full: bool,
+    /// Whether the frames are kept in a pcap file.
+    pub pcap: bool,
+    /// How much is transferred at once.
+    pub megabytes: u32,
+    /// The cache for initramfs images.
+    pub cache: &'a Path,
+    /// Where logs are written.
+    pub artifacts: &'a Path,
+    /// The program `guest-echo`, if the guest is to have it.
+    pub echo: Option<&'a Path>,
+    /// Whether the console is the lab's terminal.
+    pub interactive: bool,
+}
+
+impl<'a> Setup<'a> {
+    /// The usual bench: `passt` as the world, the PHY driver loaded.
+    pub fn new(
+        kernel: &'a Kernel,
+        model: &'a Path,
+        chip: Chip,
+        driver: Driver,
+        cache: &'a Path,
+        artifacts: &'a Path,
+    ) -> Self {
+        Self {
+            kernel,
+            model,
+            chip,
+            xid: None,
+            driver,
+            phy_driver: true,
+            more_modules: &[],
+            world: World::Internet,
+            drop_when_full: false,
+            pcap: false,
+            megabytes: 64,
+            cache,
+            artifacts,
+            echo: None,
+            interactive: false,
+        }
+    }
+
+    fn memory_mib(&self) -> u32 {
+        // A fetched and a generated body stay in the guest's memory.
+        512 + 2 * self.megabytes
+    }
+
+    fn driver_module(&self) -> Result<Option<Module>> {
+        let Driver::R8168Rust(path) = &self.driver else {
+            return Ok(None);
+        };
+        let object = read_module(path)?;
+        let built_for = modinfo(path, &object, "vermagic")?;
+        let built_for = built_for
+            .first()
+            .and_then(|magic| magic.split(' ').next())
+            .unwrap_or_default();
+        crate::require!(
+            built_for == self.kernel.version(),
+            "{} was built for kernel {built_for}, expected {}: build it against that kernel",
+            path.display(),
+            self.kernel.version()
+        );
+        Ok(Some(Module {
+            name: self.driver.name().to_owned(),
+            object,
+        }))
+    }
+}
+
+/// What came of loading the driver.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Loaded {
+    /// It drives the device, as this interface.
+    Interface(String),
+    /// It is loaded and has left the device alone.
+    Refused,
+}
+
+/// The device as the guest finds it on the bus.
+#[derive(Debug, Clone)]
+pub struct Device {
+    /// Its address, such as `0000:00:02.0`.
+    pub address: String,
+    /// The XID in its TxConfig register; none for a device that is not the emulated chip.
+    pub xid: Option<u32>,
+}
+
+/// A running set-up.
+pub struct Bench {
+    /// The guest.
+    pub guest: Guest,
+    model: Option<Model>,
+    /// The far end, if it is `passt`.
+    pub passt: Option<Passt>,
+    /// The far end, if it is the lab.
+    pub peer: Option<Peer>,
+    /// The HTTP server on the lab's loopback.
+    pub http: HttpServer,
+    driver: Driver,
+    before: Vec<String>,
+    device: Device,
+    chip: Chip,
+    // Last, so that it is removed after those who use it have ended.
+    _sockets: tempfile::TempDir,
+}
+
+impl Bench {
+    /// Starts everything and boots the guest; no driver is loaded yet.
+    pub fn start(setup: &Setup<'_>) -> Result<Self> {
+        namespace::prepare()?;
+        let artifacts = setup.artifacts;
+        fs::create_dir_all(artifacts).map_err(Error::file(artifacts, "creating"))?;
+        let (initramfs, before) = initramfs(setup)?;
+        let bytes = usize::try_from(setup.megabytes).unwrap_or(usize::MAX) << 20;
+        let http = HttpServer::start(bytes)?;
+        let sockets = tempfile::Builder::new()
+            .prefix("lab-")
+            .tempdir()
+            .map_err(Error::file(&std::env::temp_dir(), "making a directory"))?;
+
+        let mut passt = None;
+        let mut listener = None;
+        let wire = match setup.world {
+            World::Internet => passt
+                .insert(Passt::start(artifacts, sockets.path())?)
+                .socket()
+                .to_path_buf(),
+            World::Frames => listener
+                .insert(Socket::listen(sockets.path())?)
+                .path()
+                .to_path_buf(),
+        };
+        let (model, nic) = match setup.driver {
+            Driver::E1000e => (None, Nic::E1000e(wire)),
+            Driver::R8168Rust(_) | Driver::R8169 => {
+                let model = Model::start(&model::Options {
+                    program: setup.model,
+                    chip: setup.chip,
+                    xid: setup.xid,
+                    wire: &wire,
+                    pcap: setup.pcap,
+                    drop_when_full: setup.drop_when_full,
+                    artifacts,
+                    sockets: sockets.path(),
+                })?;
+                let socket = model.socket().to_path_buf();
+                (Some(model), Nic::Model(socket))
+            }
+        };
+        let mut guest = Guest::boot(&guest::Options {
+            kernel: setup.kernel,
+            initramfs: &initramfs,
+            memory_mib: setup.memory_mib(),
+            nic,
+            artifacts,
+            sockets: sockets.path(),
+            interactive: setup.interactive,
+        })?;
+        let peer = listener.map(Socket::accept).transpose()?;
+        let device = find_device(&mut guest, &setup.driver)?;
+        Ok(Self {
+            guest,
+            model,
+            passt,
+            peer,
+            http,
+            driver: setup.driver.clone(),
+            before,
+            device,
+            chip: setup.chip,
+            _sockets: sockets,
+        })
+    }
+
+    /// The device that the guest has found on its bus.
+    pub fn device(&self) -> &Device {
+        &self.device
+    }
+
+    /// The emulated chip.
+    pub fn chip(&self) -> Chip {
+        self.chip
+    }
+
+    /// The device model.
+    pub fn model(&mut self) -> Result<&mut Model> {
+        let model = self.model.as_mut();
+        model.ok_or_else(|| Error::Input("this bench has no device model".to_owned()))
+    }
+
+    /// What the device model has counted since its start, if there is one.
+    pub fn counters(&mut self) -> Result<Option<Counters>> {
+        self.model.as_mut().map(Model::counters).transpose()
+    }
+
+    /// Loads the modules that the driver needs, then the driver, and looks what became of the device.
+    pub fn load(&mut self) -> Result<Loaded> {
+        for name in &self.before.clone() {
+            self.insert(name)?;
+        }
+        self.insert(self.driver.name())?;
+        self.bound_interface()
+    }
+
+    /// Loads one module that the guest has at hand.
+    pub fn insert(&mut self, module: &str) -> Result<()> {
+        self.guest
+            .check(&format!("insmod {MODULES}/{module}.ko"))
+            .map(|_| ())
+    }
+
+    /// Unloads the driver.
+    pub fn unload(&mut self) -> Result<()> {
+        let script = format!("rmmod {}", self.driver.name());
+        self.guest.check(&script).map(|_| ())
+    }
+
+    /// The interface that the device has now.
+    pub fn bound_interface(&mut self) -> Result<Loaded> {
+        let address = &self.device.address;
+        let script = format!("ls /sys/bus/pci/devices/{address}/net 2>/dev/null");
+        let name = self.guest.run(&script)?.text.trim().to_owned();
+        Ok(if name.is_empty() {
+            Loaded::Refused
+        } else {
+            Loaded::Interface(name)
+        })
+    }
+
+    /// [`Bench::load`] for a driver that must accept the device; brings the interface up and waits for
+    /// its carrier.
+    pub fn load_and_open(&mut self) -> Result<String> {
+        match self.load()? {
+            Loaded::Interface(name) => {
+                self.guest.check(&format!("ip link set {name} up"))?;
+                self.wait_carrier(&name, true)?;
+                Ok(name)
+            }
+            Loaded::Refused => Err(Error::Unmet(format!(
+                "{} did not accept the device; the kernel says: {}",
+                self.driver.name(),
+                self.driver_messages()?.join(" | ")
+            ))),
+        }
+    }
+
+    /// Waits until the interface has carrier, or has none.
+    pub fn wait_carrier(&mut self, interface: &str, up: bool) -> Result<()> {
+        let expected = u8::from(up);
+        let what = format!("carrier {expected} of {interface}");
+        let script = format!("test \"$(cat /sys/class/net/{interface}/carrier)\" = {expected}");
+        self.guest
+            .wait_until(&what, &script, Duration::from_secs(20))
+            .map(|_| ())
+    }
+
+    /// The kernel messages that name the driver or the device.
+    pub fn driver_messages(&mut self) -> Result<Vec<String>> {
+        let log = self.guest.check("dmesg")?;
+        let name = self.driver.name();
+        Ok(log
+            .lines()
+            .filter(|line| line.contains(name) || line.contains(&self.device.address))
+            .map(|line| line.trim().to_owned())
+            .collect())
+    }
+
+    /// Kernel messages so far that need attention.
+    pub fn kernel_problems(&mut self) -> Result<Vec<dmesg::Problem>> {
+        let console = self.guest.console()?;
+        Ok(dmesg::problems(&console))
+    }
+
+    /// Powers the guest off without asking whether all was well.
+    pub fn power_off(self) -> Result<()> {
+        self.guest.shut_down()
+    }
+
+    /// Requires that neither the kernel nor the device model has anything to complain about, then
+    /// takes everything down in order.
+    pub fn finish(mut self) -> Result<()> {
+        let problems = self.kernel_problems()?;
+        if let Some(first) = problems.first() {
+            return Err(Error::Unmet(format!(
+                "{} kernel messages need attention, expected none; the first is: {}",
+                problems.len(),
+                first.line
+            )));
+        }
+        if let Some(passt) = &mut self.passt {
+            passt.check_alive()?;
+        }
+        let counters = self.counters()?;
+        self.guest.shut_down()?;
+        if let Some(counters) = counters {
+            counters.check_clean()?;
+        }
+        self.model.map_or(Ok(()), Model::stop)
+    }
+}
+
+fn initramfs(setup: &Setup<'_>) -> Result<(PathBuf, Vec<String>)> {
+    let mut names = Vec::new();
+    if setup.phy_driver && !matches!(setup.driver, Driver::E1000e) {
+        names.push("realtek");
+    }
+    let ours = setup.driver_module()?;
+    if ours.is_none() {
+        names.push(setup.driver.name());
+    }
+    let modules = setup.kernel.modules(&names)?;
+    let before = modules
+        .iter()
+        .map(|module| module.name.clone())
+        .filter(|name| name != setup.driver.name())
+        .collect();
+    let mut tree = Tree::base()?;
+    tree.add_modules(&modules);
+    tree.add_modules(&setup.kernel.modules(setup.more_modules)?);
+    if let Some(module) = ours {
+        tree.add_modules(&[module]);
+    }
+    if let Some(echo) = setup.echo {
+        tree.add_program(echo, "/usr/bin/guest-echo")?;
+    }
+    Ok((tree.cached(setup.cache)?, before))
+}
+
+/// Finds the card on the guest's bus and reads its XID before any driver has touched it.
+fn find_device(guest: &mut Guest, driver: &Driver) -> Result<Device> {
+    let (id, is_chip) = match driver {
+        Driver::E1000e => ("0x8086 0x10d3", false),
+        Driver::R8168Rust(_) | Driver::R8169 => ("0x10ec 0x8168", true),
+    };
+    let script = format!(
+        "cd /sys/bus/pci/devices; for d in *; do
+            [ \"$(cat $d/vendor) $(cat $d/device)\" = \"{id}\" ] && echo $d; done; true"
+    );
+    let address = guest.check(&script)?;
+    if address.is_empty() || address.contains('\n') {
+        return Err(Error::Unmet(format!(
+            "found {address:?} as PCI devices {id} in the guest, expected exactly one"
+        )));
+    }
+    if !is_chip {
+        return Ok(Device { address, xid: None });
+    }
+    // BAR 2 is the third line of `resource`; TxConfig is at 0x40.
+    let script = format!(
+        "cd /sys/bus/pci/devices/{address}; echo 1 >enable
+        bar=$(sed -n 3p resource | cut -d' ' -f1); devmem $((bar + 0x40)) 32; echo 0 >enable"
+    );
+    let text = guest.check(&script)?;
+    let value = text
+        .strip_prefix("0x")
+        .and_then(|digits| u32::from_str_radix(digits, 16).ok())
+        .ok_or_else(|| Error::Unmet(format!("found TxConfig {text:?}, expected a number")))?;
+    Ok(Device {
+        address,
+        xid: Some((value >> 20) & 0xfcf),
+    })
+}

@@ -1,0 +1,93 @@
+//! Runs in the guest: sends every frame of the lab's ethertype back.
+//!
+//! The interface may go down and even away at any time; the echo takes up again when it is back.
+
+use std::io;
+use std::mem;
+use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
+use std::thread;
+use std::time::Duration;
+
+use lab::frame::{self, Address};
+
+fn main() {
+    let Some(interface) = std::env::args().nth(1) else {
+        eprintln!("usage: guest-echo INTERFACE");
+        std::process::exit(2);
+    };
+    loop {
+        // Whatever ends a session (down, removed, not there yet), the cure is to begin anew.
+        if let Err(error) = session(&interface) {
+            eprintln!("{interface}: {error}");
+        }
+        thread::sleep(Duration::from_millis(20));
+    }
+}
+
+fn session(interface: &str) -> io::Result<()> {
+    let sysfs = format!("/sys/class/net/{interface}");
+    let own = std::fs::read_to_string(format!("{sysfs}/address"))?;
+    let own = frame::parse_address(&own).ok_or(io::ErrorKind::InvalidData)?;
+    let index = std::fs::read_to_string(format!("{sysfs}/ifindex"))?;
+    let index = index.trim().parse().map_err(io::Error::other)?;
+    let socket = open(index)?;
+    eprintln!("{interface}: echoing");
+    serve(&socket, own)
+}
+
+/// A packet socket that gets the lab's frames of one interface, headers included.
+fn open(index: i32) -> io::Result<OwnedFd> {
+    let protocol = frame::ETHERTYPE.to_be();
+    // SAFETY: socket has no memory arguments.
+    let raw = unsafe { libc::socket(libc::AF_PACKET, libc::SOCK_RAW, i32::from(protocol)) };
+    if raw < 0 {
+        return Err(io::Error::last_os_error());
+    }
+    // SAFETY: the descriptor was just made and nobody else owns it.
+    let socket = unsafe { OwnedFd::from_raw_fd(raw) };
+    // SAFETY: sockaddr_ll is plain data, for which all zeros is a valid value.
+    let mut address: libc::sockaddr_ll = unsafe { mem::zeroed() };
+    address.sll_family = libc::AF_PACKET as u16;
+    address.sll_protocol = protocol;
+    address.sll_ifindex = index;
+    // SAFETY: the pointer is to a live sockaddr_ll and the length is its size.
+    let bound = unsafe {
+        libc::bind(
+            socket.as_raw_fd(),
+            (&raw const address).cast(),
+            mem::size_of::<libc::sockaddr_ll>() as libc::socklen_t,
+        )
+    };
+    if bound < 0 {
+        return Err(io::Error::last_os_error());
+    }
+    Ok(socket)
+}
+
+fn serve(socket: &OwnedFd, own: Address) -> io::Result<()> {
+    let mut buffer = [0_u8; 65_536];
+    loop {
+        // SAFETY: the buffer is live and writable for the length given.
+        let length = unsafe {
+            libc::recv(
+                socket.as_raw_fd(),
+                buffer.as_mut_ptr().cast(),
+                buffer.len(),
+                0,
+            )
+        };
+        let length = usize::try_from(length).map_err(|_| io::Error::last_os_error())?;
+        let Some(echo) = frame::echo(&buffer[..length], own) else {
+            continue;
+        };
+        // SAFETY: the echo is live and readable for the length given.
+        let sent = unsafe { libc::send(socket.as_raw_fd(), echo.as_ptr().cast(), echo.len(), 0) };
+        if sent < 0 {
+            let error = io::Error::last_os_error();
+            // A full queue loses this echo, as a wire would; anything else ends the session.
+            if error.raw_os_error() != Some(libc::ENOBUFS) {
+                return Err(error);
+            }
+        }
+    }
+}

@@ -1,0 +1,282 @@
+//! A virtual machine with a stock kernel and a shell that the lab drives.
+
+use std::ffi::OsString;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::time::Duration;
+
+use crate::channel::{Channel, Endpoint, Output, Silence};
+use crate::dmesg;
+use crate::kernel::Kernel;
+use crate::process::{tail, wait_for, Process};
+use crate::{Error, Result};
+
+/// How long a kernel may take to reach its control channel; seconds under TCG, more on a busy machine.
+const BOOT: Duration = Duration::from_secs(180);
+
+/// How long a command may take unless it is told otherwise.
+pub const COMMAND: Duration = Duration::from_secs(60);
+
+/// The network card that the guest finds.
+#[derive(Debug, Clone)]
+pub enum Nic {
+    /// The device model that serves vfio-user on this socket.
+    Model(PathBuf),
+    /// QEMU's own e1000e, joined to the stream socket of a wire: shows what the lab itself can do.
+    E1000e(PathBuf),
+}
+
+/// How a guest is to be started.
+#[derive(Debug)]
+pub struct Options<'a> {
+    /// The kernel to boot.
+    pub kernel: &'a Kernel,
+    /// Its initramfs.
+    pub initramfs: &'a Path,
+    /// Main memory.
+    pub memory_mib: u32,
+    /// Its network card.
+    pub nic: Nic,
+    /// Where the console and QEMU's own messages are written.
+    pub artifacts: &'a Path,
+    /// Where sockets may be made; the path must be short.
+    pub sockets: &'a Path,
+    /// Whether the console is the terminal that the lab was started from.
+    pub interactive: bool,
+}
+
+/// A running guest.
+#[derive(Debug)]
+pub struct Guest {
+    qemu: Process,
+    channel: Channel,
+    console: PathBuf,
+}
+
+impl Guest {
+    /// Starts QEMU and waits for the guest's control channel.
+    pub fn boot(options: &Options<'_>) -> Result<Self> {
+        let control = options.sockets.join("control");
+        let endpoint = Endpoint::listen(&control)?;
+        let console = options.artifacts.join("console.log");
+        let mut command = command(options, &control, &console)?;
+        let log = options.artifacts.join("qemu.log");
+        let mut qemu = if options.interactive {
+            command.stdin(Stdio::inherit());
+            Process::start_as_is("QEMU", &mut command, &log)?
+        } else {
+            Process::start("QEMU", &mut command, &log)?
+        };
+        let channel = wait_for(
+            "QEMU to open the control channel",
+            Duration::from_secs(30),
+            || {
+                qemu.check_alive()?;
+                endpoint.accept()
+            },
+        )?;
+        let mut guest = Self {
+            qemu,
+            channel,
+            console,
+        };
+        let version = guest
+            .channel
+            .wait_ready(BOOT)
+            .map_err(|silence| guest.explain("booting", BOOT, silence))?;
+        if version != options.kernel.version() {
+            return Err(Error::Unmet(format!(
+                "the guest runs kernel {version}, expected {}",
+                options.kernel.version()
+            )));
+        }
+        Ok(guest)
+    }
+
+    /// Runs a shell script in the guest and returns its output whatever its exit status.
+    pub fn run_within(&mut self, script: &str, limit: Duration) -> Result<Output> {
+        self.channel
+            .run(script, limit)
+            .map_err(|silence| self.explain(script, limit, silence))
+    }
+
+    /// [`Guest::run_within`] the usual time.
+    pub fn run(&mut self, script: &str) -> Result<Output> {
+        self.run_within(script, COMMAND)
+    }
+
+    /// Runs a shell script that must end with status 0; returns its output without the final line feed.
+    pub fn check_within(&mut self, script: &str, limit: Duration) -> Result<String> {
+        let output = self.run_within(script, limit)?;
+        let text = output.text.trim_end_matches('\n').to_owned();
+        if output.status == 0 {
+            Ok(text)
+        } else {
+            Err(Error::Command {
+                command: script.to_owned(),
+                status: output.status,
+                output: text,
+            })
+        }
+    }
+
+    /// [`Guest::check_within`] the usual time.
+    pub fn check(&mut self, script: &str) -> Result<String> {
+        self.check_within(script, COMMAND)
+    }
+
+    /// Repeats a shell script until it ends with status 0; returns its output.
+    pub fn wait_until(&mut self, what: &str, script: &str, limit: Duration) -> Result<String> {
+        wait_for(what, limit, || {
+            let output = self.run(script)?;
+            Ok((output.status == 0).then(|| output.text.trim_end().to_owned()))
+        })
+    }
+
+    /// All that the kernel has written to the console so far.
+    pub fn console(&self) -> Result<String> {
+        fs::read(&self.console)
+            .map(|bytes| String::from_utf8_lossy(&bytes).into_owned())
+            .map_err(Error::file(&self.console, "reading the console"))
+    }
+
+    /// Powers the guest off and waits until QEMU has ended.
+    pub fn shut_down(mut self) -> Result<()> {
+        // The guest is gone before it can answer.
+        match self.channel.run("poweroff -f", Duration::from_secs(30)) {
+            Err(Silence::Closed) => {}
+            Err(silence) => {
+                return Err(self.explain("powering off", Duration::from_secs(30), silence))
+            }
+            Ok(output) => {
+                return Err(Error::Protocol {
+                    peer: "the guest",
+                    what: format!("it survived its power-off: {}", output.text),
+                })
+            }
+        }
+        let status = self.qemu.wait(Duration::from_secs(30))?;
+        if status.success() {
+            return Ok(());
+        }
+        Err(Error::Ended {
+            program: "QEMU".to_owned(),
+            status: status.to_string(),
+            tail: tail(self.qemu.log(), 12),
+        })
+    }
+
+    fn explain(&mut self, during: &str, limit: Duration, silence: Silence) -> Error {
+        let console = self.console().unwrap_or_default();
+        let problems = dmesg::problems(&console);
+        let cause = match problems.first() {
+            Some(problem) => format!("the kernel says: {}", problem.line),
+            None => format!("the end of its console:\n{}", tail(&self.console, 8)),
+        };
+        let during = during.lines().next().unwrap_or_default().to_owned();
+        match silence {
+            Silence::Failed(error) => error,
+            Silence::Timeout(text) => Error::Timeout {
+                what: format!("`{during}` in the guest"),
+                after: limit,
+                detail: format!("; so far it wrote {text:?}; {cause}"),
+            },
+            Silence::Closed => Error::GuestGone { during, cause },
+        }
+    }
+}
+
+fn command(options: &Options<'_>, control: &Path, console: &Path) -> Result<Command> {
+    let memory = options.memory_mib;
+    let mut command = Command::new("qemu-system-x86_64");
+    command
+        .args(["-machine", "q35,memory-backend=mem", "-object"])
+        .arg(format!(
+            "memory-backend-memfd,id=mem,size={memory}M,share=on"
+        ))
+        .args(["-m", &format!("{memory}M"), "-smp", "2"])
+        .args(["-nodefaults", "-display", "none", "-no-reboot"])
+        .args(accelerator()?)
+        .arg("-kernel")
+        .arg(options.kernel.image())
+        .arg("-initrd")
+        .arg(options.initramfs);
+    // An oops must end the guest, so that the lab sees it at once.
+    let mut append = "console=ttyS0 panic=-1 oops=panic random.trust_cpu=on".to_owned();
+    if options.interactive {
+        append.push_str(" quiet loglevel=4");
+        command
+            .arg("-chardev")
+            .arg(with_path(
+                "stdio,id=console,signal=off,mux=on,logfile=",
+                console,
+            ))
+            .args(["-mon", "chardev=console"]);
+    } else {
+        append.push_str(" ignore_loglevel");
+        command
+            .arg("-chardev")
+            .arg(with_path("file,id=console,path=", console));
+    }
+    command
+        .args(["-serial", "chardev:console", "-chardev"])
+        .arg(with_path("socket,id=control,server=off,path=", control))
+        .args(["-serial", "chardev:control", "-append", &append]);
+    match &options.nic {
+        Nic::Model(socket) => {
+            let device = serde_json::json!({
+                "driver": "vfio-user-pci",
+                "id": "nic",
+                "socket": { "path": socket, "type": "unix" },
+            });
+            command.args(["-nic", "none", "-device", &device.to_string()]);
+        }
+        Nic::E1000e(socket) => {
+            command
+                .arg("-netdev")
+                .arg(with_path(
+                    "stream,id=wire,server=off,addr.type=unix,addr.path=",
+                    socket,
+                ))
+                .args(["-device", "e1000e,netdev=wire"]);
+        }
+    }
+    Ok(command)
+}
+
+/// A QEMU option that ends in a file name, in which QEMU wants every comma doubled.
+fn with_path(option: &str, path: &Path) -> OsString {
+    OsString::from(format!(
+        "{option}{}",
+        path.display().to_string().replace(',', ",,")
+    ))
+}
+
+/// QEMU's arguments for KVM where it can work, for software emulation elsewhere; `LAB_ACCEL` decides.
+fn accelerator() -> Result<&'static [&'static str]> {
+    const KVM: &[&str] = &["-accel", "kvm", "-cpu", "host"];
+    const TCG: &[&str] = &["-accel", "tcg,thread=multi", "-cpu", "max"];
+    match std::env::var("LAB_ACCEL").ok().as_deref() {
+        Some("kvm") => Ok(KVM),
+        Some("tcg") => Ok(TCG),
+        None | Some("") => Ok(if kvm_works() { KVM } else { TCG }),
+        Some(other) => Err(Error::Input(format!(
+            "LAB_ACCEL is {other}, expected kvm or tcg"
+        ))),
+    }
+}
+
+fn kvm_works() -> bool {
+    let flags = fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
+    let capable = flags
+        .lines()
+        .filter(|line| line.starts_with("flags"))
+        .flat_map(str::split_whitespace)
+        .any(|flag| flag == "vmx" || flag == "svm");
+    let device = fs::OpenOptions::new()
+        .read(true)
+        .write(true)
+        .open("/dev/kvm");
+    capable && device.is_ok()
+}

@@ -1,0 +1,23 @@
+//! Boots stock kernels on the emulated RTL8111B and drives the network driver under test.
+//!
+//! A [`bench::Bench`] is a far end of the wire, a device model and a guest; [`drive`] puts it through
+//! its paces, and [`dmesg`] tells whether the kernel minded.
+
+pub mod bench;
+pub mod channel;
+pub mod dmesg;
+pub mod drive;
+mod error;
+pub mod frame;
+pub mod guest;
+pub mod http;
+pub mod initramfs;
+pub mod kernel;
+pub mod model;
+pub mod namespace;
+pub mod passt;
+pub mod peer;
+pub mod process;
+pub mod report;
+
+pub use error::{Error, Result};

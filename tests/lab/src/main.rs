@@ -1,0 +1,346 @@
+//! `lab run` and `lab shell`: a stock kernel on the emulated chip, for people.
+
+use std::fmt::Display;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+use std::time::{Duration, Instant};
+
+use anyhow::{bail, Context, Result};
+use clap::{Args, Parser, Subcommand, ValueEnum};
+
+use lab::bench::{Bench, Driver, Loaded, Setup};
+use lab::drive;
+use lab::kernel::Kernel;
+use lab::model::Chip;
+use lab::report::{Outcome, Report};
+
+/// Boots a stock Debian kernel on the emulated RTL8111B and drives it.
+///
+/// To be run inside the toolbox, in a network namespace of its own.
+#[derive(Debug, Parser)]
+#[command(version)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Boot, load the driver, ping and transfer, report; the exit status tells whether all held
+    Run(Options),
+    /// Boot, load the driver, get a lease, then give an interactive console in the guest
+    Shell(Options),
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum DriverName {
+    #[value(name = "r8168_rust")]
+    R8168Rust,
+    #[value(name = "r8169")]
+    R8169,
+    #[value(name = "e1000e", hide = true)]
+    E1000e,
+}
+
+#[derive(Debug, Args)]
+struct Options {
+    /// The chip to emulate: b300 (XID 300) or b380 (XID 380)
+    #[arg(long, default_value = "b300")]
+    chip: Chip,
+    /// The driver: r8168_rust is ours, r8169 the kernel's own
+    #[arg(long, value_enum, default_value = "r8168_rust")]
+    driver: DriverName,
+    /// The kernel's version, as in the name of its directory of modules
+    #[arg(long, value_name = "VERSION")]
+    kver: String,
+    /// Where the kernel's packages are unpacked
+    #[arg(long, value_name = "DIR")]
+    kernel_dir: PathBuf,
+    /// r8168_rust.ko, built for that kernel
+    #[arg(long, value_name = "FILE", required_if_eq("driver", "r8168_rust"))]
+    module: Option<PathBuf>,
+    /// The device model, rtl8111b
+    #[arg(long, value_name = "FILE")]
+    model: PathBuf,
+    /// Keep logs and a capture of the wire in this directory
+    #[arg(long, value_name = "DIR")]
+    artifacts: Option<PathBuf>,
+    /// Where initramfs images are kept [default: $LAB_CACHE or a temporary directory]
+    #[arg(long, value_name = "DIR")]
+    cache: Option<PathBuf>,
+    /// How much to transfer each way
+    #[arg(long, default_value_t = 64, value_parser = clap::value_parser!(u32).range(1..=512))]
+    megabytes: u32,
+}
+
+/// What the options name, checked.
+struct Inputs {
+    kernel: Kernel,
+    driver: Driver,
+    cache: PathBuf,
+    artifacts: PathBuf,
+    // Removed with what is in it when nobody has asked for it.
+    _scratch: tempfile::TempDir,
+}
+
+fn main() -> ExitCode {
+    let cli = Cli::parse();
+    let held = match &cli.command {
+        Command::Run(options) => run(options),
+        Command::Shell(options) => shell(options).map(|()| true),
+    };
+    match held {
+        Ok(true) => ExitCode::SUCCESS,
+        Ok(false) => ExitCode::FAILURE,
+        Err(error) => {
+            eprintln!("lab: {error:#}");
+            ExitCode::from(2)
+        }
+    }
+}
+
+impl Options {
+    fn check(&self) -> Result<Inputs> {
+        let kernel = Kernel::find(&self.kernel_dir, &self.kver)?;
+        let driver = match self.driver {
+            DriverName::R8168Rust => {
+                let module = self.module.clone().context("--module is missing")?;
+                existing(&module, "--module", "build the module first")?;
+                Driver::R8168Rust(module)
+            }
+            DriverName::R8169 => Driver::R8169,
+            DriverName::E1000e => Driver::E1000e,
+        };
+        if self.driver != DriverName::E1000e {
+            existing(&self.model, "--model", "build the device model first")?;
+        }
+        let scratch = tempfile::Builder::new().prefix("lab-run-").tempdir()?;
+        let cache = self
+            .cache
+            .clone()
+            .or_else(|| std::env::var_os("LAB_CACHE").map(PathBuf::from))
+            .unwrap_or_else(|| scratch.path().join("cache"));
+        let artifacts = match &self.artifacts {
+            Some(dir) => dir.clone(),
+            None => scratch.path().join("artifacts"),
+        };
+        Ok(Inputs {
+            kernel,
+            driver,
+            cache,
+            artifacts,
+            _scratch: scratch,
+        })
+    }
+}
+
+fn existing(path: &Path, option: &str, advice: &str) -> Result<()> {
+    if !path.is_file() {
+        bail!("{option}: found no file {}; {advice}", path.display());
+    }
+    Ok(())
+}
+
+impl Inputs {
+    fn setup<'a>(&'a self, options: &'a Options) -> Setup<'a> {
+        Setup {
+            megabytes: options.megabytes,
+            pcap: options.artifacts.is_some(),
+            ..Setup::new(
+                &self.kernel,
+                &options.model,
+                options.chip,
+                self.driver.clone(),
+                &self.cache,
+                &self.artifacts,
+            )
+        }
+    }
+}
+
+/// Progress lines with the time since the start.
+struct Progress {
+    start: Instant,
+}
+
+impl Progress {
+    fn say(&self, text: impl Display) {
+        println!("[{:6.1} s] {text}", self.start.elapsed().as_secs_f64());
+    }
+}
+
+fn run(options: &Options) -> Result<bool> {
+    let inputs = options.check()?;
+    let progress = Progress {
+        start: Instant::now(),
+    };
+    let mut report = Report::default();
+    let outcome = match measure(options, &inputs, &progress, &mut report) {
+        Ok(outcome) => outcome,
+        Err(error) => {
+            let console = lab::process::tail(&inputs.artifacts.join("console.log"), 15);
+            if !console.is_empty() {
+                println!("The end of the guest's console:\n{console}\n");
+            }
+            Outcome::Failed(error.to_string())
+        }
+    };
+    print!("{}", report.render(inputs.driver.name(), &outcome));
+    if let Some(dir) = &options.artifacts {
+        println!("Console, logs and capture are in {}", dir.display());
+    }
+    Ok(!matches!(outcome, Outcome::Failed(_)))
+}
+
+fn measure(
+    options: &Options,
+    inputs: &Inputs,
+    progress: &Progress,
+    report: &mut Report,
+) -> lab::Result<Outcome> {
+    progress.say(format_args!(
+        "starting the device model ({}) and passt, booting kernel {}: waiting for the guest's control channel, at most 180 s",
+        options.chip.name(),
+        inputs.kernel.version()
+    ));
+    let mut bench = Bench::start(&inputs.setup(options))?;
+    let name = inputs.driver.name();
+    report.add("kernel", inputs.kernel.version());
+    match bench.device().xid {
+        Some(xid) => report.add("chip", format_args!("{}, XID {xid:03x}", options.chip)),
+        None => report.add("chip", "QEMU's e1000e"),
+    }
+
+    progress.say(format_args!("loading {name}"));
+    let interface = match bench.load()? {
+        Loaded::Interface(interface) => interface,
+        Loaded::Refused => return refused(bench, options, report),
+    };
+    let about = bench
+        .guest
+        .check(&format!("ethtool -i {interface} | sed -n 's/^[a-z]*: //p'"))?;
+    let mut about = about.lines();
+    report.add(
+        "driver",
+        format_args!(
+            "{} {}, interface {interface}",
+            about.next().unwrap_or(name),
+            about.next().unwrap_or_default()
+        ),
+    );
+
+    progress.say(format_args!(
+        "opening {interface}: waiting for its carrier, at most 20 s"
+    ));
+    bench.guest.check(&format!("ip link set {interface} up"))?;
+    bench.wait_carrier(&interface, true)?;
+    let link = bench.guest.check(&format!(
+        "ethtool {interface} | sed -n 's/^[ \\t]*\\(Speed\\|Duplex\\): //p'"
+    ))?;
+    report.add("link", format_args!("up, {}", link.replace('\n', " ")));
+
+    progress.say("asking for a DHCP lease, at most 20 s");
+    let lease = drive::lease(&mut bench, &interface)?;
+    report.add("DHCP lease", lease);
+
+    progress.say("pinging the gateway 50 times");
+    let ping = drive::ping(&mut bench, 50)?;
+    report.add("ping", &ping);
+
+    let megabytes = options.megabytes;
+    progress.say(format_args!("fetching {megabytes} MiB over HTTP"));
+    let fetched = drive::fetch(&mut bench)?;
+    report.add_transfer("fetched", &fetched);
+    progress.say(format_args!("sending {megabytes} MiB over HTTP"));
+    let sent = drive::send(&mut bench)?;
+    report.add_transfer("sent", &sent);
+    report.add_cost("MMIO, fetching", &fetched);
+    report.add_cost("MMIO, sending", &sent);
+
+    finish(bench, progress, report)?;
+    Ok(Outcome::Held)
+}
+
+fn refused(mut bench: Bench, options: &Options, report: &mut Report) -> lab::Result<Outcome> {
+    let messages = bench.driver_messages()?;
+    let line = messages
+        .iter()
+        .find(|line| line.contains("unknown chip XID 300"));
+    report.add("driver", "loaded, has left the device alone");
+    let expected = options.driver == DriverName::R8169 && options.chip == Chip::B300;
+    match line {
+        Some(line) if expected => {
+            let line = line.clone();
+            bench.finish()?;
+            report.add("kernel messages that need attention", "none");
+            Ok(Outcome::Refused(line))
+        }
+        _ => Err(lab::Error::Unmet(format!(
+            "the driver has left the device alone; the kernel says: {}",
+            messages.join(" | ")
+        ))),
+    }
+}
+
+fn finish(mut bench: Bench, progress: &Progress, report: &mut Report) -> lab::Result<()> {
+    if let Some(counters) = bench.counters()? {
+        report.add_totals(&counters);
+    }
+    let problems = bench.kernel_problems()?;
+    let label = "kernel messages that need attention";
+    if problems.is_empty() {
+        report.add(label, "none");
+    }
+    for problem in problems.iter().take(10) {
+        report.add(label, &problem.line);
+    }
+    progress.say("powering off");
+    bench.finish()
+}
+
+fn shell(options: &Options) -> Result<()> {
+    let inputs = options.check()?;
+    let progress = Progress {
+        start: Instant::now(),
+    };
+    progress.say(format_args!(
+        "booting kernel {} with {}: waiting for the guest's control channel, at most 180 s",
+        inputs.kernel.version(),
+        inputs.driver.name()
+    ));
+    let mut bench = Bench::start(&Setup {
+        interactive: true,
+        ..inputs.setup(options)
+    })?;
+    let about = match bench.load()? {
+        Loaded::Interface(interface) => {
+            bench.guest.check(&format!("ip link set {interface} up"))?;
+            bench.wait_carrier(&interface, true)?;
+            let lease = drive::lease(&mut bench, &interface)?;
+            format!(
+                "{} drives {interface}, leased {lease}",
+                inputs.driver.name()
+            )
+        }
+        Loaded::Refused => format!(
+            "{} has left the device alone; see dmesg",
+            inputs.driver.name()
+        ),
+    };
+    let url = format!("http://{}:{}/body", lab::passt::GATEWAY, bench.http.port());
+    let banner = format!(
+        "\n{about}\n{} MiB to fetch: {url}\nLeave by `exit` (or Ctrl-a x, which ends the machine at once).\n\n",
+        options.megabytes
+    );
+    println!("{banner}");
+    let script =
+        "setsid sh -c 'cd /root; ENV=/etc/prelude exec sh -i </dev/ttyS0 >/dev/ttyS0 2>&1'";
+    let day = Duration::from_secs(24 * 60 * 60);
+    match bench.guest.run_within(script, day) {
+        Ok(_) => bench.power_off()?,
+        // The user ended the machine from its monitor or by a power-off.
+        Err(lab::Error::GuestGone { .. }) => {}
+        Err(error) => return Err(error.into()),
+    }
+    Ok(())
+}

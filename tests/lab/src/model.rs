@@ -1,0 +1,324 @@
+//! The device model: its process and its control socket.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::io::{BufRead, BufReader, Write};
+use std::os::unix::net::UnixStream;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::str::FromStr;
+use std::time::Duration;
+
+use serde::Deserialize;
+use serde_json::{json, Value};
+
+use crate::process::Process;
+use crate::{Error, Result};
+
+const READY: Duration = Duration::from_secs(20);
+const ANSWER: Duration = Duration::from_secs(10);
+
+/// Which of the two chips is emulated.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Chip {
+    /// RTL8111B revision A, XID 0x300.
+    B300,
+    /// RTL8111B revision B/E/F, XID 0x380.
+    B380,
+}
+
+impl Chip {
+    /// The name that the model knows it by.
+    pub fn name(self) -> &'static str {
+        match self {
+            Chip::B300 => "b300",
+            Chip::B380 => "b380",
+        }
+    }
+
+    /// What identifies it in TxConfig.
+    pub fn xid(self) -> u32 {
+        match self {
+            Chip::B300 => 0x300,
+            Chip::B380 => 0x380,
+        }
+    }
+}
+
+impl fmt::Display for Chip {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        out.write_str(match self {
+            Chip::B300 => "RTL8111B rev A (b300)",
+            Chip::B380 => "RTL8111B rev B/E/F (b380)",
+        })
+    }
+}
+
+impl FromStr for Chip {
+    type Err = String;
+
+    fn from_str(name: &str) -> std::result::Result<Self, String> {
+        match name {
+            "b300" => Ok(Chip::B300),
+            "b380" => Ok(Chip::B380),
+            other => Err(format!("found {other:?}, expected b300 or b380")),
+        }
+    }
+}
+
+/// How the model is to be started.
+#[derive(Debug)]
+pub struct Options<'a> {
+    /// The program.
+    pub program: &'a Path,
+    /// The chip.
+    pub chip: Chip,
+    /// Another XID than the chip's own.
+    pub xid: Option<u32>,
+    /// The stream socket of the wire, which the model connects to.
+    pub wire: &'a Path,
+    /// Whether frames are kept in a pcap file.
+    pub pcap: bool,
+    /// Whether a frame that finds no descriptor is dropped, as hardware does, instead of waiting.
+    pub drop_when_full: bool,
+    /// Where its log and the pcap are written.
+    pub artifacts: &'a Path,
+    /// Where sockets may be made; the path must be short.
+    pub sockets: &'a Path,
+}
+
+/// A running device model.
+#[derive(Debug)]
+pub struct Model {
+    process: Process,
+    socket: PathBuf,
+    control: BufReader<UnixStream>,
+}
+
+impl Model {
+    /// The station address that the model is given.
+    pub const MAC: &'static str = "52:54:00:81:11:0b";
+
+    /// Starts the model and waits until it serves.
+    pub fn start(options: &Options<'_>) -> Result<Self> {
+        let socket = options.sockets.join("nic");
+        let control = options.sockets.join("model");
+        let mut command = Command::new(options.program);
+        command
+            .arg("serve")
+            .arg("--socket")
+            .arg(&socket)
+            .args(["--chip", options.chip.name(), "--mac", Self::MAC])
+            .arg("--wire")
+            .arg(format!("stream:connect:{}", options.wire.display()))
+            .arg("--control")
+            .arg(&control)
+            .arg("--log")
+            .arg(options.artifacts.join("model.log"))
+            .args([
+                "--rx-mode",
+                if options.drop_when_full {
+                    "drop"
+                } else {
+                    "wait"
+                },
+            ]);
+        if options.pcap {
+            command
+                .arg("--pcap")
+                .arg(options.artifacts.join("wire.pcap"));
+        }
+        if let Some(xid) = options.xid {
+            command.args(["--xid", &format!("{xid:#x}")]);
+        }
+        let output = options.artifacts.join("model.out");
+        let mut process = Process::start("the device model", &mut command, &output)?;
+        process.wait_for_line("ready:", READY)?;
+        let stream = UnixStream::connect(&control).map_err(Error::file(&control, "connecting"))?;
+        stream
+            .set_read_timeout(Some(ANSWER))
+            .map_err(Error::file(&control, "connecting"))?;
+        Ok(Self {
+            process,
+            socket,
+            control: BufReader::new(stream),
+        })
+    }
+
+    /// The vfio-user socket.
+    pub fn socket(&self) -> &Path {
+        &self.socket
+    }
+
+    /// Fails if the model has ended.
+    pub fn check_alive(&mut self) -> Result<()> {
+        self.process.check_alive()
+    }
+
+    /// What the model has counted since it started.
+    pub fn counters(&mut self) -> Result<Counters> {
+        let answer = self.request(&json!({"cmd": "counters"}))?;
+        Counters::deserialize(&answer["counters"])
+            .map_err(|error| protocol(format!("{error} in {answer}")))
+    }
+
+    /// Plugs the cable in or out.
+    pub fn set_link(&mut self, up: bool) -> Result<()> {
+        self.request(&json!({"cmd": "link", "up": up})).map(|_| ())
+    }
+
+    /// The chip's registers and what the model thinks of them, as it tells them.
+    pub fn state(&mut self) -> Result<Value> {
+        self.request(&json!({"cmd": "state"}))
+    }
+
+    /// Asks the model to end and requires that it does so cleanly.
+    pub fn stop(self) -> Result<()> {
+        self.process.terminate(Duration::from_secs(10))
+    }
+
+    fn request(&mut self, request: &Value) -> Result<Value> {
+        let stream = self.control.get_mut();
+        writeln!(stream, "{request}").map_err(|error| protocol(error.to_string()))?;
+        let mut line = String::new();
+        self.control
+            .read_line(&mut line)
+            .map_err(|error| protocol(format!("no answer to {request}: {error}")))?;
+        let answer: Value = serde_json::from_str(&line)
+            .map_err(|error| protocol(format!("{line:?} to {request}: {error}")))?;
+        if answer["ok"] == true {
+            Ok(answer)
+        } else {
+            Err(protocol(format!("{answer} to {request}")))
+        }
+    }
+}
+
+fn protocol(what: String) -> Error {
+    Error::Protocol {
+        peer: "the device model",
+        what,
+    }
+}
+
+/// What the model counts.
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(default)]
+pub struct Counters {
+    /// Reads of the chip's registers by the guest.
+    pub mmio_reads: u64,
+    /// Writes to them.
+    pub mmio_writes: u64,
+    /// The same by register.
+    pub by_register: BTreeMap<String, Accesses>,
+    /// Requests to look at the transmit ring.
+    pub doorbells: u64,
+    /// Those that found nothing to send.
+    pub doorbells_empty: u64,
+    /// Rising edges of the interrupt line.
+    pub interrupts_raised: u64,
+    /// Interrupts whose cause was gone when the driver looked.
+    pub interrupts_spurious: u64,
+    /// Frames that the guest sent.
+    pub tx_frames: u64,
+    /// Their bytes.
+    pub tx_bytes: u64,
+    /// Frames that the guest was given.
+    pub rx_frames: u64,
+    /// Their bytes.
+    pub rx_bytes: u64,
+    /// Frames for which there was no room.
+    pub rx_dropped: u64,
+    /// Frames that the receive filter kept out.
+    pub rx_filtered: u64,
+    /// Accesses to memory that the guest had not mapped, or not so.
+    pub dma_faults: u64,
+    /// What silicon would refuse or do wrong.
+    pub violations: u64,
+    /// The first of them, worded.
+    pub violation_log: Vec<Value>,
+    /// Accesses to what the model does not know.
+    pub unmodelled: BTreeMap<String, Value>,
+}
+
+/// Accesses to one register.
+#[derive(Debug, Clone, Copy, Default, Deserialize)]
+#[serde(default)]
+pub struct Accesses {
+    /// Reads.
+    pub reads: u64,
+    /// Writes.
+    pub writes: u64,
+}
+
+impl Counters {
+    /// What was counted between `earlier` and now; what is not a number is as it is now.
+    pub fn since(&self, earlier: &Self) -> Self {
+        let mut counters = self.clone();
+        counters.mmio_reads -= earlier.mmio_reads;
+        counters.mmio_writes -= earlier.mmio_writes;
+        counters.doorbells -= earlier.doorbells;
+        counters.doorbells_empty -= earlier.doorbells_empty;
+        counters.interrupts_raised -= earlier.interrupts_raised;
+        counters.interrupts_spurious -= earlier.interrupts_spurious;
+        counters.tx_frames -= earlier.tx_frames;
+        counters.tx_bytes -= earlier.tx_bytes;
+        counters.rx_frames -= earlier.rx_frames;
+        counters.rx_bytes -= earlier.rx_bytes;
+        counters.rx_dropped -= earlier.rx_dropped;
+        counters.rx_filtered -= earlier.rx_filtered;
+        counters.dma_faults -= earlier.dma_faults;
+        counters.violations -= earlier.violations;
+        for (name, accesses) in &mut counters.by_register {
+            if let Some(before) = earlier.by_register.get(name) {
+                accesses.reads -= before.reads;
+                accesses.writes -= before.writes;
+            }
+        }
+        counters
+    }
+
+    /// Requires that the driver did nothing that silicon would refuse or do wrong.
+    pub fn check_clean(&self) -> Result<()> {
+        let log: Vec<String> = self.violation_log.iter().map(Value::to_string).collect();
+        crate::require!(
+            self.violations == 0 && self.dma_faults == 0,
+            "the model counted {} violations and {} DMA faults, expected none: {}",
+            self.violations,
+            self.dma_faults,
+            log.join("; ")
+        );
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn chips_are_parsed_by_name() {
+        assert_eq!("b300".parse(), Ok(Chip::B300));
+        assert_eq!("b380".parse(), Ok(Chip::B380));
+        let error = "b381".parse::<Chip>().unwrap_err();
+        assert_eq!(error, "found \"b381\", expected b300 or b380");
+    }
+
+    #[test]
+    fn violations_and_faults_are_failures() {
+        let clean = Counters::default();
+        assert!(clean.check_clean().is_ok());
+        let violated = Counters {
+            violations: 1,
+            violation_log: vec![json!("TX ring not aligned")],
+            ..Counters::default()
+        };
+        let error = violated.check_clean().unwrap_err().to_string();
+        assert!(error.contains("TX ring not aligned"), "{error}");
+        let faulted = Counters {
+            dma_faults: 2,
+            ..Counters::default()
+        };
+        assert!(faulted.check_clean().is_err());
+    }
+}

@@ -1,0 +1,96 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! The decoding of RX status words, and the type of unchecked values.
+
+#![cfg(not(loom))]
+
+use proptest::prelude::*;
+use rings::driver::ring::desc::{RxChecksum, RxError, RxStatus, FS, LS};
+use rings::net::from_device::FromDevice;
+
+fn decode(opts1: u32, size: u32) -> Result<(u32, RxChecksum), RxError> {
+    RxStatus::decode(FromDevice::new(opts1), size).map(|info| (info.length(), info.checksum()))
+}
+
+#[test]
+fn a_good_frame_loses_its_fcs() {
+    use RxChecksum::{Tcp, Udp, Unknown};
+    assert_eq!(decode(FS | LS | 64, 2048), Ok((60, Unknown)));
+    assert_eq!(decode(FS | LS | 1 << 17 | 1518, 2048), Ok((1514, Tcp)));
+    assert_eq!(decode(FS | LS | 1 << 18 | 1518, 2048), Ok((1514, Udp)));
+    assert_eq!(decode(FS | LS | 3 << 17 | 64, 2048), Ok((60, Unknown)));
+}
+
+#[test]
+fn a_failed_checksum_is_left_to_software() {
+    for proto in [0, 1 << 17, 1 << 18, 3 << 17] {
+        for failed in [1 << 16, 1 << 15, 1 << 14] {
+            assert_eq!(
+                decode(FS | LS | proto | failed | 64, 2048),
+                Ok((60, RxChecksum::Unknown))
+            );
+        }
+    }
+}
+
+#[test]
+fn errors_are_named() {
+    let res = FS | LS | 1 << 21 | 64;
+    assert_eq!(decode(res, 2048), Err(RxError::Unnamed));
+    assert_eq!(decode(res | 1 << 19, 2048), Err(RxError::Crc));
+    assert_eq!(decode(res | 1 << 20, 2048), Err(RxError::Runt));
+    assert_eq!(decode(res | 1 << 22, 2048), Err(RxError::Watchdog));
+    // Without the summary the others mean nothing.
+    assert!(decode(FS | LS | 0x58 << 16 | 64, 2048).is_ok());
+}
+
+#[test]
+fn a_part_of_a_frame_is_none() {
+    for part in [0, FS, LS] {
+        assert_eq!(decode(part | 64, 2048), Err(RxError::Fragmented));
+    }
+}
+
+#[test]
+fn a_length_has_two_ends() {
+    assert_eq!(decode(FS | LS | 17, 2048), Err(RxError::Length));
+    assert_eq!(decode(FS | LS | 18, 2048), Ok((14, RxChecksum::Unknown)));
+    assert_eq!(
+        decode(FS | LS | 2048, 2048),
+        Ok((2044, RxChecksum::Unknown))
+    );
+    assert_eq!(decode(FS | LS | 2049, 2048), Err(RxError::Length));
+    // The length with which r8169 falls.
+    assert_eq!(decode(FS | LS | 2, 2048), Err(RxError::Length));
+}
+
+#[test]
+fn an_unchecked_value_only_narrows() {
+    let value = FromDevice::new(0x1234u16);
+    assert_eq!(value.bits(0xff), 0x34);
+    assert_eq!(value.bounded(0..=0x1234), Some(0x1234));
+    assert_eq!(value.bounded(0..=0x1233), None);
+    assert!(!value.is_all_ones());
+    assert!(FromDevice::new(u16::MAX).is_all_ones());
+    assert!(!FromDevice::new(0xffffu32).is_all_ones());
+    assert_eq!(format!("{:08x}", value.raw_for_log()), "00001234");
+    assert_eq!(format!("{value:?}"), "FromDevice(0x1234)");
+}
+
+proptest! {
+    #[test]
+    fn every_word_has_an_answer(opts1: u32, size in 0u32..=0x4000) {
+        if let Ok((length, _)) = decode(opts1, size) {
+            prop_assert!(length >= 14 && length + 4 <= size);
+            prop_assert_eq!(length + 4, opts1 & 0x3fff);
+        }
+    }
+
+    #[test]
+    fn every_good_length_arrives(length in 18u32..=0x3fff) {
+        prop_assert_eq!(
+            decode(FS | LS | length, 0x3fff),
+            Ok((length - 4, RxChecksum::Unknown))
+        );
+    }
+}
