@@ -1,0 +1,264 @@
+// SPDX-License-Identifier: GPL-2.0
+/* See helpers.h. */
+#include <linux/build_bug.h>
+#include <linux/etherdevice.h>
+#include <linux/ethtool.h>
+#include <linux/netdevice.h>
+#include <linux/pci.h>
+#include <linux/phy.h>
+#include <linux/skbuff.h>
+#include <linux/workqueue.h>
+#include <net/page_pool/helpers.h>
+
+#include "helpers.h"
+
+/* The sizes that bindgen's compiler and rustc agree on must be this compiler's sizes too. */
+#include "sizes.h"
+
+void *net_helper_netdev_priv(const struct net_device *dev)
+{
+	return netdev_priv(dev);
+}
+
+void net_helper_netdev_setup(struct net_device *dev, struct device *parent,
+			     const struct net_device_ops *ops,
+			     const struct ethtool_ops *ethtool_ops,
+			     unsigned int max_mtu, int irq)
+{
+	SET_NETDEV_DEV(dev, parent);
+	dev->netdev_ops = ops;
+	dev->ethtool_ops = ethtool_ops;
+	dev->pcpu_stat_type = NETDEV_PCPU_STAT_TSTATS;
+	dev->priv_flags |= IFF_LIVE_ADDR_CHANGE;
+	dev->max_mtu = max_mtu;
+	dev->irq = irq;
+}
+
+const char *net_helper_netdev_name(const struct net_device *dev)
+{
+	return dev->name;
+}
+
+unsigned int net_helper_netdev_flags(const struct net_device *dev)
+{
+	return READ_ONCE(dev->flags);
+}
+
+const u8 *net_helper_dev_addr(const struct net_device *dev)
+{
+	return dev->dev_addr;
+}
+
+void net_helper_eth_hw_addr_set(struct net_device *dev, const u8 *addr)
+{
+	eth_hw_addr_set(dev, addr);
+}
+
+void net_helper_eth_hw_addr_random(struct net_device *dev)
+{
+	eth_hw_addr_random(dev);
+}
+
+bool net_helper_is_valid_ether_addr(const u8 *addr)
+{
+	return is_valid_ether_addr(addr);
+}
+
+struct netdev_hw_addr *net_helper_mc_next(struct net_device *dev, struct netdev_hw_addr *after)
+{
+	struct list_head *next = after ? after->list.next : dev->mc.list.next;
+
+	return next == &dev->mc.list ? NULL : list_entry(next, struct netdev_hw_addr, list);
+}
+
+const u8 *net_helper_hw_addr(const struct netdev_hw_addr *ha)
+{
+	return ha->addr;
+}
+
+u32 net_helper_ether_crc(int length, const u8 *data)
+{
+	return ether_crc(length, data);
+}
+
+void net_helper_sw_netstats_rx_add(struct net_device *dev, unsigned int len)
+{
+	dev_sw_netstats_rx_add(dev, len);
+}
+
+void net_helper_sw_netstats_tx_add(struct net_device *dev, unsigned int packets, unsigned int len)
+{
+	dev_sw_netstats_tx_add(dev, packets, len);
+}
+
+void net_helper_fetch_sw_netstats(struct rtnl_link_stats64 *stats, const struct net_device *dev)
+{
+	dev_fetch_sw_netstats(stats, dev->tstats);
+}
+
+void net_helper_start_queue(struct net_device *dev)
+{
+	netif_start_queue(dev);
+}
+
+void net_helper_stop_queue(struct net_device *dev)
+{
+	netif_stop_queue(dev);
+}
+
+void net_helper_wake_queue(struct net_device *dev)
+{
+	netif_wake_queue(dev);
+}
+
+bool net_helper_queue_stopped(const struct net_device *dev)
+{
+	return netif_queue_stopped(dev);
+}
+
+void net_helper_tx_disable(struct net_device *dev)
+{
+	netif_tx_disable(dev);
+}
+
+bool net_helper_sent_queue(struct net_device *dev, unsigned int bytes)
+{
+	return __netdev_sent_queue(dev, bytes, netdev_xmit_more());
+}
+
+void net_helper_completed_queue(struct net_device *dev, unsigned int packets, unsigned int bytes)
+{
+	netdev_completed_queue(dev, packets, bytes);
+}
+
+void net_helper_reset_queue(struct net_device *dev)
+{
+	netdev_reset_queue(dev);
+}
+
+void net_helper_trans_update(struct net_device *dev)
+{
+	netif_trans_update(dev);
+}
+
+void net_helper_napi_add(struct net_device *dev, struct napi_struct *napi,
+			 int (*poll)(struct napi_struct *, int))
+{
+	netif_napi_add(dev, napi, poll);
+}
+
+void net_helper_napi_del(struct napi_struct *napi)
+{
+	netif_napi_del(napi);
+}
+
+void net_helper_napi_schedule(struct napi_struct *napi)
+{
+	napi_schedule(napi);
+}
+
+void net_helper_napi_gro_receive(struct napi_struct *napi, struct sk_buff *skb)
+{
+	napi_gro_receive(napi, skb);
+}
+
+void net_helper_skb_reserve(struct sk_buff *skb, int len)
+{
+	skb_reserve(skb, len);
+}
+
+void net_helper_skb_put_data(struct sk_buff *skb, const void *data, unsigned int len)
+{
+	skb_put_data(skb, data, len);
+}
+
+void net_helper_skb_mark_for_recycle(struct sk_buff *skb)
+{
+	skb_mark_for_recycle(skb);
+}
+
+void net_helper_skb_tx_timestamp(struct sk_buff *skb)
+{
+	skb_tx_timestamp(skb);
+}
+
+void net_helper_kfree_skb_any(struct sk_buff *skb)
+{
+	dev_kfree_skb_any(skb);
+}
+
+void net_helper_skb_set_protocol(struct sk_buff *skb, struct net_device *dev)
+{
+	skb->protocol = eth_type_trans(skb, dev);
+}
+
+dma_addr_t net_helper_dma_map_single(struct device *dev, void *data, size_t len)
+{
+	return dma_map_single(dev, data, len, DMA_TO_DEVICE);
+}
+
+void net_helper_dma_unmap_single(struct device *dev, dma_addr_t addr, size_t len)
+{
+	dma_unmap_single(dev, addr, len, DMA_TO_DEVICE);
+}
+
+bool net_helper_dma_mapping_error(struct device *dev, dma_addr_t addr)
+{
+	return dma_mapping_error(dev, addr);
+}
+
+void net_helper_dma_sync_for_cpu(struct device *dev, dma_addr_t addr, size_t len)
+{
+	dma_sync_single_for_cpu(dev, addr, len, DMA_FROM_DEVICE);
+}
+
+void net_helper_dma_sync_for_device(struct device *dev, dma_addr_t addr, size_t len)
+{
+	dma_sync_single_for_device(dev, addr, len, DMA_FROM_DEVICE);
+}
+
+struct page *net_helper_page_pool_alloc_frag(struct page_pool *pool, unsigned int *offset,
+					     unsigned int size)
+{
+	return page_pool_dev_alloc_frag(pool, offset, size);
+}
+
+dma_addr_t net_helper_page_pool_dma_addr(const struct page *page)
+{
+	return page_pool_get_dma_addr(page);
+}
+
+void net_helper_page_pool_put(struct page *page)
+{
+	page_pool_put_full_page(pp_page_to_nmdesc(page)->pp, page, false);
+}
+
+void *net_helper_page_address(const struct page *page)
+{
+	return page_address(page);
+}
+
+void net_helper_init_work(struct work_struct *work, work_func_t function)
+{
+	INIT_WORK(work, function);
+}
+
+void net_helper_schedule_work(struct work_struct *work)
+{
+	schedule_work(work);
+}
+
+void net_helper_mdio_lock(struct phy_device *phydev)
+{
+	phy_lock_mdio_bus(phydev);
+}
+
+void net_helper_mdio_unlock(struct phy_device *phydev)
+{
+	phy_unlock_mdio_bus(phydev);
+}
+
+unsigned int net_helper_pci_irq(const struct pci_dev *pdev)
+{
+	return pdev->irq;
+}

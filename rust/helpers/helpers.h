@@ -1,0 +1,83 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+/*
+ * Inline functions, macros and fields of the network core, as functions that Rust can call.
+ * Each does what the name after net_helper_ does in C, nothing more.
+ */
+#ifndef NET_HELPERS_H
+#define NET_HELPERS_H
+
+#include <linux/netdevice.h>
+#include <linux/skbuff.h>
+
+struct page_pool;
+struct phy_device;
+
+/* net_device */
+void *net_helper_netdev_priv(const struct net_device *dev);
+void net_helper_netdev_setup(struct net_device *dev, struct device *parent,
+			     const struct net_device_ops *ops,
+			     const struct ethtool_ops *ethtool_ops,
+			     unsigned int max_mtu, int irq);
+const char *net_helper_netdev_name(const struct net_device *dev);
+unsigned int net_helper_netdev_flags(const struct net_device *dev);
+const u8 *net_helper_dev_addr(const struct net_device *dev);
+void net_helper_eth_hw_addr_set(struct net_device *dev, const u8 *addr);
+void net_helper_eth_hw_addr_random(struct net_device *dev);
+bool net_helper_is_valid_ether_addr(const u8 *addr);
+struct netdev_hw_addr *net_helper_mc_next(struct net_device *dev, struct netdev_hw_addr *after);
+const u8 *net_helper_hw_addr(const struct netdev_hw_addr *ha);
+u32 net_helper_ether_crc(int length, const u8 *data);
+void net_helper_sw_netstats_rx_add(struct net_device *dev, unsigned int len);
+void net_helper_sw_netstats_tx_add(struct net_device *dev, unsigned int packets, unsigned int len);
+void net_helper_fetch_sw_netstats(struct rtnl_link_stats64 *stats, const struct net_device *dev);
+
+/* transmit queue 0 */
+void net_helper_start_queue(struct net_device *dev);
+void net_helper_stop_queue(struct net_device *dev);
+void net_helper_wake_queue(struct net_device *dev);
+bool net_helper_queue_stopped(const struct net_device *dev);
+void net_helper_tx_disable(struct net_device *dev);
+bool net_helper_sent_queue(struct net_device *dev, unsigned int bytes);
+void net_helper_completed_queue(struct net_device *dev, unsigned int packets, unsigned int bytes);
+void net_helper_reset_queue(struct net_device *dev);
+void net_helper_trans_update(struct net_device *dev);
+
+/* NAPI */
+void net_helper_napi_add(struct net_device *dev, struct napi_struct *napi,
+			 int (*poll)(struct napi_struct *, int));
+void net_helper_napi_del(struct napi_struct *napi);
+void net_helper_napi_schedule(struct napi_struct *napi);
+void net_helper_napi_gro_receive(struct napi_struct *napi, struct sk_buff *skb);
+
+/* sk_buff */
+void net_helper_skb_reserve(struct sk_buff *skb, int len);
+void net_helper_skb_put_data(struct sk_buff *skb, const void *data, unsigned int len);
+void net_helper_skb_mark_for_recycle(struct sk_buff *skb);
+void net_helper_skb_tx_timestamp(struct sk_buff *skb);
+void net_helper_kfree_skb_any(struct sk_buff *skb);
+void net_helper_skb_set_protocol(struct sk_buff *skb, struct net_device *dev);
+
+/* streaming DMA */
+dma_addr_t net_helper_dma_map_single(struct device *dev, void *data, size_t len);
+void net_helper_dma_unmap_single(struct device *dev, dma_addr_t addr, size_t len);
+bool net_helper_dma_mapping_error(struct device *dev, dma_addr_t addr);
+void net_helper_dma_sync_for_cpu(struct device *dev, dma_addr_t addr, size_t len);
+void net_helper_dma_sync_for_device(struct device *dev, dma_addr_t addr, size_t len);
+
+/* page_pool */
+struct page *net_helper_page_pool_alloc_frag(struct page_pool *pool, unsigned int *offset,
+					     unsigned int size);
+dma_addr_t net_helper_page_pool_dma_addr(const struct page *page);
+void net_helper_page_pool_put(struct page *page);
+void *net_helper_page_address(const struct page *page);
+
+/* work items and the PHY */
+void net_helper_init_work(struct work_struct *work, work_func_t function);
+void net_helper_schedule_work(struct work_struct *work);
+void net_helper_mdio_lock(struct phy_device *phydev);
+void net_helper_mdio_unlock(struct phy_device *phydev);
+
+/* PCI */
+unsigned int net_helper_pci_irq(const struct pci_dev *pdev);
+
+#endif
