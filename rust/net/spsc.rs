@@ -42,7 +42,11 @@ use sync::{
 };
 
 pub use sync::Error;
-pub(crate) use sync::Table;
+pub(crate) use sync::{
+    full_barrier,
+    Table,
+    EINVAL, //
+};
 
 /// The largest capacity of a ring, in slots.
 pub const MAX_CAPACITY: u32 = 4096;
@@ -69,7 +73,7 @@ pub trait TxQueue {
 /// memory for the slots.
 pub fn channel<T>(capacity: u32) -> Result<(Producer<T>, Consumer<T>), Error> {
     if !capacity.is_power_of_two() || !(2..=MAX_CAPACITY).contains(&capacity) {
-        return Err(sync::EINVAL);
+        return Err(EINVAL);
     }
 
     let start = first_count(capacity);
@@ -265,7 +269,7 @@ impl<T> Producer<T> {
         queue.stop();
         // Pairs with the barrier in `Consumer::wake_if_stopped`: either the consumer sees the flag
         // or this half sees the slots it released.
-        sync::full_barrier();
+        full_barrier();
         if self.has_room(need) {
             queue.wake();
             return false;
@@ -349,7 +353,7 @@ impl<T> Consumer<T> {
     /// above it.
     pub fn wake_if_stopped(&mut self, queue: &impl TxQueue, threshold: u32) {
         // Pairs with the barrier in `Producer::stop_if_full`.
-        sync::full_barrier();
+        full_barrier();
         if queue.is_stopped() {
             let used = self.inner.published.acquire().wrapping_sub(self.released);
             if self.inner.capacity.wrapping_sub(used) >= threshold {

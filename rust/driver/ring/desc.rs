@@ -13,9 +13,12 @@
 //! those which Linux's r8169 and Realtek's r8168 use for these chips.
 
 use crate::net::from_device::FromDevice;
+use core::ops::RangeInclusive;
 
 /// The size of a descriptor in bytes.
 pub const DESCRIPTOR_SIZE: usize = 16;
+/// The most descriptors that a ring is given, as in Realtek's driver.
+pub const MAX_DESCRIPTORS: u32 = 1024;
 
 /// opts1: the chip owns the descriptor and its buffer; the chip clears it when it is done.
 pub const OWN: u32 = 1 << 31;
@@ -28,6 +31,8 @@ pub const LS: u32 = 1 << 28;
 
 /// TX opts1: the length of the fragment in bytes.
 const TX_LENGTH: u32 = 0xffff;
+/// The lengths a fragment of a sent frame may have, in bytes: what opts1 can say, but not nothing.
+pub const TX_FRAGMENT_SIZES: RangeInclusive<u32> = 1..=TX_LENGTH;
 
 /// RX opts1: the size of the buffer, then the length of the frame with its FCS, in bytes.
 const RX_LENGTH: u32 = 0x3fff;
@@ -52,7 +57,7 @@ pub const FCS_LENGTH: u32 = 4;
 /// The shortest frame worth passing on: an Ethernet header, without the FCS.
 pub const FRAME_MIN: u32 = 14;
 /// The sizes an RX buffer may have, in bytes: the shortest frame fits, and opts1 can say it.
-pub const RX_BUFFER_SIZES: core::ops::RangeInclusive<u32> = FRAME_MIN + FCS_LENGTH..=RX_LENGTH;
+pub const RX_BUFFER_SIZES: RangeInclusive<u32> = FRAME_MIN + FCS_LENGTH..=RX_LENGTH;
 
 /// The memory of a ring, shared with the device.
 ///
@@ -91,29 +96,16 @@ impl TxCommand {
     }
 
     /// Returns the opts1 of a fragment of `length` bytes, owned by the chip.
-    pub(super) fn opts1(self, length: TxLength, first: bool, last: bool, end: bool) -> u32 {
-        self.opts1 | OWN | length.0 | flag(first, FS) | flag(last, LS) | flag(end, EOR)
+    ///
+    /// `first` and `last`: of its frame; `end`: the last descriptor of the ring.
+    pub(super) fn opts1(self, length: u32, first: bool, last: bool, end: bool) -> u32 {
+        let place = flag(first, FS) | flag(last, LS) | flag(end, EOR);
+        self.opts1 | OWN | place | (length & TX_LENGTH)
     }
 
     /// Returns the opts2 of every fragment.
     pub(super) fn opts2(self) -> u32 {
         self.opts2
-    }
-}
-
-/// The length of a fragment that is sent: 1 to 65535 bytes.
-///
-/// # Invariants
-///
-/// It fits the length field of opts1 and is not 0.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct TxLength(u32);
-
-impl TxLength {
-    /// Returns `None` if a descriptor cannot say `length`.
-    pub(super) fn new(length: u32) -> Option<Self> {
-        // INVARIANT: The range is that of the type.
-        (1..=TX_LENGTH).contains(&length).then_some(Self(length))
     }
 }
 

@@ -7,5 +7,5 @@
 //! same code runs in the kernel and in the tests of the host (`tests/rings`).
 
 pub mod desc;
-//RX
-//TX
+pub mod rx;
+pub mod tx;

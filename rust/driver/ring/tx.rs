@@ -1,0 +1,262 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! The transmit ring.
+//!
+//! It is an [`spsc`] ring whose slots are the descriptors: a slot owns the mapping of its fragment,
+//! and that of the last fragment owns the frame as well. Nothing is written to the memory of the
+//! device before a frame is complete, so giving up half-way is dropping a [`TxFrame`]. Of what the
+//! chip wrote only [`desc::OWN`] is ever read.
+
+use super::desc::{
+    self,
+    DescriptorMemory,
+    TxCommand, //
+};
+use crate::net::spsc::{
+    self,
+    Consumer,
+    Error,
+    Producer,
+    TxQueue,
+    EINVAL, //
+};
+
+/// A piece of a frame that the chip can send from.
+///
+/// Both answers come from the memory of the CPU and do not change.
+pub trait TxFragment {
+    /// Returns the address at which the chip sees the fragment.
+    fn dma_address(&self) -> u64;
+
+    /// Returns the length in bytes, in [`desc::TX_FRAGMENT_SIZES`].
+    fn length(&self) -> u32;
+}
+
+/// Why a fragment was not taken.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Refusal {
+    /// There is no free descriptor.
+    Full,
+    /// The length is not in [`desc::TX_FRAGMENT_SIZES`].
+    Length,
+}
+
+/// A fragment that was not taken, given back.
+#[derive(Debug)]
+pub struct Refused<F> {
+    /// The fragment.
+    pub fragment: F,
+    /// The reason.
+    pub reason: Refusal,
+}
+
+/// Makes a ring for all descriptors of `memory`, none of them owned by the chip.
+///
+/// # Errors
+///
+/// `EINVAL` unless the number of descriptors is a power of two in `2..=MAX_DESCRIPTORS`; `ENOMEM`.
+pub fn channel<F: TxFragment>(
+    memory: &impl DescriptorMemory,
+) -> Result<(TxProducer<F>, TxConsumer<F>), Error> {
+    let count = memory.count();
+    if count > desc::MAX_DESCRIPTORS {
+        return Err(EINVAL);
+    }
+    let (producer, consumer) = spsc::channel(count)?;
+    clear(memory, count);
+    Ok((TxProducer { ring: producer }, TxConsumer { ring: consumer }))
+}
+
+/// Empties the ring and starts it over at index 0, as after a reset of the chip.
+///
+/// The chip must be stopped. `each` gets every fragment that was inside, oldest first. Returns
+/// `false`, and does nothing, when the halves belong to different rings.
+pub fn restart<F: TxFragment>(
+    producer: &mut TxProducer<F>,
+    consumer: &mut TxConsumer<F>,
+    memory: &impl DescriptorMemory,
+    each: impl FnMut(F),
+) -> bool {
+    if !spsc::restart(&mut producer.ring, &mut consumer.ring, each) {
+        return false;
+    }
+    clear(memory, producer.ring.capacity());
+    true
+}
+
+/// Takes all descriptors back from the chip.
+fn clear(memory: &impl DescriptorMemory, count: u32) {
+    for index in 0..count {
+        memory.publish(index, 0, desc::tx_idle(is_end(index, count)), 0);
+    }
+}
+
+/// Returns whether `index` is the last descriptor of a ring of `count`.
+fn is_end(index: u32, count: u32) -> bool {
+    index.wrapping_add(1) >= count
+}
+
+/// The half that sends: `ndo_start_xmit` holds it.
+pub struct TxProducer<F> {
+    ring: Producer<F>,
+}
+
+impl<F: TxFragment> TxProducer<F> {
+    /// Returns how many descriptors are free.
+    pub fn free(&self) -> u32 {
+        self.ring.free()
+    }
+
+    /// Returns whether a frame of `need` fragments fits.
+    pub fn has_room(&mut self, need: u32) -> bool {
+        self.ring.has_room(need)
+    }
+
+    /// Begins a frame with its first fragment.
+    ///
+    /// # Errors
+    ///
+    /// Gives the fragment back if the ring is full or its length is impossible.
+    pub fn begin(&mut self, first: F) -> Result<TxFrame<'_, F>, Refused<F>> {
+        // A frame that was leaked and not dropped is still here.
+        while self.ring.unpush().is_some() {}
+
+        let mut frame = TxFrame {
+            ring: &mut self.ring,
+        };
+        frame.push(first)?;
+        Ok(frame)
+    }
+
+    /// Sends a frame that is one fragment.
+    ///
+    /// # Errors
+    ///
+    /// Gives the fragment back if the ring is full or its length is impossible.
+    pub fn post(
+        &mut self,
+        memory: &impl DescriptorMemory,
+        fragment: F,
+        command: TxCommand,
+    ) -> Result<(), Refused<F>> {
+        self.begin(fragment)?.commit(memory, command);
+        Ok(())
+    }
+
+    /// Returns whether the chip may have finished the last frame before the consumer could see it.
+    ///
+    /// The chip can send a frame, and interrupt, between the moment it gets the descriptors and
+    /// the moment the consumer gets the slots; that interrupt finds nothing to do, and there is no
+    /// other. Ask this after the last [`TxFrame::commit`] of a batch, and schedule the poll if it
+    /// says so. It may say so once too often, but never once too little.
+    #[must_use = "the poll must be scheduled if this is true"]
+    pub fn finished_early(&self, memory: &impl DescriptorMemory) -> bool {
+        // Orders the counter that `commit` published before the read of OWN: if the chip has not
+        // finished by then, its interrupt comes later, and the poll sees the slots.
+        spsc::full_barrier();
+        let newest = self.ring.index_after(u32::MAX);
+        memory.opts1(newest).bits(desc::OWN) == 0 && self.ring.free() < self.ring.capacity()
+    }
+
+    /// Stops `queue` if fewer than `need` descriptors are free; see [`Producer::stop_if_full`].
+    pub fn stop_if_full(&mut self, queue: &impl TxQueue, need: u32) -> bool {
+        self.ring.stop_if_full(queue, need)
+    }
+}
+
+/// A frame that is being put together; dropping it takes it back.
+#[must_use = "the frame is sent by `commit`"]
+pub struct TxFrame<'a, F: TxFragment> {
+    ring: &'a mut Producer<F>,
+}
+
+impl<F: TxFragment> TxFrame<'_, F> {
+    /// Adds the next fragment.
+    ///
+    /// # Errors
+    ///
+    /// Gives the fragment back if the ring is full or its length is impossible.
+    pub fn push(&mut self, fragment: F) -> Result<(), Refused<F>> {
+        if !desc::TX_FRAGMENT_SIZES.contains(&fragment.length()) {
+            return Err(Refused {
+                fragment,
+                reason: Refusal::Length,
+            });
+        }
+        self.ring
+            .push(fragment)
+            .map(|_| ())
+            .map_err(|fragment| Refused {
+                fragment,
+                reason: Refusal::Full,
+            })
+    }
+
+    /// Takes the newest fragment back, to save what it owns.
+    pub fn pop(&mut self) -> Option<F> {
+        self.ring.unpush()
+    }
+
+    /// Gives the frame to the chip, then to the consumer.
+    ///
+    /// The descriptors are written back to front, so that the chip gets the first one last and
+    /// never finds half a frame. The consumer must not see a slot whose descriptor still shows the
+    /// cleared OWN of the lap before, so it gets the slots after that. What must precede the
+    /// completion (time stamp, byte queue limits) must be done before this is called.
+    pub fn commit(self, memory: &impl DescriptorMemory, command: TxCommand) {
+        let count = self.ring.unpublished();
+        for nth in (0..count).rev() {
+            if let Some((index, fragment)) = self.ring.peek_unpublished(nth) {
+                let opts1 = command.opts1(
+                    fragment.length(),
+                    nth == 0,
+                    is_end(nth, count),
+                    is_end(index, self.ring.capacity()),
+                );
+                memory.publish(index, fragment.dma_address(), opts1, command.opts2());
+            }
+        }
+        self.ring.publish();
+    }
+}
+
+impl<F: TxFragment> Drop for TxFrame<'_, F> {
+    fn drop(&mut self) {
+        // After `commit` there is nothing to take back.
+        while self.ring.unpush().is_some() {}
+    }
+}
+
+/// The half that completes: the NAPI poll holds it.
+pub struct TxConsumer<F> {
+    ring: Consumer<F>,
+}
+
+impl<F: TxFragment> TxConsumer<F> {
+    /// Takes the oldest fragment out if the chip is done with it.
+    ///
+    /// Its descriptor is free for the producer after [`TxConsumer::release`].
+    pub fn next_done(&mut self, memory: &impl DescriptorMemory) -> Option<F> {
+        let (index, _) = self.ring.peek()?;
+        if memory.opts1(index).bits(desc::OWN) != 0 {
+            return None;
+        }
+        self.ring.pop()
+    }
+
+    /// Returns how many fragments are in the ring, done or not.
+    pub fn pending(&self) -> u32 {
+        self.ring.pending()
+    }
+
+    /// Gives the descriptors of all fragments taken out back to the producer.
+    pub fn release(&mut self) {
+        self.ring.release();
+    }
+
+    /// Wakes `queue` if it is stopped and `threshold` descriptors are free; see
+    /// [`Consumer::wake_if_stopped`].
+    pub fn wake_if_stopped(&mut self, queue: &impl TxQueue, threshold: u32) {
+        self.ring.wake_if_stopped(queue, threshold);
+    }
+}
