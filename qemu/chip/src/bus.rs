@@ -1,0 +1,44 @@
+//! The chip's way out: the guest's memory and the cable.
+
+use thiserror::Error;
+
+/// Why the host side did not let a transfer through.
+#[derive(Clone, Copy, Debug, Error, PartialEq, Eq)]
+pub enum Fault {
+    /// The PCI command register does not let this device start transfers.
+    #[error("bus mastering is off in the PCI command register")]
+    BusMasterOff,
+    /// The device sleeps (D1..D3hot) and may not start transfers.
+    #[error("the device is not in power state D0")]
+    NotAwake,
+    /// No memory of the guest is mapped for the device there.
+    #[error("no guest memory is mapped there")]
+    Unmapped,
+    /// Memory is there but not for this direction.
+    #[error("the mapping does not permit this direction")]
+    Forbidden,
+}
+
+/// What a chip can reach on its own.
+///
+/// A transfer that faults may have been done in part, as on a real bus.
+pub trait Bus {
+    /// Reads guest memory.
+    fn read(&mut self, address: u64, into: &mut [u8]) -> Result<(), Fault>;
+
+    /// Writes guest memory.
+    fn write(&mut self, address: u64, from: &[u8]) -> Result<(), Fault>;
+
+    /// Reads a little-endian word that hands over ownership: nothing after it may be read earlier (acquire).
+    fn load(&mut self, address: u64) -> Result<u32, Fault>;
+
+    /// Writes a little-endian word that hands over ownership: everything before it is visible first (release).
+    fn store(&mut self, address: u64, value: u32) -> Result<(), Fault>;
+
+    /// Whether the cable takes a frame now. While it does not, the chip keeps its descriptors and waits for
+    /// [`Chip::resume`](crate::Chip::resume).
+    fn cable_ready(&mut self) -> bool;
+
+    /// Puts a frame on the cable, complete but for its check sequence.
+    fn transmit(&mut self, frame: &[u8]);
+}

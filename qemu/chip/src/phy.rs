@@ -1,0 +1,404 @@
+//! The PHY behind PHYAR: a gigabit PHY of the RTL8211B class, with its cable and a partner at the other end.
+
+/// Reset, self-clearing.
+const BMCR_RESET: u16 = 0x8000;
+const BMCR_LOOPBACK: u16 = 0x4000;
+const BMCR_SPEED_100: u16 = 0x2000;
+const BMCR_AUTONEG: u16 = 0x1000;
+const BMCR_POWER_DOWN: u16 = 0x0800;
+const BMCR_ISOLATE: u16 = 0x0400;
+const BMCR_RESTART: u16 = 0x0200;
+const BMCR_FULL_DUPLEX: u16 = 0x0100;
+const BMCR_SPEED_1000: u16 = 0x0040;
+
+/// 10 and 100 Mbit/s in both duplexes, extended status, preamble suppression, can negotiate, extended registers.
+const BMSR_ABLE: u16 = 0x7949;
+const BMSR_DONE: u16 = 0x0020;
+const BMSR_LINK: u16 = 0x0004;
+
+/// MII id of the RTL8211B class. r8169 finds it on B380; that B300 answers the same is a **guess**.
+const ID: [u16; 2] = [0x001c, 0xc912];
+
+/// What the partner offers: 10/100 in both duplexes, pause, acknowledged.
+const PARTNER: u16 = 0xc5e1;
+/// What the partner offers at 1000 Mbit/s, in the place of the local register 9 (both duplexes).
+const PARTNER_1000: u16 = 0x0300;
+
+/// A fresh advertisement: everything, IEEE 802.3 selector.
+const ADVERTISE: u16 = 0x01e1;
+const ADVERTISE_1000: u16 = 0x0300;
+
+/// Pages that the peers' PHY fix-ups select; the chip may have more.
+const PAGES: usize = 8;
+
+/// Vendor register 17: speed in bits 15:14, duplex 13, page received 12, resolved 11, link 10.
+const STATUS_RESOLVED: u16 = 0x0800;
+const STATUS_LINK: u16 = 0x0400;
+const STATUS_DUPLEX: u16 = 0x2000;
+
+/// Vendor registers 18 and 19: interrupt enable and status; bit 10 is "link changed".
+const INTERRUPT_LINK: u16 = 0x0400;
+
+/// Speed of a link.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Speed {
+    /// 10 Mbit/s
+    Mbit10,
+    /// 100 Mbit/s
+    Mbit100,
+    /// 1000 Mbit/s
+    Mbit1000,
+}
+
+impl Speed {
+    /// In Mbit/s.
+    pub fn mbits(self) -> u32 {
+        match self {
+            Speed::Mbit10 => 10,
+            Speed::Mbit100 => 100,
+            Speed::Mbit1000 => 1000,
+        }
+    }
+}
+
+/// A link as the two ends agreed on it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Link {
+    pub(crate) speed: Speed,
+    pub(crate) full_duplex: bool,
+}
+
+/// The PHY.
+#[derive(Clone, Debug)]
+pub struct Phy {
+    pages: [[u16; 32]; PAGES],
+    page: u16,
+    cable: bool,
+    /// BMSR's link bit stays clear until it has been read once after a loss (IEEE 802.3 22.2.4.2.13).
+    lost: bool,
+    interrupts: u16,
+}
+
+/// What a register access was to the rest of the chip.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Effect {
+    pub(crate) link_changed: bool,
+    pub(crate) unmodelled: bool,
+}
+
+impl Phy {
+    pub(crate) fn new() -> Self {
+        let mut phy = Phy {
+            pages: [[0; 32]; PAGES],
+            page: 0,
+            cable: true,
+            lost: false,
+            interrupts: 0,
+        };
+        phy.reset();
+        phy
+    }
+
+    fn reset(&mut self) {
+        let main = &mut self.pages[0];
+        main[0] = BMCR_AUTONEG | BMCR_SPEED_1000 | BMCR_FULL_DUPLEX;
+        main[4] = ADVERTISE;
+        main[9] = ADVERTISE_1000;
+        main[14] = 0;
+        main[18] = 0;
+        self.page = 0;
+        self.interrupts = 0;
+    }
+
+    /// The link as it is now.
+    pub(crate) fn link(&self) -> Option<Link> {
+        let control = self.pages[0][0];
+        if !self.cable || control & (BMCR_POWER_DOWN | BMCR_ISOLATE) != 0 {
+            return None;
+        }
+        if control & BMCR_AUTONEG == 0 {
+            let speed = match control & (BMCR_SPEED_1000 | BMCR_SPEED_100) {
+                0 => Speed::Mbit10,
+                BMCR_SPEED_100 => Speed::Mbit100,
+                // 1000BASE-T cannot do without negotiation; chips run it all the same [guess].
+                _ => Speed::Mbit1000,
+            };
+            return Some(Link {
+                speed,
+                full_duplex: control & BMCR_FULL_DUPLEX != 0,
+            });
+        }
+        let common = self.pages[0][4] & PARTNER;
+        let common_1000 = self.pages[0][9] & PARTNER_1000;
+        let modes = [
+            (common_1000 & 0x0200, Speed::Mbit1000, true),
+            (common_1000 & 0x0100, Speed::Mbit1000, false),
+            (common & 0x0100, Speed::Mbit100, true),
+            (common & 0x0080, Speed::Mbit100, false),
+            (common & 0x0040, Speed::Mbit10, true),
+            (common & 0x0020, Speed::Mbit10, false),
+        ];
+        modes
+            .iter()
+            .find(|mode| mode.0 != 0)
+            .map(|&(_, speed, full_duplex)| Link { speed, full_duplex })
+    }
+
+    /// The agreed speed, `None` without a link.
+    pub fn speed(&self) -> Option<Speed> {
+        self.link().map(|link| link.speed)
+    }
+
+    /// Whether the agreed link is full duplex.
+    pub fn full_duplex(&self) -> bool {
+        self.link().is_some_and(|link| link.full_duplex)
+    }
+
+    /// Whether the cable is plugged in.
+    pub fn cable(&self) -> bool {
+        self.cable
+    }
+
+    /// The page that register 31 selects.
+    pub fn page(&self) -> u16 {
+        self.page
+    }
+
+    /// A register as it is, without the effects that reading it has.
+    pub fn peek(&self, register: u8) -> u16 {
+        self.clone().read(register).0
+    }
+
+    /// Whether frames that are sent come straight back.
+    pub fn loopback(&self) -> bool {
+        self.pages[0][0] & BMCR_LOOPBACK != 0
+    }
+
+    /// Plugs the cable in or out; true when that changed the link.
+    pub(crate) fn plug(&mut self, cable: bool) -> bool {
+        let before = self.link();
+        self.cable = cable;
+        self.changed(before)
+    }
+
+    fn changed(&mut self, before: Option<Link>) -> bool {
+        let now = self.link();
+        if now.is_none() {
+            self.lost = true;
+        }
+        if now != before {
+            self.interrupts |= INTERRUPT_LINK;
+        }
+        now != before
+    }
+
+    pub(crate) fn read(&mut self, register: u8) -> (u16, Effect) {
+        let register = usize::from(register & 31);
+        let mut effect = Effect::default();
+        if register == 31 {
+            return (self.page, effect);
+        }
+        let Some(page) = self.pages.get(usize::from(self.page)) else {
+            effect.unmodelled = true;
+            return (0, effect);
+        };
+        if self.page != 0 {
+            return (page[register], effect);
+        }
+        let link = self.link();
+        let negotiated = link.filter(|_| page[0] & BMCR_AUTONEG != 0);
+        let value = match register {
+            1 => {
+                let mut status = BMSR_ABLE;
+                if negotiated.is_some() {
+                    status |= BMSR_DONE;
+                }
+                if link.is_some() && !self.lost {
+                    status |= BMSR_LINK;
+                }
+                self.lost = link.is_none();
+                status
+            }
+            2 => ID[0],
+            3 => ID[1],
+            5 if negotiated.is_some() => PARTNER,
+            // Expansion: the partner can negotiate, a page was received.
+            6 if negotiated.is_some() => 0x0003,
+            // 1000BASE-T status: both receivers fine, the partner does 1000 in both duplexes.
+            10 if negotiated.is_some() => 0x7c00,
+            5 | 6 | 10 => 0,
+            // Extended status: 1000BASE-T in both duplexes.
+            15 => 0x3000,
+            17 => match link {
+                None => 0,
+                Some(link) => {
+                    let speed = match link.speed {
+                        Speed::Mbit10 => 0,
+                        Speed::Mbit100 => 0x4000,
+                        Speed::Mbit1000 => 0x8000,
+                    };
+                    let duplex = if link.full_duplex { STATUS_DUPLEX } else { 0 };
+                    speed | duplex | STATUS_RESOLVED | STATUS_LINK
+                }
+            },
+            19 => std::mem::take(&mut self.interrupts),
+            _ => page[register],
+        };
+        (value, effect)
+    }
+
+    pub(crate) fn write(&mut self, register: u8, value: u16) -> Effect {
+        let register = usize::from(register & 31);
+        let mut effect = Effect::default();
+        if register == 31 {
+            self.page = value;
+            return effect;
+        }
+        let current = usize::from(self.page);
+        if current >= PAGES {
+            effect.unmodelled = true;
+            return effect;
+        }
+        if current != 0 {
+            self.pages[current][register] = value;
+            return effect;
+        }
+        let before = self.link();
+        match register {
+            0 => {
+                let was_down = self.pages[0][0] & BMCR_POWER_DOWN != 0;
+                if value & BMCR_RESET != 0 {
+                    self.reset();
+                } else {
+                    self.pages[0][0] = value & !BMCR_RESTART;
+                }
+                let is_down = self.pages[0][0] & BMCR_POWER_DOWN != 0;
+                effect.link_changed = self.changed(before) || was_down != is_down;
+                // A new negotiation drops the link for a while even if it ends as it was. Here it takes no
+                // time: the driver sees the change and the latched loss, and the new link at the next read.
+                let renegotiated =
+                    value & BMCR_AUTONEG != 0 && value & (BMCR_RESTART | BMCR_RESET) != 0;
+                if renegotiated && !is_down && self.cable {
+                    self.lost = true;
+                    self.interrupts |= INTERRUPT_LINK;
+                    effect.link_changed = true;
+                }
+            }
+            // Identity, status and what the partner said are not for writing.
+            1..=3 | 5 | 6 | 8 | 10 | 15 | 17 | 19 => {}
+            // A new advertisement counts from the next negotiation on; a driver that forgets to restart it
+            // would see the change too early here [guess].
+            _ => {
+                self.pages[0][register] = value;
+                effect.link_changed = self.changed(before);
+            }
+        }
+        effect
+    }
+
+    /// PHYstatus (0x6c): full duplex 0x01, link 0x02, 10/100/1000 Mbit/s 0x04/0x08/0x10.
+    pub(crate) fn status(&self) -> u8 {
+        // The flow control bits 0x20 and 0x40 stay clear: what silicon shows there is not known [guess].
+        match self.link() {
+            None => 0,
+            Some(link) => {
+                let speed = match link.speed {
+                    Speed::Mbit10 => 0x04,
+                    Speed::Mbit100 => 0x08,
+                    Speed::Mbit1000 => 0x10,
+                };
+                0x02 | speed | u8::from(link.full_duplex)
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn identity_and_a_gigabit_link() {
+        let mut phy = Phy::new();
+        assert_eq!(phy.read(2).0, 0x001c);
+        assert_eq!(phy.read(3).0, 0xc912);
+        assert_eq!(phy.read(1).0, 0x796d);
+        assert_eq!(phy.read(17).0, 0xac00);
+        assert_eq!(phy.status(), 0x13);
+    }
+
+    #[test]
+    fn reset_clears_itself_and_restores_the_defaults() {
+        let mut phy = Phy::new();
+        phy.write(4, 0);
+        phy.write(0, BMCR_RESET);
+        assert_eq!(phy.read(0).0 & BMCR_RESET, 0);
+        assert_eq!(phy.read(4).0, ADVERTISE);
+    }
+
+    #[test]
+    fn power_down_takes_the_link_and_says_so() {
+        let mut phy = Phy::new();
+        assert!(phy.write(0, 0x1940).link_changed);
+        assert_eq!(phy.status(), 0);
+        assert_eq!(phy.read(17).0, 0);
+        assert!(phy.write(0, 0x1140).link_changed);
+        assert_eq!(phy.status(), 0x13);
+        assert_eq!(phy.read(1).0 & BMSR_LINK, 0, "the loss is latched");
+        assert_ne!(phy.read(1).0 & BMSR_LINK, 0);
+    }
+
+    #[test]
+    fn a_restart_is_a_link_change_even_when_it_ends_the_same() {
+        let mut phy = Phy::new();
+        assert!(phy.write(0, 0x1340).link_changed);
+        assert_eq!(phy.read(0).0 & BMCR_RESTART, 0);
+        assert_eq!(phy.read(19).0 & INTERRUPT_LINK, INTERRUPT_LINK);
+        assert_eq!(phy.read(19).0, 0);
+    }
+
+    #[test]
+    fn negotiation_takes_the_best_common_mode() {
+        let mut phy = Phy::new();
+        phy.write(9, 0);
+        assert_eq!(phy.status(), 0x0b);
+        phy.write(4, 0x0021);
+        assert_eq!(phy.status(), 0x06);
+        phy.write(4, 0x0001);
+        assert_eq!(phy.status(), 0);
+    }
+
+    #[test]
+    fn forced_modes() {
+        let mut phy = Phy::new();
+        phy.write(0, BMCR_SPEED_100);
+        assert_eq!(phy.status(), 0x0a);
+        phy.write(0, BMCR_FULL_DUPLEX);
+        assert_eq!(phy.status(), 0x07);
+        assert_eq!(phy.read(1).0 & BMSR_DONE, 0);
+    }
+
+    #[test]
+    fn pages_are_separate_and_unknown_ones_are_told() {
+        let mut phy = Phy::new();
+        phy.write(31, 1);
+        phy.write(16, 0xf41b);
+        assert_eq!(phy.read(16).0, 0xf41b);
+        phy.write(31, 0);
+        assert_eq!(phy.read(16).0, 0);
+        phy.write(31, 0xffff);
+        assert!(phy.write(0, 0x8000).unmodelled);
+        assert!(phy.read(0).1.unmodelled);
+        assert_eq!(phy.read(31).0, 0xffff);
+    }
+
+    #[test]
+    fn a_pulled_cable_is_a_lost_link() {
+        let mut phy = Phy::new();
+        assert!(phy.plug(false));
+        assert!(!phy.plug(false));
+        assert_eq!(phy.read(1).0 & BMSR_LINK, 0);
+        assert!(phy.plug(true));
+        assert_eq!(phy.status(), 0x13);
+    }
+}

@@ -1,0 +1,309 @@
+//! The receiver: filter, verdicts and the receive ring.
+
+use crate::bus::Bus;
+use crate::chip::Chip;
+use crate::chip::RxMode;
+use crate::crc;
+use crate::desc;
+use crate::desc::rx;
+use crate::desc::Ring;
+use crate::offload;
+use crate::regs::cmd;
+use crate::regs::cplus;
+use crate::regs::intr;
+use crate::regs::rxcfg;
+use crate::regs::Reg;
+
+/// The least frame without check sequence; anything shorter is a runt.
+const LEAST: usize = 60;
+const FCS: usize = 4;
+
+/// What became of a frame that came in by the cable.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Received {
+    /// The driver has it.
+    Delivered,
+    /// The filter does not want it.
+    Filtered,
+    /// The receiver is off or there is no link.
+    Ignored,
+    /// It was wanted, and lost.
+    Dropped,
+    /// There is no descriptor for it. In [`RxMode::Wait`] only: offer it again later.
+    Wait,
+}
+
+/// A descriptor with room in it.
+struct Slot {
+    index: u16,
+    opts1: u32,
+    buffer: u64,
+    size: usize,
+}
+
+/// Why a frame has no place to go.
+enum NoRoom {
+    Empty,
+    Broken,
+}
+
+impl Chip {
+    /// A frame comes in, complete but for its check sequence. `again` says that this one has been offered before and
+    /// had to wait, so that it is counted and reported once.
+    pub fn frame_in(&mut self, bus: &mut dyn Bus, frame: &[u8], again: bool) -> Received {
+        let outcome = self.receive(bus, frame, again);
+        self.frame_done();
+        outcome
+    }
+
+    fn receive(&mut self, bus: &mut dyn Bus, frame: &[u8], again: bool) -> Received {
+        let enabled = self.get(Reg::ChipCmd) & cmd::RX_ENABLE != 0 && !self.stopped;
+        let Some(base) = self
+            .rx
+            .base
+            .filter(|_| enabled && self.phy.speed().is_some())
+        else {
+            self.counters.rx_ignored += 1;
+            return Received::Ignored;
+        };
+        let Some(mut status) = self.filter(frame) else {
+            self.counters.rx_filtered += 1;
+            return Received::Filtered;
+        };
+        if frame.len() < LEAST {
+            if self.get(Reg::RxConfig) & rxcfg::ACCEPT_RUNT == 0 {
+                return self.lose_bad();
+            }
+            status |= rx::RUNT;
+        }
+        let settings = self.get(Reg::CPlusCmd);
+        if settings & cplus::RX_CHECKSUM != 0 {
+            status |= offload::verdict(frame);
+        }
+        let fcs = crc::fcs(frame);
+        let mut data = std::mem::take(&mut self.frame);
+        data.clear();
+        let mut opts2 = 0;
+        match offload::vlan(frame).filter(|_| settings & cplus::RX_VLAN != 0) {
+            Some(tag) => {
+                opts2 = rx::VLAN | u32::from(tag.swap_bytes());
+                data.extend_from_slice(&frame[..12]);
+                data.extend_from_slice(&frame[16..]);
+            }
+            None => data.extend_from_slice(frame),
+        }
+        data.extend_from_slice(&fcs);
+        // Longer ones than RxMaxSize, or than a descriptor can tell, are not delivered; silicon may deliver a part
+        // with an error bit [guess].
+        let most = self.get(Reg::RxMaxSize).min(rx::LENGTH) as usize;
+        let outcome = if data.len() > most {
+            self.lose_bad()
+        } else {
+            self.place(bus, base, &data, status, opts2, again)
+        };
+        if outcome == Received::Delivered {
+            self.count(status, data.len() - FCS);
+        }
+        self.frame = data;
+        outcome
+    }
+
+    fn count(&mut self, status: u32, len: usize) {
+        self.counters.rx_frames += 1;
+        self.counters.rx_bytes += len as u64;
+        self.tally.rx_ok = self.tally.rx_ok.wrapping_add(1);
+        if status & rx::BROADCAST != 0 {
+            self.tally.rx_broadcast = self.tally.rx_broadcast.wrapping_add(1);
+        } else if status & rx::MULTICAST != 0 {
+            self.tally.rx_multicast = self.tally.rx_multicast.wrapping_add(1);
+        } else {
+            self.tally.rx_unicast = self.tally.rx_unicast.wrapping_add(1);
+        }
+        self.raise(intr::RX_OK);
+    }
+
+    fn lose_bad(&mut self) -> Received {
+        self.counters.rx_dropped += 1;
+        self.tally.rx_err = self.tally.rx_err.wrapping_add(1);
+        self.raise(intr::RX_ERR);
+        Received::Dropped
+    }
+
+    /// The status bits for the frame's destination, `None` if it is not for us.
+    fn filter(&self, frame: &[u8]) -> Option<u32> {
+        let destination: [u8; 6] = frame.get(..6)?.try_into().ok()?;
+        let accept = self.get(Reg::RxConfig);
+        if destination == [0xff; 6] {
+            return (accept & rxcfg::ACCEPT_BROADCAST != 0).then_some(rx::BROADCAST);
+        }
+        if destination[0] & 1 != 0 {
+            let wanted = accept & rxcfg::ACCEPT_MULTICAST != 0 && self.hashed(destination);
+            return wanted.then_some(rx::MULTICAST);
+        }
+        let [a, b, c, d] = self.get(Reg::Mac0).to_le_bytes();
+        let [e, f, ..] = self.get(Reg::Mac4).to_le_bytes();
+        let ours = destination == [a, b, c, d, e, f];
+        if ours && accept & (rxcfg::ACCEPT_MY_PHYS | rxcfg::ACCEPT_ALL_PHYS) != 0 {
+            return Some(rx::UNICAST);
+        }
+        // Promiscuous is for unicast; drivers open the multicast filter besides.
+        (accept & rxcfg::ACCEPT_ALL_PHYS != 0).then_some(0)
+    }
+
+    /// Bit n of the hash is bit n % 8 of the filter's byte 7 - n / 8: r8169 swaps the words and their bytes.
+    fn hashed(&self, destination: [u8; 6]) -> bool {
+        let bit = crc::multicast_hash(destination);
+        let low = self.get(Reg::Mar0).to_le_bytes();
+        let high = self.get(Reg::Mar4).to_le_bytes();
+        let byte = 7 - usize::from(bit / 8);
+        let value = if byte < 4 { low[byte] } else { high[byte - 4] };
+        value >> (bit % 8) & 1 != 0
+    }
+
+    /// Writes the frame to memory and gives the descriptors to the driver.
+    fn place(
+        &mut self,
+        bus: &mut dyn Bus,
+        base: u64,
+        data: &[u8],
+        status: u32,
+        opts2: u32,
+        again: bool,
+    ) -> Received {
+        let (slots, next) = match self.slots(bus, base, data.len()) {
+            Ok(found) => found,
+            Err(NoRoom::Empty) => return self.no_descriptor(again),
+            Err(NoRoom::Broken) => {
+                self.counters.rx_dropped += 1;
+                return Received::Dropped;
+            }
+        };
+        let mut rest = data;
+        let last = slots.len() - 1;
+        for (i, slot) in slots.iter().enumerate() {
+            let (now, later) = rest.split_at(slot.size.min(rest.len()));
+            rest = later;
+            let address = Ring::address(base, slot.index);
+            // The frame's whole length stands in its last descriptor; in the ones before, what is in them [guess].
+            let len = if i == last { data.len() } else { now.len() };
+            let mut opts1 = slot.opts1 & desc::RING_END | status | len as u32;
+            if i == 0 {
+                opts1 |= desc::FIRST;
+            }
+            if i == last {
+                opts1 |= desc::LAST;
+            }
+            let written = bus
+                .write(slot.buffer, now)
+                .map_err(|fault| ("receive data", slot.buffer, fault))
+                .and_then(|()| {
+                    bus.write(address.wrapping_add(4), &opts2.to_le_bytes())
+                        .and_then(|()| bus.store(address, opts1))
+                        .map_err(|fault| ("receive descriptor", address, fault))
+                });
+            if let Err((what, at, fault)) = written {
+                self.dma_fault(what, at, fault);
+                self.counters.rx_dropped += 1;
+                return Received::Dropped;
+            }
+        }
+        self.rx.index = next;
+        Received::Delivered
+    }
+
+    /// The descriptors that hold `len` bytes, and the one after them.
+    fn slots(
+        &mut self,
+        bus: &mut dyn Bus,
+        base: u64,
+        len: usize,
+    ) -> Result<(Vec<Slot>, u16), NoRoom> {
+        let mut slots = Vec::with_capacity(1);
+        let mut index = self.rx.index;
+        let mut room = 0;
+        loop {
+            let address = Ring::address(base, index);
+            let fault = |fault| ("receive descriptor", address, fault);
+            let mut bytes = [0; 8];
+            let word = bus.load(address).and_then(|word| {
+                if word & desc::OWN != 0 {
+                    bus.read(address.wrapping_add(8), &mut bytes)?;
+                }
+                Ok(word)
+            });
+            let opts1 = match word.map_err(fault) {
+                Ok(word) => word,
+                Err((what, at, fault)) => {
+                    self.dma_fault(what, at, fault);
+                    return Err(NoRoom::Broken);
+                }
+            };
+            if opts1 & desc::OWN == 0 {
+                return Err(NoRoom::Empty);
+            }
+            let size = (opts1 & rx::LENGTH) as usize;
+            let buffer = u64::from_le_bytes(bytes);
+            if size == 0 {
+                self.violation(format!(
+                    "receive descriptor {index} ({opts1:#010x}) has no room"
+                ));
+                return Err(NoRoom::Broken);
+            }
+            if buffer & 7 != 0 {
+                self.violation(format!(
+                    "receive descriptor {index}: its buffer {buffer:#x} is not aligned to 8 bytes"
+                ));
+            }
+            slots.push(Slot {
+                index,
+                opts1,
+                // The low bits are not wired [guess].
+                buffer: buffer & !7,
+                size,
+            });
+            room += size;
+            let next = Ring::after(index, opts1).unwrap_or_else(|| {
+                self.violation(format!(
+                    "the receive ring has no end (bit 30) in {} descriptors",
+                    desc::RING_MAX
+                ));
+                0
+            });
+            if room >= len {
+                return Ok((slots, next));
+            }
+            // An end that lies before the descriptor we began with would be passed again and again.
+            if next == self.rx.index || slots.len() >= usize::from(desc::RING_MAX) {
+                self.violation(format!(
+                    "a frame of {len} bytes is more than the whole receive ring holds"
+                ));
+                return Err(NoRoom::Broken);
+            }
+            index = next;
+        }
+    }
+
+    fn no_descriptor(&mut self, again: bool) -> Received {
+        if !again {
+            self.raise(intr::RX_OVERFLOW);
+        }
+        match self.config.rx_mode {
+            RxMode::Wait => {
+                if !again {
+                    self.counters.rx_waits += 1;
+                }
+                Received::Wait
+            }
+            RxMode::Drop => {
+                // Silicon has some room of its own before it loses frames; how much is not known [guess].
+                self.counters.rx_dropped += 1;
+                self.tally.rx_missed = self.tally.rx_missed.wrapping_add(1);
+                self.raise(intr::RX_FIFO_OVER);
+                Received::Dropped
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

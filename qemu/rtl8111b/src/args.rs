@@ -1,0 +1,281 @@
+//! The command line.
+
+use std::path::PathBuf;
+
+use clap::error::ErrorKind;
+use clap::Args;
+use clap::Parser;
+use clap::Subcommand;
+use clap::ValueEnum;
+use rtl8111b_chip::Revision;
+use rtl8111b_chip::RxMode;
+use rtl8111b_control::Request;
+use rtl8111b_wire::Spec;
+
+/// An emulated RTL8111B network card for a stock QEMU with vfio-user.
+#[derive(Debug, Parser)]
+#[command(name = "rtl8111b", version)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Serve an emulated card until SIGINT or SIGTERM
+    #[command(
+        after_help = "QEMU attaches it with shared guest memory (-machine memory-backend=mem\n\
+        -object memory-backend-memfd,id=mem,size=1G,share=on) and\n  \
+        -device '{\"driver\":\"vfio-user-pci\",\"socket\":{\"path\":\"PATH\",\"type\":\"unix\"}}'\n\
+        When all sockets are there, one line is printed: ready: PATH"
+    )]
+    Serve(Serve),
+    /// Talk to a running card through its control socket
+    Ctl(Ctl),
+}
+
+#[derive(Clone, Copy, Debug, ValueEnum)]
+enum ChipName {
+    B300,
+    B380,
+}
+
+#[derive(Clone, Copy, Debug, ValueEnum)]
+enum RxModeName {
+    /// The cable pauses until the driver has room
+    Wait,
+    /// Frames without a descriptor are lost
+    Drop,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Serve {
+    /// Where QEMU connects to
+    #[arg(long, value_name = "PATH")]
+    pub(crate) socket: PathBuf,
+    /// Which chip: XID 0x300 or 0x380
+    #[arg(long, value_enum, default_value_t = ChipName::B300)]
+    chip: ChipName,
+    /// Station address
+    #[arg(long, value_parser = mac, default_value = "52:54:00:81:68:01")]
+    mac: [u8; 6],
+    /// Show another chip's identity in TxConfig
+    #[arg(long, value_parser = xid, value_name = "0xNNN")]
+    xid: Option<u16>,
+    /// PCI vendor
+    #[arg(long, value_parser = word, default_value = "0x10ec", value_name = "0xNNNN")]
+    pub(crate) vendor_id: u16,
+    /// PCI device
+    #[arg(long, value_parser = word, default_value = "0x8168", value_name = "0xNNNN")]
+    pub(crate) device_id: u16,
+    /// The cable: none, stream:connect:PATH, stream:listen:PATH or tap:IFNAME
+    #[arg(long, value_name = "WIRE", default_value = "none", value_parser = wire)]
+    pub(crate) wire: Spec,
+    /// Capture the cable's frames
+    #[arg(long, value_name = "FILE")]
+    pub(crate) pcap: Option<PathBuf>,
+    /// Socket for counters and commands
+    #[arg(long, value_name = "PATH")]
+    pub(crate) control: Option<PathBuf>,
+    /// Where the log goes (standard error)
+    #[arg(long, value_name = "FILE")]
+    pub(crate) log: Option<PathBuf>,
+    /// How much is logged: error, warn, info, debug
+    #[arg(long, value_name = "LEVEL", default_value = "info")]
+    pub(crate) log_level: log::LevelFilter,
+    /// What happens to frames for which the driver has no room
+    #[arg(long, value_enum, default_value_t = RxModeName::Wait)]
+    rx_mode: RxModeName,
+    /// End when QEMU disconnects
+    #[arg(long)]
+    pub(crate) once: bool,
+}
+
+impl Serve {
+    pub(crate) fn chip(&self) -> rtl8111b_chip::Config {
+        rtl8111b_chip::Config {
+            revision: match self.chip {
+                ChipName::B300 => Revision::B300,
+                ChipName::B380 => Revision::B380,
+            },
+            xid: self.xid,
+            mac: self.mac,
+            rx_mode: match self.rx_mode {
+                RxModeName::Wait => RxMode::Wait,
+                RxModeName::Drop => RxMode::Drop,
+            },
+        }
+    }
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Ctl {
+    /// The card's control socket
+    #[arg(long, value_name = "PATH")]
+    pub(crate) control: PathBuf,
+    #[command(subcommand)]
+    ask: Ask,
+}
+
+#[derive(Clone, Copy, Debug, Subcommand)]
+enum Ask {
+    /// What has been counted
+    Counters,
+    /// Count from zero again
+    ResetCounters,
+    /// Plug the cable in or pull it
+    Link {
+        #[arg(value_enum)]
+        to: UpDown,
+    },
+    /// Registers, rings and PHY
+    State,
+}
+
+#[derive(Clone, Copy, Debug, ValueEnum)]
+enum UpDown {
+    Up,
+    Down,
+}
+
+impl Ctl {
+    pub(crate) fn request(&self) -> Request {
+        match self.ask {
+            Ask::Counters => Request::Counters,
+            Ask::ResetCounters => Request::ResetCounters,
+            Ask::State => Request::State,
+            Ask::Link { to } => Request::Link {
+                up: matches!(to, UpDown::Up),
+            },
+        }
+    }
+}
+
+fn mac(text: &str) -> Result<[u8; 6], String> {
+    let bytes: Option<Vec<u8>> = text
+        .split(':')
+        .map(|part| {
+            Some(part)
+                .filter(|p| p.len() == 2)
+                .and_then(|p| u8::from_str_radix(p, 16).ok())
+        })
+        .collect();
+    let mac: [u8; 6] = bytes
+        .and_then(|bytes| bytes.try_into().ok())
+        .ok_or("expected six bytes such as 52:54:00:81:68:01")?;
+    if mac[0] & 1 != 0 || mac == [0; 6] {
+        return Err("a station address is neither a group's nor zero".to_owned());
+    }
+    Ok(mac)
+}
+
+fn word(text: &str) -> Result<u16, String> {
+    let digits = text
+        .strip_prefix("0x")
+        .ok_or("expected a number such as 0x8168")?;
+    u16::from_str_radix(digits, 16).map_err(|_| "expected a number such as 0x8168".to_owned())
+}
+
+fn xid(text: &str) -> Result<u16, String> {
+    word(text)
+        .ok()
+        .filter(|xid| xid & !0xfcf == 0)
+        .ok_or_else(|| "expected a number within 0xfcf such as 0x541".to_owned())
+}
+
+fn wire(text: &str) -> Result<Spec, String> {
+    text.parse()
+}
+
+/// What the command line asks for.
+#[derive(Debug)]
+pub(crate) enum Parsed {
+    Command(Command),
+    /// Help or version.
+    Text(String),
+}
+
+/// Understands the command line; an error is one line.
+pub(crate) fn parse() -> Result<Parsed, String> {
+    parse_from(std::env::args_os())
+}
+
+fn parse_from<T: Into<std::ffi::OsString> + Clone>(
+    args: impl IntoIterator<Item = T>,
+) -> Result<Parsed, String> {
+    match Cli::try_parse_from(args) {
+        Ok(cli) => Ok(Parsed::Command(cli.command)),
+        Err(error) => match error.kind() {
+            ErrorKind::DisplayHelp | ErrorKind::DisplayVersion => {
+                Ok(Parsed::Text(error.to_string()))
+            }
+            ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand => {
+                Err("a command is missing: serve or ctl (--help tells more)".to_owned())
+            }
+            _ => Err(one_line(&error.to_string())),
+        },
+    }
+}
+
+/// clap writes paragraphs: the first one says what is wrong.
+fn one_line(text: &str) -> String {
+    let first = text.split("\n\n").next().unwrap_or(text);
+    let words: Vec<&str> = first.split_whitespace().collect();
+    let line = words.join(" ");
+    line.strip_prefix("error: ")
+        .map_or(line.clone(), str::to_owned)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn error(args: &[&str]) -> String {
+        let all = std::iter::once(&"rtl8111b").chain(args);
+        match parse_from(all) {
+            Err(line) => line,
+            Ok(parsed) => panic!("accepted: {parsed:?}"),
+        }
+    }
+
+    #[test]
+    fn errors_are_one_line() {
+        for args in [
+            &[][..],
+            &["serve"],
+            &["serve", "--socket"],
+            &["serve", "--socket", "x", "--chip", "b301"],
+            &["serve", "--socket", "x", "--mac", "01:00:00:00:00:00"],
+            &["serve", "--socket", "x", "--mac", "52:54:00:81:68"],
+            &["serve", "--socket", "x", "--wire", "wet string"],
+            &["serve", "--socket", "x", "--xid", "0xfff"],
+            &["serve", "--socket", "x", "--device-id", "8168"],
+            &["serve", "--socket", "x", "--nonsense"],
+            &["ctl", "--control", "x"],
+            &["ctl", "--control", "x", "link", "sideways"],
+            &["dance"],
+        ] {
+            let line = error(args);
+            assert!(
+                !line.is_empty() && !line.contains('\n') && !line.starts_with("error"),
+                "{line}"
+            );
+        }
+    }
+
+    #[test]
+    fn a_full_command_line() {
+        let args = "rtl8111b serve --socket s --chip b380 --mac 02:00:00:00:00:01 --xid 0x541 --vendor-id 0x0001 \
+            --wire stream:listen:w --pcap p --control c --log l --rx-mode drop --once";
+        let Ok(Parsed::Command(Command::Serve(serve))) = parse_from(args.split_whitespace()) else {
+            panic!("refused");
+        };
+        let chip = serve.chip();
+        assert_eq!(chip.revision, Revision::B380);
+        assert_eq!(chip.mac, [2, 0, 0, 0, 0, 1]);
+        assert_eq!(chip.xid, Some(0x541));
+        assert_eq!(chip.rx_mode, RxMode::Drop);
+        assert_eq!((serve.vendor_id, serve.device_id), (1, 0x8168));
+        assert!(serve.once);
+    }
+}

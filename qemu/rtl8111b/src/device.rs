@@ -1,0 +1,318 @@
+//! The whole card: chip, configuration space, memory, interrupts and the near end of the cable.
+
+use std::sync::Mutex;
+use std::sync::MutexGuard;
+use std::sync::PoisonError;
+use std::time::Instant;
+
+use rtl8111b_chip::Bus;
+use rtl8111b_chip::Chip;
+use rtl8111b_chip::Fault;
+use rtl8111b_chip::Received;
+use rtl8111b_chip::Width;
+use rtl8111b_pci::ConfigSpace;
+use rtl8111b_pci::Power;
+use rtl8111b_transport::DmaError;
+use rtl8111b_transport::DmaMap;
+use rtl8111b_transport::Endpoint;
+use rtl8111b_transport::Lines;
+use rtl8111b_transport::Region;
+use rtl8111b_wire::Link;
+use rtl8111b_wire::Sender;
+use rtl8111b_wire::Station;
+
+/// Violations that are logged; after these they are only counted, lest a guest fill the disk.
+const LOGGED: u64 = 500;
+
+/// The card.
+pub(crate) struct Device {
+    pub(crate) chip: Chip,
+    config: ConfigSpace,
+    dma: DmaMap,
+    lines: Lines,
+    sender: Sender,
+    begin: Instant,
+    /// A frame waits outside for a receive descriptor.
+    frame_waits: bool,
+    seen: u64,
+    logged: u64,
+}
+
+/// The memory and the cable, as the chip may use them right now.
+struct Host<'a> {
+    config: &'a mut ConfigSpace,
+    dma: &'a DmaMap,
+    sender: &'a mut Sender,
+}
+
+impl Host<'_> {
+    fn permit(&self) -> Result<(), Fault> {
+        if self.config.power() != Power::D0 {
+            Err(Fault::NotAwake)
+        } else if self.config.bus_master() {
+            Ok(())
+        } else {
+            Err(Fault::BusMasterOff)
+        }
+    }
+
+    fn done<T>(&mut self, result: Result<T, DmaError>) -> Result<T, Fault> {
+        result.map_err(|error| {
+            self.config.show_master_abort();
+            match error {
+                DmaError::Unmapped | DmaError::Unaligned => Fault::Unmapped,
+                DmaError::Forbidden => Fault::Forbidden,
+            }
+        })
+    }
+}
+
+impl Bus for Host<'_> {
+    fn read(&mut self, address: u64, into: &mut [u8]) -> Result<(), Fault> {
+        self.permit()?;
+        let result = self.dma.read(address, into);
+        self.done(result)
+    }
+
+    fn write(&mut self, address: u64, from: &[u8]) -> Result<(), Fault> {
+        self.permit()?;
+        let result = self.dma.write(address, from);
+        self.done(result)
+    }
+
+    fn load(&mut self, address: u64) -> Result<u32, Fault> {
+        self.permit()?;
+        let result = self.dma.load(address);
+        self.done(result)
+    }
+
+    fn store(&mut self, address: u64, value: u32) -> Result<(), Fault> {
+        self.permit()?;
+        let result = self.dma.store(address, value);
+        self.done(result)
+    }
+
+    fn cable_ready(&mut self) -> bool {
+        self.sender.ready()
+    }
+
+    fn transmit(&mut self, frame: &[u8]) {
+        self.sender.send(frame);
+    }
+}
+
+impl Device {
+    pub(crate) fn new(chip: Chip, config: ConfigSpace, sender: Sender) -> Self {
+        Device {
+            chip,
+            config,
+            dma: DmaMap::new(),
+            lines: Lines::new(),
+            sender,
+            begin: Instant::now(),
+            frame_waits: false,
+            seen: 0,
+            logged: 0,
+        }
+    }
+
+    pub(crate) fn wire_dropped(&self) -> u64 {
+        self.sender.dropped()
+    }
+
+    pub(crate) fn events_sent(&self) -> u64 {
+        self.lines.sent()
+    }
+
+    pub(crate) fn memory_ranges(&self) -> usize {
+        self.dma.len()
+    }
+
+    pub(crate) fn reset_counters(&mut self) {
+        self.chip.reset_counters();
+        self.seen = 0;
+    }
+
+    pub(crate) fn set_link(&mut self, up: bool) {
+        self.chip.set_link(up);
+        self.settle();
+    }
+
+    fn with_bus<T>(&mut self, act: impl FnOnce(&mut Chip, &mut Host<'_>) -> T) -> T {
+        let mut host = Host {
+            config: &mut self.config,
+            dma: &self.dma,
+            sender: &mut self.sender,
+        };
+        act(&mut self.chip, &mut host)
+    }
+
+    /// Brings the outside up to date with the chip: to be called at the end of everything.
+    fn settle(&mut self) {
+        let level = self.chip.interrupt();
+        self.config.show_interrupt(level);
+        let cut = self.config.intx_off() && !self.lines.msi();
+        self.lines.set(level && !cut);
+        let violations = self.chip.counters().violations;
+        if violations != self.seen {
+            self.log_violations(violations);
+        }
+    }
+
+    fn log_violations(&mut self, total: u64) {
+        let new = usize::try_from(total.saturating_sub(self.seen)).unwrap_or(usize::MAX);
+        self.seen = total;
+        for text in self
+            .chip
+            .counters()
+            .violation_log()
+            .rev()
+            .take(new)
+            .collect::<Vec<_>>()
+            .iter()
+            .rev()
+        {
+            if self.logged == LOGGED {
+                log::warn!("further violations are only counted");
+            } else if self.logged < LOGGED {
+                log::warn!("violation: {text}");
+            }
+            self.logged += 1;
+        }
+    }
+
+    fn awake(&self) -> bool {
+        self.config.power() == Power::D0
+    }
+
+    fn read_registers(&mut self, offset: u64, into: &mut [u8]) {
+        let now = u64::try_from(self.begin.elapsed().as_nanos()).unwrap_or(u64::MAX);
+        self.chip.tick(now);
+        for (at, part) in parts(offset, into.len()) {
+            let Some(width) = Width::of(part.len()) else {
+                continue;
+            };
+            let value = self.chip.read(at, width).to_le_bytes();
+            into[part.clone()].copy_from_slice(&value[..part.len()]);
+        }
+    }
+
+    fn write_registers(&mut self, offset: u64, from: &[u8]) {
+        let now = u64::try_from(self.begin.elapsed().as_nanos()).unwrap_or(u64::MAX);
+        self.chip.tick(now);
+        for (at, part) in parts(offset, from.len()) {
+            let Some(width) = Width::of(part.len()) else {
+                continue;
+            };
+            let mut value = [0; 4];
+            value[..part.len()].copy_from_slice(&from[part]);
+            self.with_bus(|chip, host| chip.write(host, at, width, u32::from_le_bytes(value)));
+        }
+        // The driver is at work: it may have made room meanwhile, or there may be more to send than one go takes.
+        if self.frame_waits || self.chip.sending() {
+            self.sender.kick();
+        }
+    }
+}
+
+/// The accesses of 4, 2 or 1 bytes that an access is made of. More than 8 bytes no bus sends.
+fn parts(offset: u64, len: usize) -> impl Iterator<Item = (u16, std::ops::Range<usize>)> {
+    let len = len.min(8);
+    let mut from = 0;
+    std::iter::from_fn(move || {
+        let size = match len - from {
+            0 => return None,
+            4.. => 4,
+            2..4 => 2,
+            _ => 1,
+        };
+        let at = u16::try_from(offset).ok()?.checked_add(from as u16)?;
+        let part = from..from + size;
+        from += size;
+        Some((at, part))
+    })
+}
+
+impl Endpoint for Device {
+    fn read(&mut self, region: Region, offset: u64, into: &mut [u8]) {
+        match region {
+            Region::Config => self.config.read(offset, into),
+            // A device that sleeps answers configuration accesses only.
+            Region::Bar(0 | 2) if self.awake() => {
+                into.fill(0xff);
+                self.read_registers(offset, into);
+            }
+            Region::Bar(_) => into.fill(0xff),
+        }
+    }
+
+    fn write(&mut self, region: Region, offset: u64, from: &[u8]) {
+        match region {
+            Region::Config => self.config.write(offset, from),
+            Region::Bar(0 | 2) if self.awake() => self.write_registers(offset, from),
+            Region::Bar(_) => {}
+        }
+        self.settle();
+    }
+
+    fn reset(&mut self) {
+        self.config.reset();
+        self.chip.power_on();
+        self.settle();
+    }
+
+    fn dma(&mut self) -> &mut DmaMap {
+        &mut self.dma
+    }
+
+    fn lines(&mut self) -> &mut Lines {
+        &mut self.lines
+    }
+
+    fn disconnected(&mut self) {
+        self.reset();
+    }
+}
+
+/// The device behind its lock.
+pub(crate) struct Shared(pub(crate) Mutex<Device>);
+
+impl Shared {
+    pub(crate) fn lock(&self) -> MutexGuard<'_, Device> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Station for Shared {
+    fn offer(&self, frame: &[u8], again: bool) -> bool {
+        let mut device = self.lock();
+        let outcome = device.with_bus(|chip, host| chip.frame_in(host, frame, again));
+        device.frame_waits = outcome == Received::Wait;
+        device.settle();
+        !device.frame_waits
+    }
+
+    fn attach(&self, link: Option<Link>) {
+        let mut device = self.lock();
+        device.sender.attach(link);
+        device.frame_waits = false;
+        device.with_bus(|chip, host| chip.resume(host));
+        device.settle();
+    }
+
+    fn blocked(&self) -> bool {
+        let device = self.lock();
+        !device.sender.ready()
+    }
+
+    fn writable(&self) {
+        let mut device = self.lock();
+        if device.sender.flush() && device.with_bus(|chip, host| chip.resume(host)) {
+            device.sender.kick();
+        }
+        device.settle();
+    }
+}
+
+#[cfg(test)]
+mod tests;

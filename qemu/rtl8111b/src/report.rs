@@ -1,0 +1,126 @@
+//! What the control socket answers.
+
+use std::sync::Arc;
+use std::sync::Mutex;
+use std::sync::PoisonError;
+
+use rtl8111b_chip::Reg;
+use rtl8111b_chip::RingState;
+use rtl8111b_control::Handler;
+use rtl8111b_control::Request;
+use rtl8111b_wire::Pcap;
+use serde_json::json;
+use serde_json::Map;
+use serde_json::Value;
+
+use crate::device::Device;
+use crate::device::Shared;
+
+pub(crate) struct Report {
+    pub(crate) device: Arc<Shared>,
+    pub(crate) pcap: Option<Arc<Mutex<Pcap>>>,
+}
+
+impl Handler for Report {
+    fn handle(&self, request: Request) -> Map<String, Value> {
+        let mut answer = Map::new();
+        let mut device = self.device.lock();
+        match request {
+            Request::Counters => {
+                answer.insert("counters".to_owned(), counters(&device));
+                drop(device);
+                // Whoever asks is likely to look at the capture next.
+                if let Some(pcap) = &self.pcap {
+                    pcap.lock().unwrap_or_else(PoisonError::into_inner).flush();
+                }
+            }
+            Request::ResetCounters => device.reset_counters(),
+            Request::State => {
+                answer.insert("state".to_owned(), state(&device));
+            }
+            Request::Link { up } => {
+                device.set_link(up);
+                log::info!("cable {}", if up { "plugged in" } else { "pulled" });
+                answer.insert("link".to_owned(), device.chip.phy().cable().into());
+            }
+        }
+        answer
+    }
+}
+
+fn counters(device: &Device) -> Value {
+    let counters = device.chip.counters();
+    let registers: Map<String, Value> = Reg::all()
+        .map(|reg| (reg.name(), counters.register(reg)))
+        .filter(|(_, access)| access.reads + access.writes > 0)
+        .map(|(name, access)| {
+            (
+                name.to_owned(),
+                json!({"reads": access.reads, "writes": access.writes}),
+            )
+        })
+        .collect();
+    let unmodelled: Map<String, Value> = counters
+        .unmodelled
+        .iter()
+        .map(|(offset, &count)| (format!("{offset:#04x}"), count.into()))
+        .collect();
+    json!({
+        "mmio_reads": counters.mmio_reads,
+        "mmio_writes": counters.mmio_writes,
+        "by_register": registers,
+        "unmodelled": unmodelled,
+        "doorbells": counters.doorbells,
+        "doorbells_empty": counters.doorbells_empty,
+        "interrupts_raised": counters.interrupts_raised,
+        "interrupts_spurious": counters.interrupts_spurious,
+        "tx_frames": counters.tx_frames,
+        "tx_bytes": counters.tx_bytes,
+        "tx_dropped": counters.tx_dropped,
+        "rx_frames": counters.rx_frames,
+        "rx_bytes": counters.rx_bytes,
+        "rx_dropped": counters.rx_dropped,
+        "rx_filtered": counters.rx_filtered,
+        "rx_ignored": counters.rx_ignored,
+        "rx_waits": counters.rx_waits,
+        "dma_faults": counters.dma_faults,
+        "violations": counters.violations,
+        "violation_log": counters.violation_log().collect::<Vec<_>>(),
+        "wire_dropped": device.wire_dropped(),
+        "events_sent": device.events_sent(),
+    })
+}
+
+fn ring(ring: RingState) -> Value {
+    json!({
+        "base": ring.base.map(|base| format!("{base:#x}")),
+        "index": ring.index,
+        "busy": ring.busy,
+    })
+}
+
+fn state(device: &Device) -> Value {
+    let state = device.chip.state();
+    let phy = device.chip.phy();
+    let registers: Map<String, Value> = state
+        .registers
+        .iter()
+        .map(|&(name, value)| (name.to_owned(), format!("{value:#x}").into()))
+        .collect();
+    let page: Vec<String> = (0..32).map(|r| format!("{:#06x}", phy.peek(r))).collect();
+    json!({
+        "registers": registers,
+        "tx": ring(state.tx),
+        "tx_high": ring(state.tx_high),
+        "rx": ring(state.rx),
+        "interrupt": state.interrupt,
+        "phy": {
+            "cable": phy.cable(),
+            "speed": phy.speed().map(|speed| speed.mbits()),
+            "full_duplex": phy.full_duplex(),
+            "page": phy.page(),
+            "registers": page,
+        },
+        "memory_ranges": device.memory_ranges(),
+    })
+}

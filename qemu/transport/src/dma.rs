@@ -1,0 +1,267 @@
+//! The guest's memory as the device may reach it.
+//!
+//! vfio-user announces memory in ranges and takes it away in other ranges: one unmap may cover many maps, a part of
+//! one, or nothing, and may end at 2^64. `vm-memory` maps files and makes accesses safe; this layer keeps account of
+//! which address belongs to what.
+
+use std::collections::BTreeMap;
+use std::fs::File;
+use std::sync::atomic::Ordering;
+use std::sync::Arc;
+
+use thiserror::Error;
+use vm_memory::mmap::MmapRegion;
+use vm_memory::mmap::MmapRegionError;
+use vm_memory::Bytes;
+use vm_memory::FileOffset;
+use vm_memory::VolatileMemory;
+use vm_memory::VolatileSlice;
+
+/// What the device may do with a range.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Rights {
+    /// Read it.
+    pub read: bool,
+    /// Write it.
+    pub write: bool,
+}
+
+/// Why an access was refused.
+#[derive(Clone, Copy, Debug, Error, PartialEq, Eq)]
+pub enum DmaError {
+    /// Nothing is mapped at (some of) the range.
+    #[error("no memory is mapped there")]
+    Unmapped,
+    /// It is mapped for the other direction only.
+    #[error("the mapping does not permit this direction")]
+    Forbidden,
+    /// An ownership word that is not aligned cannot be read or written in one piece.
+    #[error("an ownership word must be aligned to its size")]
+    Unaligned,
+}
+
+/// Why a range was not mapped.
+#[derive(Debug, Error)]
+pub enum MapError {
+    /// An empty range, or one that ends beyond 2^64.
+    #[error("the range of {size:#x} bytes at {address:#x} is not one")]
+    Range {
+        /// Where it should begin.
+        address: u64,
+        /// Its size.
+        size: u64,
+    },
+    /// The host refused.
+    #[error("cannot map {size:#x} bytes at {address:#x}: {source}")]
+    Host {
+        /// Where it should begin.
+        address: u64,
+        /// Its size.
+        size: u64,
+        /// The reason.
+        source: MmapRegionError,
+    },
+}
+
+/// A range of addresses and the memory behind it. Its first address is the key it is kept under.
+#[derive(Clone, Debug)]
+struct Range {
+    /// Last address, so that a range may end at 2^64.
+    last: u64,
+    memory: Arc<MmapRegion>,
+    /// Where in the memory the first address lies.
+    offset: u64,
+    rights: Rights,
+}
+
+/// All ranges, none overlapping.
+#[derive(Debug, Default)]
+pub struct DmaMap {
+    ranges: BTreeMap<u64, Range>,
+}
+
+impl DmaMap {
+    /// An empty map.
+    pub fn new() -> Self {
+        DmaMap::default()
+    }
+
+    /// How many ranges there are.
+    pub fn len(&self) -> usize {
+        self.ranges.len()
+    }
+
+    /// Whether there is none.
+    pub fn is_empty(&self) -> bool {
+        self.ranges.is_empty()
+    }
+
+    /// Makes `size` bytes of `file` from `offset` on reachable at `address`. What was mapped there before is replaced.
+    pub fn map(
+        &mut self,
+        address: u64,
+        size: u64,
+        file: File,
+        offset: u64,
+        rights: Rights,
+    ) -> Result<(), MapError> {
+        let bad = || MapError::Range { address, size };
+        let last = size
+            .checked_sub(1)
+            .and_then(|more| address.checked_add(more))
+            .ok_or_else(bad)?;
+        let length = usize::try_from(size).map_err(|_| bad())?;
+        // A page that may only be read is not even mapped for writing.
+        let protection = match rights {
+            Rights { write: true, .. } => libc::PROT_READ | libc::PROT_WRITE,
+            _ => libc::PROT_READ,
+        };
+        let memory = MmapRegion::build(
+            Some(FileOffset::new(file, offset)),
+            length,
+            protection,
+            libc::MAP_SHARED | libc::MAP_NORESERVE,
+        )
+        .map_err(|source| MapError::Host {
+            address,
+            size,
+            source,
+        })?;
+        self.remove(address, last);
+        let range = Range {
+            last,
+            memory: Arc::new(memory),
+            offset: 0,
+            rights,
+        };
+        self.ranges.insert(address, range);
+        Ok(())
+    }
+
+    /// Takes `size` bytes at `address` away, whatever ranges they are parts of.
+    pub fn unmap(&mut self, address: u64, size: u64) {
+        if let Some(more) = size.checked_sub(1) {
+            self.remove(address, address.saturating_add(more));
+        }
+    }
+
+    /// Takes everything away.
+    pub fn clear(&mut self) {
+        self.ranges.clear();
+    }
+
+    fn remove(&mut self, first: u64, last: u64) {
+        // The range that begins before `first` may reach into it, or even beyond `last`.
+        let before = self.ranges.range(..first).next_back();
+        if let Some((&start, range)) = before.filter(|(_, range)| range.last >= first) {
+            let mut head = range.clone();
+            let tail = range.clone();
+            head.last = first - 1;
+            self.ranges.insert(start, head);
+            self.keep_tail(start, tail, last);
+        }
+        let inside: Vec<u64> = self
+            .ranges
+            .range(first..=last)
+            .map(|(&start, _)| start)
+            .collect();
+        for start in inside {
+            if let Some(range) = self.ranges.remove(&start) {
+                self.keep_tail(start, range, last);
+            }
+        }
+    }
+
+    /// Keeps what of `range`, which began at `start`, lies beyond `last`.
+    fn keep_tail(&mut self, start: u64, mut range: Range, last: u64) {
+        if range.last > last {
+            range.offset += last + 1 - start;
+            self.ranges.insert(last + 1, range);
+        }
+    }
+
+    /// The memory from `address` on, `len` bytes of it at most.
+    fn find(&self, address: u64, len: usize, write: bool) -> Result<VolatileSlice<'_>, DmaError> {
+        let (&start, range) = self
+            .ranges
+            .range(..=address)
+            .next_back()
+            .filter(|(_, range)| range.last >= address)
+            .ok_or(DmaError::Unmapped)?;
+        let permitted = if write {
+            range.rights.write
+        } else {
+            range.rights.read
+        };
+        if !permitted {
+            return Err(DmaError::Forbidden);
+        }
+        let there = (range.last - address).saturating_add(1);
+        let count = usize::try_from(there).unwrap_or(usize::MAX).min(len);
+        let offset = range.offset + (address - start);
+        usize::try_from(offset)
+            .ok()
+            .and_then(|offset| range.memory.get_slice(offset, count).ok())
+            .ok_or(DmaError::Unmapped)
+    }
+
+    /// Reads; may go across ranges that lie side by side.
+    pub fn read(&self, address: u64, into: &mut [u8]) -> Result<(), DmaError> {
+        let mut done = 0;
+        while done < into.len() {
+            let at = address.checked_add(done as u64).ok_or(DmaError::Unmapped)?;
+            let memory = self.find(at, into.len() - done, false)?;
+            let count = memory.len();
+            memory
+                .read_slice(&mut into[done..done + count], 0)
+                .map_err(|_| DmaError::Unmapped)?;
+            done += count;
+        }
+        Ok(())
+    }
+
+    /// Writes; may go across ranges that lie side by side.
+    pub fn write(&self, address: u64, from: &[u8]) -> Result<(), DmaError> {
+        let mut done = 0;
+        while done < from.len() {
+            let at = address.checked_add(done as u64).ok_or(DmaError::Unmapped)?;
+            let memory = self.find(at, from.len() - done, true)?;
+            let count = memory.len();
+            memory
+                .write_slice(&from[done..done + count], 0)
+                .map_err(|_| DmaError::Unmapped)?;
+            done += count;
+        }
+        Ok(())
+    }
+
+    fn word(&self, address: u64, write: bool) -> Result<VolatileSlice<'_>, DmaError> {
+        if address % 4 != 0 {
+            return Err(DmaError::Unaligned);
+        }
+        let memory = self.find(address, 4, write)?;
+        if memory.len() == 4 {
+            Ok(memory)
+        } else {
+            Err(DmaError::Unmapped)
+        }
+    }
+
+    /// Reads a little-endian word in one piece, before anything that follows.
+    pub fn load(&self, address: u64) -> Result<u32, DmaError> {
+        self.word(address, false)?
+            .load::<u32>(0, Ordering::Acquire)
+            .map(u32::from_le)
+            .map_err(|_| DmaError::Unaligned)
+    }
+
+    /// Writes a little-endian word in one piece, after everything before.
+    pub fn store(&self, address: u64, value: u32) -> Result<(), DmaError> {
+        self.word(address, true)?
+            .store(value.to_le(), 0, Ordering::Release)
+            .map_err(|_| DmaError::Unaligned)
+    }
+}
+
+#[cfg(test)]
+mod tests;

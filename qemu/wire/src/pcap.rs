@@ -1,0 +1,115 @@
+//! A capture file of what goes over the cable, both ways, in the classic pcap format.
+
+use std::fs::File;
+use std::io;
+use std::io::BufWriter;
+use std::io::Write;
+use std::path::Path;
+use std::time::Duration;
+use std::time::Instant;
+use std::time::SystemTime;
+use std::time::UNIX_EPOCH;
+
+use crate::WireError;
+
+/// Microseconds, host order: readers tell the order by it.
+const MAGIC: u32 = 0xa1b2_c3d4;
+const ETHERNET: u32 = 1;
+const SNAPLEN: u32 = 0x4_0000;
+/// What may be missing from the file when it is read while the model runs.
+const FLUSH_EVERY: Duration = Duration::from_millis(200);
+
+/// A capture file.
+#[derive(Debug)]
+pub struct Pcap {
+    file: BufWriter<File>,
+    flushed: Instant,
+    broken: bool,
+}
+
+impl Pcap {
+    /// Begins a new file.
+    pub fn create(path: &Path) -> Result<Pcap, WireError> {
+        let fail = |source| WireError::Pcap {
+            path: path.to_owned(),
+            source,
+        };
+        let mut file = BufWriter::with_capacity(0x1_0000, File::create(path).map_err(fail)?);
+        let mut head = Vec::with_capacity(24);
+        head.extend_from_slice(&MAGIC.to_ne_bytes());
+        head.extend_from_slice(&2u16.to_ne_bytes());
+        head.extend_from_slice(&4u16.to_ne_bytes());
+        for word in [0, 0, SNAPLEN, ETHERNET] {
+            head.extend_from_slice(&u32::to_ne_bytes(word));
+        }
+        file.write_all(&head)
+            .and_then(|()| file.flush())
+            .map_err(fail)?;
+        Ok(Pcap {
+            file,
+            flushed: Instant::now(),
+            broken: false,
+        })
+    }
+
+    /// Adds a frame. A disk that is full ends the capture, not the model.
+    pub fn frame(&mut self, frame: &[u8]) {
+        if self.broken {
+            return;
+        }
+        let now = SystemTime::now()
+            .duration_since(UNIX_EPOCH)
+            .unwrap_or_default();
+        let len = frame.len() as u32;
+        let mut head = [0; 16];
+        head[0..4].copy_from_slice(&(now.as_secs() as u32).to_ne_bytes());
+        head[4..8].copy_from_slice(&now.subsec_micros().to_ne_bytes());
+        head[8..12].copy_from_slice(&len.to_ne_bytes());
+        head[12..16].copy_from_slice(&len.to_ne_bytes());
+        let written = self
+            .file
+            .write_all(&head)
+            .and_then(|()| self.file.write_all(frame));
+        self.check(written);
+        if self.flushed.elapsed() > FLUSH_EVERY {
+            self.flush();
+        }
+    }
+
+    /// Writes out what is still kept back.
+    pub fn flush(&mut self) {
+        let flushed = self.file.flush();
+        self.check(flushed);
+        self.flushed = Instant::now();
+    }
+
+    fn check(&mut self, result: io::Result<()>) {
+        if let Err(error) = result {
+            if !self.broken {
+                log::error!("the capture ends here: {error}");
+            }
+            self.broken = true;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_file_that_others_read() {
+        let path = std::env::temp_dir().join(format!("rtl8111b-pcap-{}", std::process::id()));
+        let mut pcap = Pcap::create(&path).unwrap();
+        pcap.frame(&[7; 60]);
+        pcap.frame(&[8; 61]);
+        pcap.flush();
+        let bytes = std::fs::read(&path).unwrap();
+        std::fs::remove_file(&path).unwrap();
+        assert_eq!(bytes.len(), 24 + 16 + 60 + 16 + 61);
+        assert_eq!(bytes[0..4], MAGIC.to_ne_bytes());
+        assert_eq!(bytes[20..24], ETHERNET.to_ne_bytes());
+        assert_eq!(bytes[32..36], 60u32.to_ne_bytes());
+        assert_eq!(bytes[40..100], [7; 60]);
+    }
+}
