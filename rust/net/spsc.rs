@@ -27,6 +27,10 @@
 //! [`Producer::stop_if_full`] and [`Consumer::wake_if_stopped`] each write (the stop flag,
 //! `released`), pass a full barrier and then read what the other side writes. So at least one of
 //! them sees the other, and a queue cannot stay stopped while its slots are free.
+//!
+//! The reverse can happen: the consumer decides to wake, the producer fills the ring and stops, and
+//! the wake-up comes after that. So a producer that finds no room in a running queue calls
+//! [`Producer::stop_if_full`] again and answers "busy" if it returns `true`.
 
 #[path = "spsc/shared.rs"]
 mod shared;

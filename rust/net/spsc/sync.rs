@@ -142,7 +142,7 @@ mod cell {
 }
 
 #[cfg(loom)]
-pub(crate) use loom::cell::UnsafeCell as SlotCell;
+pub(crate) type SlotCell<T> = loom::cell::UnsafeCell<T>;
 
 #[cfg(not(loom))]
 pub(crate) use cell::SlotCell;
