@@ -4,27 +4,14 @@
 
 #![cfg(not(loom))]
 
+mod queue;
+
 use proptest::prelude::*;
+use queue::Queue;
 use rings::net::spsc::{channel, restart, Error, TxQueue, MAX_CAPACITY};
-use std::cell::Cell;
 use std::collections::VecDeque;
 use std::rc::Rc;
 use std::sync::atomic::{AtomicBool, Ordering};
-
-#[derive(Default)]
-struct Queue(Cell<bool>);
-
-impl TxQueue for Queue {
-    fn stop(&self) {
-        self.0.set(true);
-    }
-    fn wake(&self) {
-        self.0.set(false);
-    }
-    fn is_stopped(&self) -> bool {
-        self.0.get()
-    }
-}
 
 #[test]
 fn capacity_is_checked() {

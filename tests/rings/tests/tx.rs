@@ -5,12 +5,14 @@
 #![cfg(not(loom))]
 
 mod memory;
+mod queue;
 
 use memory::{Event, Memory};
 use proptest::prelude::*;
+use queue::Queue;
 use rings::driver::ring::desc::{TxCommand, EOR, FS, LS, MAX_DESCRIPTORS, OWN};
 use rings::driver::ring::tx::{channel, restart, Refusal, TxConsumer, TxFragment, TxProducer};
-use rings::net::spsc::{Error, TxQueue};
+use rings::net::spsc::{Error, TxQueue as _};
 use std::cell::Cell;
 use std::collections::VecDeque;
 use std::rc::Rc;
@@ -53,21 +55,6 @@ impl TxFragment for Fragment {
 
 fn address(number: u64) -> u64 {
     0x12_3456_0000 + number * 0x1000
-}
-
-#[derive(Default)]
-struct Queue(Cell<bool>);
-
-impl TxQueue for Queue {
-    fn stop(&self) {
-        self.0.set(true);
-    }
-    fn wake(&self) {
-        self.0.set(false);
-    }
-    fn is_stopped(&self) -> bool {
-        self.0.get()
-    }
 }
 
 struct Bench {
