@@ -2,6 +2,11 @@
 
 use crate::bus::Bus;
 use crate::bus::Fault;
+use crate::config::Config;
+use crate::config::Revision;
+use crate::config::RingState;
+use crate::config::State;
+use crate::config::Width;
 use crate::counters::Access;
 use crate::counters::Counters;
 use crate::counters::Tally;
@@ -15,122 +20,6 @@ use crate::regs::tally;
 use crate::regs::Reg;
 use crate::regs::REGISTER_COUNT;
 use crate::regs::TXCONFIG_WRITABLE;
-
-/// Which of the two RTL8111B.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Revision {
-    /// Revision A, XID 0x300 (r8169's VER_11).
-    #[default]
-    B300,
-    /// Revisions B, E and F, XID 0x380 (r8169's VER_17).
-    B380,
-}
-
-impl Revision {
-    /// The identity it shows in TxConfig.
-    pub fn xid(self) -> u16 {
-        match self {
-            Revision::B300 => 0x300,
-            Revision::B380 => 0x380,
-        }
-    }
-}
-
-/// What happens to a frame for which the driver left no descriptor.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum RxMode {
-    /// It waits outside until there is one: the cable pauses. Silicon with flow control comes near to it.
-    #[default]
-    Wait,
-    /// It is lost, as without flow control.
-    Drop,
-}
-
-/// How a chip is made.
-#[derive(Clone, Copy, Debug)]
-pub struct Config {
-    /// Which chip.
-    pub revision: Revision,
-    /// The identity to show instead of the revision's own: to see that drivers leave other chips alone.
-    pub xid: Option<u16>,
-    /// The station address it wakes up with.
-    pub mac: [u8; 6],
-    /// What happens to frames that find no descriptor.
-    pub rx_mode: RxMode,
-}
-
-impl Default for Config {
-    fn default() -> Self {
-        Config {
-            revision: Revision::default(),
-            xid: None,
-            mac: [0x52, 0x54, 0x00, 0x81, 0x68, 0x01],
-            rx_mode: RxMode::default(),
-        }
-    }
-}
-
-/// Width of an access.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Width {
-    /// 8 bits
-    Byte,
-    /// 16 bits
-    Word,
-    /// 32 bits
-    Long,
-}
-
-impl Width {
-    /// In bytes.
-    pub fn bytes(self) -> u16 {
-        match self {
-            Width::Byte => 1,
-            Width::Word => 2,
-            Width::Long => 4,
-        }
-    }
-
-    /// The width of an access of so many bytes.
-    pub fn of(bytes: usize) -> Option<Width> {
-        match bytes {
-            1 => Some(Width::Byte),
-            2 => Some(Width::Word),
-            4 => Some(Width::Long),
-            _ => None,
-        }
-    }
-
-    fn mask(self) -> u32 {
-        u32::MAX >> (32 - 8 * u32::from(self.bytes()))
-    }
-}
-
-/// Where a ring stands, for the person who watches.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct RingState {
-    /// Its address, once the driver has told it.
-    pub base: Option<u64>,
-    /// The descriptor the chip looks at next.
-    pub index: u16,
-    /// A doorbell has been heard and the work is not finished (transmit rings).
-    pub busy: bool,
-}
-
-/// The chip from outside, without any of the effects that reading its registers has.
-#[derive(Clone, Debug)]
-pub struct State {
-    /// Every register and what it holds.
-    pub registers: Vec<(&'static str, u32)>,
-    /// The normal transmit ring.
-    pub tx: RingState,
-    /// The high priority transmit ring.
-    pub tx_high: RingState,
-    /// The receive ring.
-    pub rx: RingState,
-    /// The interrupt line.
-    pub interrupt: bool,
-}
 
 pub(crate) const NORMAL: usize = 0;
 pub(crate) const HIGH: usize = 1;
@@ -310,9 +199,9 @@ impl Chip {
         self.sending()
     }
 
-    /// Whether frames wait for the cable.
+    /// Whether frames wait to be sent by [`Chip::resume`].
     pub fn sending(&self) -> bool {
-        self.tx_busy != [false; 2]
+        self.tx_busy != [false; 2] && !self.stopped
     }
 
     pub(crate) fn frame_done(&mut self) {

@@ -18,6 +18,7 @@
 
 mod bus;
 mod chip;
+mod config;
 mod counters;
 mod crc;
 mod desc;
@@ -30,7 +31,8 @@ mod testing;
 mod tx;
 
 pub use bus::{Bus, Fault};
-pub use chip::{Chip, Config, Revision, RingState, RxMode, State, Width};
+pub use chip::Chip;
+pub use config::{Config, Revision, RingState, RxMode, State, Width};
 pub use counters::{Access, Counters, Tally, VIOLATION_LOG};
 pub use crc::{fcs, multicast_hash};
 pub use phy::{Phy, Speed};

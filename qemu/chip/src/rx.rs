@@ -2,7 +2,7 @@
 
 use crate::bus::Bus;
 use crate::chip::Chip;
-use crate::chip::RxMode;
+use crate::config::RxMode;
 use crate::crc;
 use crate::desc;
 use crate::desc::rx;

@@ -5,8 +5,8 @@ use std::collections::VecDeque;
 use crate::bus::Bus;
 use crate::bus::Fault;
 use crate::chip::Chip;
-use crate::chip::Config;
-use crate::chip::Width;
+use crate::config::Config;
+use crate::config::Width;
 
 pub(crate) const MAC: [u8; 6] = [0x52, 0x54, 0x00, 0x81, 0x68, 0x01];
 /// Where the made memory begins.

@@ -302,7 +302,7 @@ impl Station for Shared {
 
     fn blocked(&self) -> bool {
         let device = self.lock();
-        !device.sender.ready()
+        !device.sender.ready() || device.chip.sending()
     }
 
     fn writable(&self) {

@@ -83,10 +83,14 @@ mod tests {
         let (listener, first) = claim(&path).unwrap();
         assert!(matches!(claim(&path), Err(ClaimError::InUse(_))));
         drop(listener);
-        let (_second_listener, second) = claim(&path).unwrap();
-        drop(first);
-        assert!(path.exists(), "the second one's socket stays");
+        let (_listener, second) = claim(&path).unwrap();
+        std::mem::forget(first);
+        // Taken away under our feet: what is there now is not ours to remove.
+        fs::remove_file(&path).unwrap();
+        let (_other_listener, other) = claim(&path).unwrap();
         drop(second);
+        assert!(path.exists());
+        drop(other);
         assert!(!path.exists());
         fs::write(&path, "precious").unwrap();
         assert!(matches!(claim(&path), Err(ClaimError::NotASocket(_))));

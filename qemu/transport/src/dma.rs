@@ -51,6 +51,14 @@ pub enum MapError {
         /// Its size.
         size: u64,
     },
+    /// The file is shorter than what is to be mapped: touching the rest would kill the process.
+    #[error("cannot map {size:#x} bytes at {address:#x}: the file ends before")]
+    File {
+        /// Where it should begin.
+        address: u64,
+        /// Its size.
+        size: u64,
+    },
     /// The host refused.
     #[error("cannot map {size:#x} bytes at {address:#x}: {source}")]
     Host {
@@ -111,6 +119,15 @@ impl DmaMap {
             .and_then(|more| address.checked_add(more))
             .ok_or_else(bad)?;
         let length = usize::try_from(size).map_err(|_| bad())?;
+        let holds = match file.metadata() {
+            Ok(meta) if meta.is_file() => offset
+                .checked_add(size)
+                .is_some_and(|end| end <= meta.len()),
+            _ => true,
+        };
+        if !holds {
+            return Err(MapError::File { address, size });
+        }
         // A page that may only be read is not even mapped for writing.
         let protection = match rights {
             Rights { write: true, .. } => libc::PROT_READ | libc::PROT_WRITE,

@@ -41,9 +41,9 @@ pub trait Station {
     fn offer(&self, frame: &[u8], again: bool) -> bool;
     /// The peer is another one now, or there is none.
     fn attach(&self, link: Option<Link>);
-    /// Whether a sent frame waits for room.
+    /// Whether frames wait to be sent.
     fn blocked(&self) -> bool;
-    /// There may be room.
+    /// There is room.
     fn writable(&self);
 }
 
@@ -157,6 +157,10 @@ impl Pump {
         let mut link_events = 0;
         if !waiting {
             link_events |= libc::POLLIN;
+        }
+        while self.link.is_none() && station.blocked() {
+            // Nowhere to go, and so always room.
+            station.writable();
         }
         if station.blocked() {
             link_events |= libc::POLLOUT;

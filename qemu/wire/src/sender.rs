@@ -15,6 +15,10 @@ use std::sync::PoisonError;
 use vmm_sys_util::eventfd::EventFd;
 
 use crate::Pcap;
+use crate::LONGEST;
+
+/// Bytes that may wait for the peer: more than the segments of the largest frame that a chip sends.
+const BACKLOG: usize = 4 * LONGEST;
 
 /// One end of a cable with somebody at the other; never blocks.
 #[derive(Debug)]
@@ -108,7 +112,8 @@ impl Sender {
         let _ = self.kick.write(1);
     }
 
-    /// Sends a frame. To be called while [`Sender::ready`]; what the peer does not take at once waits here.
+    /// Sends a frame. To be called while [`Sender::ready`]; what the peer does not take at once waits here. The segments
+    /// of one large send come in a row and may all have to wait; beyond [`BACKLOG`] frames are lost.
     pub fn send(&mut self, frame: &[u8]) {
         if let Some(pcap) = &self.pcap {
             pcap.lock()
@@ -117,7 +122,7 @@ impl Sender {
         }
         let result = match &self.link {
             None => Ok(false),
-            Some(_) if !self.pending.is_empty() => Ok(false),
+            Some(Link::Stream(_)) if !self.pending.is_empty() => Ok(self.queue(frame)),
             Some(Link::Tap(file)) => write_tap(file, frame),
             Some(Link::Stream(stream)) => write_stream(stream, frame, &mut self.pending),
         };
@@ -132,6 +137,16 @@ impl Sender {
                 self.attach(None);
             }
         }
+    }
+
+    fn queue(&mut self, frame: &[u8]) -> bool {
+        let fits = self.pending.len() + frame.len() <= BACKLOG;
+        if fits {
+            self.pending
+                .extend_from_slice(&(frame.len() as u32).to_be_bytes());
+            self.pending.extend_from_slice(frame);
+        }
+        fits
     }
 
     /// Goes on with what was left. True once it is gone.
@@ -202,6 +217,10 @@ mod tests {
             sent += 1;
         }
         assert!(kick.read().is_ok(), "the pump is told to wait for room");
+        for _ in 0..50 {
+            sender.send(&[sent as u8; 1000]);
+            sent += 1;
+        }
         let reader = std::thread::spawn(move || {
             for i in 0..sent {
                 let mut frame = [0; 1004];
@@ -215,6 +234,19 @@ mod tests {
         }
         reader.join().unwrap();
         assert_eq!(sender.dropped(), 0);
+    }
+
+    #[test]
+    fn a_peer_that_takes_nothing_does_not_make_us_grow() {
+        let (ours, _theirs) = UnixStream::pair().unwrap();
+        ours.set_nonblocking(true).unwrap();
+        let mut sender = Sender::none().unwrap();
+        sender.attach(Some(Link::Stream(ours)));
+        for _ in 0..2000 {
+            sender.send(&[0; 1500]);
+        }
+        assert!(sender.pending.len() <= BACKLOG + 1504);
+        assert!(sender.dropped() > 0);
     }
 
     #[test]

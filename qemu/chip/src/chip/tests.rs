@@ -1,1 +1,430 @@
+use super::*;
+use crate::config::RxMode;
+use crate::testing::Bench;
+use crate::testing::BUFFERS;
+use crate::testing::MAC;
+use crate::testing::MEMORY;
 
+fn b380() -> Bench {
+    Bench::with(Config {
+        revision: Revision::B380,
+        ..Config::default()
+    })
+}
+
+#[test]
+fn identity_survives_every_write() {
+    for (config, xid) in [
+        (Config::default(), 0x300),
+        (
+            Config {
+                revision: Revision::B380,
+                ..Config::default()
+            },
+            0x380,
+        ),
+        (
+            Config {
+                xid: Some(0x541),
+                ..Config::default()
+            },
+            0x541,
+        ),
+    ] {
+        let mut bench = Bench::with(config);
+        for value in [0, u32::MAX, 0x0300_0700] {
+            bench.w32(0x40, value);
+            let shown = bench.r32(0x40);
+            assert_eq!(shown >> 20 & 0xfcf, xid);
+            assert_eq!(shown & TXCONFIG_WRITABLE, value & TXCONFIG_WRITABLE);
+        }
+    }
+}
+
+#[test]
+fn widths_and_offsets_agree() {
+    let mut bench = Bench::new();
+    assert_eq!(bench.r32(0), 0x8100_5452);
+    assert_eq!(bench.r16(4), 0x0168);
+    for (i, byte) in MAC.iter().enumerate() {
+        assert_eq!(bench.r8(i as u16), *byte);
+    }
+    // One access over two registers: IMR in the low half, ISR in the high half.
+    bench.chip.raise(intr::RX_OK);
+    bench.w32(0x3c, 0x0000_0005);
+    assert_eq!(bench.r32(0x3c), 0x0001_0005);
+    bench.w8(0x3e, 0x01);
+    assert_eq!(bench.r16(0x3e), 0);
+    assert_eq!(bench.violations(), 0);
+}
+
+#[test]
+fn misaligned_accesses_are_told() {
+    let mut bench = Bench::new();
+    bench.r32(0x3e);
+    assert_eq!(bench.violations(), 1);
+    assert!(bench.last_violation().contains("aligned"));
+}
+
+#[test]
+fn unknown_offsets_read_zero_and_are_counted() {
+    let mut bench = Bench::new();
+    assert_eq!(bench.r32(0x70), 0);
+    bench.w8(0xd2, 0xff);
+    assert_eq!(bench.r8(0xd2), 0);
+    assert_eq!(bench.chip.read(0xffe, Width::Word), 0);
+    assert_eq!(bench.chip.read(0xffff, Width::Long), 0);
+    let unmodelled = &bench.chip.counters().unmodelled;
+    assert_eq!(unmodelled.get(&0x70), Some(&1));
+    assert_eq!(unmodelled.get(&0xd2), Some(&2));
+    assert_eq!(unmodelled.get(&0xffe), Some(&1));
+}
+
+#[test]
+fn accesses_are_counted_by_register() {
+    let mut bench = Bench::new();
+    bench.r16(0x3e);
+    bench.w16(0x3c, 1);
+    bench.w16(0x3c, 0);
+    let counters = bench.chip.counters();
+    assert_eq!((counters.mmio_reads, counters.mmio_writes), (1, 2));
+    assert_eq!(
+        counters.register(Reg::IntrStatus),
+        Access {
+            reads: 1,
+            writes: 0
+        }
+    );
+    assert_eq!(
+        counters.register(Reg::IntrMask),
+        Access {
+            reads: 0,
+            writes: 2
+        }
+    );
+    bench.chip.reset_counters();
+    assert_eq!(bench.chip.counters().mmio_reads, 0);
+}
+
+#[test]
+fn the_station_address_and_configuration_are_locked() {
+    let mut bench = Bench::new();
+    let before = bench.r32(0);
+    bench.w32(0, 0x1234_5678);
+    bench.w8(0x52, 0x10);
+    assert_eq!(bench.r32(0), before);
+    assert_eq!(bench.r8(0x52), 0xcd);
+    assert_eq!(bench.violations(), 2);
+    for half_open in [0x40, 0x80] {
+        bench.w8(0x50, half_open);
+        bench.w32(0, 0x1234_5678);
+    }
+    assert_eq!(bench.r32(0), before);
+    bench.w8(0x50, 0xc0);
+    bench.w32(4, 0xffff_9abc);
+    bench.w32(0, 0x1234_5678);
+    bench.w8(0x54, 0x21);
+    bench.w8(0x50, 0);
+    assert_eq!(bench.r32(0), 0x1234_5678);
+    assert_eq!(bench.r32(4), 0x0000_9abc);
+    assert_eq!(bench.r8(0x54), 0x21);
+    assert_eq!(bench.violations(), 4);
+}
+
+#[test]
+fn address_and_filter_take_whole_words_only() {
+    let mut bench = Bench::new();
+    bench.w8(0x50, 0xc0);
+    bench.w8(0, 0);
+    bench.w16(8, 0xffff);
+    assert_eq!(bench.r8(0), 0x52);
+    assert_eq!(bench.r32(8), 0);
+    assert_eq!(bench.violations(), 2);
+    bench.w32(8, 0x8000_0001);
+    assert_eq!(bench.r32(8), 0x8000_0001);
+}
+
+#[test]
+fn no_eeprom_reads_as_ones_and_changes_nothing() {
+    let mut bench = Bench::new();
+    bench.w8(0x50, 0x88);
+    for bit in 0..9 {
+        bench.w8(0x50, 0x88 | (bit & 1) << 1);
+        bench.w8(0x50, 0x8c | (bit & 1) << 1);
+    }
+    assert_eq!(bench.r8(0x50) & 1, 1);
+    bench.w8(0x50, 0x80);
+    assert_eq!(bench.r8(0x50) & 1, 0);
+    bench.w8(0x50, 0x40);
+    assert_eq!(bench.r8(0x50), 0, "loading ends by itself");
+    assert_eq!(bench.r32(0), 0x8100_5452);
+}
+
+#[test]
+fn soft_reset_clears_interrupts_and_keeps_addresses() {
+    let mut bench = Bench::open(Config::default());
+    bench.w32(8, 0x1111_1111);
+    bench.w16(0x3c, 0xffff);
+    bench.chip.raise(intr::LINK_CHG);
+    bench.chip.tx[NORMAL].index = 7;
+    bench.w8(0x37, 0x10);
+    assert_eq!(bench.r8(0x37) & 0x1c, 0);
+    assert_eq!(bench.r16(0x3c), 0);
+    assert_eq!(bench.r16(0x3e), 0);
+    assert_eq!(bench.r32(0x20), MEMORY as u32);
+    assert_eq!(bench.r32(8), 0x1111_1111);
+    assert_eq!(bench.r32(0), 0x8100_5452);
+    assert_eq!(bench.chip.state().tx.index, 0);
+    assert!(!bench.chip.interrupt());
+}
+
+#[test]
+fn power_on_forgets_everything_but_the_cable() {
+    let mut bench = Bench::open(Config::default());
+    bench.w8(0x50, 0xc0);
+    bench.w32(0, 0);
+    bench.chip.set_link(false);
+    bench.chip.power_on();
+    assert_eq!(bench.r32(0), 0x8100_5452);
+    assert_eq!(bench.r32(0x20), 0);
+    assert_eq!(bench.chip.state().tx.base, None);
+    assert_eq!(bench.r8(0x6c), 0);
+    bench.chip.set_link(true);
+    assert_eq!(bench.r8(0x6c), 0x13);
+}
+
+#[test]
+fn the_line_is_status_and_mask() {
+    let mut bench = Bench::new();
+    bench.chip.set_link(false);
+    assert!(!bench.chip.interrupt());
+    assert_eq!(bench.r16(0x3e), 0x20);
+    bench.w16(0x3c, 0x0020);
+    assert!(bench.chip.interrupt(), "raised by the write of the mask");
+    bench.w16(0x3c, 0);
+    assert!(!bench.chip.interrupt());
+    bench.w16(0x3c, 0x0020);
+    assert!(bench.chip.interrupt());
+    bench.w16(0x3e, 0x0001);
+    assert!(bench.chip.interrupt(), "another bit's acknowledgement");
+    bench.w16(0x3e, 0x0020);
+    assert!(!bench.chip.interrupt());
+    assert_eq!(bench.chip.counters().interrupts_raised, 2);
+    assert_eq!(bench.chip.counters().interrupts_spurious, 0);
+    assert_eq!(bench.r16(0x3e), 0);
+    assert_eq!(bench.chip.counters().interrupts_spurious, 1);
+}
+
+#[test]
+fn software_interrupt() {
+    let mut bench = Bench::new();
+    bench.w8(0x38, 0x01);
+    assert_eq!(bench.r16(0x3e), 0x0100);
+    assert_eq!(bench.chip.counters().doorbells, 0);
+}
+
+#[test]
+fn stop_request_is_for_b380() {
+    for (config, stops) in [(Config::default(), false), (b380().chip.config, true)] {
+        let mut bench = Bench::open(config);
+        bench.w8(0x37, 0x8c);
+        assert_eq!(bench.r8(0x37) & 0x8c, 0x0c);
+        assert_eq!(bench.chip.stopped, stops);
+        bench.w8(0x37, 0x10);
+        assert!(!bench.chip.stopped);
+    }
+}
+
+fn phy_read(bench: &mut Bench, register: u32) -> u16 {
+    bench.w32(0x60, register << 16);
+    let value = bench.r32(0x60);
+    assert_ne!(value & 1 << 31, 0, "done reads one");
+    value as u16
+}
+
+fn phy_write(bench: &mut Bench, register: u32, value: u16) {
+    bench.w32(0x60, 1 << 31 | register << 16 | u32::from(value));
+    assert_eq!(bench.r32(0x60) & 1 << 31, 0, "done reads zero");
+}
+
+#[test]
+fn the_phy_is_behind_phyar() {
+    let mut bench = Bench::new();
+    assert_eq!(phy_read(&mut bench, 2), 0x001c);
+    assert_eq!(phy_read(&mut bench, 3), 0xc912);
+    assert_eq!(phy_read(&mut bench, 1), 0x796d);
+    phy_write(&mut bench, 31, 1);
+    phy_write(&mut bench, 16, 0xf41b);
+    assert_eq!(phy_read(&mut bench, 16), 0xf41b);
+    phy_write(&mut bench, 31, 0);
+    phy_write(&mut bench, 0, 0x1840);
+    assert_eq!(bench.r8(0x6c), 0);
+    assert_eq!(bench.r16(0x3e), 0x20);
+    bench.w16(0x3e, 0x20);
+    phy_write(&mut bench, 0, 0x1240);
+    assert_eq!(bench.r8(0x6c), 0x13);
+    assert_eq!(bench.r16(0x3e), 0x20);
+    assert_eq!(bench.violations(), 0);
+    phy_write(&mut bench, 31, 0x0bc0);
+    phy_read(&mut bench, 20);
+    assert_eq!(bench.violations(), 1);
+}
+
+#[test]
+fn a_phy_access_by_bytes_begins_with_the_last_one() {
+    let mut bench = Bench::new();
+    bench.w16(0x60, 0);
+    bench.w8(0x62, 2);
+    assert_eq!(bench.r32(0x60) & 1 << 31, 0);
+    bench.w8(0x63, 0);
+    assert_eq!(bench.r32(0x60), 0x8002_001c);
+}
+
+#[test]
+fn tally_counters_go_to_memory() {
+    let mut bench = Bench::new();
+    bench.chip.tally.rx_ok = 0x1122;
+    let place = BUFFERS + 0x40;
+    bench.w32(0x14, 0);
+    bench.w32(0x10, place as u32);
+    assert_eq!(bench.guest.get(place + 8, 2), [0, 0]);
+    bench.w32(0x10, place as u32 | 8);
+    assert_eq!(bench.r32(0x10) & 8, 0);
+    assert_eq!(bench.guest.get(place + 8, 2), [0x22, 0x11]);
+    assert_eq!(bench.violations(), 0);
+    bench.w32(0x10, place as u32 | 1);
+    assert_eq!(bench.violations(), 1, "no reset command");
+    assert_eq!(bench.chip.tally().rx_ok, 0x1122);
+}
+
+#[test]
+fn tally_counters_to_nowhere_never_finish() {
+    let mut bench = Bench::new();
+    bench.w32(0x14, 0xffff_ffff);
+    bench.w32(0x10, 0xffff_ffff);
+    assert_eq!(bench.r32(0x10) & 8, 8);
+    assert_eq!(bench.chip.counters().dma_faults, 1);
+    assert_ne!(bench.r16(0x3e) & intr::SYS_ERR, 0);
+    bench.guest.master = false;
+    bench.w32(0x14, 0);
+    bench.w32(0x10, BUFFERS as u32 | 8);
+    assert!(bench.last_violation().contains("bus mastering"));
+}
+
+#[test]
+fn rings_take_both_halves_with_the_low_one_and_are_aligned() {
+    let mut bench = Bench::new();
+    bench.w32(0xe8, 0x12);
+    assert_eq!(bench.chip.state().rx.base, None);
+    bench.w32(0xe4, 0x3456_7800);
+    assert_eq!(bench.chip.state().rx.base, Some(0x12_3456_7800));
+    assert_eq!(bench.violations(), 0);
+    bench.w32(0x20, 0x3456_7880);
+    assert_eq!(bench.chip.state().tx.base, Some(0x3456_7800));
+    assert_eq!(bench.r32(0x20), 0x3456_7800);
+    assert_eq!(bench.violations(), 1);
+    assert!(bench.last_violation().contains("256"));
+}
+
+#[test]
+fn plain_storage() {
+    let mut bench = Bench::new();
+    for (offset, value) in [(0xe0, 0x2063), (0xe2, 0x5151), (0xda, 0x4000)] {
+        bench.w16(offset, value);
+        assert_eq!(bench.r16(offset), value);
+    }
+    bench.w8(0xec, 0x3f);
+    bench.w32(0x44, 0xe70a);
+    assert_eq!(bench.r8(0xec), 0x3f);
+    assert_eq!(bench.r32(0x44), 0xe70a);
+}
+
+#[test]
+fn the_timer_counts_and_starts_again_when_written() {
+    let mut bench = Bench::new();
+    bench.chip.tick(8000);
+    assert_eq!(bench.r32(0x48), 1000);
+    bench.w32(0x48, 5);
+    assert_eq!(bench.r32(0x48), 0);
+    bench.chip.tick(4000);
+    assert_eq!(bench.r32(0x48), 0, "time does not run back");
+    bench.chip.tick(8080);
+    assert_eq!(bench.r32(0x48), 10);
+}
+
+/// A guest that means harm: registers, descriptors and frames from a seed. Nothing may panic, run away or grow.
+#[test]
+fn nothing_a_guest_does_breaks_the_chip() {
+    for seed in 1..60u64 {
+        let mut state = seed;
+        let mut random = move || {
+            state ^= state << 13;
+            state ^= state >> 7;
+            state ^= state << 17;
+            state
+        };
+        let mut bench = Bench::open(Config {
+            rx_mode: if seed % 2 == 0 {
+                RxMode::Drop
+            } else {
+                RxMode::Wait
+            },
+            revision: if seed % 3 == 0 {
+                Revision::B300
+            } else {
+                Revision::B380
+            },
+            ..Config::default()
+        });
+        for byte in &mut bench.guest.memory[..0x1_0000] {
+            *byte = random() as u8;
+        }
+        // Buffers that exist, behind flags that are anything.
+        for index in 0..0x1000 {
+            let buffer = MEMORY + random() % 0xf_0000;
+            let at = (index * 16 + 8) as usize;
+            if random() % 8 != 0 {
+                bench.guest.memory[at..at + 8].copy_from_slice(&buffer.to_le_bytes());
+            }
+        }
+        let mut most = 0;
+        for step in 0..600 {
+            let before = bench.guest.accesses;
+            let offset = (random() % 256) as u16;
+            match random() % 8 {
+                0 => {
+                    let len = (random() % 3000) as usize;
+                    bench
+                        .chip
+                        .frame_in(&mut bench.guest, &vec![0xff; len], step % 2 == 0);
+                }
+                1 => {
+                    bench.w8(0x37, 0x0c);
+                    bench.w8(0x38, 0xc0);
+                }
+                2 => {
+                    let width = [Width::Byte, Width::Word, Width::Long][(random() % 3) as usize];
+                    bench.chip.read(offset, width);
+                }
+                3 => bench.guest.ready = random() % 2 == 0,
+                4 => {
+                    bench.chip.resume(&mut bench.guest);
+                }
+                5 => bench.w32(
+                    [0x20, 0x28, 0xe4][(random() % 3) as usize],
+                    (MEMORY + random() % 0x1_0000) as u32,
+                ),
+                _ => {
+                    let width = [Width::Byte, Width::Word, Width::Long][(random() % 3) as usize];
+                    bench
+                        .chip
+                        .write(&mut bench.guest, offset, width, random() as u32);
+                }
+            }
+            most = most.max(bench.guest.accesses - before);
+            bench.guest.sent.clear();
+        }
+        // Two rings of 1024 descriptors, each with a few transfers.
+        assert!(most < 20_000, "seed {seed}: {most} transfers in one step");
+    }
+}

@@ -1,1 +1,305 @@
+use crate::config::Config;
+use crate::desc::tx;
+use crate::desc::*;
+use crate::offload;
+use crate::regs::intr;
+use crate::testing::packet;
+use crate::testing::Bench;
+use crate::testing::BUFFERS;
+use crate::testing::TXH_RING;
+use crate::testing::TX_RING;
 
+const WHOLE: u32 = OWN | FIRST | LAST;
+
+fn bench() -> Bench {
+    Bench::open(Config::default())
+}
+
+fn place(bench: &mut Bench, index: u64, flags: u32, bytes: &[u8]) {
+    let buffer = BUFFERS + index * 0x1000;
+    bench.guest.put(buffer, bytes);
+    bench
+        .guest
+        .desc(TX_RING, index, flags | bytes.len() as u32, 0, buffer);
+}
+
+fn ring(bench: &mut Bench) {
+    bench.w8(0x38, 0x40);
+}
+
+#[test]
+fn a_frame_goes_out_and_its_descriptor_comes_back() {
+    let mut bench = bench();
+    place(&mut bench, 0, WHOLE, &[7; 100]);
+    place(&mut bench, 1, WHOLE | RING_END, &[8; 1514]);
+    ring(&mut bench);
+    assert_eq!(bench.guest.sent, [vec![7; 100], vec![8; 1514]]);
+    assert_eq!(bench.guest.opts(TX_RING, 0).0, FIRST | LAST | 100);
+    assert_eq!(
+        bench.guest.opts(TX_RING, 1).0,
+        FIRST | LAST | RING_END | 1514
+    );
+    assert_eq!(bench.r16(0x3e), intr::TX_OK | intr::TX_DESC_UNAVAIL);
+    assert_eq!(bench.r8(0x38), 0, "the doorbell clears itself");
+    assert_eq!(bench.chip.state().tx.index, 0, "the ring's end wraps");
+    let counters = bench.chip.counters();
+    assert_eq!((counters.tx_frames, counters.tx_bytes), (2, 1614));
+    assert_eq!((counters.doorbells, counters.doorbells_empty), (1, 0));
+    assert_eq!(bench.chip.tally().tx_ok, 2);
+    assert_eq!(bench.violations(), 0);
+}
+
+#[test]
+fn short_frames_are_padded_with_zeroes() {
+    let mut bench = bench();
+    place(&mut bench, 0, WHOLE, &[9; 14]);
+    place(&mut bench, 1, WHOLE, &[9; 60]);
+    ring(&mut bench);
+    let mut padded = vec![9; 14];
+    padded.resize(60, 0);
+    assert_eq!(bench.guest.sent, [padded, vec![9; 60]]);
+    assert_eq!(bench.violations(), 0);
+}
+
+#[test]
+fn a_frame_in_parts() {
+    let mut bench = bench();
+    place(&mut bench, 0, OWN | FIRST, &[1; 14]);
+    place(&mut bench, 1, OWN, &[2; 1]);
+    place(&mut bench, 2, OWN | LAST, &[3; 100]);
+    ring(&mut bench);
+    let expected = [vec![1; 14], vec![2; 1], vec![3; 100]].concat();
+    assert_eq!(bench.guest.sent, [expected]);
+    for index in 0..3 {
+        assert_eq!(bench.guest.opts(TX_RING, index).0 & OWN, 0);
+    }
+}
+
+#[test]
+fn an_unfinished_frame_waits_for_the_next_doorbell() {
+    let mut bench = bench();
+    place(&mut bench, 0, OWN | FIRST, &[1; 60]);
+    ring(&mut bench);
+    assert!(bench.guest.sent.is_empty());
+    assert_eq!(bench.violations(), 1);
+    assert_ne!(bench.guest.opts(TX_RING, 0).0 & OWN, 0);
+    place(&mut bench, 1, OWN | LAST, &[2; 60]);
+    ring(&mut bench);
+    assert_eq!(bench.guest.sent.len(), 1);
+}
+
+#[test]
+fn the_high_priority_ring_goes_first() {
+    let mut bench = bench();
+    place(&mut bench, 0, WHOLE, &[1; 60]);
+    bench.guest.put(BUFFERS + 0x8000, &[2; 60]);
+    bench
+        .guest
+        .desc(TXH_RING, 0, WHOLE | 60, 0, BUFFERS + 0x8000);
+    bench.w8(0x38, 0xc0);
+    assert_eq!(bench.guest.sent, [vec![2; 60], vec![1; 60]]);
+    assert_eq!(bench.chip.counters().doorbells, 2);
+}
+
+#[test]
+fn doorbells_that_find_nothing_are_counted() {
+    let mut bench = bench();
+    ring(&mut bench);
+    assert_eq!(bench.chip.counters().doorbells_empty, 1);
+    assert_eq!(bench.r16(0x3e), intr::TX_DESC_UNAVAIL);
+    assert_eq!(bench.violations(), 0);
+}
+
+#[test]
+fn a_transmitter_that_is_off_or_has_no_ring_does_nothing() {
+    let mut bench = bench();
+    place(&mut bench, 0, WHOLE, &[1; 60]);
+    bench.w8(0x37, 0x08);
+    ring(&mut bench);
+    assert!(bench.last_violation().contains("off"));
+    let mut fresh = Bench::with(Config::default());
+    fresh.w8(0x37, 0x04);
+    fresh.w8(0x38, 0x40);
+    assert!(fresh.last_violation().contains("address"));
+    assert!(bench.guest.sent.is_empty() && fresh.guest.sent.is_empty());
+    assert_eq!(fresh.guest.accesses, 0);
+}
+
+#[test]
+fn the_cable_is_waited_for() {
+    let mut bench = bench();
+    bench.guest.ready = false;
+    place(&mut bench, 0, WHOLE, &[1; 60]);
+    ring(&mut bench);
+    assert_eq!(bench.r8(0x38), 0x40);
+    assert!(bench.chip.sending() && bench.guest.sent.is_empty());
+    ring(&mut bench);
+    bench.guest.ready = true;
+    assert!(!bench.chip.resume(&mut bench.guest));
+    assert_eq!(bench.guest.sent.len(), 1);
+    assert_eq!(bench.r8(0x38), 0);
+    assert_eq!(bench.chip.counters().doorbells_empty, 0);
+}
+
+#[test]
+fn reset_forgets_what_was_to_be_sent() {
+    let mut bench = bench();
+    bench.guest.ready = false;
+    place(&mut bench, 0, WHOLE, &[1; 60]);
+    ring(&mut bench);
+    bench.w8(0x37, 0x10);
+    bench.guest.ready = true;
+    bench.chip.resume(&mut bench.guest);
+    assert!(bench.guest.sent.is_empty());
+}
+
+#[test]
+fn without_bus_master_there_is_a_fault() {
+    let mut bench = bench();
+    bench.guest.master = false;
+    place(&mut bench, 0, WHOLE, &[1; 60]);
+    ring(&mut bench);
+    assert!(bench.guest.sent.is_empty());
+    assert_eq!(bench.chip.counters().dma_faults, 1);
+    assert!(bench.last_violation().contains("bus mastering"));
+    assert_eq!(bench.r16(0x3e), intr::SYS_ERR);
+    assert_eq!(bench.r8(0x38), 0);
+}
+
+#[test]
+fn buffers_outside_memory_are_faults_and_send_nothing() {
+    for buffer in [0, u64::MAX, u64::MAX - 30, BUFFERS + (1 << 30)] {
+        let mut bench = bench();
+        bench.guest.desc(TX_RING, 0, WHOLE | 60, 0, buffer);
+        ring(&mut bench);
+        assert_eq!(bench.chip.counters().dma_faults, 1);
+        assert!(bench.guest.sent.is_empty());
+    }
+}
+
+#[test]
+fn absurd_descriptors_are_dropped_and_told() {
+    let not_first = |bench: &mut Bench| place(bench, 0, OWN | LAST, &[1; 60]);
+    let empty = |bench: &mut Bench| place(bench, 0, WHOLE, &[]);
+    let twice = |bench: &mut Bench| {
+        place(bench, 0, OWN | FIRST, &[1; 60]);
+        place(bench, 1, OWN | FIRST, &[1; 60]);
+    };
+    let too_long = |bench: &mut Bench| bench.guest.desc(TX_RING, 0, WHOLE | 0xffff, 0, BUFFERS);
+    let cases: [&dyn Fn(&mut Bench); 4] = [&not_first, &empty, &twice, &too_long];
+    for (i, case) in cases.iter().enumerate() {
+        let mut bench = bench();
+        case(&mut bench);
+        ring(&mut bench);
+        assert!(bench.guest.sent.is_empty(), "{i}");
+        assert!(bench.violations() > 0, "{i}");
+        assert_eq!(bench.guest.opts(TX_RING, 0).0 & OWN, 0, "{i}: given back");
+        assert!(bench.chip.counters().tx_dropped > 0);
+        assert_ne!(bench.r16(0x3e) & intr::TX_ERR, 0);
+    }
+}
+
+#[test]
+fn a_ring_without_an_end_is_left_after_1024() {
+    let mut bench = bench();
+    bench.w32(0x20, 0x14_0000);
+    for index in 0..2000 {
+        bench
+            .guest
+            .desc(0x14_0000, index, OWN | FIRST | LAST | 60, 0, BUFFERS);
+    }
+    ring(&mut bench);
+    assert_eq!(bench.guest.sent.len(), 1023);
+    assert_eq!(bench.violations(), 1);
+    assert!(bench.last_violation().contains("no end"));
+    assert_eq!(bench.chip.state().tx.index, 0);
+}
+
+#[test]
+fn a_frame_that_never_ends_is_given_up() {
+    let mut bench = bench();
+    for index in 0..8 {
+        let first = if index == 0 { FIRST } else { 0 };
+        let end = if index == 7 { RING_END } else { 0 };
+        place(&mut bench, index, OWN | first | end, &[1; 60]);
+    }
+    ring(&mut bench);
+    assert!(bench.guest.sent.is_empty());
+    assert_eq!(bench.chip.counters().tx_dropped, 1);
+    assert_eq!(bench.violations(), 1);
+}
+
+#[test]
+fn checksums_are_filled_in() {
+    for (protocol, bit, proto) in [
+        (offload::TCP, tx::TCP_CHECKSUM, crate::desc::rx::PROTO_TCP),
+        (offload::UDP, tx::UDP_CHECKSUM, crate::desc::rx::PROTO_UDP),
+    ] {
+        let mut bench = bench();
+        place(
+            &mut bench,
+            0,
+            WHOLE | tx::IP_CHECKSUM | bit,
+            &packet(protocol, 333),
+        );
+        ring(&mut bench);
+        assert_eq!(offload::verdict(&bench.guest.sent[0]), proto);
+        assert_eq!(bench.violations(), 0);
+    }
+}
+
+#[test]
+fn checksums_the_chip_cannot_do_are_told_and_left() {
+    let short = packet(offload::UDP, 5);
+    let mut ipv6 = packet(offload::TCP, 100);
+    ipv6[12..14].copy_from_slice(&[0x86, 0xdd]);
+    let udp_as_tcp = packet(offload::UDP, 100);
+    for frame in [short, ipv6, udp_as_tcp] {
+        let mut bench = bench();
+        place(&mut bench, 0, WHOLE | tx::TCP_CHECKSUM, &frame);
+        ring(&mut bench);
+        assert_eq!(bench.guest.sent[0][..frame.len()], frame);
+        assert_eq!(bench.violations(), 1);
+    }
+}
+
+#[test]
+fn a_vlan_tag_is_put_in() {
+    let mut bench = bench();
+    let frame = packet(offload::TCP, 100);
+    bench.guest.put(BUFFERS, &frame);
+    let flags = WHOLE | tx::IP_CHECKSUM | tx::TCP_CHECKSUM | frame.len() as u32;
+    bench
+        .guest
+        .desc(TX_RING, 0, flags, tx::VLAN | 0x6400, BUFFERS);
+    ring(&mut bench);
+    let sent = &bench.guest.sent[0];
+    assert_eq!(offload::vlan(sent), Some(100));
+    assert_eq!(offload::verdict(sent), crate::desc::rx::PROTO_TCP);
+    assert_eq!(sent.len(), frame.len() + 4);
+}
+
+#[test]
+fn large_sends_are_cut() {
+    let mut bench = bench();
+    let frame = packet(offload::TCP, 4000);
+    bench.guest.put(BUFFERS, &frame);
+    let flags = WHOLE | tx::LARGE_SEND | 1460 << tx::MSS_SHIFT | frame.len() as u32;
+    bench.guest.desc(TX_RING, 0, flags, 0, BUFFERS);
+    ring(&mut bench);
+    let lengths: Vec<usize> = bench.guest.sent.iter().map(Vec::len).collect();
+    assert_eq!(lengths, [1514, 1514, 54 + 1080]);
+    assert_eq!(bench.violations(), 0);
+    assert_eq!(bench.chip.tally().tx_ok, 3);
+}
+
+#[test]
+fn the_longest_frame_is_the_registers_to_say() {
+    let mut bench = bench();
+    bench.w8(0xec, 8);
+    place(&mut bench, 0, WHOLE, &[1; 1024]);
+    place(&mut bench, 1, WHOLE, &[1; 1025]);
+    ring(&mut bench);
+    assert_eq!(bench.guest.sent.len(), 1);
+    assert!(bench.last_violation().contains("1025"));
+}

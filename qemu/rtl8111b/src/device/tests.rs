@@ -1,1 +1,214 @@
+use std::fs::File;
+use std::io::Read;
+use std::os::unix::net::UnixStream;
 
+use rtl8111b_chip::Config;
+use rtl8111b_pci::Identity;
+use rtl8111b_transport::Rights;
+
+use super::*;
+
+const PAGE: u64 = 4096;
+const RAM: u64 = 0x10_0000;
+const BAR: Region = Region::Bar(2);
+
+fn device() -> Device {
+    let config = ConfigSpace::new(Identity::default());
+    Device::new(
+        Chip::new(Config::default()),
+        config,
+        Sender::none().unwrap(),
+    )
+}
+
+/// A device with 64 KiB of memory, awake and allowed to use it.
+fn ready() -> Device {
+    let mut device = device();
+    let path = std::env::temp_dir().join(format!(
+        "rtl8111b-device-{}-{:?}",
+        std::process::id(),
+        std::thread::current().id()
+    ));
+    let file = File::options()
+        .read(true)
+        .write(true)
+        .create(true)
+        .truncate(true)
+        .open(&path)
+        .unwrap();
+    std::fs::remove_file(&path).unwrap();
+    file.set_len(16 * PAGE).unwrap();
+    let rights = Rights {
+        read: true,
+        write: true,
+    };
+    device.dma.map(RAM, 16 * PAGE, file, 0, rights).unwrap();
+    device.write(Region::Config, 4, &[0x06, 0]);
+    device
+}
+
+fn read32(device: &mut Device, offset: u64) -> u32 {
+    let mut bytes = [0; 4];
+    device.read(BAR, offset, &mut bytes);
+    u32::from_le_bytes(bytes)
+}
+
+fn write32(device: &mut Device, offset: u64, value: u32) {
+    device.write(BAR, offset, &value.to_le_bytes());
+}
+
+/// One frame of 60 bytes in a transmit ring.
+fn one_frame(device: &mut Device) {
+    let mut descriptor = [0; 16];
+    descriptor[..4].copy_from_slice(&(0xf000_0000u32 | 60).to_le_bytes());
+    descriptor[8..].copy_from_slice(&(RAM + PAGE).to_le_bytes());
+    device.dma.write(RAM, &descriptor).unwrap();
+    device.dma.write(RAM + PAGE, &[0x42; 60]).unwrap();
+    write32(device, 0x24, 0);
+    write32(device, 0x20, RAM as u32);
+    device.write(BAR, 0xec, &[0x3f]);
+    device.write(BAR, 0x37, &[0x0c]);
+}
+
+#[test]
+fn both_windows_show_the_same_registers() {
+    let mut device = device();
+    let mut io = [0; 4];
+    device.read(Region::Bar(0), 0x40, &mut io);
+    assert_eq!(u32::from_le_bytes(io), read32(&mut device, 0x40));
+    assert_eq!(read32(&mut device, 0x40), 0x3000_0000);
+}
+
+#[test]
+fn accesses_of_any_size_do_no_harm() {
+    let mut device = device();
+    for len in 0..20 {
+        for offset in [0, 1, 0xfd, 0xffe, u64::MAX - 1] {
+            let mut bytes = vec![0; len];
+            device.read(BAR, offset, &mut bytes);
+            device.write(BAR, offset, &bytes);
+            device.read(Region::Bar(1), offset, &mut bytes);
+            assert!(bytes.iter().all(|&byte| byte == 0xff));
+        }
+    }
+    let mut eight = [0; 8];
+    device.read(BAR, 0x40, &mut eight);
+    assert_eq!(eight[..4], read32(&mut device, 0x40).to_le_bytes());
+}
+
+#[test]
+fn a_frame_goes_from_memory_to_the_cable() {
+    let mut device = ready();
+    let (ours, mut theirs) = UnixStream::pair().unwrap();
+    device.sender.attach(Some(Link::Stream(ours)));
+    one_frame(&mut device);
+    device.write(BAR, 0x38, &[0x40]);
+    let mut frame = [0; 64];
+    theirs.read_exact(&mut frame).unwrap();
+    assert_eq!(frame[..4], [0, 0, 0, 60]);
+    assert_eq!(frame[4..], [0x42; 60]);
+    assert_eq!(device.chip.counters().violations, 0);
+}
+
+#[test]
+fn without_bus_master_or_asleep_memory_is_out_of_reach() {
+    let mut device = ready();
+    one_frame(&mut device);
+    device.write(Region::Config, 4, &[0x02, 0]);
+    device.write(BAR, 0x38, &[0x40]);
+    assert_eq!(device.chip.counters().dma_faults, 1);
+    assert_eq!(device.chip.counters().tx_frames, 0);
+    let text = device
+        .chip
+        .counters()
+        .violation_log()
+        .next_back()
+        .unwrap()
+        .to_owned();
+    assert!(text.contains("bus mastering"), "{text}");
+}
+
+#[test]
+fn a_fault_is_a_master_abort() {
+    let mut device = ready();
+    one_frame(&mut device);
+    device.dma.clear();
+    device.write(BAR, 0x38, &[0x40]);
+    let mut status = [0; 2];
+    device.read(Region::Config, 6, &mut status);
+    assert_eq!(status[1] & 0x20, 0x20);
+}
+
+#[test]
+fn a_sleeping_device_answers_all_ones() {
+    let mut device = device();
+    device.write(Region::Config, 0x44, &[3, 0]);
+    assert_eq!(read32(&mut device, 0x40), u32::MAX);
+    write32(&mut device, 0x44, 0xe70a);
+    device.write(Region::Config, 0x44, &[0, 0]);
+    assert_eq!(read32(&mut device, 0x40), 0x3000_0000);
+    assert_eq!(read32(&mut device, 0x44), 0);
+}
+
+#[test]
+fn the_interrupt_shows_in_the_status_register_and_can_be_cut_off() {
+    let mut device = device();
+    let status = |device: &mut Device| {
+        let mut bytes = [0; 1];
+        device.read(Region::Config, 6, &mut bytes);
+        bytes[0] & 0x08
+    };
+    device.set_link(false);
+    assert_eq!(status(&mut device), 0);
+    device.write(BAR, 0x3c, &0x20u16.to_le_bytes());
+    assert_eq!(status(&mut device), 0x08);
+    device.write(Region::Config, 4, &[0, 0x04]);
+    assert_eq!(
+        status(&mut device),
+        0x08,
+        "cut off, and pending all the same"
+    );
+    device.write(BAR, 0x3e, &0x20u16.to_le_bytes());
+    assert_eq!(status(&mut device), 0);
+}
+
+#[test]
+fn reset_is_like_power_on() {
+    let mut device = ready();
+    one_frame(&mut device);
+    device.set_link(false);
+    device.reset();
+    assert_eq!(read32(&mut device, 0x20), 0);
+    assert!(!device.config.bus_master());
+    assert!(!device.chip.phy().cable(), "nobody has plugged it in again");
+}
+
+#[test]
+fn frames_wait_for_room() {
+    let shared = Shared(Mutex::new(ready()));
+    let ring = RAM + 2 * PAGE;
+    {
+        let mut device = shared.lock();
+        write32(&mut device, 0xe8, 0);
+        write32(&mut device, 0xe4, ring as u32);
+        write32(&mut device, 0x44, 0xe70f);
+        device.write(BAR, 0xda, &0x3fffu16.to_le_bytes());
+        device.write(BAR, 0x37, &[0x0c]);
+    }
+    let mut frame = [0xff; 60];
+    frame[6..].fill(1);
+    assert!(!shared.offer(&frame, false));
+    {
+        let device = shared.lock();
+        assert!(device.frame_waits);
+        let mut descriptor = [0; 16];
+        descriptor[..4].copy_from_slice(&0xc000_0800u32.to_le_bytes());
+        descriptor[8..].copy_from_slice(&(RAM + 4 * PAGE).to_le_bytes());
+        device.dma.write(ring, &descriptor).unwrap();
+    }
+    assert!(shared.offer(&frame, true));
+    let device = shared.lock();
+    let mut seen = [0; 60];
+    device.dma.read(RAM + 4 * PAGE, &mut seen).unwrap();
+    assert_eq!(seen, frame);
+}
