@@ -168,7 +168,6 @@ pub struct Bench {
     driver: Driver,
     before: Vec<String>,
     device: Device,
-    chip: Chip,
     // Last, so that it is removed after those who use it have ended.
     _sockets: tempfile::TempDir,
 }
@@ -236,7 +235,6 @@ impl Bench {
             driver: setup.driver.clone(),
             before,
             device,
-            chip: setup.chip,
             _sockets: sockets,
         })
     }
@@ -246,9 +244,9 @@ impl Bench {
         &self.device
     }
 
-    /// The emulated chip.
-    pub fn chip(&self) -> Chip {
-        self.chip
+    /// The driver under test.
+    pub fn driver(&self) -> &Driver {
+        &self.driver
     }
 
     /// The device model.

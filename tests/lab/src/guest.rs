@@ -212,7 +212,7 @@ fn command(options: &Options<'_>, control: &Path, console: &Path) -> Result<Comm
                 "stdio,id=console,signal=off,mux=on,logfile=",
                 console,
             ))
-            .args(["-mon", "chardev=console"]);
+            .args(["-object", "monitor-hmp,id=monitor,chardev=console"]);
     } else {
         append.push_str(" ignore_loglevel");
         command

@@ -5,7 +5,7 @@
 use std::io::{ErrorKind, Read, Write};
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 use std::sync::mpsc::{self, Receiver, RecvTimeoutError};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::{self, JoinHandle};
@@ -107,17 +107,22 @@ impl Peer {
         Ok(())
     }
 
-    /// Sends `frame` as fast as the guest takes it, until the flood is dropped.
-    pub fn flood(&self, frame: Vec<u8>) -> Flood {
+    /// Sends `frame` so many times a second, as far as the guest takes it, until the flood is dropped.
+    pub fn flood(&self, frame: Vec<u8>, rate: u32) -> Flood {
         let output = self.output.clone();
         let stop = Arc::new(AtomicBool::new(false));
         let sent = Arc::new(AtomicU64::new(0));
+        let shared_rate = Arc::new(AtomicU32::new(rate));
         let worker = thread::spawn({
-            let (stop, sent) = (stop.clone(), sent.clone());
+            let (stop, sent, rate) = (stop.clone(), sent.clone(), shared_rate.clone());
             move || {
                 while !stop.load(Ordering::Relaxed) {
-                    write_frame(&output, &frame)?;
-                    sent.fetch_add(1, Ordering::Relaxed);
+                    // Bursts of a millisecond: sleeping for less is not precise.
+                    for _ in 0..rate.load(Ordering::Relaxed).div_ceil(1000) {
+                        write_frame(&output, &frame)?;
+                        sent.fetch_add(1, Ordering::Relaxed);
+                    }
+                    thread::sleep(Duration::from_millis(1));
                 }
                 Ok(())
             }
@@ -125,6 +130,7 @@ impl Peer {
         Flood {
             stop,
             sent,
+            rate: shared_rate,
             worker: Some(worker),
         }
     }
@@ -142,15 +148,22 @@ impl Drop for Peer {
     }
 }
 
-/// Frames on the wire as fast as they go.
+/// The same frame on the wire again and again.
 #[derive(Debug)]
 pub struct Flood {
     stop: Arc<AtomicBool>,
     sent: Arc<AtomicU64>,
+    rate: Arc<AtomicU32>,
     worker: Option<JoinHandle<std::io::Result<()>>>,
 }
 
 impl Flood {
+    /// Changes the frames a second: a guest that is kept busy polls and has no interrupts, one that is
+    /// given time has one for every burst.
+    pub fn set_rate(&self, rate: u32) {
+        self.rate.store(rate, Ordering::Relaxed);
+    }
+
     /// How many frames have been sent.
     pub fn sent(&self) -> u64 {
         self.sent.load(Ordering::Relaxed)

@@ -1,0 +1,173 @@
+//! What every test here shares: its inputs, its turn, and the logs it leaves behind when it fails.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::sync::{Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use lab::bench::{Bench, Driver, Setup, World};
+use lab::frame::{self, Address};
+use lab::kernel::Kernel;
+use lab::model::{Chip, Model};
+use lab::peer::Peer;
+use lab::{require, Error, Result};
+
+/// One guest at a time: two cores carry no more.
+static TURN: Mutex<()> = Mutex::new(());
+
+/// How long an echo may take on a busy machine.
+pub const ECHO: Duration = Duration::from_secs(10);
+
+/// What the tests are run on.
+///
+/// | variable | what |
+/// |---|---|
+/// | `LAB_MODEL` | the device model, `rtl8111b` |
+/// | `LAB_MODULE` | `r8168_rust.ko`, built for `LAB_KVER` |
+/// | `LAB_KERNEL_DIR`, `LAB_KVER` | the stock kernel to test on |
+/// | `LAB_KERNEL61_DIR`, `LAB_KVER61` | Debian 12's kernel, whose r8169 drives the B300 |
+/// | `LAB_CACHE` | where initramfs images are kept |
+/// | `LAB_ARTIFACTS` | where failed tests leave their logs |
+pub struct Inputs {
+    cache: PathBuf,
+    artifacts: PathBuf,
+}
+
+fn variable(name: &str) -> Result<String> {
+    match std::env::var(name) {
+        Ok(value) if !value.is_empty() => Ok(value),
+        _ => Err(Error::Input(format!(
+            "{name} is not set: run the tests by `make test`"
+        ))),
+    }
+}
+
+fn file(name: &str) -> Result<PathBuf> {
+    let path = PathBuf::from(variable(name)?);
+    require!(path.is_file(), "{name}: found no file {}", path.display());
+    Ok(path)
+}
+
+impl Inputs {
+    /// The kernel under test.
+    pub fn kernel(&self) -> Result<Kernel> {
+        let dir = PathBuf::from(variable("LAB_KERNEL_DIR")?);
+        Kernel::find(&dir, &variable("LAB_KVER")?)
+    }
+
+    /// Debian 12's kernel.
+    pub fn kernel61(&self) -> Result<Kernel> {
+        let dir = PathBuf::from(variable("LAB_KERNEL61_DIR")?);
+        Kernel::find(&dir, &variable("LAB_KVER61")?)
+    }
+
+    /// The device model.
+    pub fn model(&self) -> Result<PathBuf> {
+        file("LAB_MODEL")
+    }
+
+    /// Our driver.
+    pub fn ours(&self) -> Result<Driver> {
+        file("LAB_MODULE").map(Driver::R8168Rust)
+    }
+
+    /// The usual set-up for tests, with `passt` as the world and a short transfer.
+    pub fn setup<'a>(
+        &'a self,
+        kernel: &'a Kernel,
+        model: &'a Path,
+        chip: Chip,
+        driver: Driver,
+    ) -> Setup<'a> {
+        Setup {
+            pcap: true,
+            megabytes: 16,
+            ..Setup::new(kernel, model, chip, driver, &self.cache, &self.artifacts)
+        }
+    }
+
+    /// A set-up with the lab at the far end of the wire and the echo in the guest.
+    pub fn frames<'a>(
+        &'a self,
+        kernel: &'a Kernel,
+        model: &'a Path,
+        chip: Chip,
+        driver: Driver,
+    ) -> Setup<'a> {
+        Setup {
+            world: World::Frames,
+            echo: Some(Path::new(env!("CARGO_BIN_EXE_guest-echo"))),
+            megabytes: 1,
+            ..self.setup(kernel, model, chip, driver)
+        }
+    }
+}
+
+/// Runs one test when its turn comes; keeps its logs if it fails.
+pub fn case(name: &str, body: impl FnOnce(&Inputs) -> Result<()>) {
+    let _turn = TURN.lock().unwrap_or_else(PoisonError::into_inner);
+    let start = Instant::now();
+    let outcome = inputs(name).and_then(|inputs| {
+        let outcome = body(&inputs);
+        let artifacts = &inputs.artifacts;
+        if outcome.is_ok() {
+            fs::remove_dir_all(artifacts).map_err(Error::file(artifacts, "removing"))?;
+        } else {
+            let console = lab::process::tail(&artifacts.join("console.log"), 20);
+            eprintln!("the end of the guest's console:\n{console}");
+            eprintln!("console, logs and capture are in {}", artifacts.display());
+        }
+        outcome
+    });
+    println!("{name}: {:.1} s", start.elapsed().as_secs_f64());
+    if let Err(error) = outcome {
+        panic!("{name}: {error}");
+    }
+}
+
+fn inputs(name: &str) -> Result<Inputs> {
+    let cache = PathBuf::from(variable("LAB_CACHE")?);
+    let artifacts = PathBuf::from(variable("LAB_ARTIFACTS")?).join(name);
+    // Logs of an earlier run would be mistaken for this one's.
+    if artifacts.exists() {
+        fs::remove_dir_all(&artifacts).map_err(Error::file(&artifacts, "removing"))?;
+    }
+    Ok(Inputs { cache, artifacts })
+}
+
+/// The guest's station address, as bytes.
+pub fn guest_address() -> Result<Address> {
+    frame::parse_address(Model::MAC)
+        .ok_or_else(|| Error::Input(format!("{} is no address", Model::MAC)))
+}
+
+/// The far end of a bench whose world is frames.
+pub fn peer(bench: &mut Bench) -> Result<&mut Peer> {
+    let peer = bench.peer.as_mut();
+    peer.ok_or_else(|| Error::Input("this bench has no peer".to_owned()))
+}
+
+/// Starts the echo in the guest, to last as long as the guest.
+pub fn start_echo(bench: &mut Bench, interface: &str) -> Result<()> {
+    let script = format!("guest-echo {interface} >/run/echo.log 2>&1 &");
+    bench.guest.check(&script)?;
+    bench
+        .guest
+        .wait_until("the echo to begin", "grep -q echoing /run/echo.log", ECHO)
+        .map(|_| ())
+}
+
+/// Sends `frame` and returns the echo of just that length and sender, or none in time.
+pub fn exchange(bench: &mut Bench, frame: &[u8], limit: Duration) -> Result<Option<Vec<u8>>> {
+    let peer = peer(bench)?;
+    peer.send(frame)?;
+    let end = Instant::now() + limit;
+    while let Some(left) = end.checked_duration_since(Instant::now()) {
+        match peer.receive(left)? {
+            Some(echo) if echo.get(..6) == frame.get(6..12) => return Ok(Some(echo)),
+            Some(_) => {}
+            None => break,
+        }
+    }
+    Ok(None)
+}

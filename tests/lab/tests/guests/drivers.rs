@@ -1,0 +1,232 @@
+//! Every driver on every chip that it drives, and its refusal of every other.
+
+use lab::bench::{Bench, Driver, Loaded, Setup};
+use lab::drive;
+use lab::kernel::{modinfo, read_module};
+use lab::model::Chip;
+use lab::{require, Result};
+
+use crate::common::{case, Inputs};
+
+/// Lease, ping and a verified transfer each way; then the interface's statistics against what the
+/// device model saw.
+fn drive_through(bench: &mut Bench, interface: &str) -> Result<()> {
+    drive::lease(bench, interface)?;
+    drive::ping(bench, 20)?;
+    let fetched = drive::fetch(bench)?;
+    let sent = drive::send(bench)?;
+    println!(
+        "fetched at {:.0} Mbit/s, sent at {:.0} Mbit/s",
+        fetched.mbit_per_s(),
+        sent.mbit_per_s()
+    );
+    statistics_agree(bench, interface)
+}
+
+fn statistics_agree(bench: &mut Bench, interface: &str) -> Result<()> {
+    // Nothing may be under way while the two are compared.
+    bench
+        .guest
+        .check(&format!("sleep 1; ip link set {interface} down"))?;
+    let counters = bench.model()?.counters()?;
+    let expected = [
+        ("rx_packets", counters.rx_frames),
+        ("rx_bytes", counters.rx_bytes),
+        ("tx_packets", counters.tx_frames),
+        ("rx_errors", 0),
+        ("tx_errors", 0),
+        ("rx_dropped", 0),
+        ("tx_dropped", 0),
+    ];
+    for (name, expected) in expected {
+        let found = drive::statistic(bench, interface, name)?;
+        require!(
+            found == expected,
+            "{name} of {interface} is {found}, the device model counted {expected}"
+        );
+    }
+    // The driver counts a short frame as the stack gave it, the wire as it was padded.
+    let tx_bytes = drive::statistic(bench, interface, "tx_bytes")?;
+    require!(
+        tx_bytes <= counters.tx_bytes && counters.tx_bytes - tx_bytes < tx_bytes / 1000,
+        "tx_bytes of {interface} is {tx_bytes}, the device model counted {}, expected a little more",
+        counters.tx_bytes
+    );
+    let body = u64::try_from(bench.http.body().length).unwrap_or(u64::MAX);
+    require!(
+        counters.rx_bytes > body && counters.tx_bytes > body,
+        "{} bytes received and {} sent, expected more than {body} each",
+        counters.rx_bytes,
+        counters.tx_bytes
+    );
+    Ok(())
+}
+
+fn phy_driver(bench: &mut Bench, interface: &str) -> Result<String> {
+    let script = format!("basename \"$(readlink /sys/class/net/{interface}/phydev/driver)\"");
+    bench.guest.check(&script)
+}
+
+fn accepts(setup: &Setup<'_>) -> Result<()> {
+    let mut bench = Bench::start(setup)?;
+    let xid = bench.device().xid;
+    require!(
+        xid == Some(setup.chip.xid()),
+        "the guest reads XID {xid:03x?}, expected {:03x}",
+        setup.chip.xid()
+    );
+    let interface = bench.load_and_open()?;
+    let about = bench.guest.check(&format!("ethtool -i {interface}"))?;
+    let version = match &setup.driver {
+        Driver::R8168Rust(path) => modinfo(path, &read_module(path)?, "version")?.join(" "),
+        Driver::R8169 | Driver::E1000e => setup.kernel.version().to_owned(),
+    };
+    for (field, expected) in [
+        ("driver", setup.driver.name()),
+        ("version", &version),
+        ("bus-info", &bench.device().address),
+    ] {
+        require!(
+            about
+                .lines()
+                .any(|line| line == format!("{field}: {expected}")),
+            "expected {field} {expected}, ethtool -i shows: {about}"
+        );
+    }
+    let link = bench.guest.check(&format!("ethtool {interface}"))?;
+    require!(
+        link.contains("Speed: 1000Mb/s") && link.contains("Duplex: Full"),
+        "ethtool shows no gigabit link: {link}"
+    );
+    let phy = phy_driver(&mut bench, &interface)?;
+    require!(
+        phy.starts_with("Generic") != setup.phy_driver,
+        "the PHY driver is {phy}, and realtek.ko was {}",
+        if setup.phy_driver { "loaded" } else { "absent" }
+    );
+    drive_through(&mut bench, &interface)?;
+    bench.finish()
+}
+
+fn ours(inputs: &Inputs, chip: Chip, phy_driver: bool) -> Result<()> {
+    let (kernel, model) = (inputs.kernel()?, inputs.model()?);
+    accepts(&Setup {
+        phy_driver,
+        ..inputs.setup(&kernel, &model, chip, inputs.ours()?)
+    })
+}
+
+#[test]
+fn ours_drives_b300() {
+    case("ours_drives_b300", |inputs| ours(inputs, Chip::B300, true));
+}
+
+#[test]
+fn ours_drives_b380() {
+    case("ours_drives_b380", |inputs| ours(inputs, Chip::B380, true));
+}
+
+#[test]
+fn ours_needs_no_phy_driver() {
+    case("ours_needs_no_phy_driver", |inputs| {
+        ours(inputs, Chip::B300, false)
+    });
+}
+
+#[test]
+fn r8169_drives_b380() {
+    case("r8169_drives_b380", |inputs| {
+        let (kernel, model) = (inputs.kernel()?, inputs.model()?);
+        accepts(&inputs.setup(&kernel, &model, Chip::B380, Driver::R8169))
+    });
+}
+
+#[test]
+fn r8169_of_6_1_drives_b300() {
+    case("r8169_of_6_1_drives_b300", |inputs| {
+        let (kernel, model) = (inputs.kernel61()?, inputs.model()?);
+        accepts(&inputs.setup(&kernel, &model, Chip::B300, Driver::R8169))
+    });
+}
+
+#[test]
+fn r8169_refuses_b300() {
+    case("r8169_refuses_b300", |inputs| {
+        let (kernel, model) = (inputs.kernel()?, inputs.model()?);
+        let setup = inputs.setup(&kernel, &model, Chip::B300, Driver::R8169);
+        let mut bench = Bench::start(&setup)?;
+        let loaded = bench.load()?;
+        let messages = bench.driver_messages()?.join("\n");
+        require!(
+            loaded == Loaded::Refused && messages.contains("unknown chip XID 300"),
+            "r8169 came to {loaded:?}, expected a refusal of XID 300; the kernel says: {messages}"
+        );
+        bench.finish()
+    });
+}
+
+#[test]
+fn ours_leaves_a_foreign_chip_to_r8169() {
+    case("ours_leaves_a_foreign_chip_to_r8169", |inputs| {
+        let (kernel, model) = (inputs.kernel()?, inputs.model()?);
+        let setup = Setup {
+            xid: Some(0x3c0),
+            more_modules: &["r8169"],
+            ..inputs.setup(&kernel, &model, Chip::B380, inputs.ours()?)
+        };
+        let mut bench = Bench::start(&setup)?;
+        require!(
+            bench.device().xid == Some(0x3c0),
+            "the guest reads XID {:03x?}, expected 3c0",
+            bench.device().xid
+        );
+        let before = bench.driver_messages()?.len();
+        let loaded = bench.load()?;
+        require!(
+            loaded == Loaded::Refused,
+            "a chip that is not ours came to {loaded:?}"
+        );
+        let messages = bench.driver_messages()?.split_off(before);
+        // The kernel's own line about the first out-of-tree module is not the driver's.
+        let address = bench.device().address.clone();
+        let about: Vec<&String> = messages
+            .iter()
+            .filter(|line| line.contains(&address) && line.contains("r8168_rust"))
+            .collect();
+        require!(
+            about.len() == 1 && about[0].contains("3c0"),
+            "expected one line that names XID 3c0, found {about:?}"
+        );
+        // Any other error than -ENODEV makes the bus complain in a line of its own.
+        require!(
+            !messages
+                .iter()
+                .any(|line| line.contains("failed with error")),
+            "expected -ENODEV, which the bus keeps quiet about; found {messages:?}"
+        );
+        bench.insert("r8169")?;
+        let loaded = bench.bound_interface()?;
+        require!(
+            matches!(loaded, Loaded::Interface(_)),
+            "r8169 was left with {loaded:?}, expected that it takes the chip; the kernel says: {:?}",
+            bench.driver_messages()?
+        );
+        bench.finish()
+    });
+}
+
+#[test]
+fn the_lab_itself_works_with_e1000e() {
+    case("the_lab_itself_works_with_e1000e", |inputs| {
+        let kernel = inputs.kernel()?;
+        let unused = std::path::Path::new("");
+        let setup = inputs.setup(&kernel, unused, Chip::B300, Driver::E1000e);
+        let mut bench = Bench::start(&setup)?;
+        let interface = bench.load_and_open()?;
+        drive::lease(&mut bench, &interface)?;
+        drive::ping(&mut bench, 20)?;
+        drive::fetch(&mut bench)?;
+        drive::send(&mut bench)?;
+        bench.finish()
+    });
+}

@@ -1,0 +1,191 @@
+//! Frame by frame: every size, and the receive filter.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use lab::bench::{Bench, Driver, Setup};
+use lab::frame::{self, expected_echo, request, Address};
+use lab::model::Chip;
+use lab::{drive, require, Error, Result};
+
+use crate::common::{case, exchange, guest_address, peer, start_echo, Inputs, ECHO};
+
+/// Frames on their way at a time: fewer than any ring has descriptors.
+const WINDOW: usize = 32;
+
+/// Nothing comes back from a guest that was not to receive the frame; it would within this time.
+const SILENCE: Duration = Duration::from_millis(400);
+
+const BROADCAST: Address = [0xff; 6];
+const FOREIGN: Address = [0x02, 0x11, 0x22, 0x33, 0x44, 0x55];
+const GROUP: Address = [0x01, 0x00, 0x5e, 0x11, 0x22, 0x33];
+
+/// Sends a frame of every size and requires each to come back bit for bit.
+fn every_size(bench: &mut Bench) -> Result<()> {
+    let guest = guest_address()?;
+    let mut under_way: BTreeMap<usize, Vec<u8>> = BTreeMap::new();
+    let mut sizes = frame::HEADER..=frame::LONGEST;
+    loop {
+        while under_way.len() < WINDOW {
+            let Some(size) = sizes.next() else { break };
+            let seed = 0x0101 * u32::try_from(size).unwrap_or(1);
+            let frame = request(guest, size, seed);
+            peer(bench)?.send(&frame)?;
+            under_way.insert(size, expected_echo(&frame, guest));
+        }
+        let Some((first, _)) = under_way.first_key_value() else {
+            return Ok(());
+        };
+        let first = *first;
+        let echo = peer(bench)?.receive(ECHO)?.ok_or_else(|| Error::Timeout {
+            what: format!("the echo of the frame of {first} bytes"),
+            after: ECHO,
+            detail: String::new(),
+        })?;
+        let size = usize::from(u16::from_be_bytes([echo[4], echo[5]]));
+        let expected = under_way.remove(&size);
+        let expected = expected.ok_or_else(|| {
+            Error::Unmet(format!(
+                "an echo of {size} bytes that nobody is waiting for"
+            ))
+        })?;
+        if echo != expected {
+            let differs = echo.iter().zip(&expected).position(|(a, b)| a != b);
+            return Err(Error::Unmet(format!(
+                "the frame of {size} bytes came back with {} bytes, expected {}; first difference at {differs:?}",
+                echo.len(),
+                expected.len()
+            )));
+        }
+    }
+}
+
+/// The interface's statistics must have counted every frame, with the lengths that the stack knows.
+fn sizes_are_counted(bench: &mut Bench, interface: &str) -> Result<()> {
+    let names = ["rx_packets", "tx_packets", "rx_bytes", "tx_bytes"];
+    let mut before = [0; 4];
+    for (value, name) in before.iter_mut().zip(names) {
+        *value = drive::statistic(bench, interface, name)?;
+    }
+    every_size(bench)?;
+    let frames = u64::try_from(frame::LONGEST - frame::HEADER + 1).unwrap_or(0);
+    let bytes: u64 = (frame::HEADER..=frame::LONGEST)
+        .map(|size| u64::try_from(size).unwrap_or(0))
+        .sum();
+    for ((before, name), expected) in before.iter().zip(names).zip([frames, frames, bytes, bytes]) {
+        let counted = drive::statistic(bench, interface, name)? - before;
+        require!(
+            counted >= expected && counted < expected + expected / 10,
+            "{name} rose by {counted} while the frames went, expected {expected} and little more"
+        );
+    }
+    Ok(())
+}
+
+/// Whether a frame to `to` reaches the guest.
+fn passes(bench: &mut Bench, to: Address) -> Result<bool> {
+    // The first answer after a change of the filter may be slow; a refusal is only ever silence.
+    let frame = request(to, 200, u32::from(to[5]));
+    let echo = exchange(bench, &frame, SILENCE)?;
+    if let Some(echo) = &echo {
+        let expected = expected_echo(&frame, guest_address()?);
+        require!(*echo == expected, "a frame to {to:02x?} came back changed");
+    }
+    Ok(echo.is_some())
+}
+
+fn require_filter(bench: &mut Bench, when: &str, to: Address, expected: bool) -> Result<()> {
+    let passed = passes(bench, to)?;
+    require!(
+        passed == expected,
+        "{when}: a frame to {to:02x?} {} received, expected the contrary",
+        if passed { "was" } else { "was not" }
+    );
+    Ok(())
+}
+
+/// How many of 16 groups that nobody joined are received.
+fn groups_received(bench: &mut Bench) -> Result<usize> {
+    let mut count = 0;
+    for last in 0x40..0x50 {
+        let group = [0x01, 0x00, 0x5e, 0x55, 0x66, last];
+        count += usize::from(passes(bench, group)?);
+    }
+    Ok(count)
+}
+
+fn filter(bench: &mut Bench, interface: &str) -> Result<()> {
+    let guest = guest_address()?;
+    let group = "01:00:5e:11:22:33";
+    require_filter(bench, "at first", guest, true)?;
+    require_filter(bench, "at first", BROADCAST, true)?;
+    require_filter(bench, "at first", FOREIGN, false)?;
+    let strangers = groups_received(bench)?;
+    require!(
+        strangers < 8,
+        "{strangers} of 16 groups that nobody joined are received: the hash filter is not in use"
+    );
+
+    bench
+        .guest
+        .check(&format!("ip maddr add {group} dev {interface}"))?;
+    require_filter(bench, "after joining", GROUP, true)?;
+    require_filter(bench, "after joining", FOREIGN, false)?;
+
+    bench
+        .guest
+        .check(&format!("ip link set {interface} allmulticast on"))?;
+    let strangers = groups_received(bench)?;
+    require!(
+        strangers == 16,
+        "all-multicast: {strangers} of 16 groups are received"
+    );
+    require_filter(bench, "all-multicast", FOREIGN, false)?;
+
+    bench.guest.check(&format!(
+        "ip link set {interface} allmulticast off promisc on"
+    ))?;
+    require_filter(bench, "promiscuous", FOREIGN, true)?;
+    require_filter(bench, "promiscuous", guest, true)?;
+
+    bench
+        .guest
+        .check(&format!("ip link set {interface} promisc off"))?;
+    require_filter(bench, "promiscuous no more", FOREIGN, false)?;
+    require_filter(bench, "promiscuous no more", GROUP, true)?;
+    require_filter(bench, "promiscuous no more", guest, true)
+}
+
+fn frames(inputs: &Inputs, chip: Chip, driver: Driver) -> Result<()> {
+    let (kernel, model) = (inputs.kernel()?, inputs.model()?);
+    let mut bench = Bench::start(&Setup {
+        pcap: true,
+        ..inputs.frames(&kernel, &model, chip, driver)
+    })?;
+    let interface = bench.load_and_open()?;
+    start_echo(&mut bench, &interface)?;
+    sizes_are_counted(&mut bench, &interface)?;
+    filter(&mut bench, &interface)?;
+    bench.finish()
+}
+
+#[test]
+fn ours_echoes_and_filters_frames_on_b300() {
+    case("ours_echoes_and_filters_frames_on_b300", |inputs| {
+        frames(inputs, Chip::B300, inputs.ours()?)
+    });
+}
+
+#[test]
+fn ours_echoes_and_filters_frames_on_b380() {
+    case("ours_echoes_and_filters_frames_on_b380", |inputs| {
+        frames(inputs, Chip::B380, inputs.ours()?)
+    });
+}
+
+#[test]
+fn r8169_echoes_and_filters_frames_on_b380() {
+    case("r8169_echoes_and_filters_frames_on_b380", |inputs| {
+        frames(inputs, Chip::B380, Driver::R8169)
+    });
+}

@@ -1,0 +1,9 @@
+//! Tests that boot guests. They take turns: each has the machine to itself.
+//!
+//! What they need comes from the environment (see [`common::Inputs`]); a missing piece fails the test.
+
+mod common;
+mod drivers;
+mod frames;
+mod links;
+mod storms;

@@ -1,0 +1,155 @@
+//! Opening, closing and removing under traffic, again and again.
+
+use lab::bench::{Bench, Driver, Loaded, Setup};
+use lab::drive;
+use lab::frame::{expected_echo, request};
+use lab::model::Chip;
+use lab::passt::GATEWAY;
+use lab::{require, Error, Result};
+
+use crate::common::{case, exchange, guest_address, peer, start_echo, Inputs, ECHO};
+
+const TIMES: u32 = 20;
+
+/// Frames a second that leave the guest time for interrupts.
+const DRIZZLE: u32 = 3_000;
+
+/// Frames a second that keep the guest polling.
+const DOWNPOUR: u32 = 60_000;
+
+/// TCP both ways all the time, the interface down and up; each time traffic must come back.
+fn down_and_up(inputs: &Inputs, chip: Chip, driver: Driver) -> Result<()> {
+    let (kernel, model) = (inputs.kernel()?, inputs.model()?);
+    let setup = inputs.setup(&kernel, &model, chip, driver);
+    let mut bench = Bench::start(&setup)?;
+    let interface = bench.load_and_open()?;
+    drive::lease(&mut bench, &interface)?;
+    let url = format!("http://{GATEWAY}:{}", bench.http.port());
+    bench.guest.check(&format!(
+        "head -c 4194304 /dev/urandom >/tmp/upload
+        loop() {{ while test ! -e /run/enough; do \"$@\" >/dev/null 2>&1 || sleep 0.1; done; }}
+        loop curl -sf -m 5 -o /dev/null {url}/body &
+        loop curl -sf -m 5 -T /tmp/upload {url}/storm &"
+    ))?;
+    for time in 1..=TIMES {
+        let traffic = bench.model()?.counters()?;
+        bench.guest.check(&format!(
+            "sleep 0.3; ip link set {interface} down; ip link set {interface} up"
+        ))?;
+        bench.wait_carrier(&interface, true)?;
+        bench.guest.wait_until(
+            &format!("the gateway to answer after opening number {time}"),
+            &format!("ping -c 1 -W 2 {GATEWAY}"),
+            ECHO,
+        )?;
+        let traffic = bench.model()?.counters()?.since(&traffic);
+        require!(
+            traffic.tx_frames > 10 && traffic.rx_frames > 10,
+            "round {time} saw {} frames sent and {} received: that is no traffic",
+            traffic.tx_frames,
+            traffic.rx_frames
+        );
+    }
+    bench
+        .guest
+        .check("touch /run/enough; killall curl 2>/dev/null; sleep 0.5")?;
+    drive::ping(&mut bench, 5)?;
+    drive::fetch(&mut bench)?;
+    drive::send(&mut bench)?;
+    bench.finish()
+}
+
+/// Frames rain on the card and are echoed; the module goes and comes back in the middle of it.
+fn out_and_in(inputs: &Inputs, chip: Chip, driver: Driver) -> Result<()> {
+    let (kernel, model) = (inputs.kernel()?, inputs.model()?);
+    let guest = guest_address()?;
+    let mut bench = Bench::start(&Setup {
+        drop_when_full: true,
+        // A storm fills a capture with the same frame over and over.
+        pcap: false,
+        ..inputs.frames(&kernel, &model, chip, driver)
+    })?;
+    let interface = bench.load_and_open()?;
+    start_echo(&mut bench, &interface)?;
+    let flood = peer(&mut bench)?.flood(request(guest, 300, 1), DRIZZLE);
+    let name = bench.driver().name();
+    for time in 1..=TIMES {
+        // In a downpour the driver only polls; most removals are to meet interrupts.
+        let drizzle = time % 4 != 0;
+        flood.set_rate(if drizzle { DRIZZLE } else { DOWNPOUR });
+        let before = bench.model()?.counters()?;
+        bench.guest.check("sleep 0.2")?;
+        let seen = bench.model()?.counters()?.since(&before);
+        require!(
+            seen.rx_frames > 10
+                && seen.tx_frames > 10
+                && (seen.interrupts_raised > 10 || !drizzle),
+            "before removal {time} the guest received {} frames, sent {}, and {} interrupts came: that is no storm",
+            seen.rx_frames,
+            seen.tx_frames,
+            seen.interrupts_raised
+        );
+        bench.unload()?;
+        bench.insert(name)?;
+        let loaded = bench.bound_interface()?;
+        require!(
+            loaded == Loaded::Interface(interface.clone()),
+            "insertion {time} came to {loaded:?}, expected {interface}"
+        );
+        bench.guest.check(&format!("ip link set {interface} up"))?;
+        bench.wait_carrier(&interface, true)?;
+        echo_returns(&mut bench, time)?;
+    }
+    let sent = flood.stop()?;
+    println!("{sent} frames rained");
+    peer(&mut bench)?.drain(ECHO / 10)?;
+    let frame = request(guest, 1514, 3);
+    let echo = exchange(&mut bench, &frame, ECHO)?;
+    require!(
+        echo == Some(expected_echo(&frame, guest)),
+        "after the storm a frame does not come back as it was"
+    );
+    bench.unload()?;
+    bench.finish()
+}
+
+/// One frame that is told from the rain by its length must come back; the rain may drown a few.
+fn echo_returns(bench: &mut Bench, time: u32) -> Result<()> {
+    let guest = guest_address()?;
+    let frame = request(guest, 777, time);
+    for _ in 0..20 {
+        if let Some(echo) = exchange(bench, &frame, ECHO / 20)? {
+            require!(
+                echo == expected_echo(&frame, guest),
+                "after insertion {time} a frame came back changed"
+            );
+            return Ok(());
+        }
+    }
+    Err(Error::Timeout {
+        what: format!("an echo after insertion {time}"),
+        after: ECHO,
+        detail: String::new(),
+    })
+}
+
+#[test]
+fn ours_goes_down_and_up_under_traffic() {
+    case("ours_goes_down_and_up_under_traffic", |inputs| {
+        down_and_up(inputs, Chip::B380, inputs.ours()?)
+    });
+}
+
+#[test]
+fn ours_is_removed_and_inserted_under_traffic() {
+    case("ours_is_removed_and_inserted_under_traffic", |inputs| {
+        out_and_in(inputs, Chip::B300, inputs.ours()?)
+    });
+}
+
+#[test]
+fn r8169_is_removed_and_inserted_under_traffic() {
+    case("r8169_is_removed_and_inserted_under_traffic", |inputs| {
+        out_and_in(inputs, Chip::B380, Driver::R8169)
+    });
+}
