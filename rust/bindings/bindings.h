@@ -6,6 +6,7 @@
 #include <linux/etherdevice.h>
 #include <linux/ethtool.h>
 #include <linux/netdevice.h>
+#include <linux/pci.h>
 #include <linux/phy.h>
 #include <linux/rtnetlink.h>
 #include <linux/skbuff.h>
@@ -14,8 +15,7 @@
 #include "../helpers/helpers.h"
 
 /* bindgen cannot evaluate macros with casts in them. */
-static const unsigned int NET_TX_OK = NETDEV_TX_OK;
-static const unsigned int NET_TX_BUSY = NETDEV_TX_BUSY;
+static const int NET_PCIE_LINK_STATE_L1 = PCIE_LINK_STATE_L1;
 static const unsigned int NET_IFF_PROMISC = IFF_PROMISC;
 static const unsigned int NET_IFF_ALLMULTI = IFF_ALLMULTI;
 static const unsigned int NET_PP_FLAGS = PP_FLAG_DMA_MAP | PP_FLAG_DMA_SYNC_DEV;

@@ -15,6 +15,9 @@
 /* The sizes that bindgen's compiler and rustc agree on must be this compiler's sizes too. */
 #include "sizes.h"
 
+/* The module! macro of the kernel crate knows no version. */
+MODULE_VERSION(R8168_VERSION);
+
 void *net_helper_netdev_priv(const struct net_device *dev)
 {
 	return netdev_priv(dev);
@@ -74,6 +77,16 @@ struct netdev_hw_addr *net_helper_mc_next(struct net_device *dev, struct netdev_
 const u8 *net_helper_hw_addr(const struct netdev_hw_addr *ha)
 {
 	return ha->addr;
+}
+
+void net_helper_addr_lock(struct net_device *dev)
+{
+	netif_addr_lock_bh(dev);
+}
+
+void net_helper_addr_unlock(struct net_device *dev)
+{
+	netif_addr_unlock_bh(dev);
 }
 
 u32 net_helper_ether_crc(int length, const u8 *data)
@@ -150,6 +163,11 @@ void net_helper_napi_add(struct net_device *dev, struct napi_struct *napi,
 void net_helper_napi_del(struct napi_struct *napi)
 {
 	netif_napi_del(napi);
+}
+
+struct net_device *net_helper_napi_dev(const struct napi_struct *napi)
+{
+	return napi->dev;
 }
 
 void net_helper_napi_schedule(struct napi_struct *napi)
@@ -248,6 +266,16 @@ void net_helper_schedule_work(struct work_struct *work)
 	schedule_work(work);
 }
 
+void net_helper_mdiobus_set_id(struct mii_bus *bus)
+{
+	snprintf(bus->id, MII_BUS_ID_SIZE, "%s-%s", bus->name, dev_name(bus->parent));
+}
+
+int net_helper_mdiobus_register(struct mii_bus *bus)
+{
+	return mdiobus_register(bus);
+}
+
 void net_helper_mdio_lock(struct phy_device *phydev)
 {
 	phy_lock_mdio_bus(phydev);
@@ -256,6 +284,21 @@ void net_helper_mdio_lock(struct phy_device *phydev)
 void net_helper_mdio_unlock(struct phy_device *phydev)
 {
 	phy_unlock_mdio_bus(phydev);
+}
+
+int net_helper_phy_read(struct phy_device *phydev, u32 regnum)
+{
+	return __phy_read(phydev, regnum);
+}
+
+int net_helper_phy_write(struct phy_device *phydev, u32 regnum, u16 val)
+{
+	return __phy_write(phydev, regnum, val);
+}
+
+void net_helper_print_link(struct net_device *dev)
+{
+	phy_print_status(dev->phydev);
 }
 
 unsigned int net_helper_pci_irq(const struct pci_dev *pdev)

@@ -10,6 +10,8 @@
 #include <linux/skbuff.h>
 
 struct page_pool;
+struct mii_bus;
+struct pci_dev;
 struct phy_device;
 
 /* net_device */
@@ -26,6 +28,8 @@ void net_helper_eth_hw_addr_random(struct net_device *dev);
 bool net_helper_is_valid_ether_addr(const u8 *addr);
 struct netdev_hw_addr *net_helper_mc_next(struct net_device *dev, struct netdev_hw_addr *after);
 const u8 *net_helper_hw_addr(const struct netdev_hw_addr *ha);
+void net_helper_addr_lock(struct net_device *dev);
+void net_helper_addr_unlock(struct net_device *dev);
 u32 net_helper_ether_crc(int length, const u8 *data);
 void net_helper_sw_netstats_rx_add(struct net_device *dev, unsigned int len);
 void net_helper_sw_netstats_tx_add(struct net_device *dev, unsigned int packets, unsigned int len);
@@ -46,6 +50,7 @@ void net_helper_trans_update(struct net_device *dev);
 void net_helper_napi_add(struct net_device *dev, struct napi_struct *napi,
 			 int (*poll)(struct napi_struct *, int));
 void net_helper_napi_del(struct napi_struct *napi);
+struct net_device *net_helper_napi_dev(const struct napi_struct *napi);
 void net_helper_napi_schedule(struct napi_struct *napi);
 void net_helper_napi_gro_receive(struct napi_struct *napi, struct sk_buff *skb);
 
@@ -71,11 +76,18 @@ dma_addr_t net_helper_page_pool_dma_addr(const struct page *page);
 void net_helper_page_pool_put(struct page *page);
 void *net_helper_page_address(const struct page *page);
 
-/* work items and the PHY */
+/* work items */
 void net_helper_init_work(struct work_struct *work, work_func_t function);
 void net_helper_schedule_work(struct work_struct *work);
+
+/* phylib */
+void net_helper_mdiobus_set_id(struct mii_bus *bus);
+int net_helper_mdiobus_register(struct mii_bus *bus);
 void net_helper_mdio_lock(struct phy_device *phydev);
 void net_helper_mdio_unlock(struct phy_device *phydev);
+int net_helper_phy_read(struct phy_device *phydev, u32 regnum);
+int net_helper_phy_write(struct phy_device *phydev, u32 regnum, u16 val);
+void net_helper_print_link(struct net_device *dev);
 
 /* PCI */
 unsigned int net_helper_pci_irq(const struct pci_dev *pdev);

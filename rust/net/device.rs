@@ -1,0 +1,380 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Ethernet network devices with one transmit queue, one NAPI instance and a PHY.
+//!
+//! # Who may touch what
+//!
+//! The network core already serializes its callbacks: `ndo_start_xmit` runs under the lock of the
+//! transmit queue, a NAPI poll runs once at a time, `ndo_open` and `ndo_stop` run under RTNL. So a
+//! driver needs no locks of its own on the hot path, if what it touches is split along these lines.
+//! [`Operations`] makes the split part of the types: [`Operations::open`] returns two halves,
+//!
+//! - [`Operations::Xmit`], which [`Operations::start_xmit`] gets as `&mut`, and
+//! - [`Operations::Poll`], which [`Operations::poll`] gets as `&mut`;
+//!
+//! and [`Operations::start`] and [`Operations::stop`] get both, because they run when neither of
+//! the others can. Everything else sees `&self`.
+//!
+//! # A quiet device
+//!
+//! All slow paths are the same two verbs, quiesce and resume:
+//!
+//! ```text
+//!   open:    Operations::open -> request IRQ -> connect PHY -> resume -> start PHY
+//!   reset:   quiesce -> resume                  (a work item; after a timeout or a fatal error)
+//!   stop:    no more resets -> stop PHY -> quiesce -> free IRQ -> disconnect PHY -> drop halves
+//! ```
+//!
+//! C header: [`include/linux/netdevice.h`](srctree/include/linux/netdevice.h)
+
+use super::{
+    callbacks::{
+        self,
+        Private, //
+    },
+    pci,
+    phy::Phy,
+    skb::SkBuff,
+    spsc::TxQueue,
+    stats::Errors, //
+};
+use crate::bindings;
+use core::{
+    marker::PhantomData,
+    ptr::NonNull, //
+};
+use kernel::{
+    device::Bound,
+    error::to_result,
+    prelude::*,
+    types::Opaque, //
+};
+
+/// A MAC address.
+pub type MacAddress = [u8; 6];
+
+/// The answer of [`Operations::start_xmit`].
+pub enum Verdict {
+    /// The frame was taken, to be sent or dropped.
+    Taken,
+    /// There was no room, although the queue was not stopped: the core keeps the frame.
+    Busy(SkBuff),
+}
+
+/// The answer of [`Operations::interrupt`].
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub enum Interrupt {
+    /// It was this device's.
+    Handled,
+    /// It was not: the line is shared.
+    NotOurs,
+}
+
+/// What a driver does. See the [module](self) for who runs when.
+pub trait Operations: Send + Sync {
+    /// The version that `ethtool -i` shows.
+    const VERSION: &'static CStr;
+    /// The name of the interrupt in `/proc/interrupts`.
+    const NAME: &'static CStr;
+    /// The largest MTU, in bytes.
+    const MAX_MTU: u32;
+
+    /// What sending needs: the producer's half of the transmit ring.
+    type Xmit: Send;
+    /// What the poll needs: the receive ring and the consumer's half of the transmit ring.
+    type Poll: Send;
+
+    /// Returns the PHY.
+    fn phy(&self) -> &Phy<'_>;
+
+    /// Allocates what a running interface needs; the device stays quiet.
+    ///
+    /// Runs under RTNL with NAPI disabled, as does the drop of what it returns.
+    fn open(&self, dev: &NetDevice) -> Result<(Self::Xmit, Self::Poll)>;
+
+    /// Makes the PHY ready for negotiation, each time the interface comes up.
+    fn init_phy(&self);
+
+    /// Starts the device on empty rings, with its interrupts masked. Process context.
+    fn start(&self, dev: &NetDevice, xmit: &mut Self::Xmit, poll: &mut Self::Poll);
+
+    /// Stops the device, for good until [`Operations::start`], and empties the rings.
+    ///
+    /// Works on a device that is dead or gone too. Process context.
+    fn stop(&self, dev: &NetDevice, xmit: &mut Self::Xmit, poll: &mut Self::Poll);
+
+    /// Unmasks the interrupts. Any context.
+    fn enable_interrupts(&self);
+
+    /// Looks at an interrupt. Hard interrupt context; may come at any time while open.
+    fn interrupt(&self, dev: &NetDevice) -> Interrupt;
+
+    /// Sends a frame. Runs under the lock of the transmit queue, with soft interrupts off.
+    fn start_xmit(&self, cx: &XmitContext<'_>, xmit: &mut Self::Xmit, skb: SkBuff) -> Verdict;
+
+    /// Completes what was sent and hands up what was received: [`PollContext::budget`] frames at
+    /// most; returns how many. If fewer, the interrupts are enabled again. Soft interrupt context.
+    fn poll(&self, cx: &PollContext<'_>, poll: &mut Self::Poll) -> u32;
+
+    /// Sets the receive filter to `filter`. Runs under the lock of the address lists.
+    fn set_rx_filter(&self, filter: RxFilter);
+
+    /// Sets the MAC address. Runs under RTNL, up or down.
+    fn set_mac_address(&self, address: &MacAddress);
+}
+
+/// What a device is to receive, besides frames to its own address and broadcasts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum RxFilter {
+    /// Nothing.
+    Own,
+    /// Multicasts whose hash has its bit set here. The hash of an address is the upper 6 bits of
+    /// its Ethernet CRC, most significant bit first.
+    Multicast(u64),
+    /// All multicasts.
+    AllMulticast,
+    /// Everything.
+    Promiscuous,
+}
+
+/// A network device: what its driver may do with it from any context.
+///
+/// # Invariants
+///
+/// The `net_device` was allocated by [`Registration::new`], so its private area begins with a
+/// [`callbacks::Core`].
+#[repr(transparent)]
+pub struct NetDevice(Opaque<bindings::net_device>);
+
+// SAFETY: The methods may be called from any thread.
+unsafe impl Sync for NetDevice {}
+
+impl NetDevice {
+    /// # Safety
+    ///
+    /// `dev` must be allocated by [`Registration::new`] and live for `'a`.
+    pub(super) unsafe fn from_raw<'a>(dev: *mut bindings::net_device) -> &'a Self {
+        // SAFETY: `NetDevice` is a transparent wrapper; the rest is the caller's promise.
+        unsafe { &*dev.cast() }
+    }
+
+    pub(super) fn as_raw(&self) -> *mut bindings::net_device {
+        self.0.get()
+    }
+
+    fn core(&self) -> &callbacks::Core {
+        // SAFETY: By the type invariant.
+        unsafe { &*bindings::net_helper_netdev_priv(self.as_raw()).cast() }
+    }
+
+    pub(super) fn napi(&self) -> *mut bindings::napi_struct {
+        self.core().napi.get()
+    }
+
+    /// Has [`Operations::poll`] called soon, if it is not scheduled already.
+    pub fn schedule_poll(&self) {
+        // SAFETY: The NAPI instance lives as long as the device. While it is disabled this does
+        // nothing.
+        unsafe { bindings::net_helper_napi_schedule(self.napi()) };
+    }
+
+    /// Has the device stopped and started again soon, in process context.
+    pub fn schedule_reset(&self) {
+        // SAFETY: The work item lives as long as the device; while it is disabled this does nothing.
+        unsafe { bindings::net_helper_schedule_work(self.core().reset.get()) };
+    }
+
+    /// Returns the error counters.
+    pub fn errors(&self) -> &Errors {
+        &self.core().errors
+    }
+}
+
+impl TxQueue for NetDevice {
+    fn stop(&self) {
+        // SAFETY: The device is live.
+        unsafe { bindings::net_helper_stop_queue(self.as_raw()) };
+    }
+
+    fn wake(&self) {
+        // SAFETY: The device is live.
+        unsafe { bindings::net_helper_wake_queue(self.as_raw()) };
+    }
+
+    fn is_stopped(&self) -> bool {
+        // SAFETY: The device is live.
+        unsafe { bindings::net_helper_queue_stopped(self.as_raw()) }
+    }
+}
+
+/// The surroundings of a call of [`Operations::start_xmit`].
+pub struct XmitContext<'a> {
+    dev: &'a NetDevice,
+    // Only for the callback that it is made for.
+    _not_send: PhantomData<*mut ()>,
+}
+
+impl<'a> XmitContext<'a> {
+    /// # Safety
+    ///
+    /// The caller must hold the lock of the transmit queue of `dev` for `'a`.
+    pub(super) unsafe fn new(dev: &'a NetDevice) -> Self {
+        Self {
+            dev,
+            _not_send: PhantomData,
+        }
+    }
+
+    /// Returns the device.
+    pub fn device(&self) -> &NetDevice {
+        self.dev
+    }
+
+    /// Accounts `bytes` to the byte queue limits, before the device can have sent them.
+    ///
+    /// Returns whether the device must be told now: `false` if another frame follows at once.
+    #[must_use = "the device must be told when no other frame follows"]
+    pub fn sent(&self, bytes: u32) -> bool {
+        // SAFETY: The device is live, and this is `ndo_start_xmit` of its only queue.
+        unsafe { bindings::net_helper_sent_queue(self.dev.as_raw(), bytes) }
+    }
+}
+
+/// The surroundings of a call of [`Operations::poll`].
+pub struct PollContext<'a> {
+    dev: &'a NetDevice,
+    budget: i32,
+    // Only for the callback that it is made for.
+    _not_send: PhantomData<*mut ()>,
+}
+
+impl<'a> PollContext<'a> {
+    /// # Safety
+    ///
+    /// The caller must be the NAPI poll function of `dev`, called with `budget`, for `'a`.
+    pub(super) unsafe fn new(dev: &'a NetDevice, budget: i32) -> Self {
+        Self {
+            dev,
+            budget,
+            _not_send: PhantomData,
+        }
+    }
+
+    /// Returns the device.
+    pub fn device(&self) -> &NetDevice {
+        self.dev
+    }
+
+    /// Returns how many frames may be received; 0 if only completions are wanted.
+    pub fn budget(&self) -> u32 {
+        self.budget.unsigned_abs()
+    }
+
+    /// Returns the budget in the form that freeing a frame wants it in.
+    pub fn napi_budget(&self) -> i32 {
+        self.budget
+    }
+
+    /// Hands a received frame up the stack, and counts it.
+    ///
+    /// The frame must have an Ethernet header, which is so for any frame of 14 bytes or more.
+    pub fn receive(&self, skb: SkBuff) {
+        let (dev, length) = (self.dev.as_raw(), skb.len());
+        let skb = skb.into_raw();
+        // SAFETY: The device is live, this is its poll, and the reference to the frame is given up.
+        unsafe {
+            bindings::net_helper_skb_set_protocol(skb, dev);
+            bindings::net_helper_napi_gro_receive(self.dev.napi(), skb);
+            bindings::net_helper_sw_netstats_rx_add(dev, length);
+        }
+    }
+
+    /// Counts frames that the device has sent, in the statistics and for the byte queue limits.
+    pub fn completed(&self, packets: u32, bytes: u32) {
+        // SAFETY: The device is live, and this is its poll, which alone completes.
+        unsafe {
+            bindings::net_helper_sw_netstats_tx_add(self.dev.as_raw(), packets, bytes);
+            bindings::net_helper_completed_queue(self.dev.as_raw(), packets, bytes);
+        }
+    }
+}
+
+/// A registered network device; dropping it unregisters the device first.
+///
+/// It must not be leaked, and cannot be told so by its type: `clippy::mem_forget` is denied in
+/// drivers for that reason.
+///
+/// # Invariants
+///
+/// `dev` was allocated for a `Private<T>` that is initialized, and is registered.
+pub struct Registration<'a, T: Operations + 'a> {
+    dev: NonNull<bindings::net_device>,
+    _owns: PhantomData<(&'a (), T)>,
+}
+
+// SAFETY: It may be dropped by any thread, in process context; `T` is `Send`.
+unsafe impl<T: Operations> Send for Registration<'_, T> {}
+
+// SAFETY: There is nothing to be done with a shared reference; `T` is `Sync`.
+unsafe impl<T: Operations> Sync for Registration<'_, T> {}
+
+impl<'a, T: Operations + 'a> Registration<'a, T> {
+    /// Makes and registers a network device for `pdev`, whose interrupt is `irq`.
+    ///
+    /// Without a valid `address` it gets a random one. All of `driver` is called from now on.
+    ///
+    /// # Errors
+    ///
+    /// `ENOMEM`; those of `register_netdev`.
+    pub fn new(
+        pdev: &'a kernel::pci::Device<Bound>,
+        irq: u32,
+        address: MacAddress,
+        driver: T,
+    ) -> Result<Self> {
+        const {
+            assert!(
+                align_of::<Private<T>>() <= 32,
+                "NETDEV_ALIGN is all that the private area is aligned to"
+            )
+        };
+        let size = c_int::try_from(size_of::<Private<T>>())?;
+        // SAFETY: No requirement.
+        let dev =
+            NonNull::new(unsafe { bindings::alloc_etherdev_mqs(size, 1, 1) }).ok_or(ENOMEM)?;
+        // SAFETY: The private area is that large and aligned, and not used yet.
+        unsafe { callbacks::init(dev, pci::device(pdev), irq, driver) };
+
+        // SAFETY: The device is not registered, so nobody else looks at it.
+        unsafe {
+            if bindings::net_helper_is_valid_ether_addr(address.as_ptr()) {
+                bindings::net_helper_eth_hw_addr_set(dev.as_ptr(), address.as_ptr());
+            } else {
+                bindings::net_helper_eth_hw_addr_random(dev.as_ptr());
+            }
+        }
+
+        // SAFETY: The device is complete.
+        if let Err(e) = to_result(unsafe { bindings::register_netdev(dev.as_ptr()) }) {
+            // SAFETY: It was initialized above and is not registered.
+            unsafe { callbacks::free::<T>(dev) };
+            return Err(e);
+        }
+        // INVARIANT: It is registered.
+        Ok(Self {
+            dev,
+            _owns: PhantomData,
+        })
+    }
+}
+
+impl<'a, T: Operations + 'a> Drop for Registration<'a, T> {
+    fn drop(&mut self) {
+        // SAFETY: By the type invariants. After it is unregistered the interface is down, its
+        // interrupt is freed and no callback runs, nor will one.
+        unsafe {
+            bindings::unregister_netdev(self.dev.as_ptr());
+            callbacks::free::<T>(self.dev);
+        }
+    }
+}

@@ -1,0 +1,124 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! DMA memory: coherent words for descriptor rings.
+//!
+//! C header: [`include/linux/dma-mapping.h`](srctree/include/linux/dma-mapping.h)
+
+use super::{
+    from_device::FromDevice,
+    pci, //
+};
+use crate::bindings;
+use core::ptr::NonNull;
+use kernel::{
+    device::Bound,
+    prelude::*,
+    sync::barrier, //
+};
+
+/// Little-endian 32-bit words that the CPU and a device share.
+///
+/// Both may write at any time. So a read gives a [`FromDevice`], and every access is volatile.
+///
+/// # Invariants
+///
+/// `memory` is a live coherent allocation of `words` zeroed or written words for `pdev`, at
+/// `address` for the device.
+pub struct SharedWords<'a> {
+    pdev: &'a kernel::pci::Device<Bound>,
+    memory: NonNull<u32>,
+    address: u64,
+    words: usize,
+}
+
+// SAFETY: The allocation belongs to no CPU, and the device reference is `Send`.
+unsafe impl Send for SharedWords<'_> {}
+
+// SAFETY: All accesses through a shared reference are volatile reads and writes of whole aligned
+// words, which the kernel's memory model allows to race.
+unsafe impl Sync for SharedWords<'_> {}
+
+impl<'a> SharedWords<'a> {
+    /// Allocates `words` zeroed words.
+    ///
+    /// The allocation is aligned to its size rounded up to a power of two of pages.
+    ///
+    /// # Errors
+    ///
+    /// `ENOMEM`.
+    pub fn new(pdev: &'a kernel::pci::Device<Bound>, words: usize) -> Result<Self> {
+        let size = words.checked_mul(size_of::<u32>()).ok_or(ENOMEM)?;
+        let mut address = 0;
+        // SAFETY: `pdev` is bound, so its device may be used for DMA; `address` is valid for writes.
+        let memory = unsafe {
+            bindings::dma_alloc_attrs(
+                pci::device(pdev),
+                size,
+                &mut address,
+                bindings::GFP_KERNEL,
+                0,
+            )
+        };
+        // INVARIANT: The allocation succeeded, and `dma_alloc_attrs` zeroes it.
+        Ok(Self {
+            pdev,
+            memory: NonNull::new(memory.cast()).ok_or(ENOMEM)?,
+            address,
+            words,
+        })
+    }
+
+    /// Returns the address of the first word for the device.
+    pub fn dma_address(&self) -> u64 {
+        self.address
+    }
+
+    /// Returns the number of words.
+    pub fn len(&self) -> usize {
+        self.words
+    }
+
+    /// Reads a word, without ordering; beyond the end it reads 0.
+    pub fn read(&self, index: usize) -> FromDevice<u32> {
+        if index >= self.words {
+            return FromDevice::new(0);
+        }
+        // SAFETY: `index` is within the allocation, by the type invariants and the check. Racing
+        // writes of the device or of another CPU give some value, which is all that is promised.
+        let value = unsafe { self.memory.add(index).read_volatile() };
+        FromDevice::new(u32::from_le(value))
+    }
+
+    /// Writes a word, without ordering; beyond the end it does nothing.
+    pub fn write(&self, index: usize, value: u32) {
+        if index < self.words {
+            // SAFETY: `index` is within the allocation, by the type invariants and the check.
+            unsafe { self.memory.add(index).write_volatile(value.to_le()) };
+        }
+    }
+
+    /// Orders the reads before it against those after it, as far as the device is concerned.
+    pub fn rmb(&self) {
+        barrier::dma_mb(barrier::Read);
+    }
+
+    /// Orders the writes before it against those after it, as far as the device is concerned.
+    pub fn wmb(&self) {
+        barrier::dma_mb(barrier::Write);
+    }
+}
+
+impl Drop for SharedWords<'_> {
+    fn drop(&mut self) {
+        // SAFETY: By the type invariants this is the allocation of `new`, with its size and device.
+        unsafe {
+            bindings::dma_free_attrs(
+                pci::device(self.pdev),
+                self.words * size_of::<u32>(),
+                self.memory.as_ptr().cast(),
+                self.address,
+                0,
+            )
+        };
+    }
+}

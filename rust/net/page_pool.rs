@@ -1,0 +1,228 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Receive buffers from a page pool.
+//!
+//! A page is mapped once, when it enters the pool, and is recycled while it is mapped: to receive
+//! a frame costs neither an allocation nor a mapping. Buffers are handed up without copying.
+//!
+//! C header: [`include/net/page_pool/helpers.h`](srctree/include/net/page_pool/helpers.h)
+
+use super::{
+    device::{
+        NetDevice,
+        PollContext, //
+    },
+    pci,
+    skb::SkBuff, //
+};
+use crate::bindings;
+use core::{
+    mem::ManuallyDrop,
+    ptr::NonNull, //
+};
+use kernel::{
+    device::Bound,
+    error::from_err_ptr,
+    prelude::*, //
+};
+
+/// What a buffer occupies of its page: two fit a page of 4 KiB.
+const SLOT: usize = 2048;
+
+/// Room in front of a frame, for the headers that a router or a tunnel puts there (`NET_SKB_PAD`).
+const HEADROOM: usize = 64;
+
+/// The size of a buffer in bytes: room for a frame of 1500 bytes payload with a VLAN tag and FCS.
+pub const BUFFER_SIZE: u32 = 1536;
+
+const _: () = assert!(
+    HEADROOM + BUFFER_SIZE as usize + bindings::NET_SKB_OVERHEAD as usize <= SLOT,
+    "a buffer and what build_skb puts behind it do not fit"
+);
+
+/// A pool of pages for the receive ring of one device.
+///
+/// # Invariants
+///
+/// The pool is live, and its NAPI instance is that of the device it was made for.
+pub struct PagePool<'a> {
+    pool: NonNull<bindings::page_pool>,
+    pdev: &'a kernel::pci::Device<Bound>,
+}
+
+// SAFETY: The pool belongs to no CPU; allocation needs `&mut`.
+unsafe impl Send for PagePool<'_> {}
+
+impl<'a> PagePool<'a> {
+    /// Makes a pool that keeps about `buffers` buffers at hand.
+    ///
+    /// It must be dropped while the NAPI of `dev` is disabled: only [`Operations::open`] and the
+    /// drop of what it returned have a [`NetDevice`] and run then.
+    ///
+    /// [`Operations::open`]: super::device::Operations::open
+    ///
+    /// # Errors
+    ///
+    /// `ENOMEM`, `EINVAL` for an absurd size.
+    pub fn new(
+        pdev: &'a kernel::pci::Device<Bound>,
+        dev: &NetDevice,
+        buffers: u32,
+    ) -> Result<Self> {
+        let mut params = bindings::page_pool_params::default();
+        // SAFETY: Any bit pattern is valid in both variants of these unions, which are the same
+        // fields twice, once named as a group.
+        let (fast, slow) = unsafe {
+            (
+                params.__bindgen_anon_1.fast.as_mut(),
+                &mut params.__bindgen_anon_2.slow,
+            )
+        };
+        fast.pool_size = buffers / 2;
+        fast.nid = bindings::NUMA_NO_NODE;
+        fast.dev = pci::device(pdev);
+        fast.napi = dev.napi();
+        fast.dma_dir = bindings::dma_data_direction::DMA_FROM_DEVICE;
+        fast.max_len = bindings::PAGE_SIZE as c_uint;
+        slow.netdev = dev.as_raw();
+        slow.flags = bindings::NET_PP_FLAGS;
+
+        // SAFETY: The parameters are complete; device, NAPI and network device outlive the pool,
+        // which is part of what `open` returns.
+        let pool = from_err_ptr(unsafe { bindings::page_pool_create(&params) })?;
+        // INVARIANT: It was just made.
+        Ok(Self {
+            pool: NonNull::new(pool).ok_or(ENOMEM)?,
+            pdev,
+        })
+    }
+
+    /// Takes a buffer out of the pool, or `None` if there is no memory.
+    pub fn alloc(&mut self) -> Option<RxBuffer<'a>> {
+        let mut offset = 0;
+        // SAFETY: The pool is live, and `&mut self` makes this the only allocation from it: in
+        // process context before NAPI is enabled, or in the poll.
+        let page = NonNull::new(unsafe {
+            bindings::net_helper_page_pool_alloc_frag(self.pool.as_ptr(), &mut offset, SLOT as u32)
+        })?;
+        // SAFETY: The page comes from a pool that maps its pages.
+        let address = unsafe { bindings::net_helper_page_pool_dma_addr(page.as_ptr()) };
+        // INVARIANT: The fragment was just taken out, and `SLOT` bytes of it are this value's.
+        Some(RxBuffer {
+            page,
+            offset,
+            address: address + u64::from(offset) + HEADROOM as u64,
+            pdev: self.pdev,
+        })
+    }
+}
+
+impl Drop for PagePool<'_> {
+    fn drop(&mut self) {
+        // SAFETY: The pool is live, and its NAPI is disabled (see `new`). Buffers that are still
+        // out keep the rest of it alive.
+        unsafe { bindings::page_pool_destroy(self.pool.as_ptr()) };
+    }
+}
+
+/// A buffer that a device can receive [`BUFFER_SIZE`] bytes into.
+///
+/// # Invariants
+///
+/// It owns one fragment of a page of a page pool: the [`SLOT`] bytes at `offset`, which are mapped
+/// for `pdev` from `address - HEADROOM` on.
+pub struct RxBuffer<'a> {
+    page: NonNull<bindings::page>,
+    offset: u32,
+    address: u64,
+    pdev: &'a kernel::pci::Device<Bound>,
+}
+
+// SAFETY: A fragment belongs to no CPU.
+unsafe impl Send for RxBuffer<'_> {}
+
+impl RxBuffer<'_> {
+    /// Returns the address for the device.
+    pub fn dma_address(&self) -> u64 {
+        self.address
+    }
+
+    fn start(&self) -> NonNull<u8> {
+        // SAFETY: The page is live and its pages are in the kernel's linear map; `offset` is in it.
+        unsafe {
+            let page = bindings::net_helper_page_address(self.page.as_ptr()).cast::<u8>();
+            NonNull::new_unchecked(page.add(self.offset as usize))
+        }
+    }
+
+    fn sync_for_cpu(&self, length: u32) {
+        // SAFETY: By the type invariants that many bytes are mapped there, for that device.
+        unsafe {
+            bindings::net_helper_dma_sync_for_cpu(
+                pci::device(self.pdev),
+                self.address,
+                length as usize,
+            )
+        };
+    }
+
+    /// Copies a frame of `length` bytes out; the buffer can be used again.
+    ///
+    /// Returns `None` if there is no memory or if `length` is above [`BUFFER_SIZE`].
+    pub fn copy_to_skb(&self, cx: &PollContext<'_>, length: u32) -> Option<SkBuff> {
+        if length > BUFFER_SIZE {
+            return None;
+        }
+        // SAFETY: The context shows that this is the poll of that NAPI instance.
+        let skb = NonNull::new(unsafe { bindings::napi_alloc_skb(cx.device().napi(), length) })?;
+        self.sync_for_cpu(length);
+        // SAFETY: The buffer has `HEADROOM + BUFFER_SIZE` bytes and the `sk_buff` has room for
+        // `length`; the device may write at the same time, which gives some bytes. The mapping is
+        // that of the type invariants.
+        unsafe {
+            bindings::net_helper_skb_put_data(
+                skb.as_ptr(),
+                self.start().add(HEADROOM).as_ptr().cast(),
+                length,
+            );
+            bindings::net_helper_dma_sync_for_device(
+                pci::device(self.pdev),
+                self.address,
+                length as usize,
+            );
+            Some(SkBuff::from_raw(skb))
+        }
+    }
+
+    /// Turns the buffer into a frame of `length` bytes, without copying it.
+    ///
+    /// Returns `None`, and the buffer to its pool, if there is no memory or if `length` is above
+    /// [`BUFFER_SIZE`].
+    pub fn into_skb(self, length: u32) -> Option<SkBuff> {
+        if length > BUFFER_SIZE {
+            return None;
+        }
+        self.sync_for_cpu(length);
+        // SAFETY: The slot has room for the frame and for what `build_skb` puts at its end (see
+        // the assertion above). It is this value's alone, and becomes the frame's.
+        unsafe {
+            let skb = NonNull::new(bindings::napi_build_skb(
+                self.start().as_ptr().cast(),
+                SLOT as u32,
+            ))?;
+            // The frame returns the fragment to its pool when it is freed.
+            let _ = ManuallyDrop::new(self);
+            bindings::net_helper_skb_mark_for_recycle(skb.as_ptr());
+            bindings::net_helper_skb_reserve(skb.as_ptr(), HEADROOM as c_int);
+            bindings::skb_put(skb.as_ptr(), length);
+            Some(SkBuff::from_raw(skb))
+        }
+    }
+}
+
+impl Drop for RxBuffer<'_> {
+    fn drop(&mut self) {
+        // SAFETY: By the type invariants this gives up the fragment that is owned.
+        unsafe { bindings::net_helper_page_pool_put(self.page.as_ptr()) };
+    }
+}

@@ -1,0 +1,291 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! An MDIO bus of a MAC with one PHY on it, driven by phylib.
+//!
+//! `kernel::net::phy` is for drivers of PHYs; this is the other side.
+//!
+//! C header: [`include/linux/phy.h`](srctree/include/linux/phy.h)
+
+use super::{
+    device::NetDevice,
+    pci, //
+};
+use crate::bindings;
+use core::{
+    marker::PhantomData,
+    ptr::NonNull, //
+};
+use kernel::{
+    alloc::KBox,
+    device::Bound,
+    error::to_result,
+    prelude::*, //
+};
+
+/// What a MAC does to reach the registers of its PHY. Process context, one call at a time.
+pub trait Mdio: Send + Sync {
+    /// Reads a register, `0..=31`.
+    ///
+    /// # Errors
+    ///
+    /// `ETIMEDOUT` if the MAC does not finish.
+    fn read(&self, register: u8) -> Result<u16>;
+
+    /// Writes a register, `0..=31`.
+    ///
+    /// # Errors
+    ///
+    /// `ETIMEDOUT` if the MAC does not finish.
+    fn write(&self, register: u8, value: u16) -> Result;
+}
+
+/// The register that selects a page of registers on Realtek PHYs.
+const PAGE_SELECT: u32 = 0x1f;
+
+/// A PHY at address 0 of an MDIO bus of its own; dropping it unregisters the bus.
+///
+/// # Invariants
+///
+/// `bus` is registered, its `priv` is `ops` (a leaked `KBox` of the type that `free_ops` frees), and
+/// `phydev` is the PHY on it.
+pub struct Phy<'a> {
+    bus: NonNull<bindings::mii_bus>,
+    phydev: NonNull<bindings::phy_device>,
+    ops: *mut c_void,
+    free_ops: unsafe fn(*mut c_void),
+    _borrows: PhantomData<&'a ()>,
+}
+
+// SAFETY: phylib locks; the pointers belong to no thread, and `Mdio` is `Send` and `Sync`.
+unsafe impl Send for Phy<'_> {}
+
+// SAFETY: As above: every method may be called from any thread in process context.
+unsafe impl Sync for Phy<'_> {}
+
+/// # Safety
+///
+/// `ops` must come from `KBox::<M>::into_raw` and not be used again.
+unsafe fn free_ops<M: Mdio>(ops: *mut c_void) {
+    // SAFETY: By the safety requirements.
+    drop(unsafe { KBox::<M>::from_raw(ops.cast()) });
+}
+
+unsafe extern "C" fn read<M: Mdio>(
+    bus: *mut bindings::mii_bus,
+    address: c_int,
+    register: c_int,
+) -> c_int {
+    if address != 0 {
+        return ENODEV.to_errno();
+    }
+    // SAFETY: `Phy::new` set `priv` to a leaked `KBox<M>` that lives as long as the bus.
+    let ops = unsafe { &*(*bus).priv_.cast::<M>() };
+    match ops.read((register & 0x1f) as u8) {
+        Ok(value) => c_int::from(value),
+        Err(e) => e.to_errno(),
+    }
+}
+
+unsafe extern "C" fn write<M: Mdio>(
+    bus: *mut bindings::mii_bus,
+    address: c_int,
+    register: c_int,
+    value: u16,
+) -> c_int {
+    if address != 0 {
+        return ENODEV.to_errno();
+    }
+    // SAFETY: `Phy::new` set `priv` to a leaked `KBox<M>` that lives as long as the bus.
+    let ops = unsafe { &*(*bus).priv_.cast::<M>() };
+    match ops.write((register & 0x1f) as u8, value) {
+        Ok(()) => 0,
+        Err(e) => e.to_errno(),
+    }
+}
+
+/// phylib's news about the link; it has set the carrier of the network device by itself.
+unsafe extern "C" fn link_changed(dev: *mut bindings::net_device) {
+    // SAFETY: phylib calls this with the device that `Phy::connect` was given, while connected.
+    unsafe { bindings::net_helper_print_link(dev) };
+}
+
+impl<'a> Phy<'a> {
+    /// Registers an MDIO bus for `pdev` and finds the PHY on it, with a driver of its own if there
+    /// is one and with phylib's generic driver if not.
+    ///
+    /// # Errors
+    ///
+    /// `ENODEV` if no PHY answers; `ENOMEM`; what the bus cannot be registered for.
+    pub fn new<M: Mdio + 'a>(pdev: &'a kernel::pci::Device<Bound>, ops: M) -> Result<Self> {
+        let ops = KBox::into_raw(KBox::new(ops, GFP_KERNEL)?).cast::<c_void>();
+        // SAFETY: No requirement.
+        let bus = unsafe { bindings::mdiobus_alloc_size(0) };
+        let Some(bus) = NonNull::new(bus) else {
+            // SAFETY: It was leaked above.
+            unsafe { free_ops::<M>(ops) };
+            return Err(ENOMEM);
+        };
+        // SAFETY: The bus is allocated and not registered, so nobody else uses it.
+        let result = unsafe {
+            let raw = bus.as_ptr();
+            (*raw).name = c"r8168_rust".as_char_ptr();
+            (*raw).priv_ = ops;
+            (*raw).parent = pci::device(pdev);
+            (*raw).phy_mask = !1;
+            (*raw).irq[0] = bindings::PHY_MAC_INTERRUPT;
+            (*raw).read = Some(read::<M>);
+            (*raw).write = Some(write::<M>);
+            bindings::net_helper_mdiobus_set_id(raw);
+            to_result(bindings::net_helper_mdiobus_register(raw))
+        };
+        if let Err(e) = result {
+            // SAFETY: The bus is not registered, and nobody else uses it or the operations.
+            unsafe {
+                bindings::mdiobus_free(bus.as_ptr());
+                free_ops::<M>(ops);
+            }
+            return Err(e);
+        }
+        // SAFETY: The bus is registered.
+        let phydev = NonNull::new(unsafe { bindings::mdiobus_get_phy(bus.as_ptr(), 0) });
+        // INVARIANT: All is as it says; without a PHY the bus is unregistered by the drop.
+        let this = Self {
+            bus,
+            phydev: phydev.unwrap_or(NonNull::dangling()),
+            ops,
+            free_ops: free_ops::<M>,
+            _borrows: PhantomData,
+        };
+        phydev.ok_or(ENODEV)?;
+        // SAFETY: The PHY is not connected to anything yet.
+        unsafe { bindings::phy_support_asym_pause(this.phydev.as_ptr()) };
+        Ok(this)
+    }
+
+    /// Connects the PHY to a network device, whose carrier follows the link from now on.
+    ///
+    /// # Errors
+    ///
+    /// Those of `phy_connect_direct`.
+    pub(super) fn connect(&self, dev: &NetDevice) -> Result {
+        // SAFETY: Both are live, RTNL is held (this is `ndo_open`), and they are not connected.
+        unsafe {
+            to_result(bindings::phy_connect_direct(
+                dev.as_raw(),
+                self.phydev.as_ptr(),
+                Some(link_changed),
+                bindings::phy_interface_t_PHY_INTERFACE_MODE_GMII,
+            ))?;
+            bindings::phy_attached_info(self.phydev.as_ptr());
+        }
+        Ok(())
+    }
+
+    /// Powers the PHY up.
+    pub(super) fn wake_up(&self) {
+        // SAFETY: The PHY is connected. If its registers do not answer the link stays down, which
+        // is all there is to say.
+        unsafe {
+            bindings::phy_init_hw(self.phydev.as_ptr());
+            bindings::phy_resume(self.phydev.as_ptr());
+        }
+    }
+
+    /// Starts negotiation and watching the link.
+    pub(super) fn start(&self) {
+        // SAFETY: The PHY is connected.
+        unsafe { bindings::phy_start(self.phydev.as_ptr()) };
+    }
+
+    /// Ends watching the link; the carrier is lost.
+    pub(super) fn stop(&self) {
+        // SAFETY: The PHY is connected and started, and RTNL is held.
+        unsafe { bindings::phy_stop(self.phydev.as_ptr()) };
+    }
+
+    /// Ends [`Phy::connect`].
+    pub(super) fn disconnect(&self) {
+        // SAFETY: The PHY is connected and stopped, and RTNL is held.
+        unsafe { bindings::phy_disconnect(self.phydev.as_ptr()) };
+    }
+
+    /// Tells phylib that the MAC has seen the link change. Any context.
+    pub fn mac_interrupt(&self) {
+        // SAFETY: The PHY lives as long as the bus.
+        unsafe { bindings::phy_mac_interrupt(self.phydev.as_ptr()) };
+    }
+
+    /// Resets the PHY by its control register.
+    ///
+    /// # Errors
+    ///
+    /// Those of the MDIO bus; `ETIMEDOUT`.
+    pub fn soft_reset(&self) -> Result {
+        // SAFETY: The PHY is live.
+        to_result(unsafe { bindings::genphy_soft_reset(self.phydev.as_ptr()) })
+    }
+
+    /// Lets `f` access the registers of a page, with the bus locked, and returns to page 0.
+    ///
+    /// # Errors
+    ///
+    /// That of `f`, or of the accesses before and after it.
+    pub fn with_page<R>(&self, page: u16, f: impl FnOnce(&Page<'_>) -> Result<R>) -> Result<R> {
+        // SAFETY: The PHY is live, the bus is not locked by this thread.
+        unsafe { bindings::net_helper_mdio_lock(self.phydev.as_ptr()) };
+        let registers = Page(self);
+        let result = registers
+            .write_raw(PAGE_SELECT, page)
+            .and_then(|()| f(&registers));
+        let back = registers.write_raw(PAGE_SELECT, 0);
+        // SAFETY: It was locked above.
+        unsafe { bindings::net_helper_mdio_unlock(self.phydev.as_ptr()) };
+        back.and(result)
+    }
+}
+
+impl Drop for Phy<'_> {
+    fn drop(&mut self) {
+        // SAFETY: By the type invariants the bus is registered; unregistering it ends all use of
+        // the PHY and of the operations.
+        unsafe {
+            bindings::mdiobus_unregister(self.bus.as_ptr());
+            bindings::mdiobus_free(self.bus.as_ptr());
+            (self.free_ops)(self.ops);
+        }
+    }
+}
+
+/// A page of a PHY whose bus is locked; see [`Phy::with_page`].
+pub struct Page<'a>(&'a Phy<'a>);
+
+impl Page<'_> {
+    fn write_raw(&self, register: u32, value: u16) -> Result {
+        // SAFETY: The PHY is live and its bus is locked.
+        to_result(unsafe {
+            bindings::net_helper_phy_write(self.0.phydev.as_ptr(), register, value)
+        })
+    }
+
+    /// Writes a register of the page, `0..=30`.
+    ///
+    /// # Errors
+    ///
+    /// Those of the MDIO bus.
+    pub fn write(&self, register: u8, value: u16) -> Result {
+        self.write_raw(u32::from(register & 0x1f), value)
+    }
+
+    /// Sets bits of a register of the page, `0..=30`.
+    ///
+    /// # Errors
+    ///
+    /// Those of the MDIO bus.
+    pub fn set_bits(&self, register: u8, bits: u16) -> Result {
+        let register = u32::from(register & 0x1f);
+        // SAFETY: The PHY is live and its bus is locked.
+        let value = unsafe { bindings::net_helper_phy_read(self.0.phydev.as_ptr(), register) };
+        to_result(value)?;
+        self.write_raw(register as u32, value as u16 | bits)
+    }
+}

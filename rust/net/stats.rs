@@ -1,0 +1,80 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Error statistics of a network device.
+//!
+//! Packets and bytes are counted per CPU by the network core (`tstats`). Errors are rare, so they
+//! are plain atomic counters, which may be counted and read from any context.
+//!
+//! C header: [`include/uapi/linux/if_link.h`](srctree/include/uapi/linux/if_link.h)
+
+use crate::bindings;
+use kernel::sync::atomic::{
+    Atomic,
+    Relaxed, //
+};
+
+/// A 64-bit counter that starts at zero and only grows.
+pub struct Counter(Atomic<u64>);
+
+impl Counter {
+    const fn new() -> Self {
+        Self(Atomic::new(0))
+    }
+
+    /// Adds one.
+    pub fn count(&self) {
+        self.0.add(1, Relaxed);
+    }
+
+    fn value(&self) -> u64 {
+        self.0.load(Relaxed)
+    }
+}
+
+/// What can go wrong with a frame; each counter is the one of `struct rtnl_link_stats64` of the
+/// same name.
+pub struct Errors {
+    /// Frames received in error, whatever the reason.
+    pub rx_errors: Counter,
+    /// Of these, frames of an impossible length.
+    pub rx_length_errors: Counter,
+    /// Of these, frames with a bad frame check sequence.
+    pub rx_crc_errors: Counter,
+    /// Of these, frames that the chip lost because its FIFO was full.
+    pub rx_fifo_errors: Counter,
+    /// Good frames that were not handed up, for want of memory.
+    pub rx_dropped: Counter,
+    /// Frames to a multicast address.
+    pub multicast: Counter,
+    /// Frames that could not be sent because the chip failed.
+    pub tx_errors: Counter,
+    /// Frames that were not given to the chip.
+    pub tx_dropped: Counter,
+}
+
+impl Errors {
+    pub(super) const fn new() -> Self {
+        Self {
+            rx_errors: Counter::new(),
+            rx_length_errors: Counter::new(),
+            rx_crc_errors: Counter::new(),
+            rx_fifo_errors: Counter::new(),
+            rx_dropped: Counter::new(),
+            multicast: Counter::new(),
+            tx_errors: Counter::new(),
+            tx_dropped: Counter::new(),
+        }
+    }
+
+    pub(super) fn add_to(&self, stats: &mut bindings::rtnl_link_stats64) {
+        let add = |to: &mut u64, counter: &Counter| *to = to.wrapping_add(counter.value());
+        add(&mut stats.rx_errors, &self.rx_errors);
+        add(&mut stats.rx_length_errors, &self.rx_length_errors);
+        add(&mut stats.rx_crc_errors, &self.rx_crc_errors);
+        add(&mut stats.rx_fifo_errors, &self.rx_fifo_errors);
+        add(&mut stats.rx_dropped, &self.rx_dropped);
+        add(&mut stats.multicast, &self.multicast);
+        add(&mut stats.tx_errors, &self.tx_errors);
+        add(&mut stats.tx_dropped, &self.tx_dropped);
+    }
+}
