@@ -1,0 +1,42 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! RTL8111B revisions B, E and F, XID 0x380. "VER_17" of r8169.
+
+use super::Chip;
+use crate::{
+    driver::{
+        hw::Hw,
+        regs::event, //
+    },
+    net::phy::Phy, //
+};
+use kernel::{
+    error::Result,
+    time::Delta, //
+};
+
+pub(super) static CHIP: Chip = Chip {
+    name: c"RTL8111B (B380)",
+    xid: 0x380,
+    // Not the FIFO overflow: this chip reports it for ever.
+    events: event::RX_OK | event::RX_ERROR | event::TX_OK | event::TX_ERROR | event::LINK_CHANGE,
+    halt,
+    configure,
+    fix_phy,
+};
+
+/// Asks the chip to finish, and gives it the time that r8169 gives it.
+fn halt(hw: &Hw<'_>) {
+    hw.request_stop();
+    hw.sleep(Delta::from_micros(100));
+}
+
+/// No jumbo frames, whatever drove the chip before.
+fn configure(hw: &Hw<'_>) {
+    hw.set_jumbo(false);
+}
+
+/// As r8169: page 1, register 0x10. No document explains it.
+fn fix_phy(phy: &Phy<'_>) -> Result {
+    phy.with_page(1, |page| page.write(0x10, 0xf41b))
+}

@@ -1,0 +1,60 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! The chips that the driver drives, and what differs between them.
+
+mod b300;
+mod b380;
+
+use super::hw::Hw;
+use crate::net::{
+    from_device::FromDevice,
+    phy::Phy, //
+};
+use kernel::{
+    error::Result,
+    str::CStr, //
+};
+
+/// A chip: what it is called and what it needs. Everything else is common to all.
+pub(super) struct Chip {
+    /// The name in the log.
+    pub(super) name: &'static CStr,
+    /// The value of the bits of the XID that identify it; see [`Xid`].
+    xid: u32,
+    /// The interrupts to enable: bits of [`event`](super::regs::event).
+    pub(super) events: u16,
+    /// Brings sending and receiving to an end, before the reset.
+    pub(super) halt: fn(&Hw<'_>),
+    /// Sets what only this chip has, while the configuration is unlocked.
+    pub(super) configure: fn(&Hw<'_>),
+    /// Mends the PHY after its reset.
+    pub(super) fix_phy: fn(&Phy<'_>) -> Result,
+}
+
+static CHIPS: [&Chip; 2] = [&b300::CHIP, &b380::CHIP];
+
+/// The number that tells the chips of the family apart: bits 31:20 of TxConfig without bits 25:24,
+/// which are the inter-frame gap.
+#[derive(Clone, Copy)]
+pub(super) struct Xid(u32);
+
+impl Xid {
+    /// The bits of the XID that tell one of our chips from any other.
+    const FAMILY: u32 = 0x7c8;
+
+    /// Takes the number out of TxConfig.
+    pub(super) fn of(tx_config: FromDevice<u32>) -> Self {
+        Self((tx_config.bits(!0) >> 20) & 0xfcf)
+    }
+
+    /// Returns the chip with this number, if it is one of ours.
+    pub(super) fn chip(self) -> Option<&'static Chip> {
+        let family = self.0 & Self::FAMILY;
+        CHIPS.iter().copied().find(|chip| chip.xid == family)
+    }
+
+    /// Returns the number as it is printed.
+    pub(super) fn number(self) -> u32 {
+        self.0
+    }
+}

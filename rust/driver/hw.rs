@@ -1,0 +1,309 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! The chip as the driver sees it: its registers, and the orders they are written in.
+//!
+//! The orders are those of r8169 7.3 for B380 and of r8169 6.1 for B300, unless a comment says why
+//! not. Nothing read here is trusted: a chip that is dead or gone answers all ones, and every wait
+//! has an end.
+
+use super::{
+    chip::{
+        Chip,
+        Xid, //
+    },
+    regs::{
+        self,
+        cplus,
+        event, //
+    },
+};
+use crate::net::{
+    device::{
+        MacAddress,
+        RxFilter, //
+    },
+    from_device::FromDevice,
+    phy::Mdio, //
+};
+use kernel::{
+    io::Io,
+    pci::Bar,
+    prelude::*,
+    sync::Arc,
+    time::{
+        delay::fsleep,
+        Delta, //
+    },
+};
+
+/// The registers of one chip.
+pub(super) struct Hw<'a> {
+    bar: Bar<'a, { regs::END }>,
+    chip: &'static Chip,
+    /// What the firmware left in CPlusCmd and we keep; the chip only echoes it.
+    cplus: u16,
+}
+
+/// A chip that the driver leaves alone.
+pub(super) enum Unknown {
+    /// All ones: it does not answer at all.
+    Dead,
+    /// Another one of the family.
+    Xid(Xid),
+}
+
+impl<'a> Hw<'a> {
+    /// Identifies the chip behind `bar`; reads only.
+    pub(super) fn identify(bar: Bar<'a, { regs::END }>) -> Result<Self, Unknown> {
+        let tx_config = (&bar).read(regs::TX_CONFIG).into_raw();
+        if tx_config == !0 {
+            return Err(Unknown::Dead);
+        }
+        let xid = Xid::of(FromDevice::new(tx_config));
+        let chip = xid.chip().ok_or(Unknown::Xid(xid))?;
+        let cplus = (&bar).read(regs::CPLUS_CMD).into_raw() & cplus::KEEP;
+        Ok(Self {
+            bar,
+            chip,
+            cplus: cplus | cplus::RX_CHECKSUM,
+        })
+    }
+
+    pub(super) fn chip(&self) -> &'static Chip {
+        self.chip
+    }
+
+    /// Returns the number that identifies the chip.
+    pub(super) fn xid(&self) -> Xid {
+        Xid::of(FromDevice::new(self.bar().read(regs::TX_CONFIG).into_raw()))
+    }
+
+    fn bar(&self) -> &Bar<'a, { regs::END }> {
+        &self.bar
+    }
+
+    pub(super) fn sleep(&self, time: Delta) {
+        fsleep(time);
+    }
+
+    /// Waits until everything written has reached the chip: a read does not overtake writes.
+    fn flush(&self) {
+        let _ = self.bar().read(regs::CHIP_CMD);
+    }
+
+    /// Brings the chip into the state after power-on, quiet, without touching the MAC address.
+    pub(super) fn init(&self) -> Result {
+        self.stop_receiving();
+        self.mask_interrupts();
+        self.reset()
+    }
+
+    /// Resets the chip.
+    ///
+    /// # Errors
+    ///
+    /// `ETIMEDOUT` after 10 ms: it is dead.
+    fn reset(&self) -> Result {
+        self.bar()
+            .write_reg(regs::CHIP_CMD::zeroed().with_reset(true));
+        for _ in 0..100 {
+            if !self.bar().read(regs::CHIP_CMD).reset() {
+                return Ok(());
+            }
+            fsleep(Delta::from_micros(100));
+        }
+        Err(ETIMEDOUT)
+    }
+
+    fn rx_config(&self) -> regs::RX_CONFIG {
+        regs::RX_CONFIG::zeroed()
+            .with_const_fifo_threshold::<7>()
+            .with_const_dma_burst::<7>()
+    }
+
+    fn stop_receiving(&self) {
+        self.bar().write_reg(self.rx_config());
+    }
+
+    /// Masks all interrupts and forgets those that are pending.
+    fn mask_interrupts(&self) {
+        self.mask();
+        self.acknowledge(event::GONE);
+        // The handler must not see an interrupt after `synchronize_irq`.
+        self.flush();
+    }
+
+    /// Masks all interrupts.
+    pub(super) fn mask(&self) {
+        self.bar().write_reg(regs::INTR_MASK::zeroed());
+    }
+
+    /// Unmasks the interrupts that the chip needs.
+    pub(super) fn unmask(&self) {
+        self.bar()
+            .write_reg(regs::INTR_MASK::from(self.chip.events));
+    }
+
+    /// Returns what the chip wants to tell; all ones if it is gone.
+    pub(super) fn events(&self) -> FromDevice<u16> {
+        FromDevice::new(self.bar().read(regs::INTR_STATUS).into_raw())
+    }
+
+    /// Clears events.
+    pub(super) fn acknowledge(&self, events: u16) {
+        self.bar().write_reg(regs::INTR_STATUS::from(events));
+    }
+
+    /// Tells the chip that there are frames to send.
+    pub(super) fn ring_doorbell(&self) {
+        self.bar()
+            .write_reg(regs::TX_POLL::zeroed().with_normal(true));
+    }
+
+    /// Asks the chip to finish and stop; B380 only.
+    pub(super) fn request_stop(&self) {
+        self.bar()
+            .update(regs::CHIP_CMD, |cmd| cmd.with_stop_request(true));
+    }
+
+    /// Allows frames above 1518 bytes or not; B380 only, while the configuration is unlocked.
+    pub(super) fn set_jumbo(&self, on: bool) {
+        let config4 = self.bar().read(regs::CONFIG4);
+        if config4.jumbo() != on {
+            self.bar().write_reg(config4.with_jumbo(on));
+        }
+    }
+
+    /// Runs `f` while IDR and the Config registers can be written.
+    fn unlocked(&self, f: impl FnOnce()) {
+        self.bar()
+            .write_reg(regs::CFG_9346::zeroed().with_const_mode::<3>());
+        f();
+        self.bar().write_reg(regs::CFG_9346::zeroed());
+    }
+
+    /// Returns the MAC address that the chip has, from its EEPROM or from whoever drove it before.
+    pub(super) fn mac_address(&self) -> MacAddress {
+        let [a, b, c, d] = self.bar().read(regs::IDR0).into_raw().to_le_bytes();
+        let [e, f, _, _] = self.bar().read(regs::IDR4).into_raw().to_le_bytes();
+        [a, b, c, d, e, f]
+    }
+
+    /// Sets the MAC address.
+    pub(super) fn set_mac_address(&self, address: &MacAddress) {
+        let [a, b, c, d, e, f] = *address;
+        self.unlocked(|| {
+            // The upper half first, and flushed: the chip takes the address over with the lower.
+            self.bar()
+                .write_reg(regs::IDR4::from(u32::from_le_bytes([e, f, 0, 0])));
+            self.flush();
+            self.bar()
+                .write_reg(regs::IDR0::from(u32::from_le_bytes([a, b, c, d])));
+            self.flush();
+        });
+    }
+
+    /// Stops the chip, whatever it is doing; it answers nobody's frames afterwards.
+    pub(super) fn stop(&self) {
+        self.mask_interrupts();
+        self.stop_receiving();
+        (self.chip.halt)(self);
+        // A chip that is dead is stopped too.
+        let _ = self.reset();
+    }
+
+    /// Starts the chip on two rings, with its interrupts masked and no receive filter set.
+    ///
+    /// `rx_max` is the longest frame to receive, in bytes with FCS.
+    pub(super) fn start(&self, tx_ring: u64, rx_ring: u64, rx_max: u16) {
+        let bar = self.bar();
+        let high = |address: u64| (address >> 32) as u32;
+        let low = |address: u64| address as u32;
+
+        self.unlocked(|| {
+            bar.write_reg(regs::CPLUS_CMD::from(self.cplus));
+            bar.write_reg(regs::MAX_TX_PACKET_SIZE::zeroed().with_const_units::<0x3f>());
+            bar.update(regs::CONFIG3, |config3| config3.with_beacon(false));
+            bar.write_reg(regs::INTR_MITIGATE::zeroed());
+            bar.write_reg(regs::RX_MAX_SIZE::from(rx_max));
+            bar.write_reg(regs::TX_RING_HIGH::from(high(tx_ring)));
+            bar.write_reg(regs::TX_RING_LOW::from(low(tx_ring)));
+            bar.write_reg(regs::RX_RING_HIGH::from(high(rx_ring)));
+            bar.write_reg(regs::RX_RING_LOW::from(low(rx_ring)));
+            (self.chip.configure)(self);
+        });
+        self.flush();
+
+        bar.write_reg(
+            regs::CHIP_CMD::zeroed()
+                .with_rx_enable(true)
+                .with_tx_enable(true),
+        );
+        self.stop_receiving();
+        bar.write_reg(
+            regs::TX_CONFIG::zeroed()
+                .with_const_inter_frame_gap::<3>()
+                .with_const_dma_burst::<7>(),
+        );
+    }
+
+    /// Sets which frames are received, besides those to the MAC address and broadcasts.
+    pub(super) fn set_rx_filter(&self, filter: RxFilter) {
+        let hash = match filter {
+            RxFilter::Own => 0,
+            RxFilter::Multicast(hash) => hash,
+            RxFilter::AllMulticast | RxFilter::Promiscuous => !0,
+        };
+        // The chip counts bytes of the hash from the other end than the network core.
+        self.bar()
+            .write_reg(regs::MAR4::from((hash as u32).swap_bytes()));
+        self.bar()
+            .write_reg(regs::MAR0::from(((hash >> 32) as u32).swap_bytes()));
+        self.bar().write_reg(
+            self.rx_config()
+                .with_accept_broadcast(true)
+                .with_accept_own(true)
+                .with_accept_multicast(filter != RxFilter::Own)
+                .with_accept_all(filter == RxFilter::Promiscuous),
+        );
+    }
+}
+
+/// The registers of the PHY, through PHYAR.
+pub(super) struct PhyAccess<'a>(pub(super) Arc<Hw<'a>>);
+
+impl PhyAccess<'_> {
+    /// Starts an access, and waits up to 0.5 ms until its flag is `done`.
+    fn access(&self, command: regs::PHY_ACCESS, done: bool) -> Result<regs::PHY_ACCESS> {
+        let bar = self.0.bar();
+        bar.write_reg(command);
+        for _ in 0..20 {
+            fsleep(Delta::from_micros(25));
+            let answer = bar.read(regs::PHY_ACCESS);
+            if answer.flag() == done {
+                // Two accesses need 20 us between them, says r8169 of Realtek's specification.
+                fsleep(Delta::from_micros(20));
+                return Ok(answer);
+            }
+        }
+        Err(ETIMEDOUT)
+    }
+}
+
+impl Mdio for PhyAccess<'_> {
+    fn read(&self, register: u8) -> Result<u16> {
+        let command = u32::from(register & 0x1f) << 16;
+        let answer = self.access(command.into(), true)?.into_raw();
+        // All ones is no answer: the chip is gone.
+        if answer == !0 {
+            return Err(ENODEV);
+        }
+        Ok(answer as u16)
+    }
+
+    fn write(&self, register: u8, value: u16) -> Result {
+        let command = 1 << 31 | u32::from(register & 0x1f) << 16 | u32::from(value);
+        self.access(command.into(), false)?;
+        Ok(())
+    }
+}

@@ -1,0 +1,89 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! The memory of the descriptor rings, in the form that the rings want.
+
+use super::ring::{
+    desc::{
+        DescriptorMemory,
+        DESCRIPTOR_SIZE, //
+    },
+    rx::RxBuffer,
+    tx::TxFragment, //
+};
+use crate::net::{
+    dma::SharedWords,
+    from_device::FromDevice,
+    page_pool,
+    skb::MappedSkb, //
+};
+use kernel::{
+    device::Bound,
+    pci,
+    prelude::*,
+    sync::Arc, //
+};
+
+/// 32-bit words in a descriptor.
+const WORDS: usize = DESCRIPTOR_SIZE / size_of::<u32>();
+
+/// The descriptors of one ring. Both halves of a ring hold it.
+#[derive(Clone)]
+pub(super) struct Descriptors<'a>(Arc<SharedWords<'a>>);
+
+impl<'a> Descriptors<'a> {
+    /// Allocates `count` descriptors, aligned as the chip wants it (256 bytes).
+    pub(super) fn new(pdev: &'a pci::Device<Bound>, count: u32) -> Result<Self> {
+        let words = SharedWords::new(pdev, count as usize * WORDS)?;
+        Ok(Self(Arc::new(words, GFP_KERNEL)?))
+    }
+
+    pub(super) fn dma_address(&self) -> u64 {
+        self.0.dma_address()
+    }
+
+    fn word(index: u32, word: usize) -> usize {
+        (index as usize).saturating_mul(WORDS).saturating_add(word)
+    }
+}
+
+impl DescriptorMemory for Descriptors<'_> {
+    fn count(&self) -> u32 {
+        (self.0.len() / WORDS) as u32
+    }
+
+    fn opts1(&self, index: u32) -> FromDevice<u32> {
+        self.0.read(Self::word(index, 0))
+    }
+
+    fn opts2(&self, index: u32) -> FromDevice<u32> {
+        self.0.read(Self::word(index, 1))
+    }
+
+    fn rmb(&self) {
+        self.0.rmb();
+    }
+
+    fn publish(&self, index: u32, addr: u64, opts1: u32, opts2: u32) {
+        self.0.write(Self::word(index, 1), opts2);
+        self.0.write(Self::word(index, 2), addr as u32);
+        self.0.write(Self::word(index, 3), (addr >> 32) as u32);
+        self.0.wmb();
+        self.0.write(Self::word(index, 0), opts1);
+    }
+}
+
+impl RxBuffer for page_pool::RxBuffer<'_> {
+    fn dma_address(&self) -> u64 {
+        page_pool::RxBuffer::dma_address(self)
+    }
+}
+
+impl TxFragment for MappedSkb<'_> {
+    fn dma_address(&self) -> u64 {
+        MappedSkb::dma_address(self)
+    }
+
+    fn length(&self) -> u32 {
+        MappedSkb::length(self)
+    }
+}

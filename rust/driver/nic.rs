@@ -1,0 +1,320 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! The network interface: frames between the network core and the rings.
+
+use super::{
+    hw::{
+        Hw,
+        PhyAccess, //
+    },
+    memory::Descriptors,
+    regs::event,
+    ring::{
+        desc::{
+            RxError,
+            TxCommand, //
+        },
+        rx::RxRing,
+        tx::{
+            self,
+            TxConsumer,
+            TxProducer, //
+        },
+    },
+};
+use crate::net::{
+    device::{
+        Interrupt,
+        MacAddress,
+        NetDevice,
+        Operations,
+        PollContext,
+        RxFilter,
+        Verdict,
+        XmitContext, //
+    },
+    page_pool::{
+        PagePool,
+        RxBuffer,
+        BUFFER_SIZE, //
+    },
+    pci::Enabled,
+    phy::Phy,
+    skb::{
+        MappedSkb,
+        SkBuff, //
+    },
+};
+use kernel::{
+    device::Bound,
+    pci,
+    prelude::*,
+    sync::Arc, //
+};
+
+/// Descriptors in each ring, as in r8169.
+const RING_SIZE: u32 = 256;
+
+/// How many descriptors are free before a stopped queue wakes: enough for a burst, so that it does
+/// not stop at once again.
+const WAKE_THRESHOLD: u32 = RING_SIZE / 4;
+
+/// Frames up to this many bytes are copied, so that their buffer stays in the ring: for a small
+/// frame that is cheaper than a page taken out of the pool for as long as a socket holds it.
+const COPY_BREAK: u32 = 256;
+
+/// The driver's side of one network interface.
+///
+/// The fields are dropped in this order: the PHY is reached through the chip, and the chip only
+/// while the PCI device is switched on.
+pub(crate) struct Nic<'a> {
+    phy: Phy<'a>,
+    hw: Arc<Hw<'a>>,
+    pdev: &'a pci::Device<Bound>,
+    /// The MAC address that the chip had, for the driver that comes after this one.
+    permanent_address: MacAddress,
+    enabled: Enabled<'a>,
+}
+
+/// What sending needs.
+pub(crate) struct Xmit<'a> {
+    memory: Descriptors<'a>,
+    ring: TxProducer<MappedSkb<'a>>,
+}
+
+/// What the poll needs. The ring goes before the pool that its buffers are from.
+pub(crate) struct Poll<'a> {
+    tx_memory: Descriptors<'a>,
+    tx: TxConsumer<MappedSkb<'a>>,
+    rx_memory: Descriptors<'a>,
+    rx: RxRing<RxBuffer<'a>>,
+    pool: PagePool<'a>,
+}
+
+impl<'a> Nic<'a> {
+    /// Makes an interface of a chip that is quiet.
+    ///
+    /// # Errors
+    ///
+    /// `ENODEV` if there is no PHY; `ENOMEM`.
+    pub(super) fn new(
+        pdev: &'a pci::Device<Bound>,
+        enabled: Enabled<'a>,
+        hw: Arc<Hw<'a>>,
+    ) -> Result<Self> {
+        let phy = Phy::new(pdev, PhyAccess(hw.clone())).inspect_err(|_| {
+            dev_err!(pdev, "no PHY answers on the MDIO bus of the chip\n");
+        })?;
+        Ok(Self {
+            phy,
+            permanent_address: hw.mac_address(),
+            hw,
+            pdev,
+            enabled,
+        })
+    }
+}
+
+impl Drop for Nic<'_> {
+    fn drop(&mut self) {
+        self.hw.set_mac_address(&self.permanent_address);
+    }
+}
+
+impl<'a> Operations for Nic<'a> {
+    const VERSION: &'static CStr = crate::VERSION;
+    const NAME: &'static CStr = c"r8168_rust";
+    const MAX_MTU: u32 = 1500;
+
+    type Xmit = Xmit<'a>;
+    type Poll = Poll<'a>;
+
+    fn phy(&self) -> &Phy<'_> {
+        &self.phy
+    }
+
+    fn open(&self, dev: &NetDevice) -> Result<(Xmit<'a>, Poll<'a>)> {
+        let tx_memory = Descriptors::new(self.pdev, RING_SIZE)?;
+        let rx_memory = Descriptors::new(self.pdev, RING_SIZE)?;
+        let (producer, consumer) = tx::channel(&tx_memory)?;
+        let mut pool = PagePool::new(self.pdev, dev, RING_SIZE)?;
+        let rx = RxRing::new(&rx_memory, BUFFER_SIZE, |_| pool.alloc().ok_or(ENOMEM))?;
+        Ok((
+            Xmit {
+                memory: tx_memory.clone(),
+                ring: producer,
+            },
+            Poll {
+                tx_memory,
+                tx: consumer,
+                rx_memory,
+                rx,
+                pool,
+            },
+        ))
+    }
+
+    fn init_phy(&self) {
+        let result = (self.hw.chip().fix_phy)(&self.phy).and_then(|()| self.phy.soft_reset());
+        if result.is_err() {
+            dev_warn!(self.pdev, "the PHY does not answer: there may be no link\n");
+        }
+    }
+
+    fn start(&self, _dev: &NetDevice, xmit: &mut Xmit<'a>, poll: &mut Poll<'a>) {
+        self.enabled.set_master(true);
+        self.hw.stop();
+        self.hw.start(
+            xmit.memory.dma_address(),
+            poll.rx_memory.dma_address(),
+            BUFFER_SIZE as u16,
+        );
+    }
+
+    fn stop(&self, dev: &NetDevice, xmit: &mut Xmit<'a>, poll: &mut Poll<'a>) {
+        // First, so that a chip that ignores all the rest can do no harm to freed buffers.
+        self.enabled.set_master(false);
+        self.hw.stop();
+        tx::restart(&mut xmit.ring, &mut poll.tx, &xmit.memory, |frame| {
+            dev.errors().tx_dropped.count();
+            drop(frame);
+        });
+        poll.rx.restart(&poll.rx_memory);
+    }
+
+    fn enable_interrupts(&self) {
+        self.hw.unmask();
+    }
+
+    fn interrupt(&self, dev: &NetDevice) -> Interrupt {
+        let events = self.hw.events();
+        // A chip that is gone answers all ones, also to the shared line's other devices.
+        let ours = events.bits(self.hw.chip().events);
+        if ours == 0 || events.bits(event::GONE) == event::GONE {
+            return Interrupt::NotOurs;
+        }
+        if ours & event::LINK_CHANGE != 0 {
+            self.phy.mac_interrupt();
+        }
+        if ours & event::RX_FIFO_OVERFLOW != 0 {
+            // The chip receives nothing more until it is reset (r8169 6.1, Realtek's r8168).
+            dev.errors().rx_fifo_errors.count();
+            dev.schedule_reset();
+        }
+        self.hw.mask();
+        dev.schedule_poll();
+        self.hw.acknowledge(events.bits(event::GONE));
+        Interrupt::Handled
+    }
+
+    fn start_xmit(&self, cx: &XmitContext<'_>, xmit: &mut Xmit<'a>, skb: SkBuff) -> Verdict {
+        let dev = cx.device();
+        if !xmit.ring.has_room(1) {
+            // The queue should have been stopped: it is now, and the poll will wake it.
+            xmit.ring.stop_if_full(dev, 1);
+            return Verdict::Busy(skb);
+        }
+        let Ok(frame) = MappedSkb::new(self.pdev, skb) else {
+            return self.drop_frame(dev);
+        };
+
+        let length = frame.length();
+        frame.skb().tx_timestamp();
+        let Ok(frame) = xmit.ring.begin(frame) else {
+            return self.drop_frame(dev);
+        };
+        let last_of_batch = cx.sent(length);
+        frame.commit(&xmit.memory, TxCommand::plain());
+
+        let stopped = xmit.ring.stop_if_full(dev, 1);
+        if last_of_batch || stopped {
+            self.hw.ring_doorbell();
+            if xmit.ring.finished_early(&xmit.memory) {
+                dev.schedule_poll();
+            }
+        }
+        Verdict::Taken
+    }
+
+    fn poll(&self, cx: &PollContext<'_>, poll: &mut Poll<'a>) -> u32 {
+        self.complete_sent(cx, poll);
+        let mut received = 0;
+        while received < cx.budget() && Self::receive_one(cx, poll) {
+            received += 1;
+        }
+        received
+    }
+
+    fn set_rx_filter(&self, filter: RxFilter) {
+        self.hw.set_rx_filter(filter);
+    }
+
+    fn set_mac_address(&self, address: &MacAddress) {
+        self.hw.set_mac_address(address);
+    }
+}
+
+impl<'a> Nic<'a> {
+    /// Counts a frame that could not be sent.
+    fn drop_frame(&self, dev: &NetDevice) -> Verdict {
+        dev.errors().tx_dropped.count();
+        // It may have been the last of a batch, for whose other frames the doorbell is due.
+        self.hw.ring_doorbell();
+        Verdict::Taken
+    }
+
+    /// Frees the frames that were sent and wakes the queue.
+    fn complete_sent(&self, cx: &PollContext<'_>, poll: &mut Poll<'a>) {
+        let (mut packets, mut bytes) = (0, 0u32);
+        while let Some(frame) = poll.tx.next_done(&poll.tx_memory) {
+            packets += 1;
+            bytes = bytes.wrapping_add(frame.complete(cx.napi_budget()));
+        }
+        if packets == 0 {
+            return;
+        }
+        poll.tx.release();
+        cx.completed(packets, bytes);
+        poll.tx.wake_if_stopped(cx.device(), WAKE_THRESHOLD);
+        // The chip loses doorbells that come while it is busy with the frame before.
+        if poll.tx.pending() > 0 {
+            self.hw.ring_doorbell();
+        }
+    }
+
+    /// Hands up the next frame; returns whether the chip had finished a descriptor.
+    fn receive_one(cx: &PollContext<'_>, poll: &mut Poll<'a>) -> bool {
+        let errors = cx.device().errors();
+        let Some(received) = poll.rx.next(&poll.rx_memory) else {
+            return false;
+        };
+        let length = match received.info() {
+            Ok(info) => info.length(),
+            Err(error) => {
+                errors.rx_errors.count();
+                match error {
+                    RxError::Crc => errors.rx_crc_errors.count(),
+                    _ => errors.rx_length_errors.count(),
+                }
+                received.recycle(&poll.rx_memory);
+                return true;
+            }
+        };
+
+        let skb = if length <= COPY_BREAK {
+            let skb = received.buffer().copy_to_skb(cx, length);
+            received.recycle(&poll.rx_memory);
+            skb
+        } else if let Some(new) = poll.pool.alloc() {
+            received.replace(&poll.rx_memory, new).into_skb(length)
+        } else {
+            received.recycle(&poll.rx_memory);
+            None
+        };
+        match skb {
+            Some(skb) => cx.receive(skb),
+            None => errors.rx_dropped.count(),
+        }
+        true
+    }
+}
