@@ -153,6 +153,11 @@ impl Device {
         self.config.show_interrupt(level);
         let cut = self.config.intx_off() && !self.lines.msi();
         self.lines.set(level && !cut);
+        // What the peer does not take now, the pump writes when there is room; as does it go on with what the chip
+        // still has to send.
+        if !self.sender.flush() || self.chip.sending() {
+            self.sender.kick();
+        }
         let violations = self.chip.counters().violations;
         if violations != self.seen {
             self.log_violations(violations);
@@ -208,8 +213,8 @@ impl Device {
             value[..part.len()].copy_from_slice(&from[part]);
             self.with_bus(|chip, host| chip.write(host, at, width, u32::from_le_bytes(value)));
         }
-        // The driver is at work: it may have made room meanwhile, or there may be more to send than one go takes.
-        if self.frame_waits || self.chip.sending() {
+        // The driver is at work: it may have made room meanwhile.
+        if self.frame_waits {
             self.sender.kick();
         }
     }
@@ -302,13 +307,13 @@ impl Station for Shared {
 
     fn blocked(&self) -> bool {
         let device = self.lock();
-        !device.sender.ready() || device.chip.sending()
+        device.sender.waiting() || device.chip.sending()
     }
 
     fn writable(&self) {
         let mut device = self.lock();
-        if device.sender.flush() && device.with_bus(|chip, host| chip.resume(host)) {
-            device.sender.kick();
+        if device.sender.flush() {
+            device.with_bus(|chip, host| chip.resume(host));
         }
         device.settle();
     }

@@ -2,7 +2,6 @@
 
 use std::fs::File;
 use std::io;
-use std::io::IoSlice;
 use std::io::Read;
 use std::io::Write;
 use std::os::fd::AsRawFd;
@@ -17,7 +16,10 @@ use vmm_sys_util::eventfd::EventFd;
 use crate::Pcap;
 use crate::LONGEST;
 
-/// Bytes that may wait for the peer: more than the segments of the largest frame that a chip sends.
+/// Bytes that are gathered before the chip has to wait.
+const BATCH: usize = LONGEST;
+
+/// Bytes that may wait for the peer at most: more than a batch and the segments of the largest frame that a chip sends.
 const BACKLOG: usize = 4 * LONGEST;
 
 /// One end of a cable with somebody at the other; never blocks.
@@ -59,11 +61,15 @@ impl Read for Link {
 }
 
 /// Where the device puts its frames.
+///
+/// What goes to a stream is gathered and written in one piece by [`Sender::flush`]: a write per frame would cost more
+/// than all the rest that is done for it.
 #[derive(Debug)]
 pub struct Sender {
     link: Option<Link>,
-    /// What of the last frame the peer has not taken yet.
+    /// Frames behind their lengths that the peer has not taken yet, from `done` on.
     pending: Vec<u8>,
+    done: usize,
     pcap: Option<Arc<Mutex<Pcap>>>,
     kick: Arc<EventFd>,
     dropped: u64,
@@ -78,6 +84,7 @@ impl Sender {
         Sender {
             link,
             pending: Vec::new(),
+            done: 0,
             pcap,
             kick,
             dropped: 0,
@@ -93,15 +100,25 @@ impl Sender {
     /// Somebody else is at the other end now, or nobody.
     pub fn attach(&mut self, link: Option<Link>) {
         self.link = link;
+        self.clear();
+    }
+
+    fn clear(&mut self) {
         self.pending.clear();
+        self.done = 0;
     }
 
-    /// Whether a frame would be taken now.
+    /// Whether another frame would be taken now.
     pub fn ready(&self) -> bool {
-        self.pending.is_empty()
+        self.pending.len() < BATCH
     }
 
-    /// Frames that went nowhere for want of a peer.
+    /// Whether there is something for [`Sender::flush`] to do.
+    pub fn waiting(&self) -> bool {
+        !self.pending.is_empty()
+    }
+
+    /// Frames that went nowhere: for want of a peer, or because it takes nothing.
     pub fn dropped(&self) -> u64 {
         self.dropped
     }
@@ -112,30 +129,21 @@ impl Sender {
         let _ = self.kick.write(1);
     }
 
-    /// Sends a frame. To be called while [`Sender::ready`]; what the peer does not take at once waits here. The segments
-    /// of one large send come in a row and may all have to wait; beyond [`BACKLOG`] frames are lost.
+    /// Takes a frame; to be called while [`Sender::ready`]. The segments of one large send come in a row all the same;
+    /// beyond [`BACKLOG`] frames are lost.
     pub fn send(&mut self, frame: &[u8]) {
         if let Some(pcap) = &self.pcap {
             pcap.lock()
                 .unwrap_or_else(PoisonError::into_inner)
                 .frame(frame);
         }
-        let result = match &self.link {
-            None => Ok(false),
-            Some(Link::Stream(_)) if !self.pending.is_empty() => Ok(self.queue(frame)),
+        let taken = match &self.link {
+            None => false,
             Some(Link::Tap(file)) => write_tap(file, frame),
-            Some(Link::Stream(stream)) => write_stream(stream, frame, &mut self.pending),
+            Some(Link::Stream(_)) => self.queue(frame),
         };
-        match result {
-            Ok(true) if !self.pending.is_empty() => self.kick(),
-            Ok(true) => {}
-            Ok(false) => self.dropped += 1,
-            Err(error) => {
-                // The pump sees the end of the stream by itself and looks for a new peer.
-                log::info!("wire: {error}");
-                self.dropped += 1;
-                self.attach(None);
-            }
+        if !taken {
+            self.dropped += 1;
         }
     }
 
@@ -149,78 +157,77 @@ impl Sender {
         fits
     }
 
-    /// Goes on with what was left. True once it is gone.
+    /// Writes what has been gathered, as far as the peer takes it. True once it is gone.
     pub fn flush(&mut self) -> bool {
-        let Some(Link::Stream(stream)) = &self.link else {
-            self.pending.clear();
-            return true;
-        };
-        let mut stream = stream;
-        let error = loop {
-            if self.pending.is_empty() {
-                return true;
+        while let Some(Link::Stream(stream)) = &self.link {
+            let mut stream = stream;
+            let rest = self.pending.get(self.done..).unwrap_or(&[]);
+            if rest.is_empty() {
+                break;
             }
-            match stream.write(&self.pending) {
-                Ok(count) => drop(self.pending.drain(..count)),
+            match stream.write(rest) {
+                Ok(count) => self.done += count,
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return false,
-                Err(error) => break error,
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                    // What is gone makes room for what is to come.
+                    self.pending.drain(..self.done);
+                    self.done = 0;
+                    return false;
+                }
+                Err(error) => {
+                    // The pump sees the end of the stream by itself and looks for a new peer.
+                    log::info!("wire: {error}");
+                    self.link = None;
+                }
             }
-        };
-        log::info!("wire: {error}");
-        self.attach(None);
+        }
+        self.clear();
         true
     }
 }
 
 /// A TAP that takes no more loses the frame, as an interface that is down does.
-fn write_tap(mut file: &File, frame: &[u8]) -> io::Result<bool> {
+fn write_tap(mut file: &File, frame: &[u8]) -> bool {
     match file.write(frame) {
-        Ok(count) => Ok(count == frame.len()),
+        Ok(count) => count == frame.len(),
         Err(error) => {
             log::debug!("tap: {error}");
-            Ok(false)
+            false
         }
     }
-}
-
-fn write_stream(mut stream: &UnixStream, frame: &[u8], pending: &mut Vec<u8>) -> io::Result<bool> {
-    let head = (frame.len() as u32).to_be_bytes();
-    let count = loop {
-        match stream.write_vectored(&[IoSlice::new(&head), IoSlice::new(frame)]) {
-            Ok(count) => break count,
-            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-            Err(error) if error.kind() == io::ErrorKind::WouldBlock => break 0,
-            Err(error) => return Err(error),
-        }
-    };
-    if count < head.len() + frame.len() {
-        pending.extend_from_slice(head.get(count..).unwrap_or(&[]));
-        pending.extend_from_slice(&frame[count.saturating_sub(head.len())..]);
-    }
-    Ok(true)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
+    fn pair() -> (Sender, UnixStream) {
+        let (ours, theirs) = UnixStream::pair().unwrap();
+        ours.set_nonblocking(true).unwrap();
+        let mut sender = Sender::none().unwrap();
+        sender.attach(Some(Link::Stream(ours)));
+        (sender, theirs)
+    }
+
     #[test]
     fn what_the_peer_does_not_take_waits_and_arrives_whole() {
-        let (ours, mut theirs) = UnixStream::pair().unwrap();
-        ours.set_nonblocking(true).unwrap();
-        let kick = Arc::new(EventFd::new(libc::EFD_NONBLOCK).unwrap());
-        let mut sender = Sender::new(Some(Link::Stream(ours)), None, kick.clone());
+        let (mut sender, mut theirs) = pair();
         let mut sent = 0;
-        while sender.ready() {
-            sender.send(&[sent as u8; 1000]);
-            sent += 1;
+        loop {
+            while sender.ready() {
+                sender.send(&[sent as u8; 1000]);
+                sent += 1;
+            }
+            if !sender.flush() {
+                break;
+            }
         }
-        assert!(kick.read().is_ok(), "the pump is told to wait for room");
+        // A large send does not look whether there is room.
         for _ in 0..50 {
             sender.send(&[sent as u8; 1000]);
             sent += 1;
         }
+        assert!(sender.waiting());
         let reader = std::thread::spawn(move || {
             for i in 0..sent {
                 let mut frame = [0; 1004];
@@ -233,19 +240,18 @@ mod tests {
             std::thread::yield_now();
         }
         reader.join().unwrap();
+        assert!(!sender.waiting());
         assert_eq!(sender.dropped(), 0);
     }
 
     #[test]
     fn a_peer_that_takes_nothing_does_not_make_us_grow() {
-        let (ours, _theirs) = UnixStream::pair().unwrap();
-        ours.set_nonblocking(true).unwrap();
-        let mut sender = Sender::none().unwrap();
-        sender.attach(Some(Link::Stream(ours)));
+        let (mut sender, _theirs) = pair();
         for _ in 0..2000 {
             sender.send(&[0; 1500]);
+            sender.flush();
         }
-        assert!(sender.pending.len() <= BACKLOG + 1504);
+        assert!(sender.pending.len() <= BACKLOG + 4);
         assert!(sender.dropped() > 0);
     }
 
@@ -254,12 +260,13 @@ mod tests {
         let mut sender = Sender::none().unwrap();
         sender.send(&[0; 60]);
         assert!(sender.ready() && sender.flush());
-        let (ours, theirs) = UnixStream::pair().unwrap();
-        sender.attach(Some(Link::Stream(ours)));
+        assert_eq!(sender.dropped(), 1);
+        let (mut sender, theirs) = pair();
         drop(theirs);
         sender.send(&[0; 60]);
+        assert!(sender.flush(), "nothing to wait for");
         sender.send(&[0; 60]);
         assert!(sender.ready());
-        assert_eq!(sender.dropped(), 3);
+        assert_eq!(sender.dropped(), 1);
     }
 }
