@@ -1,0 +1,62 @@
+# SPDX-License-Identifier: GPL-2.0
+# Every entry point of the project. `make help` lists them.
+# For kbuild's part of the module see Kbuild.
+
+include versions.conf
+
+# Passed on to scripts/lab, which checks them. KVER in versions.conf is the default; only one given here is passed on.
+CHIP ?= b300
+DRIVER ?= r8168_rust
+export CHIP DRIVER
+ifeq ($(origin KVER),command line)
+export KVER
+endif
+
+.DEFAULT_GOAL := all
+.PHONY: all load unload install run shell test test-guests test-host lint module toolbox clean help
+
+all: ## Build the module for the running kernel (or for KDIR=DIRECTORY), without the toolbox
+	@kdir="$(KDIR)"; [ -n "$$kdir" ] || kdir=$$(scripts/host-kdir) && \
+	mkdir -p build/host && $(MAKE) --no-print-directory -C "$$kdir" M="$(CURDIR)" MO="$(CURDIR)/build/host" modules && \
+	echo "built build/host/r8168_rust.ko; load it with: sudo make load"
+
+build/host/r8168_rust.ko:
+	@echo "make: found no build/host/r8168_rust.ko; build it first: make" >&2; exit 1
+
+load: build/host/r8168_rust.ko ## Load the module that `make` built (as root)
+	@scripts/load build/host/r8168_rust.ko
+
+unload: ## Unload the module (as root)
+	@scripts/load --unload
+
+install: build/host/r8168_rust.ko ## Install the module for the running kernel (as root)
+	@scripts/load --install build/host/r8168_rust.ko
+
+run: ## Boot a stock kernel on the emulated chip, drive it, report (CHIP= DRIVER= KVER=)
+	@scripts/lab run
+
+shell: ## A console in the same guest (CHIP= DRIVER= KVER=)
+	@scripts/lab shell
+
+test: lint test-host test-guests ## All tests that need no hardware
+
+test-host: ## The tests that boot nothing: rings (with loom), the model, the lab
+	@scripts/test-host
+
+test-guests: ## The tests that boot guests (T="NAME..." for some of them)
+	@scripts/lab test $(T)
+
+lint: ## Check form: rustfmt, clippy, shellcheck
+	@scripts/lint
+
+module: ## Build the module in the toolbox for a stock kernel (KVER=)
+	@scripts/module $(KVER)
+
+toolbox: ## Make the toolbox: compilers and QEMU, in the cache outside the tree
+	@scripts/toolbox create
+
+clean: ## Remove what was built; the cache stays
+	rm -rf build qemu/target tests/target tests/rings/target
+
+help: ## This list
+	@sed -n 's/^\([a-z-]*\):[^#]*## \(.*\)/  \1\t\2/p' Makefile | expand -t 16
