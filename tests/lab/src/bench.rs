@@ -1,6 +1,7 @@
 //! A whole set-up: wire, device model and guest, with the driver to be loaded.
 
 use std::fs;
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -178,6 +179,7 @@ impl Bench {
         namespace::prepare()?;
         let artifacts = setup.artifacts;
         fs::create_dir_all(artifacts).map_err(Error::file(artifacts, "creating"))?;
+        forget_logs(artifacts)?;
         let (initramfs, before) = initramfs(setup)?;
         let bytes = usize::try_from(setup.megabytes).unwrap_or(usize::MAX) << 20;
         let http = HttpServer::start(bytes)?;
@@ -321,13 +323,14 @@ impl Bench {
             .map(|_| ())
     }
 
-    /// The kernel messages that name the driver or the device.
+    /// The kernel messages that name the driver or the device, without their times.
     pub fn driver_messages(&mut self) -> Result<Vec<String>> {
         let log = self.guest.check("dmesg")?;
         let name = self.driver.name();
         Ok(log
             .lines()
             .filter(|line| line.contains(name) || line.contains(&self.device.address))
+            .map(|line| line.split_once("] ").map_or(line, |(_, text)| text))
             .map(|line| line.trim().to_owned())
             .collect())
     }
@@ -364,6 +367,26 @@ impl Bench {
         }
         self.model.map_or(Ok(()), Model::stop)
     }
+}
+
+/// Removes what an earlier run wrote, which would be mistaken for this one's.
+fn forget_logs(artifacts: &Path) -> Result<()> {
+    for name in [
+        "console.log",
+        "qemu.log",
+        "passt.log",
+        model::LOG,
+        model::CAPTURE,
+    ] {
+        let path = artifacts.join(name);
+        match fs::remove_file(&path) {
+            Err(error) if error.kind() != ErrorKind::NotFound => {
+                return Err(Error::file(&path, "removing")(error))
+            }
+            _ => {}
+        }
+    }
+    Ok(())
 }
 
 fn initramfs(setup: &Setup<'_>) -> Result<(PathBuf, Vec<String>)> {

@@ -92,19 +92,19 @@ impl Tree {
     /// The archive is made beside its final name and renamed, so that an interrupted run leaves no
     /// half-made image behind.
     pub fn cached(&self, cache: &Path) -> Result<PathBuf> {
-        let dir = cache.join("initramfs");
-        fs::create_dir_all(&dir).map_err(Error::file(&dir, "creating the cache"))?;
-        let path = dir.join(format!("{}.cpio", self.key()));
+        fs::create_dir_all(cache).map_err(Error::file(cache, "creating the cache"))?;
+        let path = cache.join(format!("{}.cpio", self.key()));
         if path.is_file() {
             return Ok(path);
         }
         let saving = "writing the initramfs";
-        let mut file = tempfile::NamedTempFile::new_in(&dir).map_err(Error::file(&dir, saving))?;
+        let mut file =
+            tempfile::NamedTempFile::new_in(cache).map_err(Error::file(cache, saving))?;
         self.write(&mut io::BufWriter::new(&mut file))
             .map_err(Error::file(&path, saving))?;
         file.persist(&path)
             .map_err(|error| Error::file(&path, saving)(error.error))?;
-        prune(&dir)?;
+        prune(cache)?;
         Ok(path)
     }
 
@@ -191,6 +191,13 @@ fn prune(dir: &Path) -> Result<()> {
     let mut images = Vec::new();
     for entry in fs::read_dir(dir).map_err(Error::file(dir, listing))? {
         let entry = entry.map_err(Error::file(dir, listing))?;
+        if entry
+            .path()
+            .extension()
+            .is_none_or(|suffix| suffix != "cpio")
+        {
+            continue;
+        }
         // Another run may remove it between the two calls; then it needs no pruning.
         if let Ok(modified) = entry.metadata().and_then(|data| data.modified()) {
             images.push((modified, entry.path()));

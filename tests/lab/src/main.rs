@@ -62,7 +62,7 @@ struct Options {
     /// The device model, rtl8111b
     #[arg(long, value_name = "FILE")]
     model: PathBuf,
-    /// Keep logs and a capture of the wire in this directory
+    /// Keep the logs here, and a capture of the wire if the run fails
     #[arg(long, value_name = "DIR")]
     artifacts: Option<PathBuf>,
     /// Where initramfs images are kept [default: $LAB_CACHE or a temporary directory]
@@ -186,10 +186,16 @@ fn run(options: &Options) -> Result<bool> {
         }
     };
     print!("{}", report.render(inputs.driver.name(), &outcome));
+    let failed = matches!(outcome, Outcome::Failed(_));
     if let Some(dir) = &options.artifacts {
-        println!("Console, logs and capture are in {}", dir.display());
+        let capture = dir.join(lab::model::CAPTURE);
+        if !failed && capture.exists() {
+            // Twice as long as what was transferred, and there is nothing to find in it.
+            std::fs::remove_file(&capture)?;
+        }
+        println!("Console and logs are in {}", dir.display());
     }
-    Ok(!matches!(outcome, Outcome::Failed(_)))
+    Ok(!failed)
 }
 
 fn measure(
@@ -272,7 +278,7 @@ fn refused(mut bench: Bench, options: &Options, report: &mut Report) -> lab::Res
         Some(line) if expected => {
             let line = line.clone();
             bench.finish()?;
-            report.add("kernel messages that need attention", "none");
+            report.add("kernel messages", "none need attention");
             Ok(Outcome::Refused(line))
         }
         _ => Err(lab::Error::Unmet(format!(
@@ -287,9 +293,9 @@ fn finish(mut bench: Bench, progress: &Progress, report: &mut Report) -> lab::Re
         report.add_totals(&counters);
     }
     let problems = bench.kernel_problems()?;
-    let label = "kernel messages that need attention";
+    let label = "kernel messages";
     if problems.is_empty() {
-        report.add(label, "none");
+        report.add(label, "none need attention");
     }
     for problem in problems.iter().take(10) {
         report.add(label, &problem.line);

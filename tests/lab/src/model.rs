@@ -15,6 +15,11 @@ use serde_json::{json, Value};
 use crate::process::Process;
 use crate::{Error, Result};
 
+/// The model's log among the artifacts.
+pub const LOG: &str = "model.log";
+/// The capture of the wire among the artifacts.
+pub const CAPTURE: &str = "wire.pcap";
+
 const READY: Duration = Duration::from_secs(20);
 const ANSWER: Duration = Duration::from_secs(10);
 
@@ -114,7 +119,7 @@ impl Model {
             .arg("--control")
             .arg(&control)
             .arg("--log")
-            .arg(options.artifacts.join("model.log"))
+            .arg(options.artifacts.join(LOG))
             .args([
                 "--rx-mode",
                 if options.drop_when_full {
@@ -124,9 +129,7 @@ impl Model {
                 },
             ]);
         if options.pcap {
-            command
-                .arg("--pcap")
-                .arg(options.artifacts.join("wire.pcap"));
+            command.arg("--pcap").arg(options.artifacts.join(CAPTURE));
         }
         if let Some(xid) = options.xid {
             command.args(["--xid", &format!("{xid:#x}")]);
@@ -280,7 +283,15 @@ impl Counters {
 
     /// Requires that the driver did nothing that silicon would refuse or do wrong.
     pub fn check_clean(&self) -> Result<()> {
-        let log: Vec<String> = self.violation_log.iter().map(Value::to_string).collect();
+        let mut kinds = BTreeMap::new();
+        for entry in &self.violation_log {
+            *kinds.entry(entry.to_string()).or_insert(0) += 1;
+        }
+        let log: Vec<String> = kinds
+            .iter()
+            .take(5)
+            .map(|(entry, times)| format!("{entry} ({times} times)"))
+            .collect();
         crate::require!(
             self.violations == 0 && self.dma_faults == 0,
             "the model counted {} violations and {} DMA faults, expected none: {}",

@@ -5,5 +5,6 @@
 mod common;
 mod drivers;
 mod frames;
+mod itself;
 mod links;
 mod storms;
