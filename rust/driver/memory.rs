@@ -48,7 +48,7 @@ impl<'a> Descriptors<'a> {
 
 impl DescriptorMemory for Descriptors<'_> {
     fn count(&self) -> u32 {
-        (self.0.len() / WORDS) as u32
+        (self.0.count() / WORDS) as u32
     }
 
     fn opts1(&self, index: u32) -> FromDevice<u32> {

@@ -212,6 +212,10 @@ impl<T: Operations> Private<T> {
 }
 
 /// `ndo_open`: process context, under RTNL, the interface is down.
+///
+/// # Safety
+///
+/// Called by the network core, with a registered device whose operations are for `T`.
 unsafe extern "C" fn open<T: Operations>(dev: *mut bindings::net_device) -> c_int {
     // SAFETY: The core calls this with a registered device, whose operations are for `T`.
     let (dev, private) = unsafe { Private::<T>::of(dev) };
@@ -268,6 +272,10 @@ unsafe extern "C" fn open<T: Operations>(dev: *mut bindings::net_device) -> c_in
 }
 
 /// `ndo_stop`: process context, under RTNL, the interface is up.
+///
+/// # Safety
+///
+/// Called by the network core, with a registered device whose operations are for `T`.
 unsafe extern "C" fn stop<T: Operations>(dev: *mut bindings::net_device) -> c_int {
     // SAFETY: The core calls this with a registered device, whose operations are for `T`.
     let (dev, private) = unsafe { Private::<T>::of(dev) };
@@ -289,6 +297,10 @@ unsafe extern "C" fn stop<T: Operations>(dev: *mut bindings::net_device) -> c_in
 
 /// The work item that resets a device: process context, only while the interface is up, because
 /// `stop` disables it first and waits for it.
+///
+/// # Safety
+///
+/// Called by the workqueue, with the work item that [`init`] made for `T`.
 unsafe extern "C" fn reset_work<T: Operations>(work: *mut bindings::work_struct) {
     // SAFETY: `init` gave this function only to the work item of a `Core` whose NAPI instance
     // belongs to a device of `T`.
@@ -311,6 +323,10 @@ unsafe extern "C" fn reset_work<T: Operations>(work: *mut bindings::work_struct)
 }
 
 /// The interrupt handler: hard interrupt context, from `request_irq` to `free_irq`.
+///
+/// # Safety
+///
+/// Called by the interrupt core, with the cookie of [`open`].
 unsafe extern "C" fn interrupt<T: Operations>(
     _irq: c_int,
     cookie: *mut c_void,
@@ -324,6 +340,10 @@ unsafe extern "C" fn interrupt<T: Operations>(
 }
 
 /// `ndo_start_xmit`: under the lock of the transmit queue, soft interrupts off.
+///
+/// # Safety
+///
+/// Called by the network core, with a device whose operations are for `T` and a frame that it gives away.
 unsafe extern "C" fn start_xmit<T: Operations>(
     skb: *mut bindings::sk_buff,
     dev: *mut bindings::net_device,
@@ -353,6 +373,10 @@ unsafe extern "C" fn start_xmit<T: Operations>(
 }
 
 /// The NAPI poll: soft interrupt context (or a thread), once at a time.
+///
+/// # Safety
+///
+/// Called by NAPI, with the instance that [`init`] made for `T`.
 unsafe extern "C" fn poll<T: Operations>(napi: *mut bindings::napi_struct, budget: c_int) -> c_int {
     // SAFETY: `init` gave this function only to the NAPI instance of a device of `T`.
     let (dev, private) = unsafe { Private::<T>::of(bindings::net_helper_napi_dev(napi)) };
@@ -378,6 +402,10 @@ unsafe extern "C" fn poll<T: Operations>(napi: *mut bindings::napi_struct, budge
 }
 
 /// `ndo_set_rx_mode`: under the lock of the address lists, any context but hard interrupts.
+///
+/// # Safety
+///
+/// Called by the network core, or with the same lock held, with a device whose operations are for `T`.
 unsafe extern "C" fn set_rx_mode<T: Operations>(dev: *mut bindings::net_device) {
     // SAFETY: The core calls this with a device whose operations are for `T`.
     let (_, private) = unsafe { Private::<T>::of(dev) };
@@ -418,6 +446,10 @@ unsafe fn multicast_hash(dev: *mut bindings::net_device) -> u64 {
 }
 
 /// `ndo_set_mac_address`: process context, under RTNL.
+///
+/// # Safety
+///
+/// Called by the network core, with a `struct sockaddr` and a device whose operations are for `T`.
 unsafe extern "C" fn set_mac_address<T: Operations>(
     dev: *mut bindings::net_device,
     address: *mut c_void,
@@ -436,6 +468,10 @@ unsafe extern "C" fn set_mac_address<T: Operations>(
 }
 
 /// `ndo_get_stats64`: any context but hard interrupts, at any time.
+///
+/// # Safety
+///
+/// Called by the network core, with a live device and a zeroed structure.
 unsafe extern "C" fn get_stats64(
     dev: *mut bindings::net_device,
     stats: *mut bindings::rtnl_link_stats64,
@@ -448,6 +484,10 @@ unsafe extern "C" fn get_stats64(
 }
 
 /// `ndo_tx_timeout`: soft interrupt context, when the queue was stopped for five seconds.
+///
+/// # Safety
+///
+/// Called by the network core, with a live device.
 unsafe extern "C" fn tx_timeout(dev: *mut bindings::net_device, _queue: c_uint) {
     // SAFETY: The core calls this with a live device.
     let dev = unsafe { NetDevice::from_raw(dev) };
@@ -456,6 +496,10 @@ unsafe extern "C" fn tx_timeout(dev: *mut bindings::net_device, _queue: c_uint) 
 }
 
 /// `get_drvinfo`: process context, under RTNL. The core has filled in the rest.
+///
+/// # Safety
+///
+/// Called by the ethtool core, with a structure of its own.
 unsafe extern "C" fn get_drvinfo<T: Operations>(
     _dev: *mut bindings::net_device,
     info: *mut bindings::ethtool_drvinfo,

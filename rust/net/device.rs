@@ -279,7 +279,7 @@ impl<'a> PollContext<'a> {
     ///
     /// The frame must have an Ethernet header, which is so for any frame of 14 bytes or more.
     pub fn receive(&self, skb: SkBuff) {
-        let (dev, length) = (self.dev.as_raw(), skb.len());
+        let (dev, length) = (self.dev.as_raw(), skb.length());
         let skb = skb.into_raw();
         // SAFETY: The device is live, this is its poll, and the reference to the frame is given up.
         unsafe {
@@ -340,8 +340,8 @@ impl<'a, T: Operations + 'a> Registration<'a, T> {
         };
         let size = c_int::try_from(size_of::<Private<T>>())?;
         // SAFETY: No requirement.
-        let dev =
-            NonNull::new(unsafe { bindings::alloc_etherdev_mqs(size, 1, 1) }).ok_or(ENOMEM)?;
+        let dev = unsafe { bindings::alloc_etherdev_mqs(size, 1, 1) };
+        let dev = NonNull::new(dev).ok_or(ENOMEM)?;
         // SAFETY: The private area is that large and aligned, and not used yet.
         unsafe { callbacks::init(dev, pci::device(pdev), irq, driver) };
 

@@ -74,7 +74,7 @@ impl<'a> SharedWords<'a> {
     }
 
     /// Returns the number of words.
-    pub fn len(&self) -> usize {
+    pub fn count(&self) -> usize {
         self.words
     }
 

@@ -36,7 +36,7 @@ const HEADROOM: usize = 64;
 pub const BUFFER_SIZE: u32 = 1536;
 
 const _: () = assert!(
-    HEADROOM + BUFFER_SIZE as usize + bindings::NET_SKB_OVERHEAD as usize <= SLOT,
+    HEADROOM + BUFFER_SIZE as usize + bindings::NET_SKB_OVERHEAD <= SLOT,
     "a buffer and what build_skb puts behind it do not fit"
 );
 

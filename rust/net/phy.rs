@@ -70,6 +70,11 @@ unsafe fn free_ops<M: Mdio>(ops: *mut c_void) {
     drop(unsafe { KBox::<M>::from_raw(ops.cast()) });
 }
 
+/// The bus operation `read`.
+///
+/// # Safety
+///
+/// Called by phylib, with a bus of [`Phy::new`] whose operations are an `M`.
 unsafe extern "C" fn read<M: Mdio>(
     bus: *mut bindings::mii_bus,
     address: c_int,
@@ -86,6 +91,11 @@ unsafe extern "C" fn read<M: Mdio>(
     }
 }
 
+/// The bus operation `write`.
+///
+/// # Safety
+///
+/// Called by phylib, with a bus of [`Phy::new`] whose operations are an `M`.
 unsafe extern "C" fn write<M: Mdio>(
     bus: *mut bindings::mii_bus,
     address: c_int,
@@ -104,6 +114,10 @@ unsafe extern "C" fn write<M: Mdio>(
 }
 
 /// phylib's news about the link; it has set the carrier of the network device by itself.
+///
+/// # Safety
+///
+/// Called by phylib, with the device that the PHY is connected to.
 unsafe extern "C" fn link_changed(dev: *mut bindings::net_device) {
     // SAFETY: phylib calls this with the device that `Phy::connect` was given, while connected.
     unsafe { bindings::net_helper_print_link(dev) };
@@ -286,6 +300,6 @@ impl Page<'_> {
         // SAFETY: The PHY is live and its bus is locked.
         let value = unsafe { bindings::net_helper_phy_read(self.0.phydev.as_ptr(), register) };
         to_result(value)?;
-        self.write_raw(register as u32, value as u16 | bits)
+        self.write_raw(register, value as u16 | bits)
     }
 }

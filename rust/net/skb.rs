@@ -46,7 +46,7 @@ impl SkBuff {
     }
 
     /// Returns the length of the frame in bytes, all fragments included.
-    pub fn len(&self) -> u32 {
+    pub fn length(&self) -> u32 {
         // SAFETY: By the type invariant the buffer is live, and it is not written meanwhile: who
         // sends it gave it up, who receives it has not handed it up.
         unsafe { (*self.as_raw()).len }
@@ -98,7 +98,7 @@ impl<'a> MappedSkb<'a> {
     ///
     /// Gives the frame back if it is not linear, is empty, or cannot be mapped.
     pub fn new(pdev: &'a kernel::pci::Device<Bound>, skb: SkBuff) -> Result<Self, SkBuff> {
-        let length = skb.len();
+        let length = skb.length();
         if !skb.is_linear() || length == 0 {
             return Err(skb);
         }
