@@ -40,7 +40,8 @@ use kernel::{
 pub(super) struct Hw<'a> {
     bar: Bar<'a, { regs::END }>,
     chip: &'static Chip,
-    /// What the firmware left in CPlusCmd and we keep; the chip only echoes it.
+    /// CPlusCmd: what the firmware left there and is kept. No RX offloads: a VLAN tag stays in its
+    /// frame, and checksums are software's.
     cplus: u16,
 }
 
@@ -62,11 +63,7 @@ impl<'a> Hw<'a> {
         let xid = Xid::of(FromDevice::new(tx_config));
         let chip = xid.chip().ok_or(Unknown::Xid(xid))?;
         let cplus = (&bar).read(regs::CPLUS_CMD).into_raw() & cplus::KEEP;
-        Ok(Self {
-            bar,
-            chip,
-            cplus: cplus | cplus::RX_CHECKSUM,
-        })
+        Ok(Self { bar, chip, cplus })
     }
 
     pub(super) fn chip(&self) -> &'static Chip {
