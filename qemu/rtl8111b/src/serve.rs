@@ -41,6 +41,8 @@ pub(crate) enum ServeError {
     Socket(#[from] ClaimError),
     #[error(transparent)]
     Wire(#[from] WireError),
+    #[error(transparent)]
+    Client(#[from] rtl8111b_transport::ServeError),
     #[error("{0}")]
     Host(#[from] io::Error),
 }
@@ -48,7 +50,7 @@ pub(crate) enum ServeError {
 /// Why it is time to end.
 enum End {
     Signal(i32),
-    Once,
+    Once(Result<(), rtl8111b_transport::ServeError>),
 }
 
 /// Serves until told to stop.
@@ -117,46 +119,56 @@ pub(crate) fn run(options: &Serve) -> Result<(), ServeError> {
     );
     let (endpoint, once) = (device.clone(), options.once);
     spawn("vfio-user", move || {
-        serve_clients(&server, &endpoint, once);
-        let _ = tell.send(End::Once);
+        let result = serve_clients(&server, &endpoint, once);
+        let _ = tell.send(End::Once(result));
     })?;
 
     let mut out = io::stdout();
     writeln!(out, "ready: {}", options.socket.display())?;
     out.flush()?;
 
-    match told.recv() {
-        Ok(End::Signal(signal)) => log::info!("ending on signal {signal}"),
-        Ok(End::Once) | Err(_) => log::info!("ending: the client is gone"),
-    }
+    let result = match told.recv() {
+        Ok(End::Signal(signal)) => {
+            log::info!("ending on signal {signal}");
+            Ok(())
+        }
+        Ok(End::Once(result)) => {
+            log::info!("ending: the client is gone");
+            result
+        }
+        Err(_) => Ok(()),
+    };
     // The lock is kept: whatever the other threads were about to do, the state stays as it is from here on. They
     // end with the process.
     let _device = device.lock();
     if let Some(pcap) = &pcap {
         pcap.lock().unwrap_or_else(PoisonError::into_inner).flush();
     }
-    Ok(())
+    Ok(result?)
 }
 
 fn spawn(name: &str, work: impl FnOnce() + Send + 'static) -> io::Result<()> {
     Builder::new().name(name.to_owned()).spawn(work).map(drop)
 }
 
-fn serve_clients(server: &Server, device: &Shared, once: bool) {
+/// Serves one client after the other; comes back after the first one if that is all.
+fn serve_clients(
+    server: &Server,
+    device: &Shared,
+    once: bool,
+) -> Result<(), rtl8111b_transport::ServeError> {
     loop {
         match server.serve_one(&device.0) {
             Ok(Ended::Visitor) => {}
             Ok(Ended::Client) => {
                 log::info!("the client has disconnected");
                 if once {
-                    return;
+                    return Ok(());
                 }
             }
+            Err(error) if once => return Err(error),
             Err(error) => {
                 log::error!("{error}");
-                if once {
-                    return;
-                }
                 // Should the socket itself be broken, do not fill the log.
                 std::thread::sleep(Duration::from_millis(100));
             }
