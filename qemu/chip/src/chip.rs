@@ -409,7 +409,7 @@ impl Chip {
         let value = value & !0xff;
         self.set(low, value);
         Ring {
-            base: Some(u64::from(self.get(high)) << 32 | u64::from(value)),
+            base: Some((u64::from(self.get(high)) << 32) | u64::from(value)),
             index: 0,
         }
     }
@@ -468,13 +468,13 @@ impl Chip {
             self.set(Reg::PhyAr, value);
             return;
         }
-        let register = (value >> 16 & 31) as u8;
+        let register = ((value >> 16) & 31) as u8;
         let page = self.phy.page();
-        let (effect, shown) = if value & 1 << 31 != 0 {
+        let (effect, shown) = if value & (1 << 31) != 0 {
             (self.phy.write(register, value as u16), value & !(1 << 31))
         } else {
             let (data, effect) = self.phy.read(register);
-            (effect, value & 0x7fff_0000 | 1 << 31 | u32::from(data))
+            (effect, value & 0x7fff_0000 | (1 << 31) | u32::from(data))
         };
         self.set(Reg::PhyAr, shown);
         if effect.unmodelled {
@@ -500,7 +500,7 @@ impl Chip {
             return;
         }
         let address =
-            u64::from(self.get(Reg::CounterAddrHigh)) << 32 | u64::from(value & tally::ADDRESS);
+            (u64::from(self.get(Reg::CounterAddrHigh)) << 32) | u64::from(value & tally::ADDRESS);
         if let Err(fault) = bus.write(address, &self.tally.bytes()) {
             // The command never finishes: a driver that polls for it has to give up by itself.
             self.set(Reg::CounterAddrLow, value);

@@ -53,7 +53,7 @@ mod tests {
         let mut crc = !0u32;
         for byte in address {
             for bit in 0..8 {
-                let feedback = (crc >> 31) ^ u32::from(byte >> bit & 1);
+                let feedback = (crc >> 31) ^ u32::from((byte >> bit) & 1);
                 crc <<= 1;
                 if feedback != 0 {
                     crc ^= 0x04c1_1db7;

@@ -157,7 +157,7 @@ impl Chip {
         let high = self.get(Reg::Mar4).to_le_bytes();
         let byte = 7 - usize::from(bit / 8);
         let value = if byte < 4 { low[byte] } else { high[byte - 4] };
-        value >> (bit % 8) & 1 != 0
+        (value >> (bit % 8)) & 1 != 0
     }
 
     /// Writes the frame to memory and gives the descriptors to the driver.

@@ -307,7 +307,7 @@ impl Chip {
         opts1: u32,
         tag: Option<u16>,
     ) -> bool {
-        let mss = opts1 >> tx::MSS_SHIFT & tx::MSS_MAX;
+        let mss = (opts1 >> tx::MSS_SHIFT) & tx::MSS_MAX;
         // A few bytes per segment would make thousands of frames out of one; TCP never goes so low [guess].
         if mss < 64 {
             self.violation(format!("large send with segments of {mss} bytes"));

@@ -236,7 +236,7 @@ mod tests {
         space.write(8, &[0xff; 4]);
         assert_eq!(long(&space, 0), 0x8168_10ec);
         assert_eq!(long(&space, 8), 0x0200_0001);
-        assert_eq!(long(&space, 0x3c) >> 8 & 0xff, 1);
+        assert_eq!((long(&space, 0x3c) >> 8) & 0xff, 1);
     }
 
     #[test]
@@ -262,7 +262,7 @@ mod tests {
         while at != 0 {
             let head = long(&space, at);
             seen.push((at, head & 0xff));
-            at = u64::from(head >> 8 & 0xff);
+            at = u64::from((head >> 8) & 0xff);
         }
         assert_eq!(seen, [(0x40, 1), (0x50, 5), (0x60, 0x10)]);
         // No extended capabilities.
@@ -318,7 +318,7 @@ mod tests {
         assert_eq!(long(&space, 0x54), 0xffff_fffc);
         assert_eq!(long(&space, 0x5c), 0xffff);
         space.write(0x69, &[0x58]);
-        assert_eq!(long(&space, 0x68) >> 8 & 0xff, 0x58);
+        assert_eq!((long(&space, 0x68) >> 8) & 0xff, 0x58);
     }
 
     #[test]

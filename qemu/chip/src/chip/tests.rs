@@ -35,7 +35,7 @@ fn identity_survives_every_write() {
         for value in [0, u32::MAX, 0x0300_0700] {
             bench.w32(0x40, value);
             let shown = bench.r32(0x40);
-            assert_eq!(shown >> 20 & 0xfcf, xid);
+            assert_eq!((shown >> 20) & 0xfcf, xid);
             assert_eq!(shown & TXCONFIG_WRITABLE, value & TXCONFIG_WRITABLE);
         }
     }
@@ -149,8 +149,8 @@ fn no_eeprom_reads_as_ones_and_changes_nothing() {
     let mut bench = Bench::new();
     bench.w8(0x50, 0x88);
     for bit in 0..9 {
-        bench.w8(0x50, 0x88 | (bit & 1) << 1);
-        bench.w8(0x50, 0x8c | (bit & 1) << 1);
+        bench.w8(0x50, 0x88 | ((bit & 1) << 1));
+        bench.w8(0x50, 0x8c | ((bit & 1) << 1));
     }
     assert_eq!(bench.r8(0x50) & 1, 1);
     bench.w8(0x50, 0x80);
@@ -238,13 +238,13 @@ fn stop_request_is_for_b380() {
 fn phy_read(bench: &mut Bench, register: u32) -> u16 {
     bench.w32(0x60, register << 16);
     let value = bench.r32(0x60);
-    assert_ne!(value & 1 << 31, 0, "done reads one");
+    assert_ne!(value & (1 << 31), 0, "done reads one");
     value as u16
 }
 
 fn phy_write(bench: &mut Bench, register: u32, value: u16) {
-    bench.w32(0x60, 1 << 31 | register << 16 | u32::from(value));
-    assert_eq!(bench.r32(0x60) & 1 << 31, 0, "done reads zero");
+    bench.w32(0x60, (1 << 31) | (register << 16) | u32::from(value));
+    assert_eq!(bench.r32(0x60) & (1 << 31), 0, "done reads zero");
 }
 
 #[test]
@@ -275,7 +275,7 @@ fn a_phy_access_by_bytes_begins_with_the_last_one() {
     let mut bench = Bench::new();
     bench.w16(0x60, 0);
     bench.w8(0x62, 2);
-    assert_eq!(bench.r32(0x60) & 1 << 31, 0);
+    assert_eq!(bench.r32(0x60) & (1 << 31), 0);
     bench.w8(0x63, 0);
     assert_eq!(bench.r32(0x60), 0x8002_001c);
 }

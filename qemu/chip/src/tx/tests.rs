@@ -284,7 +284,7 @@ fn large_sends_are_cut() {
     let mut bench = bench();
     let frame = packet(offload::TCP, 4000);
     bench.guest.put(BUFFERS, &frame);
-    let flags = WHOLE | tx::LARGE_SEND | 1460 << tx::MSS_SHIFT | frame.len() as u32;
+    let flags = WHOLE | tx::LARGE_SEND | (1460 << tx::MSS_SHIFT) | frame.len() as u32;
     bench.guest.desc(TX_RING, 0, flags, 0, BUFFERS);
     ring(&mut bench);
     let lengths: Vec<usize> = bench.guest.sent.iter().map(Vec::len).collect();

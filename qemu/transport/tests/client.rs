@@ -1,0 +1,208 @@
+//! The server as a client sees it, over a real socket.
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
+
+use std::fs::File;
+use std::io::Read;
+use std::os::fd::AsRawFd;
+use std::os::unix::net::UnixListener;
+use std::os::unix::net::UnixStream;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::Mutex;
+use std::thread;
+use std::thread::JoinHandle;
+
+use rtl8111b_transport::DmaError;
+use rtl8111b_transport::DmaMap;
+use rtl8111b_transport::Ended;
+use rtl8111b_transport::Endpoint;
+use rtl8111b_transport::Lines;
+use rtl8111b_transport::Region;
+use rtl8111b_transport::ServeError;
+use rtl8111b_transport::Server;
+use vfio_bindings::bindings::vfio::VFIO_IRQ_SET_ACTION_TRIGGER;
+use vfio_bindings::bindings::vfio::VFIO_IRQ_SET_ACTION_UNMASK;
+use vfio_bindings::bindings::vfio::VFIO_IRQ_SET_DATA_EVENTFD;
+use vfio_bindings::bindings::vfio::VFIO_IRQ_SET_DATA_NONE;
+use vfio_user::Client;
+
+const PAGE: u64 = 4096;
+
+/// A device of one byte, whose interrupt line is that byte's lowest bit.
+#[derive(Default)]
+struct Byte {
+    value: u8,
+    dma: DmaMap,
+    lines: Lines,
+    resets: u32,
+    goodbyes: u32,
+}
+
+impl Endpoint for Byte {
+    fn read(&mut self, region: Region, _offset: u64, into: &mut [u8]) {
+        into.fill(if region == Region::Bar(2) {
+            self.value
+        } else {
+            0x5a
+        });
+    }
+
+    fn write(&mut self, _region: Region, _offset: u64, from: &[u8]) {
+        self.value = from.first().copied().unwrap_or(0);
+        self.lines.set(self.value & 1 != 0);
+    }
+
+    fn reset(&mut self) {
+        self.resets += 1;
+    }
+
+    fn dma(&mut self) -> &mut DmaMap {
+        &mut self.dma
+    }
+
+    fn lines(&mut self) -> &mut Lines {
+        &mut self.lines
+    }
+
+    fn disconnected(&mut self) {
+        self.goodbyes += 1;
+    }
+}
+
+struct Bench {
+    path: PathBuf,
+    server: Arc<Server>,
+    device: Arc<Mutex<Byte>>,
+}
+
+impl Bench {
+    fn new(name: &str) -> Bench {
+        let path = std::env::temp_dir().join(format!("rtl8111b-{name}-{}", std::process::id()));
+        let _ = std::fs::remove_file(&path);
+        let listener = UnixListener::bind(&path).unwrap();
+        Bench {
+            path,
+            server: Arc::new(Server::new(listener, &[(0, 256), (2, 4096)], 4096)),
+            device: Arc::default(),
+        }
+    }
+
+    fn serve(&self) -> JoinHandle<Result<Ended, ServeError>> {
+        let (server, device) = (self.server.clone(), self.device.clone());
+        thread::spawn(move || server.serve_one(&device))
+    }
+}
+
+impl Drop for Bench {
+    fn drop(&mut self) {
+        let _ = std::fs::remove_file(&self.path);
+    }
+}
+
+fn memory(pages: u64) -> File {
+    let path = std::env::temp_dir().join(format!(
+        "rtl8111b-client-{}-{:?}",
+        std::process::id(),
+        thread::current().id()
+    ));
+    let mut options = File::options();
+    let file = options
+        .read(true)
+        .write(true)
+        .create(true)
+        .truncate(true)
+        .open(&path)
+        .unwrap();
+    std::fs::remove_file(&path).unwrap();
+    file.set_len(pages * PAGE).unwrap();
+    file
+}
+
+#[test]
+fn windows_memory_and_reset() {
+    let bench = Bench::new("windows");
+    let serving = bench.serve();
+    let mut client = Client::new(&bench.path).unwrap();
+    let sizes: Vec<u64> = (0..9)
+        .map(|index| client.region(index).unwrap().size)
+        .collect();
+    assert_eq!(sizes, [256, 0, 4096, 0, 0, 0, 0, 4096, 0]);
+
+    client.region_write(2, 0, &[0x42]).unwrap();
+    let mut bytes = [0; 4];
+    client.region_read(2, 0, &mut bytes).unwrap();
+    assert_eq!(bytes, [0x42; 4]);
+    client.region_read(7, 0, &mut bytes).unwrap();
+    assert_eq!(bytes, [0x5a; 4]);
+    // The ROM's and the VGA's windows are empty.
+    client.region_read(8, 0, &mut bytes).unwrap();
+    assert_eq!(bytes, [0xff; 4]);
+
+    let file = memory(8);
+    client
+        .dma_map(PAGE, 0x10_0000, 4 * PAGE, file.as_raw_fd())
+        .unwrap();
+    client.dma_unmap(0x10_1000, PAGE).unwrap();
+    {
+        let device = bench.device.lock().unwrap();
+        assert_eq!(device.dma.write(0x10_0000, &[1]), Ok(()));
+        assert_eq!(device.dma.write(0x10_1000, &[1]), Err(DmaError::Unmapped));
+        assert_eq!(device.dma.write(0x10_2000, &[2]), Ok(()));
+    }
+    client.reset().unwrap();
+    drop(client);
+    assert_eq!(serving.join().unwrap().unwrap(), Ended::Client);
+    let device = bench.device.lock().unwrap();
+    assert!(device.dma.is_empty());
+    assert_eq!((device.resets, device.goodbyes), (1, 1));
+}
+
+#[test]
+fn interrupts_arrive_and_are_masked_until_told_otherwise() {
+    let bench = Bench::new("interrupts");
+    let serving = bench.serve();
+    let mut client = Client::new(&bench.path).unwrap();
+    let counts: Vec<(u32, u32)> = (0..5)
+        .map(|index| client.get_irq_info(index).unwrap())
+        .map(|info| (info.count, info.flags))
+        .collect();
+    assert_eq!(counts, [(1, 7), (1, 9), (0, 0), (0, 0), (0, 0)]);
+
+    let (event, mut seen) = UnixStream::pair().unwrap();
+    seen.set_nonblocking(true).unwrap();
+    let mut taken = || seen.read(&mut [0; 64]).unwrap_or(0) / 8;
+    let set = VFIO_IRQ_SET_DATA_EVENTFD | VFIO_IRQ_SET_ACTION_TRIGGER;
+    client.set_irqs(0, set, 0, 1, &[event.as_raw_fd()]).unwrap();
+    client.region_write(2, 0, &[1]).unwrap();
+    client.region_write(2, 0, &[1]).unwrap();
+    assert_eq!(taken(), 1);
+    let unmask = VFIO_IRQ_SET_DATA_NONE | VFIO_IRQ_SET_ACTION_UNMASK;
+    client.set_irqs(0, unmask, 0, 1, &[]).unwrap();
+    assert_eq!(taken(), 1, "still asserted");
+    client.region_write(2, 0, &[0]).unwrap();
+    client.set_irqs(0, unmask, 0, 1, &[]).unwrap();
+    assert_eq!(taken(), 0);
+    // Tear-down, as QEMU does it.
+    let none = VFIO_IRQ_SET_DATA_NONE | VFIO_IRQ_SET_ACTION_TRIGGER;
+    client.set_irqs(0, none, 0, 0, &[]).unwrap();
+    client.region_write(2, 0, &[1]).unwrap();
+    assert_eq!(taken(), 0);
+    drop(client);
+    serving.join().unwrap().unwrap();
+}
+
+#[test]
+fn one_client_after_another_and_visitors() {
+    let bench = Bench::new("visitors");
+    let serving = bench.serve();
+    drop(UnixStream::connect(&bench.path).unwrap());
+    assert_eq!(serving.join().unwrap().unwrap(), Ended::Visitor);
+    for value in 1..4 {
+        let serving = bench.serve();
+        let mut client = Client::new(&bench.path).unwrap();
+        client.region_write(2, 0, &[value]).unwrap();
+        drop(client);
+        assert_eq!(serving.join().unwrap().unwrap(), Ended::Client);
+    }
+    assert_eq!(bench.device.lock().unwrap().value, 3);
+}
