@@ -8,9 +8,6 @@ pub enum Fault {
     /// The PCI command register does not let this device start transfers.
     #[error("bus mastering is off in the PCI command register")]
     BusMasterOff,
-    /// The device sleeps (D1..D3hot) and may not start transfers.
-    #[error("the device is not in power state D0")]
-    NotAwake,
     /// No memory of the guest is mapped for the device there.
     #[error("no guest memory is mapped there")]
     Unmapped,

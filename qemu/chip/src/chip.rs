@@ -36,6 +36,8 @@ pub struct Chip {
     pub(crate) rx: Ring,
     /// StopReq was written: no transfers until the next reset.
     pub(crate) stopped: bool,
+    /// In a power state other than D0.
+    pub(crate) asleep: bool,
     pub(crate) tally: Tally,
     pub(crate) counters: Counters,
     /// The frame being put together; kept to spare an allocation per frame.
@@ -56,6 +58,7 @@ impl Chip {
             tx_busy: [false; 2],
             rx: Ring::default(),
             stopped: false,
+            asleep: false,
             tally: Tally::default(),
             counters: Counters::new(),
             frame: Vec::new(),
@@ -171,6 +174,12 @@ impl Chip {
         self.watch_line();
     }
 
+    /// Tells the power state. A chip that sleeps starts no transfers; frames that come meanwhile could wake it, and are
+    /// not received.
+    pub fn set_asleep(&mut self, asleep: bool) {
+        self.asleep = asleep;
+    }
+
     /// Tells the time, in nanoseconds from any beginning.
     pub fn tick(&mut self, now: u64) {
         self.now = self.now.max(now);
@@ -199,9 +208,14 @@ impl Chip {
         self.sending()
     }
 
+    /// Neither ring is served.
+    pub(crate) fn halted(&self) -> bool {
+        self.stopped || self.asleep
+    }
+
     /// Whether frames wait to be sent by [`Chip::resume`].
     pub fn sending(&self) -> bool {
-        self.tx_busy != [false; 2] && !self.stopped
+        self.tx_busy != [false; 2] && !self.halted()
     }
 
     pub(crate) fn frame_done(&mut self) {

@@ -57,7 +57,7 @@ impl Chip {
     }
 
     fn receive(&mut self, bus: &mut dyn Bus, frame: &[u8], again: bool) -> Received {
-        let enabled = self.get(Reg::ChipCmd) & cmd::RX_ENABLE != 0 && !self.stopped;
+        let enabled = self.get(Reg::ChipCmd) & cmd::RX_ENABLE != 0 && !self.halted();
         let Some(base) = self
             .rx
             .base

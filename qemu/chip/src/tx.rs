@@ -82,7 +82,7 @@ impl Chip {
     pub(crate) fn run_tx(&mut self, bus: &mut dyn Bus) {
         let mut budget = BUDGET;
         for which in [HIGH, NORMAL] {
-            while self.tx_busy[which] && !self.stopped {
+            while self.tx_busy[which] && !self.halted() {
                 if budget == 0 || !bus.cable_ready() {
                     return;
                 }

@@ -47,9 +47,7 @@ struct Host<'a> {
 
 impl Host<'_> {
     fn permit(&self) -> Result<(), Fault> {
-        if self.config.power() != Power::D0 {
-            Err(Fault::NotAwake)
-        } else if self.config.bus_master() {
+        if self.config.bus_master() {
             Ok(())
         } else {
             Err(Fault::BusMasterOff)
@@ -253,7 +251,11 @@ impl Endpoint for Device {
 
     fn write(&mut self, region: Region, offset: u64, from: &[u8]) {
         match region {
-            Region::Config => self.config.write(offset, from),
+            Region::Config => {
+                self.config.write(offset, from);
+                let asleep = !self.awake();
+                self.chip.set_asleep(asleep);
+            }
             Region::Bar(0 | 2) if self.awake() => self.write_registers(offset, from),
             Region::Bar(_) => {}
         }
@@ -262,6 +264,7 @@ impl Endpoint for Device {
 
     fn reset(&mut self) {
         self.config.reset();
+        self.chip.set_asleep(false);
         self.chip.power_on();
         self.settle();
     }

@@ -239,8 +239,12 @@ fn frames_come_only_with_receiver_and_link() {
     bench.chip.set_link(false);
     assert_eq!(give(&mut bench, &to(MAC, 60)), Received::Ignored);
     bench.chip.set_link(true);
+    bench.chip.set_asleep(true);
+    assert_eq!(give(&mut bench, &to(MAC, 60)), Received::Ignored);
+    bench.chip.set_asleep(false);
     assert_eq!(give(&mut bench, &to(MAC, 60)), Received::Delivered);
-    assert_eq!(bench.chip.counters().rx_ignored, 2);
+    assert_eq!(bench.chip.counters().rx_ignored, 3);
+    assert_eq!(bench.violations(), 0);
 }
 
 #[test]

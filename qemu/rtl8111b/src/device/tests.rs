@@ -111,7 +111,7 @@ fn a_frame_goes_from_memory_to_the_cable() {
 }
 
 #[test]
-fn without_bus_master_or_asleep_memory_is_out_of_reach() {
+fn without_bus_master_memory_is_out_of_reach() {
     let mut device = ready();
     one_frame(&mut device);
     device.write(Region::Config, 4, &[0x02, 0]);
@@ -148,6 +148,30 @@ fn a_sleeping_device_answers_all_ones() {
     device.write(Region::Config, 0x44, &[0, 0]);
     assert_eq!(read32(&mut device, 0x40), 0x3000_0000);
     assert_eq!(read32(&mut device, 0x44), 0);
+}
+
+#[test]
+fn a_sleeping_device_receives_nothing() {
+    let shared = Shared(Mutex::new(ready()));
+    let receive = |power: u8| {
+        let mut device = shared.lock();
+        device.write(Region::Config, 0x44, &[power, 0]);
+        drop(device);
+        assert!(shared.offer(&[0xff; 60], false));
+        shared.lock().chip.counters().rx_ignored
+    };
+    {
+        let mut device = shared.lock();
+        write32(&mut device, 0xe4, (RAM + 2 * PAGE) as u32);
+        write32(&mut device, 0x44, 0xe700);
+        device.write(BAR, 0x37, &[0x08]);
+    }
+    assert_eq!(receive(3), 1);
+    assert_eq!(receive(0), 1, "awake, and filtered");
+    assert_eq!(receive(1), 2);
+    let mut device = shared.lock();
+    device.reset();
+    assert_eq!(read32(&mut device, 0x40), 0x3000_0000, "reset wakes it");
 }
 
 #[test]

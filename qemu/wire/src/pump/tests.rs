@@ -25,8 +25,9 @@ impl Station for Desk {
     }
 
     fn attach(&self, link: Option<Link>) {
-        let _ = self.attached.send(link.is_some());
+        let there = link.is_some();
         self.sender.lock().unwrap().attach(link);
+        let _ = self.attached.send(there);
     }
 
     fn blocked(&self) -> bool {
