@@ -1,3 +1,4 @@
+use crate::bus::Bus;
 use crate::config::Config;
 use crate::desc::tx;
 use crate::desc::*;
@@ -302,4 +303,52 @@ fn the_longest_frame_is_the_registers_to_say() {
     ring(&mut bench);
     assert_eq!(bench.guest.sent.len(), 1);
     assert!(bench.last_violation().contains("1025"));
+}
+
+/// A guest that hands every descriptor back at once.
+struct Refilling {
+    guest: crate::testing::Guest,
+    sent: usize,
+}
+
+impl Bus for Refilling {
+    fn read(&mut self, address: u64, into: &mut [u8]) -> Result<(), crate::Fault> {
+        self.guest.read(address, into)
+    }
+
+    fn write(&mut self, address: u64, from: &[u8]) -> Result<(), crate::Fault> {
+        self.guest.write(address, from)
+    }
+
+    fn load(&mut self, address: u64) -> Result<u32, crate::Fault> {
+        self.guest.load(address)
+    }
+
+    fn store(&mut self, _: u64, _: u32) -> Result<(), crate::Fault> {
+        Ok(())
+    }
+
+    fn cable_ready(&mut self) -> bool {
+        true
+    }
+
+    fn transmit(&mut self, _: &[u8]) {
+        self.sent += 1;
+        assert!(self.sent <= 5000, "held for ever");
+    }
+}
+
+#[test]
+fn a_guest_that_refills_behind_the_chip_does_not_hold_it() {
+    let mut bench = bench();
+    place(&mut bench, 0, WHOLE | RING_END, &[1; 60]);
+    let mut bus = Refilling {
+        guest: bench.guest,
+        sent: 0,
+    };
+    bench.chip.write(&mut bus, 0x38, crate::Width::Byte, 0x40);
+    assert_eq!(bus.sent, 1024);
+    assert!(bench.chip.sending());
+    assert!(bench.chip.resume(&mut bus));
+    assert_eq!(bus.sent, 2048);
 }
