@@ -1,5 +1,6 @@
 //! The whole card: chip, configuration space, memory, interrupts and the near end of the cable.
 
+use std::cmp::Ordering;
 use std::sync::Mutex;
 use std::sync::MutexGuard;
 use std::sync::PoisonError;
@@ -175,10 +176,10 @@ impl Device {
             .iter()
             .rev()
         {
-            if self.logged == LOGGED {
-                log::warn!("further violations are only counted");
-            } else if self.logged < LOGGED {
-                log::warn!("violation: {text}");
+            match self.logged.cmp(&LOGGED) {
+                Ordering::Less => log::warn!("violation: {text}"),
+                Ordering::Equal => log::warn!("further violations are only counted"),
+                Ordering::Greater => {}
             }
             self.logged += 1;
         }
