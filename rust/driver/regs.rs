@@ -105,7 +105,7 @@ register! {
     }
 
     /// Config4.
-    pub(super) CONFIG4(u8) @ 0x56 {
+    pub(super) CONFIG4(u8) @ 0x55 {
         /// Frames of more than 1518 bytes (B380).
         0:0 jumbo => bool;
     }
