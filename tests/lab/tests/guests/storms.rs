@@ -34,8 +34,8 @@ fn down_and_up(inputs: &Inputs, chip: Chip, driver: Driver) -> Result<()> {
     bench.guest.check(&format!(
         "head -c 4194304 /dev/urandom >/tmp/upload
         loop() {{ while test ! -e /run/enough; do \"$@\" >/dev/null 2>&1 || sleep 0.1; done; }}
-        loop curl -sf -m 5 -o /dev/null {url}/body &
-        loop curl -sf -m 5 -T /tmp/upload {url}/storm &"
+        loop curl -sf -m 2 -o /dev/null {url}/body &
+        loop curl -sf -m 2 -T /tmp/upload {url}/storm &"
     ))?;
     for time in 1..=TIMES {
         let opened = bench.model()?.counters()?;
@@ -45,7 +45,9 @@ fn down_and_up(inputs: &Inputs, chip: Chip, driver: Driver) -> Result<()> {
             TRAFFIC,
             || {
                 let seen = bench.model()?.counters()?.since(&opened);
-                Ok((seen.tx_frames > 200 && seen.rx_frames > 200).then_some(()))
+                Ok((is_bulk(seen.tx_bytes, seen.tx_frames)
+                    && is_bulk(seen.rx_bytes, seen.rx_frames))
+                .then_some(()))
             },
         )?;
         bench.guest.check(&format!(
@@ -60,6 +62,11 @@ fn down_and_up(inputs: &Inputs, chip: Chip, driver: Driver) -> Result<()> {
     drive::fetch(&mut bench)?;
     drive::send(&mut bench)?;
     bench.finish()
+}
+
+/// Whether so many bytes in so many frames are more than acknowledgements.
+fn is_bulk(bytes: u64, frames: u64) -> bool {
+    frames > 100 && bytes > 200 * frames
 }
 
 /// Frames rain on the card and are echoed; the module goes and comes back in the middle of it.
