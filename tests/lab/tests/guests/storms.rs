@@ -31,11 +31,12 @@ fn down_and_up(inputs: &Inputs, chip: Chip, driver: Driver) -> Result<()> {
     let interface = bench.load_and_open()?;
     drive::lease(&mut bench, &interface)?;
     let url = format!("http://{GATEWAY}:{}", bench.http.port());
+    // Without a limit one direction starves the other for seconds.
     bench.guest.check(&format!(
         "head -c 4194304 /dev/urandom >/tmp/upload
         loop() {{ while test ! -e /run/enough; do \"$@\" >/dev/null 2>&1 || sleep 0.1; done; }}
-        loop curl -sf -m 2 -o /dev/null {url}/body &
-        loop curl -sf -m 2 -T /tmp/upload {url}/storm &"
+        loop curl -sf -m 2 --limit-rate 5M -o /dev/null {url}/body &
+        loop curl -sf -m 2 --limit-rate 5M -T /tmp/upload {url}/storm &"
     ))?;
     for time in 1..=TIMES {
         let opened = bench.model()?.counters()?;
