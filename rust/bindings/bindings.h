@@ -16,6 +16,15 @@
 
 /* bindgen cannot evaluate macros with casts in them. */
 static const int NET_PCIE_LINK_STATE_L1 = PCIE_LINK_STATE_L1;
+static const netdev_features_t NET_F_SG = NETIF_F_SG;
+static const netdev_features_t NET_F_IP_CSUM = NETIF_F_IP_CSUM;
+static const netdev_features_t NET_F_TSO = NETIF_F_TSO;
+static const netdev_features_t NET_F_RXCSUM = NETIF_F_RXCSUM;
+static const netdev_features_t NET_F_VLAN_TX = NETIF_F_HW_VLAN_CTAG_TX;
+static const netdev_features_t NET_F_VLAN_RX = NETIF_F_HW_VLAN_CTAG_RX;
+static const netdev_features_t NET_F_CSUM_MASK = NETIF_F_CSUM_MASK;
+static const netdev_features_t NET_F_GSO_MASK = NETIF_F_ALL_TSO;
+static const unsigned int NET_MAX_SKB_FRAGS = MAX_SKB_FRAGS;
 static const unsigned int NET_IFF_PROMISC = IFF_PROMISC;
 static const unsigned int NET_IFF_ALLMULTI = IFF_ALLMULTI;
 static const unsigned int NET_PP_FLAGS = PP_FLAG_DMA_MAP | PP_FLAG_DMA_SYNC_DEV;

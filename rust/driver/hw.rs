@@ -29,7 +29,13 @@ use kernel::{
     io::Io,
     pci::Bar,
     prelude::*,
-    sync::Arc,
+    sync::{
+        atomic::{
+            Atomic,
+            Relaxed, //
+        },
+        Arc, //
+    },
     time::{
         delay::fsleep,
         Delta, //
@@ -40,9 +46,9 @@ use kernel::{
 pub(super) struct Hw<'a> {
     bar: Bar<'a, { regs::END }>,
     chip: &'static Chip,
-    /// CPlusCmd: what the firmware left there and is kept. No RX offloads: a VLAN tag stays in its
-    /// frame, and checksums are software's.
-    cplus: u16,
+    /// CPlusCmd: what the firmware left there and is kept, and the offloads of reception. Written
+    /// under RTNL only; the chip only echoes it.
+    cplus: Atomic<u32>,
 }
 
 /// A chip that the driver leaves alone.
@@ -63,7 +69,11 @@ impl<'a> Hw<'a> {
         let xid = Xid::of(FromDevice::new(tx_config));
         let chip = xid.chip().ok_or(Unknown::Xid(xid))?;
         let cplus = (&bar).read(regs::CPLUS_CMD).into_raw() & cplus::KEEP;
-        Ok(Self { bar, chip, cplus })
+        Ok(Self {
+            bar,
+            chip,
+            cplus: Atomic::new(u32::from(cplus)),
+        })
     }
 
     pub(super) fn chip(&self) -> &'static Chip {
@@ -157,14 +167,29 @@ impl<'a> Hw<'a> {
             .write_reg(regs::TX_POLL::zeroed().with_normal(true));
     }
 
+    /// Switches the offloads of reception on or off.
+    pub(super) fn set_rx_offloads(&self, checksum: bool, vlan: bool) {
+        let bit = |on, bit| if on { u32::from(bit) } else { 0 };
+        let offloads = bit(checksum, cplus::RX_CHECKSUM) | bit(vlan, cplus::RX_VLAN);
+        let kept = self.cplus.load(Relaxed) & u32::from(cplus::KEEP);
+        self.cplus.store(kept | offloads, Relaxed);
+        self.write_cplus();
+    }
+
+    fn write_cplus(&self) {
+        let bits = self.cplus.load(Relaxed) as u16;
+        self.bar().write_reg(regs::CPLUS_CMD::from(bits));
+    }
+
     /// Asks the chip to finish and stop; B380 only.
     pub(super) fn request_stop(&self) {
         self.bar()
             .update(regs::CHIP_CMD, |cmd| cmd.with_stop_request(true));
     }
 
-    /// Allows frames above 1518 bytes or not; B380 only, while the configuration is unlocked.
-    pub(super) fn set_jumbo(&self, on: bool) {
+    /// Sets the bit of Config4 that allows frames above 1518 bytes; B380 only, while the
+    /// configuration is unlocked.
+    pub(super) fn set_config4_jumbo(&self, on: bool) {
         let config4 = self.bar().read(regs::CONFIG4);
         if config4.jumbo() != on {
             self.bar().write_reg(config4.with_jumbo(on));
@@ -211,14 +236,15 @@ impl<'a> Hw<'a> {
 
     /// Starts the chip on two rings, with its interrupts masked and no receive filter set.
     ///
-    /// `rx_max` is the longest frame to receive, in bytes with FCS.
-    pub(super) fn start(&self, tx_ring: u64, rx_ring: u64, rx_max: u16) {
+    /// `rx_max` is the longest frame to receive, in bytes with FCS; `jumbo` allows frames above
+    /// 1518 bytes.
+    pub(super) fn start(&self, tx_ring: u64, rx_ring: u64, rx_max: u16, jumbo: bool) {
         let bar = self.bar();
         let high = |address: u64| (address >> 32) as u32;
         let low = |address: u64| address as u32;
 
         self.unlocked(|| {
-            bar.write_reg(regs::CPLUS_CMD::from(self.cplus));
+            self.write_cplus();
             bar.write_reg(regs::MAX_TX_PACKET_SIZE::zeroed().with_const_units::<0x3f>());
             bar.update(regs::CONFIG3, |config3| config3.with_beacon(false));
             bar.write_reg(regs::INTR_MITIGATE::zeroed());
@@ -227,7 +253,7 @@ impl<'a> Hw<'a> {
             bar.write_reg(regs::TX_RING_LOW::from(low(tx_ring)));
             bar.write_reg(regs::RX_RING_HIGH::from(high(rx_ring)));
             bar.write_reg(regs::RX_RING_LOW::from(low(rx_ring)));
-            (self.chip.configure)(self);
+            (self.chip.set_jumbo)(self, jumbo);
         });
         self.flush();
 

@@ -14,7 +14,7 @@ use crate::net::{
     dma::SharedWords,
     from_device::FromDevice,
     page_pool,
-    skb::MappedSkb, //
+    skb::MappedFragment, //
 };
 use kernel::{
     device::Bound,
@@ -78,12 +78,12 @@ impl RxBuffer for page_pool::RxBuffer<'_> {
     }
 }
 
-impl TxFragment for MappedSkb<'_> {
+impl TxFragment for MappedFragment<'_> {
     fn dma_address(&self) -> u64 {
-        MappedSkb::dma_address(self)
+        MappedFragment::dma_address(self)
     }
 
     fn length(&self) -> u32 {
-        MappedSkb::length(self)
+        MappedFragment::length(self)
     }
 }

@@ -11,7 +11,10 @@ use super::{
     regs::event,
     ring::{
         desc::{
+            self,
+            RxChecksum,
             RxError,
+            TxChecksum,
             TxCommand, //
         },
         rx::RxRing,
@@ -29,20 +32,25 @@ use crate::net::{
         NetDevice,
         Operations,
         PollContext,
+        RingConfig,
         RxFilter,
         Verdict,
         XmitContext, //
     },
+    features::Features,
     page_pool::{
         PagePool,
-        RxBuffer,
-        BUFFER_SIZE, //
+        RxBuffer, //
     },
     pci::Enabled,
     phy::Phy,
     skb::{
-        MappedSkb,
-        SkBuff, //
+        self,
+        MappedFragment,
+        Offload,
+        Protocol,
+        SkBuff,
+        Skb, //
     },
 };
 use kernel::{
@@ -58,6 +66,16 @@ const RING_SIZE: u32 = 256;
 /// How many descriptors are free before a stopped queue wakes: enough for a burst, so that it does
 /// not stop at once again.
 const WAKE_THRESHOLD: u32 = RING_SIZE / 4;
+
+/// The largest MTU that the chip takes as an ordinary frame, in bytes.
+const ORDINARY_MTU: u32 = 1500;
+
+/// What a frame has besides its payload: header, VLAN tag and FCS, in bytes.
+const FRAME_OVERHEAD: u32 = 14 + 4 + desc::FCS_LENGTH;
+
+/// The shortest frame whose checksum the chip computes right, in bytes; r8169 calls it a bug of
+/// the hardware.
+const CHECKSUM_MIN: u32 = 60;
 
 /// Frames up to this many bytes are copied, so that their buffer stays in the ring: for a small
 /// frame that is cheaper than a page taken out of the pool for as long as a socket holds it.
@@ -79,16 +97,18 @@ pub(crate) struct Nic<'a> {
 /// What sending needs.
 pub(crate) struct Xmit<'a> {
     memory: Descriptors<'a>,
-    ring: TxProducer<MappedSkb<'a>>,
+    ring: TxProducer<MappedFragment<'a>>,
 }
 
 /// What the poll needs. The ring goes before the pool that its buffers are from.
 pub(crate) struct Poll<'a> {
     tx_memory: Descriptors<'a>,
-    tx: TxConsumer<MappedSkb<'a>>,
+    tx: TxConsumer<MappedFragment<'a>>,
     rx_memory: Descriptors<'a>,
     rx: RxRing<RxBuffer<'a>>,
     pool: PagePool<'a>,
+    /// The MTU is above [`ORDINARY_MTU`].
+    jumbo: bool,
 }
 
 impl<'a> Nic<'a> {
@@ -124,7 +144,20 @@ impl Drop for Nic<'_> {
 impl<'a> Operations for Nic<'a> {
     const VERSION: &'static CStr = crate::VERSION;
     const NAME: &'static CStr = c"r8168_rust";
-    const MAX_MTU: u32 = 1500;
+    // With its header, VLAN tag and FCS such a frame has 4096 bytes.
+    const MAX_MTU: u32 = 4074;
+    // SG and TSO are off by default, as in every driver of this chip: there are boards that send
+    // corrupted segments.
+    const FEATURES: Features = Self::DEFAULT_FEATURES
+        .with(Features::SG)
+        .with(Features::TSO);
+    const DEFAULT_FEATURES: Features = Features::IP_CSUM
+        .with(Features::RXCSUM)
+        .with(Features::VLAN_TX)
+        .with(Features::VLAN_RX);
+    const VLAN_FEATURES: Features = Features::SG.with(Features::IP_CSUM).with(Features::TSO);
+    const TSO_MAX_SIZE: u32 = 32000;
+    const TSO_MAX_SEGMENTS: u16 = 24;
 
     type Xmit = Xmit<'a>;
     type Poll = Poll<'a>;
@@ -133,12 +166,14 @@ impl<'a> Operations for Nic<'a> {
         &self.phy
     }
 
-    fn open(&self, dev: &NetDevice) -> Result<(Xmit<'a>, Poll<'a>)> {
+    fn open(&self, dev: &NetDevice, config: &RingConfig) -> Result<(Xmit<'a>, Poll<'a>)> {
         let tx_memory = Descriptors::new(self.pdev, RING_SIZE)?;
         let rx_memory = Descriptors::new(self.pdev, RING_SIZE)?;
         let (producer, consumer) = tx::channel(&tx_memory)?;
-        let mut pool = PagePool::new(self.pdev, dev, RING_SIZE)?;
-        let rx = RxRing::new(&rx_memory, BUFFER_SIZE, |_| pool.alloc().ok_or(ENOMEM))?;
+        let frame = config.mtu.saturating_add(FRAME_OVERHEAD);
+        let mut pool = PagePool::new(self.pdev, dev, RING_SIZE, frame)?;
+        let size = pool.buffer_size();
+        let rx = RxRing::new(&rx_memory, size, |_| pool.alloc().ok_or(ENOMEM))?;
         Ok((
             Xmit {
                 memory: tx_memory.clone(),
@@ -150,6 +185,7 @@ impl<'a> Operations for Nic<'a> {
                 rx_memory,
                 rx,
                 pool,
+                jumbo: config.mtu > ORDINARY_MTU,
             },
         ))
     }
@@ -167,17 +203,22 @@ impl<'a> Operations for Nic<'a> {
         self.hw.start(
             xmit.memory.dma_address(),
             poll.rx_memory.dma_address(),
-            BUFFER_SIZE as u16,
+            poll.pool.buffer_size() as u16,
+            poll.jumbo,
         );
+        // Larger reads stall the chip with large frames (r8169, Realtek's r8168).
+        let read_request = if poll.jumbo { 512 } else { 4096 };
+        self.enabled.set_max_read_request(read_request);
     }
 
     fn stop(&self, dev: &NetDevice, xmit: &mut Xmit<'a>, poll: &mut Poll<'a>) {
         // First, so that a chip that ignores all the rest can do no harm to freed buffers.
         self.enabled.set_master(false);
         self.hw.stop();
-        tx::restart(&mut xmit.ring, &mut poll.tx, &xmit.memory, |frame| {
-            dev.errors().tx_dropped.count();
-            drop(frame);
+        tx::restart(&mut xmit.ring, &mut poll.tx, &xmit.memory, |fragment| {
+            if fragment.complete(0).is_some() {
+                dev.errors().tx_dropped.count();
+            }
         });
         poll.rx.restart(&poll.rx_memory);
     }
@@ -209,24 +250,29 @@ impl<'a> Operations for Nic<'a> {
 
     fn start_xmit(&self, cx: &XmitContext<'_>, xmit: &mut Xmit<'a>, skb: SkBuff) -> Verdict {
         let dev = cx.device();
-        if !xmit.ring.has_room(1) {
+        if !xmit.ring.has_room(skb.fragments()) {
             // The queue should have been stopped: it is now, and the poll will wake it.
-            xmit.ring.stop_if_full(dev, 1);
+            xmit.ring.stop_if_full(dev, skb::MAX_FRAGMENTS);
             return Verdict::Busy(skb);
         }
-        let Ok(frame) = MappedSkb::new(self.pdev, skb) else {
+        let Some(command) = Self::command(&skb) else {
             return self.drop_frame(dev);
         };
 
-        let length = frame.length();
-        frame.skb().tx_timestamp();
-        let Ok(frame) = xmit.ring.begin(frame) else {
+        let length = skb.length();
+        skb.tx_timestamp();
+        let mut frame = xmit.ring.frame();
+        let mapped = skb::map(self.pdev, skb, |fragment| {
+            frame.push(fragment).map_err(|_| EINVAL)
+        });
+        if mapped.is_err() {
+            drop(frame);
             return self.drop_frame(dev);
-        };
+        }
         let last_of_batch = cx.sent(length);
-        frame.commit(&xmit.memory, TxCommand::plain());
+        frame.commit(&xmit.memory, command);
 
-        let stopped = xmit.ring.stop_if_full(dev, 1);
+        let stopped = xmit.ring.stop_if_full(dev, skb::MAX_FRAGMENTS);
         if last_of_batch || stopped {
             self.hw.ring_doorbell();
             if xmit.ring.finished_early(&xmit.memory) {
@@ -252,9 +298,49 @@ impl<'a> Operations for Nic<'a> {
     fn set_mac_address(&self, address: &MacAddress) {
         self.hw.set_mac_address(address);
     }
+
+    fn fix_features(&self, mtu: u32, wanted: Features) -> Features {
+        if mtu > ORDINARY_MTU {
+            wanted.without_checksums()
+        } else {
+            wanted
+        }
+    }
+
+    fn set_features(&self, features: Features) {
+        self.hw.set_rx_offloads(
+            features.contains(Features::RXCSUM),
+            features.contains(Features::VLAN_RX),
+        );
+    }
+
+    fn check_features(&self, skb: &Skb, features: Features) -> Features {
+        if skb.length() < CHECKSUM_MIN && skb.wants_checksum() {
+            features.without_checksums()
+        } else {
+            features
+        }
+    }
 }
 
 impl<'a> Nic<'a> {
+    /// Returns what the chip shall do with a frame, or `None` if it cannot: the core should not
+    /// have asked.
+    fn command(skb: &Skb) -> Option<TxCommand> {
+        let command = match skb.offload() {
+            Offload::None => TxCommand::plain(),
+            Offload::Checksum(Protocol::Tcp) => TxCommand::plain().checksum(TxChecksum::Tcp),
+            Offload::Checksum(Protocol::Udp) => TxCommand::plain().checksum(TxChecksum::Udp),
+            Offload::Checksum(Protocol::Other(_)) => return None,
+            Offload::Segment(mss) if mss <= desc::TX_MSS_MAX => TxCommand::plain().segment(mss),
+            Offload::Segment(_) => return None,
+        };
+        Some(match skb.vlan_tag() {
+            Some(tag) => command.vlan(tag),
+            None => command,
+        })
+    }
+
     /// Counts a frame that could not be sent.
     fn drop_frame(&self, dev: &NetDevice) -> Verdict {
         dev.errors().tx_dropped.count();
@@ -266,11 +352,15 @@ impl<'a> Nic<'a> {
     /// Frees the frames that were sent and wakes the queue.
     fn complete_sent(&self, cx: &PollContext<'_>, poll: &mut Poll<'a>) {
         let (mut packets, mut bytes) = (0, 0u32);
-        while let Some(frame) = poll.tx.next_done(&poll.tx_memory) {
-            packets += 1;
-            bytes = bytes.wrapping_add(frame.complete(cx.napi_budget()));
+        let mut done = false;
+        while let Some(fragment) = poll.tx.next_done(&poll.tx_memory) {
+            done = true;
+            if let Some(length) = fragment.complete(cx.napi_budget()) {
+                packets += 1;
+                bytes = bytes.wrapping_add(length);
+            }
         }
-        if packets == 0 {
+        if !done {
             return;
         }
         poll.tx.release();
@@ -288,8 +378,8 @@ impl<'a> Nic<'a> {
         let Some(received) = poll.rx.next(&poll.rx_memory) else {
             return false;
         };
-        let length = match received.info() {
-            Ok(info) => info.length(),
+        let (length, checksum) = match received.info() {
+            Ok(info) => (info.length(), info.checksum()),
             Err(error) => {
                 errors.rx_errors.count();
                 match error {
@@ -301,6 +391,7 @@ impl<'a> Nic<'a> {
             }
         };
 
+        let tag = desc::rx_vlan(received.opts2());
         let skb = if length <= COPY_BREAK {
             let skb = received.buffer().copy_to_skb(cx, length);
             received.recycle(&poll.rx_memory);
@@ -312,7 +403,15 @@ impl<'a> Nic<'a> {
             None
         };
         match skb {
-            Some(skb) => cx.receive(skb),
+            Some(mut skb) => {
+                if checksum != RxChecksum::Unknown {
+                    skb.set_checksum_right();
+                }
+                if let Some(tag) = tag {
+                    skb.set_vlan_tag(tag);
+                }
+                cx.receive(skb);
+            }
             None => errors.rx_dropped.count(),
         }
         true

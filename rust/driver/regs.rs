@@ -176,6 +176,10 @@ pub(super) mod event {
 /// Bits of [`CPLUS_CMD`].
 pub(super) mod cplus {
     /// What is kept of the firmware's setting: bit 13, which nobody names, and the unit of
-    /// interrupt mitigation. r8169 keeps two more, which switch RX offloads (5 checksum, 6 VLAN).
+    /// interrupt mitigation. r8169 keeps two more, the offloads below.
     pub(crate) const KEEP: u16 = 0x2003;
+    /// Check the checksums of received frames.
+    pub(crate) const RX_CHECKSUM: u16 = 1 << 5;
+    /// Strip VLAN tags from received frames.
+    pub(crate) const RX_VLAN: u16 = 1 << 6;
 }

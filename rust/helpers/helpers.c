@@ -3,6 +3,8 @@
 #include <linux/build_bug.h>
 #include <linux/etherdevice.h>
 #include <linux/ethtool.h>
+#include <linux/if_vlan.h>
+#include <linux/ip.h>
 #include <linux/netdevice.h>
 #include <linux/pci.h>
 #include <linux/phy.h>
@@ -35,6 +37,34 @@ void net_helper_netdev_setup(struct net_device *dev, struct device *parent,
 	dev->priv_flags |= IFF_LIVE_ADDR_CHANGE;
 	dev->max_mtu = max_mtu;
 	dev->irq = irq;
+}
+
+void net_helper_netdev_set_features(struct net_device *dev, netdev_features_t able,
+				    netdev_features_t on, netdev_features_t vlan)
+{
+	dev->hw_features |= able;
+	dev->features |= on;
+	dev->vlan_features |= vlan;
+}
+
+netdev_features_t net_helper_netdev_features(const struct net_device *dev)
+{
+	return dev->features;
+}
+
+unsigned int net_helper_netdev_mtu(const struct net_device *dev)
+{
+	return READ_ONCE(dev->mtu);
+}
+
+void net_helper_netdev_set_mtu(struct net_device *dev, unsigned int mtu)
+{
+	WRITE_ONCE(dev->mtu, mtu);
+}
+
+bool net_helper_netif_running(const struct net_device *dev)
+{
+	return netif_running(dev);
 }
 
 const char *net_helper_netdev_name(const struct net_device *dev)
@@ -180,6 +210,56 @@ void net_helper_napi_gro_receive(struct napi_struct *napi, struct sk_buff *skb)
 	napi_gro_receive(napi, skb);
 }
 
+unsigned int net_helper_skb_nr_frags(const struct sk_buff *skb)
+{
+	return skb_shinfo(skb)->nr_frags;
+}
+
+unsigned int net_helper_skb_frag_size(const struct sk_buff *skb, unsigned int frag)
+{
+	return skb_frag_size(&skb_shinfo(skb)->frags[frag]);
+}
+
+unsigned int net_helper_skb_gso_size(const struct sk_buff *skb)
+{
+	return skb_shinfo(skb)->gso_size;
+}
+
+bool net_helper_skb_csum_partial(const struct sk_buff *skb)
+{
+	return skb->ip_summed == CHECKSUM_PARTIAL;
+}
+
+u8 net_helper_skb_ip_protocol(const struct sk_buff *skb)
+{
+	return ip_hdr(skb)->protocol;
+}
+
+bool net_helper_skb_vlan_tag_present(const struct sk_buff *skb)
+{
+	return skb_vlan_tag_present(skb);
+}
+
+u16 net_helper_skb_vlan_tag_get(const struct sk_buff *skb)
+{
+	return skb_vlan_tag_get(skb);
+}
+
+void net_helper_skb_vlan_put_tag(struct sk_buff *skb, u16 tag)
+{
+	__vlan_hwaccel_put_tag(skb, htons(ETH_P_8021Q), tag);
+}
+
+void net_helper_skb_csum_unnecessary(struct sk_buff *skb)
+{
+	skb->ip_summed = CHECKSUM_UNNECESSARY;
+}
+
+netdev_features_t net_helper_vlan_features_check(struct sk_buff *skb, netdev_features_t features)
+{
+	return vlan_features_check(skb, features);
+}
+
 void net_helper_skb_reserve(struct sk_buff *skb, int len)
 {
 	skb_reserve(skb, len);
@@ -218,6 +298,18 @@ dma_addr_t net_helper_dma_map_single(struct device *dev, void *data, size_t len)
 void net_helper_dma_unmap_single(struct device *dev, dma_addr_t addr, size_t len)
 {
 	dma_unmap_single(dev, addr, len, DMA_TO_DEVICE);
+}
+
+dma_addr_t net_helper_dma_map_frag(struct device *dev, const struct sk_buff *skb, unsigned int frag)
+{
+	const skb_frag_t *f = &skb_shinfo(skb)->frags[frag];
+
+	return skb_frag_dma_map(dev, f, 0, skb_frag_size(f), DMA_TO_DEVICE);
+}
+
+void net_helper_dma_unmap_page(struct device *dev, dma_addr_t addr, size_t len)
+{
+	dma_unmap_page(dev, addr, len, DMA_TO_DEVICE);
 }
 
 bool net_helper_dma_mapping_error(struct device *dev, dma_addr_t addr)
@@ -294,6 +386,12 @@ int net_helper_phy_read(struct phy_device *phydev, u32 regnum)
 int net_helper_phy_write(struct phy_device *phydev, u32 regnum, u16 val)
 {
 	return __phy_write(phydev, regnum, val);
+}
+
+void net_helper_phy_advertise_pause(struct phy_device *phydev, bool on)
+{
+	linkmode_mod_bit(ETHTOOL_LINK_MODE_Pause_BIT, phydev->advertising, on);
+	linkmode_mod_bit(ETHTOOL_LINK_MODE_Asym_Pause_BIT, phydev->advertising, on);
 }
 
 void net_helper_print_link(struct net_device *dev)

@@ -20,6 +20,12 @@ void net_helper_netdev_setup(struct net_device *dev, struct device *parent,
 			     const struct net_device_ops *ops,
 			     const struct ethtool_ops *ethtool_ops,
 			     unsigned int max_mtu, int irq);
+void net_helper_netdev_set_features(struct net_device *dev, netdev_features_t able,
+				    netdev_features_t on, netdev_features_t vlan);
+netdev_features_t net_helper_netdev_features(const struct net_device *dev);
+unsigned int net_helper_netdev_mtu(const struct net_device *dev);
+void net_helper_netdev_set_mtu(struct net_device *dev, unsigned int mtu);
+bool net_helper_netif_running(const struct net_device *dev);
 const char *net_helper_netdev_name(const struct net_device *dev);
 unsigned int net_helper_netdev_flags(const struct net_device *dev);
 const u8 *net_helper_dev_addr(const struct net_device *dev);
@@ -55,6 +61,16 @@ void net_helper_napi_schedule(struct napi_struct *napi);
 void net_helper_napi_gro_receive(struct napi_struct *napi, struct sk_buff *skb);
 
 /* sk_buff */
+unsigned int net_helper_skb_nr_frags(const struct sk_buff *skb);
+unsigned int net_helper_skb_frag_size(const struct sk_buff *skb, unsigned int frag);
+unsigned int net_helper_skb_gso_size(const struct sk_buff *skb);
+bool net_helper_skb_csum_partial(const struct sk_buff *skb);
+u8 net_helper_skb_ip_protocol(const struct sk_buff *skb);
+bool net_helper_skb_vlan_tag_present(const struct sk_buff *skb);
+u16 net_helper_skb_vlan_tag_get(const struct sk_buff *skb);
+void net_helper_skb_vlan_put_tag(struct sk_buff *skb, u16 tag);
+void net_helper_skb_csum_unnecessary(struct sk_buff *skb);
+netdev_features_t net_helper_vlan_features_check(struct sk_buff *skb, netdev_features_t features);
 void net_helper_skb_reserve(struct sk_buff *skb, int len);
 void net_helper_skb_put_data(struct sk_buff *skb, const void *data, unsigned int len);
 void net_helper_skb_mark_for_recycle(struct sk_buff *skb);
@@ -65,6 +81,8 @@ void net_helper_skb_set_protocol(struct sk_buff *skb, struct net_device *dev);
 /* streaming DMA */
 dma_addr_t net_helper_dma_map_single(struct device *dev, void *data, size_t len);
 void net_helper_dma_unmap_single(struct device *dev, dma_addr_t addr, size_t len);
+dma_addr_t net_helper_dma_map_frag(struct device *dev, const struct sk_buff *skb, unsigned int frag);
+void net_helper_dma_unmap_page(struct device *dev, dma_addr_t addr, size_t len);
 bool net_helper_dma_mapping_error(struct device *dev, dma_addr_t addr);
 void net_helper_dma_sync_for_cpu(struct device *dev, dma_addr_t addr, size_t len);
 void net_helper_dma_sync_for_device(struct device *dev, dma_addr_t addr, size_t len);
@@ -87,6 +105,7 @@ void net_helper_mdio_lock(struct phy_device *phydev);
 void net_helper_mdio_unlock(struct phy_device *phydev);
 int net_helper_phy_read(struct phy_device *phydev, u32 regnum);
 int net_helper_phy_write(struct phy_device *phydev, u32 regnum, u16 val);
+void net_helper_phy_advertise_pause(struct phy_device *phydev, bool on);
 void net_helper_print_link(struct net_device *dev);
 
 /* PCI */

@@ -12,11 +12,16 @@ use super::{
         NetDevice,
         Operations,
         PollContext,
+        RingConfig,
         RxFilter,
         Verdict,
         XmitContext, //
     },
-    skb::SkBuff,
+    features::Features,
+    skb::{
+        SkBuff,
+        Skb, //
+    },
     stats::Errors, //
 };
 use crate::bindings;
@@ -65,6 +70,10 @@ impl<T: Operations> Tables<T> {
         ops.ndo_set_rx_mode = Some(set_rx_mode::<T>);
         ops.ndo_set_mac_address = Some(set_mac_address::<T>);
         ops.ndo_validate_addr = Some(bindings::eth_validate_addr);
+        ops.ndo_change_mtu = Some(change_mtu::<T>);
+        ops.ndo_fix_features = Some(fix_features::<T>);
+        ops.ndo_set_features = Some(set_features::<T>);
+        ops.ndo_features_check = Some(features_check::<T>);
         ops.ndo_get_stats64 = Some(get_stats64);
         ops.ndo_tx_timeout = Some(tx_timeout);
         ops.ndo_eth_ioctl = Some(bindings::phy_do_ioctl_running);
@@ -114,7 +123,7 @@ pub(super) unsafe fn init<T: Operations>(
             xmit: UnsafeCell::new(None),
             poll: UnsafeCell::new(None),
         });
-        let core = &(*private).core;
+        let (core, driver) = (&(*private).core, &(*private).driver);
         core.napi.get().write_bytes(0, 1);
         bindings::net_helper_init_work(core.reset.get(), Some(reset_work::<T>));
         // Resets are possible while the interface is up.
@@ -127,6 +136,15 @@ pub(super) unsafe fn init<T: Operations>(
             T::MAX_MTU,
             irq as c_int,
         );
+        bindings::net_helper_netdev_set_features(
+            dev,
+            T::FEATURES.as_raw(),
+            T::DEFAULT_FEATURES.as_raw(),
+            T::VLAN_FEATURES.as_raw(),
+        );
+        bindings::netif_set_tso_max_size(dev, T::TSO_MAX_SIZE);
+        bindings::netif_set_tso_max_segs(dev, c_uint::from(T::TSO_MAX_SEGMENTS));
+        driver.set_features(T::DEFAULT_FEATURES);
         bindings::net_helper_napi_add(dev, core.napi.get(), Some(poll::<T>));
     }
 }
@@ -211,6 +229,51 @@ impl<T: Operations> Private<T> {
     }
 }
 
+impl<T: Operations> Private<T> {
+    /// Returns the size that the rings are to have.
+    fn config(&self, dev: &NetDevice) -> RingConfig {
+        RingConfig {
+            // SAFETY: The device is live.
+            mtu: unsafe { bindings::net_helper_netdev_mtu(dev.as_raw()) },
+        }
+    }
+
+    /// Gives a running interface rings of another size. Frames that are in the old ones are lost;
+    /// if there is no memory for new ones, the old ones stay.
+    ///
+    /// # Safety
+    ///
+    /// RTNL must be held and the interface be up.
+    unsafe fn reopen(&self, dev: &NetDevice, config: &RingConfig) -> Result {
+        let (xmit, poll) = self.driver.open(dev, config)?;
+        // SAFETY: With RTNL held and the work item disabled this is the only slow path; the device
+        // is running. Once it is quiet nothing else borrows the halves, and NAPI is disabled.
+        unsafe {
+            bindings::disable_work_sync(self.core.reset.get());
+            self.quiesce(dev);
+            *self.xmit.get() = Some(xmit);
+            *self.poll.get() = Some(poll);
+            self.resume_and_wake(dev);
+            bindings::enable_work(self.core.reset.get());
+        }
+        Ok(())
+    }
+
+    /// Ends what [`Private::quiesce`] began, on an interface that is up.
+    ///
+    /// # Safety
+    ///
+    /// As [`Private::resume`].
+    unsafe fn resume_and_wake(&self, dev: &NetDevice) {
+        // SAFETY: By the safety requirements. The watchdog must not count the time that it took.
+        unsafe {
+            self.resume(dev);
+            bindings::net_helper_trans_update(dev.as_raw());
+            bindings::net_helper_wake_queue(dev.as_raw());
+        }
+    }
+}
+
 /// `ndo_open`: process context, under RTNL, the interface is down.
 ///
 /// # Safety
@@ -221,7 +284,7 @@ unsafe extern "C" fn open<T: Operations>(dev: *mut bindings::net_device) -> c_in
     let (dev, private) = unsafe { Private::<T>::of(dev) };
     let driver = &private.driver;
 
-    let (xmit, poll) = match driver.open(dev) {
+    let (xmit, poll) = match driver.open(dev, &private.config(dev)) {
         Ok(halves) => halves,
         Err(e) => return e.to_errno(),
     };
@@ -315,10 +378,7 @@ unsafe extern "C" fn reset_work<T: Operations>(work: *mut bindings::work_struct)
     // path waits for this work item before it begins.
     unsafe {
         private.quiesce(dev);
-        private.resume(dev);
-        // The watchdog must not count the time that the reset took.
-        bindings::net_helper_trans_update(dev.as_raw());
-        bindings::net_helper_wake_queue(dev.as_raw());
+        private.resume_and_wake(dev);
     }
 }
 
@@ -464,6 +524,88 @@ unsafe extern "C" fn set_mac_address<T: Operations>(
             private.driver.set_mac_address(&address);
         }
         result
+    }
+}
+
+/// `ndo_change_mtu`: process context, under RTNL. The MTU is within the limits.
+///
+/// # Safety
+///
+/// Called by the network core, with a device whose operations are for `T`.
+unsafe extern "C" fn change_mtu<T: Operations>(
+    dev: *mut bindings::net_device,
+    mtu: c_int,
+) -> c_int {
+    // SAFETY: The core calls this with a device whose operations are for `T`, under RTNL.
+    unsafe {
+        let (dev, private) = Private::<T>::of(dev);
+        let before = private.config(dev);
+        let after = RingConfig {
+            mtu: mtu.unsigned_abs(),
+        };
+        bindings::net_helper_netdev_set_mtu(dev.as_raw(), after.mtu);
+        if bindings::net_helper_netif_running(dev.as_raw()) {
+            if let Err(e) = private.reopen(dev, &after) {
+                bindings::net_helper_netdev_set_mtu(dev.as_raw(), before.mtu);
+                return e.to_errno();
+            }
+        }
+        // What the new size allows is asked of `fix_features`.
+        bindings::netdev_update_features(dev.as_raw());
+    }
+    0
+}
+
+/// `ndo_fix_features`: process context, under RTNL.
+///
+/// # Safety
+///
+/// Called by the network core, with a device whose operations are for `T`.
+unsafe extern "C" fn fix_features<T: Operations>(
+    dev: *mut bindings::net_device,
+    wanted: bindings::netdev_features_t,
+) -> bindings::netdev_features_t {
+    // SAFETY: The core calls this with a device whose operations are for `T`.
+    let (dev, private) = unsafe { Private::<T>::of(dev) };
+    private
+        .driver
+        .fix_features(private.config(dev).mtu, Features::from_raw(wanted))
+        .as_raw()
+}
+
+/// `ndo_set_features`: process context, under RTNL.
+///
+/// # Safety
+///
+/// Called by the network core, with a device whose operations are for `T`.
+unsafe extern "C" fn set_features<T: Operations>(
+    dev: *mut bindings::net_device,
+    features: bindings::netdev_features_t,
+) -> c_int {
+    // SAFETY: The core calls this with a device whose operations are for `T`.
+    let (_, private) = unsafe { Private::<T>::of(dev) };
+    private.driver.set_features(Features::from_raw(features));
+    0
+}
+
+/// `ndo_features_check`: any context but hard interrupts, before each frame is sent.
+///
+/// # Safety
+///
+/// Called by the network core, with a device whose operations are for `T` and a live frame.
+unsafe extern "C" fn features_check<T: Operations>(
+    skb: *mut bindings::sk_buff,
+    dev: *mut bindings::net_device,
+    features: bindings::netdev_features_t,
+) -> bindings::netdev_features_t {
+    // SAFETY: The core calls this with a device whose operations are for `T`, and with a frame that
+    // only it uses, and not while this runs.
+    unsafe {
+        let (_, private) = Private::<T>::of(dev);
+        let features = private
+            .driver
+            .check_features(Skb::from_raw(skb), Features::from_raw(features));
+        bindings::net_helper_vlan_features_check(skb, features.as_raw())
     }
 }
 

@@ -32,9 +32,13 @@ use super::{
         self,
         Private, //
     },
+    features::Features,
     pci,
     phy::Phy,
-    skb::SkBuff,
+    skb::{
+        SkBuff,
+        Skb, //
+    },
     spsc::TxQueue,
     stats::Errors, //
 };
@@ -78,6 +82,16 @@ pub trait Operations: Send + Sync {
     const NAME: &'static CStr;
     /// The largest MTU, in bytes.
     const MAX_MTU: u32;
+    /// The offloads that can be switched on and off.
+    const FEATURES: Features;
+    /// Those of them that are on from the start.
+    const DEFAULT_FEATURES: Features;
+    /// Those of them that work on frames with a VLAN tag.
+    const VLAN_FEATURES: Features;
+    /// The largest frame to be cut into segments, in bytes.
+    const TSO_MAX_SIZE: u32;
+    /// The most segments to cut a frame into.
+    const TSO_MAX_SEGMENTS: u16;
 
     /// What sending needs: the producer's half of the transmit ring.
     type Xmit: Send;
@@ -87,10 +101,11 @@ pub trait Operations: Send + Sync {
     /// Returns the PHY.
     fn phy(&self) -> &Phy<'_>;
 
-    /// Allocates what a running interface needs; the device stays quiet.
+    /// Allocates what a running interface needs; does not touch the device.
     ///
-    /// Runs under RTNL with NAPI disabled, as does the drop of what it returns.
-    fn open(&self, dev: &NetDevice) -> Result<(Self::Xmit, Self::Poll)>;
+    /// Runs under RTNL. What it returns is dropped with NAPI disabled. It may be called while the
+    /// interface is up, to replace what it returned before by something of another size.
+    fn open(&self, dev: &NetDevice, config: &RingConfig) -> Result<(Self::Xmit, Self::Poll)>;
 
     /// Makes the PHY ready for negotiation, each time the interface comes up.
     fn init_phy(&self);
@@ -121,6 +136,23 @@ pub trait Operations: Send + Sync {
 
     /// Sets the MAC address. Runs under RTNL, up or down.
     fn set_mac_address(&self, address: &MacAddress);
+
+    /// Returns what of `wanted` is possible with an MTU of `mtu` bytes.
+    fn fix_features(&self, mtu: u32, wanted: Features) -> Features;
+
+    /// Switches on the offloads of reception in `features`, and the others off. Runs under RTNL, up
+    /// or down.
+    fn set_features(&self, features: Features);
+
+    /// Returns what of `features` is possible for this frame. Any context.
+    fn check_features(&self, skb: &Skb, features: Features) -> Features;
+}
+
+/// The size of what [`Operations::open`] allocates.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub struct RingConfig {
+    /// The MTU in bytes.
+    pub mtu: u32,
 }
 
 /// What a device is to receive, besides frames to its own address and broadcasts.

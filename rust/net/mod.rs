@@ -8,6 +8,7 @@
 
 pub mod device;
 pub mod dma;
+pub mod features;
 pub mod from_device;
 pub mod page_pool;
 pub mod pci;

@@ -26,19 +26,49 @@ use kernel::{
     prelude::*, //
 };
 
-/// What a buffer occupies of its page: two fit a page of 4 KiB.
-const SLOT: usize = 2048;
-
 /// Room in front of a frame, for the headers that a router or a tunnel puts there (`NET_SKB_PAD`).
 const HEADROOM: usize = 64;
 
-/// The size of a buffer in bytes: room for a frame of 1500 bytes payload with a VLAN tag and FCS.
-pub const BUFFER_SIZE: u32 = 1536;
+/// How buffers lie in their pages.
+///
+/// # Invariants
+///
+/// `slot` is a power of two that divides a page of `order`, and
+/// `HEADROOM + size + NET_SKB_OVERHEAD <= slot`.
+#[derive(Clone, Copy)]
+struct Layout {
+    /// What a buffer occupies, in bytes.
+    slot: u32,
+    /// What a device may write of it, in bytes.
+    size: u32,
+    /// The size of a page, as a power of two of `PAGE_SIZE`.
+    order: u32,
+}
 
-const _: () = assert!(
-    HEADROOM + BUFFER_SIZE as usize + bindings::NET_SKB_OVERHEAD <= SLOT,
-    "a buffer and what build_skb puts behind it do not fit"
-);
+impl Layout {
+    /// Returns the layout for buffers of at least `size` bytes.
+    fn new(size: u32) -> Result<Self> {
+        const AROUND: u32 = (HEADROOM + bindings::NET_SKB_OVERHEAD) as u32;
+        // A buffer of less than half a page saves nothing.
+        let slot = size
+            .checked_add(AROUND)
+            .and_then(u32::checked_next_power_of_two)
+            .ok_or(EINVAL)?
+            .max(bindings::PAGE_SIZE as u32 / 2);
+        let pages = slot.div_ceil(bindings::PAGE_SIZE as u32);
+        // INVARIANT: `slot` is a power of two, at most a page of that order, and what is left of it
+        // is the size, which the chip wants in units of 8 bytes.
+        Ok(Self {
+            slot,
+            size: (slot - AROUND) & !7,
+            order: pages.ilog2(),
+        })
+    }
+
+    fn page_size(&self) -> u32 {
+        (bindings::PAGE_SIZE as u32) << self.order
+    }
+}
 
 /// A pool of pages for the receive ring of one device.
 ///
@@ -48,13 +78,14 @@ const _: () = assert!(
 pub struct PagePool<'a> {
     pool: NonNull<bindings::page_pool>,
     pdev: &'a kernel::pci::Device<Bound>,
+    layout: Layout,
 }
 
 // SAFETY: The pool belongs to no CPU; allocation needs `&mut`.
 unsafe impl Send for PagePool<'_> {}
 
 impl<'a> PagePool<'a> {
-    /// Makes a pool that keeps about `buffers` buffers at hand.
+    /// Makes a pool that keeps about `buffers` buffers at hand, each of at least `size` bytes.
     ///
     /// It must be dropped while the NAPI of `dev` is disabled: only [`Operations::open`] and the
     /// drop of what it returned have a [`NetDevice`] and run then.
@@ -68,7 +99,9 @@ impl<'a> PagePool<'a> {
         pdev: &'a kernel::pci::Device<Bound>,
         dev: &NetDevice,
         buffers: u32,
+        size: u32,
     ) -> Result<Self> {
+        let layout = Layout::new(size)?;
         let mut params = bindings::page_pool_params::default();
         // SAFETY: Any bit pattern is valid in both variants of these unions, which are the same
         // fields twice, once named as a group.
@@ -78,12 +111,13 @@ impl<'a> PagePool<'a> {
                 &mut params.__bindgen_anon_2.slow,
             )
         };
-        fast.pool_size = buffers / 2;
+        fast.order = layout.order;
+        fast.pool_size = buffers / (layout.page_size() / layout.slot);
         fast.nid = bindings::NUMA_NO_NODE;
         fast.dev = pci::device(pdev);
         fast.napi = dev.napi();
         fast.dma_dir = bindings::dma_data_direction::DMA_FROM_DEVICE;
-        fast.max_len = bindings::PAGE_SIZE as c_uint;
+        fast.max_len = layout.page_size();
         slow.netdev = dev.as_raw();
         slow.flags = bindings::NET_PP_FLAGS;
 
@@ -94,7 +128,13 @@ impl<'a> PagePool<'a> {
         Ok(Self {
             pool: NonNull::new(pool).ok_or(ENOMEM)?,
             pdev,
+            layout,
         })
+    }
+
+    /// Returns how many bytes a device may write into a buffer.
+    pub fn buffer_size(&self) -> u32 {
+        self.layout.size
     }
 
     /// Takes a buffer out of the pool, or `None` if there is no memory.
@@ -103,16 +143,21 @@ impl<'a> PagePool<'a> {
         // SAFETY: The pool is live, and `&mut self` makes this the only allocation from it: in
         // process context before NAPI is enabled, or in the poll.
         let page = NonNull::new(unsafe {
-            bindings::net_helper_page_pool_alloc_frag(self.pool.as_ptr(), &mut offset, SLOT as u32)
+            bindings::net_helper_page_pool_alloc_frag(
+                self.pool.as_ptr(),
+                &mut offset,
+                self.layout.slot,
+            )
         })?;
         // SAFETY: The page comes from a pool that maps its pages.
         let address = unsafe { bindings::net_helper_page_pool_dma_addr(page.as_ptr()) };
-        // INVARIANT: The fragment was just taken out, and `SLOT` bytes of it are this value's.
+        // INVARIANT: The fragment was just taken out, and `slot` bytes of it are this value's.
         Some(RxBuffer {
             page,
             offset,
             address: address + u64::from(offset) + HEADROOM as u64,
             pdev: self.pdev,
+            layout: self.layout,
         })
     }
 }
@@ -125,17 +170,18 @@ impl Drop for PagePool<'_> {
     }
 }
 
-/// A buffer that a device can receive [`BUFFER_SIZE`] bytes into.
+/// A buffer that a device can receive into.
 ///
 /// # Invariants
 ///
-/// It owns one fragment of a page of a page pool: the [`SLOT`] bytes at `offset`, which are mapped
+/// It owns one fragment of a page of a page pool: the `layout.slot` bytes at `offset`, which are mapped
 /// for `pdev` from `address - HEADROOM` on.
 pub struct RxBuffer<'a> {
     page: NonNull<bindings::page>,
     offset: u32,
     address: u64,
     pdev: &'a kernel::pci::Device<Bound>,
+    layout: Layout,
 }
 
 // SAFETY: A fragment belongs to no CPU.
@@ -168,15 +214,15 @@ impl RxBuffer<'_> {
 
     /// Copies a frame of `length` bytes out; the buffer can be used again.
     ///
-    /// Returns `None` if there is no memory or if `length` is above [`BUFFER_SIZE`].
+    /// Returns `None` if there is no memory or if `length` is more than the buffer has.
     pub fn copy_to_skb(&self, cx: &PollContext<'_>, length: u32) -> Option<SkBuff> {
-        if length > BUFFER_SIZE {
+        if length > self.layout.size {
             return None;
         }
         // SAFETY: The context shows that this is the poll of that NAPI instance.
         let skb = NonNull::new(unsafe { bindings::napi_alloc_skb(cx.device().napi(), length) })?;
         self.sync_for_cpu(length);
-        // SAFETY: The buffer has `HEADROOM + BUFFER_SIZE` bytes and the `sk_buff` has room for
+        // SAFETY: The buffer has `HEADROOM + size` bytes and the `sk_buff` has room for
         // `length`; the device may write at the same time, which gives some bytes. The mapping is
         // that of the type invariants.
         unsafe {
@@ -199,16 +245,16 @@ impl RxBuffer<'_> {
     /// Returns `None`, and the buffer to its pool, if there is no memory or if `length` is above
     /// [`BUFFER_SIZE`].
     pub fn into_skb(self, length: u32) -> Option<SkBuff> {
-        if length > BUFFER_SIZE {
+        if length > self.layout.size {
             return None;
         }
         self.sync_for_cpu(length);
-        // SAFETY: The slot has room for the frame and for what `build_skb` puts at its end (see
-        // the assertion above). It is this value's alone, and becomes the frame's.
+        // SAFETY: By the invariants of the layout the slot has room for the frame and for what
+        // `build_skb` puts at its end. It is this value's alone, and becomes the frame's.
         unsafe {
             let skb = NonNull::new(bindings::napi_build_skb(
                 self.start().as_ptr().cast(),
-                SLOT as u32,
+                self.layout.slot,
             ))?;
             // The frame returns the fragment to its pool when it is freed.
             let _ = ManuallyDrop::new(self);

@@ -96,6 +96,15 @@ impl<'a> Enabled<'a> {
         let _ = unsafe { bindings::pci_try_set_mwi(as_raw(self.0)) };
     }
 
+    /// Sets the largest read that the device may ask for, in bytes: a power of two, 128 to 4096.
+    ///
+    /// Where the firmware or the bridge allows less, that stays.
+    pub fn set_max_read_request(&self, bytes: u16) {
+        // SAFETY: The pointer is to a live `struct pci_dev`. It fails on a device that is not PCI
+        // Express, which then has no such limit.
+        let _ = unsafe { bindings::pcie_set_readrq(as_raw(self.0), c_int::from(bytes)) };
+    }
+
     /// Keeps the link of the device out of ASPM's L1.
     pub fn disable_l1(&self) {
         // SAFETY: The pointer is to a live `struct pci_dev`; no lock of the PCI core is held.

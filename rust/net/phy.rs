@@ -229,6 +229,17 @@ impl<'a> Phy<'a> {
         unsafe { bindings::phy_mac_interrupt(self.phydev.as_ptr()) };
     }
 
+    /// Offers the peer flow control by pause frames, or does not, and negotiates anew.
+    ///
+    /// Runs under RTNL while the interface is up.
+    pub fn advertise_pause(&self, on: bool) {
+        // SAFETY: The PHY is live and connected; RTNL keeps others from its settings.
+        unsafe {
+            bindings::net_helper_phy_advertise_pause(self.phydev.as_ptr(), on);
+            bindings::phy_start_aneg(self.phydev.as_ptr());
+        }
+    }
+
     /// Resets the PHY by its control register.
     ///
     /// # Errors

@@ -8,14 +8,125 @@ use super::pci;
 use crate::bindings;
 use core::{
     mem::ManuallyDrop,
+    ops::Deref,
     ptr::NonNull, //
 };
 use kernel::{
     device::Bound,
-    prelude::*, //
+    prelude::*,
+    types::Opaque, //
 };
 
-/// An owned `struct sk_buff`: one frame.
+/// The most fragments that a frame has, the linear area included.
+pub const MAX_FRAGMENTS: u32 = bindings::NET_MAX_SKB_FRAGS + 1;
+
+/// The protocol in an IPv4 packet, as far as checksums are concerned.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub enum Protocol {
+    /// TCP.
+    Tcp,
+    /// UDP.
+    Udp,
+    /// Something else, by its number.
+    Other(u8),
+}
+
+/// What a frame wants done with it when it is sent.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub enum Offload {
+    /// Nothing.
+    None,
+    /// Fill in the checksum of this protocol over IPv4.
+    Checksum(Protocol),
+    /// Cut it into TCP segments with this many bytes of payload, over IPv4.
+    Segment(u32),
+}
+
+/// A frame (`struct sk_buff`) to look at.
+///
+/// # Invariants
+///
+/// The `sk_buff` is live and nobody writes to it while the reference is: who sends a frame gave it
+/// up, and who receives one has not handed it up.
+#[repr(transparent)]
+pub struct Skb(Opaque<bindings::sk_buff>);
+
+impl Skb {
+    /// # Safety
+    ///
+    /// `skb` must fulfil the type invariants for `'a`.
+    pub(super) unsafe fn from_raw<'a>(skb: *mut bindings::sk_buff) -> &'a Self {
+        // SAFETY: `Skb` is a transparent wrapper; the rest is the caller's promise.
+        unsafe { &*skb.cast() }
+    }
+
+    pub(super) fn as_raw(&self) -> *mut bindings::sk_buff {
+        self.0.get()
+    }
+
+    /// Returns the length of the frame in bytes, all fragments included.
+    pub fn length(&self) -> u32 {
+        // SAFETY: By the type invariants.
+        unsafe { (*self.as_raw()).len }
+    }
+
+    /// Returns the length of the linear area in bytes.
+    fn head_length(&self) -> u32 {
+        // SAFETY: By the type invariants.
+        let paged = unsafe { (*self.as_raw()).data_len };
+        self.length().saturating_sub(paged)
+    }
+
+    /// Returns the number of fragments besides the linear area.
+    fn pages(&self) -> u32 {
+        // SAFETY: By the type invariants.
+        unsafe { bindings::net_helper_skb_nr_frags(self.as_raw()) }
+    }
+
+    /// Returns the number of fragments, the linear area included.
+    pub fn fragments(&self) -> u32 {
+        self.pages() + 1
+    }
+
+    /// Returns what the frame wants done with it.
+    pub fn offload(&self) -> Offload {
+        // SAFETY: By the type invariants. A frame that wants its checksum computed has its headers
+        // in the linear area, and its network header set; only IPv4 is announced.
+        unsafe {
+            match bindings::net_helper_skb_gso_size(self.as_raw()) {
+                0 if !bindings::net_helper_skb_csum_partial(self.as_raw()) => Offload::None,
+                0 => Offload::Checksum(match bindings::net_helper_skb_ip_protocol(self.as_raw()) {
+                    6 => Protocol::Tcp,
+                    17 => Protocol::Udp,
+                    other => Protocol::Other(other),
+                }),
+                size => Offload::Segment(size),
+            }
+        }
+    }
+
+    /// Returns whether the frame wants its checksum computed, and is not to be cut.
+    pub fn wants_checksum(&self) -> bool {
+        matches!(self.offload(), Offload::Checksum(_))
+    }
+
+    /// Returns the VLAN tag to be inserted into the frame, if any.
+    pub fn vlan_tag(&self) -> Option<u16> {
+        // SAFETY: By the type invariants.
+        unsafe {
+            bindings::net_helper_skb_vlan_tag_present(self.as_raw())
+                .then(|| bindings::net_helper_skb_vlan_tag_get(self.as_raw()))
+        }
+    }
+
+    /// Takes the software time stamp of the transmission, if one was asked for.
+    pub fn tx_timestamp(&self) {
+        // SAFETY: By the type invariants.
+        unsafe { bindings::net_helper_skb_tx_timestamp(self.as_raw()) };
+    }
+}
+
+/// An owned frame.
 ///
 /// # Invariants
 ///
@@ -41,33 +152,31 @@ impl SkBuff {
         ManuallyDrop::new(self).0.as_ptr()
     }
 
-    pub(super) fn as_raw(&self) -> *mut bindings::sk_buff {
-        self.0.as_ptr()
-    }
-
-    /// Returns the length of the frame in bytes, all fragments included.
-    pub fn length(&self) -> u32 {
-        // SAFETY: By the type invariant the buffer is live, and it is not written meanwhile: who
-        // sends it gave it up, who receives it has not handed it up.
-        unsafe { (*self.as_raw()).len }
-    }
-
-    /// Returns whether all bytes are in the one linear area.
-    pub fn is_linear(&self) -> bool {
-        // SAFETY: As in `len`.
-        unsafe { (*self.as_raw()).data_len == 0 }
-    }
-
-    /// Takes the software time stamp of the transmission, if one was asked for.
-    pub fn tx_timestamp(&self) {
-        // SAFETY: By the type invariant the buffer is live.
-        unsafe { bindings::net_helper_skb_tx_timestamp(self.as_raw()) };
-    }
-
     /// Frees a frame that was sent; `budget` is that of the NAPI poll this runs in.
     fn consume(self, budget: i32) {
         // SAFETY: The reference is given up. With a budget of 0 the function does not assume NAPI.
         unsafe { bindings::napi_consume_skb(self.into_raw(), budget) };
+    }
+
+    /// Records that the device has found the checksum of the frame right.
+    pub fn set_checksum_right(&mut self) {
+        // SAFETY: By the type invariants, and the frame is not shared yet.
+        unsafe { bindings::net_helper_skb_csum_unnecessary(self.as_raw()) };
+    }
+
+    /// Records the VLAN tag that the device has stripped from the frame.
+    pub fn set_vlan_tag(&mut self, tag: u16) {
+        // SAFETY: By the type invariants, and the frame is not shared yet.
+        unsafe { bindings::net_helper_skb_vlan_put_tag(self.as_raw(), tag) };
+    }
+}
+
+impl Deref for SkBuff {
+    type Target = Skb;
+
+    fn deref(&self) -> &Skb {
+        // SAFETY: By the type invariants, and an owned frame is written with `&mut` only.
+        unsafe { Skb::from_raw(self.0.as_ptr()) }
     }
 }
 
@@ -79,49 +188,73 @@ impl Drop for SkBuff {
     }
 }
 
-/// A frame whose linear area is mapped for a device to read.
+/// What is mapped of a frame, and so how it is unmapped.
+#[derive(Clone, Copy)]
+enum Area {
+    Head,
+    Page,
+}
+
+/// A piece of a frame that is mapped for a device to read. That of the last piece owns the frame.
 ///
 /// # Invariants
 ///
-/// `address` is a live mapping of the `length` bytes of the linear area of `skb`, for `pdev`.
-pub struct MappedSkb<'a> {
+/// `address` is a live mapping of `length` bytes for `pdev`, made as `area` says.
+pub struct MappedFragment<'a> {
     pdev: &'a kernel::pci::Device<Bound>,
     address: u64,
     length: u32,
-    skb: ManuallyDrop<SkBuff>,
+    area: Area,
+    skb: Option<SkBuff>,
 }
 
-impl<'a> MappedSkb<'a> {
-    /// Maps a frame.
-    ///
-    /// # Errors
-    ///
-    /// Gives the frame back if it is not linear, is empty, or cannot be mapped.
-    pub fn new(pdev: &'a kernel::pci::Device<Bound>, skb: SkBuff) -> Result<Self, SkBuff> {
-        let length = skb.length();
-        if !skb.is_linear() || length == 0 {
-            return Err(skb);
-        }
-        let device = pci::device(pdev);
-        // SAFETY: The device is bound; the linear area has `length` bytes as there is no other, and
-        // it stays as it is while the frame is owned by the mapping.
+impl<'a> MappedFragment<'a> {
+    /// Maps the linear area of a frame.
+    fn head(pdev: &'a kernel::pci::Device<Bound>, skb: &Skb) -> Result<Self> {
+        let length = skb.head_length();
+        // SAFETY: The device is bound, and the linear area has `length` bytes.
         let address = unsafe {
             bindings::net_helper_dma_map_single(
-                device,
+                pci::device(pdev),
                 (*skb.as_raw()).data.cast(),
                 length as usize,
             )
         };
-        // SAFETY: `address` is the answer of the mapping function for this device.
-        if unsafe { bindings::net_helper_dma_mapping_error(device, address) } {
-            return Err(skb);
+        Self::checked(pdev, address, length, Area::Head)
+    }
+
+    /// Maps a fragment of a frame besides the linear area; `nth` must be below [`Skb::pages`].
+    fn page(pdev: &'a kernel::pci::Device<Bound>, skb: &Skb, nth: u32) -> Result<Self> {
+        if nth >= skb.pages() {
+            return Err(EINVAL);
+        }
+        // SAFETY: The device is bound, and the frame has that fragment.
+        let (address, length) = unsafe {
+            (
+                bindings::net_helper_dma_map_frag(pci::device(pdev), skb.as_raw(), nth),
+                bindings::net_helper_skb_frag_size(skb.as_raw(), nth),
+            )
+        };
+        Self::checked(pdev, address, length, Area::Page)
+    }
+
+    fn checked(
+        pdev: &'a kernel::pci::Device<Bound>,
+        address: u64,
+        length: u32,
+        area: Area,
+    ) -> Result<Self> {
+        // SAFETY: `address` is the answer of a mapping function for this device.
+        if unsafe { bindings::net_helper_dma_mapping_error(pci::device(pdev), address) } {
+            return Err(ENOMEM);
         }
         // INVARIANT: The mapping succeeded.
         Ok(Self {
             pdev,
             address,
             length,
-            skb: ManuallyDrop::new(skb),
+            area,
+            skb: None,
         })
     }
 
@@ -135,39 +268,58 @@ impl<'a> MappedSkb<'a> {
         self.length
     }
 
-    /// Returns the frame, to look at.
-    pub fn skb(&self) -> &SkBuff {
-        &self.skb
-    }
-
-    fn unmap(&self) {
-        // SAFETY: By the type invariants this is a live mapping with that length; the callers end
-        // this value's life.
-        unsafe {
-            bindings::net_helper_dma_unmap_single(
-                pci::device(self.pdev),
-                self.address,
-                self.length as usize,
-            )
-        };
-    }
-
-    /// Unmaps and frees a frame that was sent; returns its length in bytes.
+    /// Unmaps a piece that was sent. If it is the last of its frame, frees the frame and returns
+    /// its length in bytes.
     ///
     /// `budget` is that of the NAPI poll this runs in.
-    pub fn complete(self, budget: i32) -> u32 {
-        let mut this = ManuallyDrop::new(self);
-        this.unmap();
-        // SAFETY: `this` is never used or dropped again.
-        unsafe { ManuallyDrop::take(&mut this.skb) }.consume(budget);
-        this.length
+    pub fn complete(mut self, budget: i32) -> Option<u32> {
+        let skb = self.skb.take();
+        drop(self);
+        skb.map(|skb| {
+            let length = skb.length();
+            skb.consume(budget);
+            length
+        })
     }
 }
 
-impl Drop for MappedSkb<'_> {
+impl Drop for MappedFragment<'_> {
     fn drop(&mut self) {
-        self.unmap();
-        // SAFETY: The value is being dropped, so the field is never used again.
-        unsafe { ManuallyDrop::drop(&mut self.skb) };
+        let device = pci::device(self.pdev);
+        // SAFETY: By the type invariants this is such a mapping, and it is not used again. The
+        // frame is dropped after this.
+        unsafe {
+            match self.area {
+                Area::Head => bindings::net_helper_dma_unmap_single(
+                    device,
+                    self.address,
+                    self.length as usize,
+                ),
+                Area::Page => {
+                    bindings::net_helper_dma_unmap_page(device, self.address, self.length as usize)
+                }
+            }
+        };
     }
+}
+
+/// Maps a frame for a device to read, piece by piece; `each` takes them in order.
+///
+/// # Errors
+///
+/// `ENOMEM` if a piece cannot be mapped; that of `each`. The frame is freed then, and `each` should
+/// give up what it took.
+pub fn map<'a>(
+    pdev: &'a kernel::pci::Device<Bound>,
+    skb: SkBuff,
+    mut each: impl FnMut(MappedFragment<'a>) -> Result,
+) -> Result {
+    let pages = skb.pages();
+    let mut piece = MappedFragment::head(pdev, &skb)?;
+    for nth in 0..pages {
+        each(piece)?;
+        piece = MappedFragment::page(pdev, &skb, nth)?;
+    }
+    piece.skb = Some(skb);
+    each(piece)
 }

@@ -26,7 +26,8 @@ pub(super) static CHIP: Chip = Chip {
         | event::LINK_CHANGE
         | event::RX_FIFO_OVERFLOW,
     halt,
-    configure: |_| (),
+    // It needs nothing to be set.
+    set_jumbo: |_, _| (),
     fix_phy,
 };
 

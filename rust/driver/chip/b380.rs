@@ -21,7 +21,7 @@ pub(super) static CHIP: Chip = Chip {
     // Not the FIFO overflow: this chip reports it for ever.
     events: event::RX_OK | event::RX_ERROR | event::TX_OK | event::TX_ERROR | event::LINK_CHANGE,
     halt,
-    configure,
+    set_jumbo: |hw, on| hw.set_config4_jumbo(on),
     fix_phy,
 };
 
@@ -29,11 +29,6 @@ pub(super) static CHIP: Chip = Chip {
 fn halt(hw: &Hw<'_>) {
     hw.request_stop();
     hw.sleep(Delta::from_micros(100));
-}
-
-/// No jumbo frames, whatever drove the chip before.
-fn configure(hw: &Hw<'_>) {
-    hw.set_jumbo(false);
 }
 
 /// As r8169: page 1, register 0x10. No document explains it.

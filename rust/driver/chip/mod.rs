@@ -25,8 +25,8 @@ pub(super) struct Chip {
     pub(super) events: u16,
     /// Brings sending and receiving to an end, before the reset.
     pub(super) halt: fn(&Hw<'_>),
-    /// Sets what only this chip has, while the configuration is unlocked.
-    pub(super) configure: fn(&Hw<'_>),
+    /// Allows frames above 1518 bytes or not, while the configuration is unlocked.
+    pub(super) set_jumbo: fn(&Hw<'_>, bool),
     /// Mends the PHY after its reset.
     pub(super) fix_phy: fn(&Phy<'_>) -> Result,
 }

@@ -79,6 +79,38 @@ pub trait DescriptorMemory {
     fn publish(&self, index: u32, address: u64, opts1: u32, opts2: u32);
 }
 
+/// The protocol whose checksum the chip computes, together with that of the IPv4 header.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum TxChecksum {
+    /// TCP over IPv4.
+    Tcp,
+    /// UDP over IPv4.
+    Udp,
+}
+
+/// TX opts1: compute the checksum of the IPv4 header, of UDP, of TCP.
+const TX_IP_CHECKSUM: u32 = 1 << 18;
+const TX_UDP_CHECKSUM: u32 = 1 << 17;
+const TX_TCP_CHECKSUM: u32 = 1 << 16;
+
+/// TX opts1: cut the frame into segments. The checksums are computed too.
+const TX_SEGMENT: u32 = 1 << 27;
+/// TX opts1: the payload of a segment in bytes, at this bit and up to this value.
+const TX_MSS_SHIFT: u32 = 16;
+/// The largest payload of a segment, in bytes.
+pub const TX_MSS_MAX: u32 = 0x7ff;
+
+/// TX opts2: insert the VLAN tag in the lower 16 bits, which has its most significant byte first.
+const TX_VLAN: u32 = 1 << 17;
+/// RX opts2: a VLAN tag was stripped; it is in the lower 16 bits, most significant byte first.
+const RX_VLAN: u32 = 1 << 16;
+
+/// Returns the VLAN tag that the chip stripped from a frame, if it did.
+pub fn rx_vlan(opts2: FromDevice<u32>) -> Option<u16> {
+    // Any tag is a tag: there is nothing to check.
+    (opts2.bits(RX_VLAN) != 0).then_some((opts2.bits(0xffff) as u16).swap_bytes())
+}
+
 /// What the chip shall do with a frame that it sends, besides sending it.
 ///
 /// It holds the bits that go into every descriptor of the frame. Offloads are added as methods
@@ -93,6 +125,31 @@ impl TxCommand {
     /// Send the frame as it is.
     pub const fn plain() -> Self {
         Self { opts1: 0, opts2: 0 }
+    }
+
+    /// Compute the checksums. The frame must be IPv4 and have at least 60 bytes.
+    pub const fn checksum(mut self, protocol: TxChecksum) -> Self {
+        self.opts1 |= TX_IP_CHECKSUM
+            | match protocol {
+                TxChecksum::Tcp => TX_TCP_CHECKSUM,
+                TxChecksum::Udp => TX_UDP_CHECKSUM,
+            };
+        self
+    }
+
+    /// Cut the frame, which must be TCP over IPv4, into segments of `mss` bytes payload, up to
+    /// [`TX_MSS_MAX`].
+    ///
+    /// It excludes [`TxCommand::checksum`], whose bits are those of the size.
+    pub const fn segment(mut self, mss: u32) -> Self {
+        self.opts1 |= TX_SEGMENT | ((mss & TX_MSS_MAX) << TX_MSS_SHIFT);
+        self
+    }
+
+    /// Insert a VLAN tag.
+    pub const fn vlan(mut self, tag: u16) -> Self {
+        self.opts2 |= TX_VLAN | tag.swap_bytes() as u32;
+        self
     }
 
     /// Returns the opts1 of a fragment of `length` bytes, owned by the chip.

@@ -118,14 +118,18 @@ impl<F: TxFragment> TxProducer<F> {
     ///
     /// Gives the fragment back if the ring is full or its length is impossible.
     pub fn begin(&mut self, first: F) -> Result<TxFrame<'_, F>, Refused<F>> {
-        // A frame that was leaked and not dropped is still here.
-        while self.ring.unpush().is_some() {}
-
-        let mut frame = TxFrame {
-            ring: &mut self.ring,
-        };
+        let mut frame = self.frame();
         frame.push(first)?;
         Ok(frame)
+    }
+
+    /// Begins a frame that has no fragment yet.
+    pub fn frame(&mut self) -> TxFrame<'_, F> {
+        // A frame that was leaked and not dropped is still here.
+        while self.ring.unpush().is_some() {}
+        TxFrame {
+            ring: &mut self.ring,
+        }
     }
 
     /// Sends a frame that is one fragment.

@@ -1,0 +1,65 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Offloads that a network device can do.
+//!
+//! C header: [`include/linux/netdev_features.h`](srctree/include/linux/netdev_features.h)
+
+use crate::bindings;
+use core::ops::BitOr;
+
+/// A set of offloads (`netdev_features_t`).
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub struct Features(bindings::netdev_features_t);
+
+impl Features {
+    /// Sending frames of several fragments.
+    pub const SG: Self = Self(bindings::NET_F_SG);
+    /// Computing the checksums of TCP and UDP over IPv4.
+    pub const IP_CSUM: Self = Self(bindings::NET_F_IP_CSUM);
+    /// Cutting large TCP segments over IPv4.
+    pub const TSO: Self = Self(bindings::NET_F_TSO);
+    /// Checking the checksums of received frames.
+    pub const RXCSUM: Self = Self(bindings::NET_F_RXCSUM);
+    /// Inserting VLAN tags.
+    pub const VLAN_TX: Self = Self(bindings::NET_F_VLAN_TX);
+    /// Stripping VLAN tags.
+    pub const VLAN_RX: Self = Self(bindings::NET_F_VLAN_RX);
+    /// What depends on checksums: without them it cannot be had.
+    const NEED_CSUM: Self = Self(bindings::NET_F_CSUM_MASK | bindings::NET_F_GSO_MASK);
+
+    pub(super) const fn from_raw(raw: bindings::netdev_features_t) -> Self {
+        Self(raw)
+    }
+
+    pub(super) const fn as_raw(self) -> bindings::netdev_features_t {
+        self.0
+    }
+
+    /// Returns both sets in one; like `|`, for constants.
+    pub const fn with(self, other: Self) -> Self {
+        Self(self.0 | other.0)
+    }
+
+    /// Returns whether all of `other` are in the set.
+    pub const fn contains(self, other: Self) -> bool {
+        self.0 & other.0 == other.0
+    }
+
+    /// Returns the set without `other`.
+    pub const fn without(self, other: Self) -> Self {
+        Self(self.0 & !other.0)
+    }
+
+    /// Returns the set without the computing of checksums, and so without segmentation.
+    pub const fn without_checksums(self) -> Self {
+        self.without(Self::NEED_CSUM)
+    }
+}
+
+impl BitOr for Features {
+    type Output = Self;
+
+    fn bitor(self, other: Self) -> Self {
+        self.with(other)
+    }
+}
