@@ -74,10 +74,22 @@ impl pci::Driver for Module {
     }
 }
 
-kernel::module_pci_driver! {
-    type: Module,
-    name: "r8168_rust",
-    authors: ["the r8168_rust developers"],
-    description: "Realtek RTL8111B Ethernet driver (XID 0x300 and 0x380)",
-    license: "GPL",
+impl net::power::Driver for Module {
+    type Operations<'bound> = driver::Nic<'bound>;
+
+    fn registration<'a, 'bound>(
+        data: &'a Self::Data<'bound>,
+    ) -> &'a Registration<'bound, driver::Nic<'bound>> {
+        data
+    }
+}
+
+kernel::module_driver! {
+    <T>, net::power::Adapter<T>, {
+        type: Module,
+        name: "r8168_rust",
+        authors: ["the r8168_rust developers"],
+        description: "Realtek RTL8111B Ethernet driver (XID 0x300 and 0x380)",
+        license: "GPL",
+    }
 }

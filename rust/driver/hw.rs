@@ -234,6 +234,25 @@ impl<'a> Hw<'a> {
         let _ = self.reset();
     }
 
+    /// Lets the chip look at frames without receiving them, so that one can wake the system.
+    pub(super) fn watch_for_wake(&self) {
+        (self.chip.watch_for_wake)(self);
+    }
+
+    /// Has the receiver run, without a filter for anything but what is for this host.
+    ///
+    /// The caller has seen to it that the chip cannot write to memory.
+    pub(super) fn run_receiver(&self) {
+        self.bar()
+            .write_reg(regs::CHIP_CMD::zeroed().with_rx_enable(true));
+        self.bar().write_reg(
+            self.rx_config()
+                .with_accept_broadcast(true)
+                .with_accept_multicast(true)
+                .with_accept_own(true),
+        );
+    }
+
     /// Starts the chip on two rings, with its interrupts masked and no receive filter set.
     ///
     /// `rx_max` is the longest frame to receive, in bytes with FCS; `jumbo` allows frames above
@@ -303,25 +322,25 @@ impl PhyAccess<'_> {
         for _ in 0..20 {
             fsleep(Delta::from_micros(25));
             let answer = bar.read(regs::PHY_ACCESS);
+            if answer.into_raw() == !0 {
+                // The chip is gone.
+                break;
+            }
             if answer.flag() == done {
                 // Two accesses need 20 us between them, says r8169 of Realtek's specification.
                 fsleep(Delta::from_micros(20));
                 return Ok(answer);
             }
         }
-        Err(ETIMEDOUT)
+        Err(ENODEV)
     }
 }
 
 impl Mdio for PhyAccess<'_> {
     fn read(&self, register: u8) -> Result<u16> {
         let command = u32::from(register & 0x1f) << 16;
-        let answer = self.access(command.into(), true)?.into_raw();
-        // All ones is no answer: the chip is gone.
-        if answer == !0 {
-            return Err(ENODEV);
-        }
-        Ok(answer as u16)
+        let answer = self.access(command.into(), true)?;
+        Ok(answer.into_raw() as u16)
     }
 
     fn write(&self, register: u8, value: u16) -> Result {

@@ -65,6 +65,7 @@ impl Driver {
             dev_err!(pdev, "the chip does not come out of its reset\n");
         })?;
 
+        enabled.save_state();
         let (irq, address) = (enabled.irq(), hw.mac_address());
         let nic = Nic::new(pdev, enabled, hw.clone())?;
         let registration = Registration::new(pdev, irq, address, nic)?;

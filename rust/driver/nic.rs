@@ -137,7 +137,7 @@ impl<'a> Nic<'a> {
 
 impl Drop for Nic<'_> {
     fn drop(&mut self) {
-        self.hw.set_mac_address(&self.permanent_address);
+        self.retire();
     }
 }
 
@@ -297,6 +297,23 @@ impl<'a> Operations for Nic<'a> {
 
     fn set_mac_address(&self, address: &MacAddress) {
         self.hw.set_mac_address(address);
+    }
+
+    fn prepare_sleep(&self, wake: bool) {
+        if wake {
+            self.hw.watch_for_wake();
+        }
+    }
+
+    fn wake_up(&self, address: &MacAddress) {
+        if self.hw.init().is_err() {
+            dev_err!(self.pdev, "the chip does not come out of its reset\n");
+        }
+        self.hw.set_mac_address(address);
+    }
+
+    fn retire(&self) {
+        self.hw.set_mac_address(&self.permanent_address);
     }
 
     fn fix_features(&self, mtu: u32, wanted: Features) -> Features {

@@ -8,6 +8,7 @@
 #include <linux/netdevice.h>
 #include <linux/pci.h>
 #include <linux/phy.h>
+#include <linux/pm_wakeup.h>
 #include <linux/skbuff.h>
 #include <linux/workqueue.h>
 #include <net/page_pool/helpers.h>
@@ -60,6 +61,11 @@ unsigned int net_helper_netdev_mtu(const struct net_device *dev)
 void net_helper_netdev_set_mtu(struct net_device *dev, unsigned int mtu)
 {
 	WRITE_ONCE(dev->mtu, mtu);
+}
+
+bool net_helper_device_present(const struct net_device *dev)
+{
+	return netif_device_present(dev);
 }
 
 bool net_helper_netif_running(const struct net_device *dev)
@@ -397,6 +403,21 @@ void net_helper_phy_advertise_pause(struct phy_device *phydev, bool on)
 void net_helper_print_link(struct net_device *dev)
 {
 	phy_print_status(dev->phydev);
+}
+
+void net_helper_phy_set_mac_managed_pm(struct phy_device *phydev)
+{
+	phydev->mac_managed_pm = true;
+}
+
+bool net_helper_device_may_wakeup(struct device *dev)
+{
+	return device_may_wakeup(dev);
+}
+
+bool net_helper_powering_off(void)
+{
+	return system_state == SYSTEM_POWER_OFF;
 }
 
 unsigned int net_helper_pci_irq(const struct pci_dev *pdev)

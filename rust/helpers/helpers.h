@@ -25,6 +25,7 @@ void net_helper_netdev_set_features(struct net_device *dev, netdev_features_t ab
 netdev_features_t net_helper_netdev_features(const struct net_device *dev);
 unsigned int net_helper_netdev_mtu(const struct net_device *dev);
 void net_helper_netdev_set_mtu(struct net_device *dev, unsigned int mtu);
+bool net_helper_device_present(const struct net_device *dev);
 bool net_helper_netif_running(const struct net_device *dev);
 const char *net_helper_netdev_name(const struct net_device *dev);
 unsigned int net_helper_netdev_flags(const struct net_device *dev);
@@ -108,7 +109,11 @@ int net_helper_phy_write(struct phy_device *phydev, u32 regnum, u16 val);
 void net_helper_phy_advertise_pause(struct phy_device *phydev, bool on);
 void net_helper_print_link(struct net_device *dev);
 
-/* PCI */
+void net_helper_phy_set_mac_managed_pm(struct phy_device *phydev);
+
+/* PCI and power */
+bool net_helper_device_may_wakeup(struct device *dev);
+bool net_helper_powering_off(void);
 unsigned int net_helper_pci_irq(const struct pci_dev *pdev);
 
 #endif

@@ -9,6 +9,7 @@
 use super::{
     device::{
         Interrupt,
+        MacAddress,
         NetDevice,
         Operations,
         PollContext,
@@ -34,6 +35,10 @@ use core::{
 use kernel::{
     error::to_result,
     prelude::*,
+    sync::atomic::{
+        Atomic,
+        Relaxed, //
+    },
     types::Opaque, //
 };
 
@@ -56,6 +61,8 @@ pub(super) struct Private<T: Operations> {
     driver: T,
     xmit: UnsafeCell<Option<T::Xmit>>,
     poll: UnsafeCell<Option<T::Poll>>,
+    /// The device runs: it is up, and not asleep. Written by slow paths only.
+    running: Atomic<bool>,
 }
 
 /// The two tables of operations; they hold only function pointers, so they live for ever.
@@ -122,6 +129,7 @@ pub(super) unsafe fn init<T: Operations>(
             driver,
             xmit: UnsafeCell::new(None),
             poll: UnsafeCell::new(None),
+            running: Atomic::new(false),
         });
         let (core, driver) = (&(*private).core, &(*private).driver);
         core.napi.get().write_bytes(0, 1);
@@ -227,6 +235,110 @@ impl<T: Operations> Private<T> {
             bindings::net_helper_reset_queue(dev.as_raw());
         }
     }
+
+    /// Brings up the PHY and the device. Frames can be sent when the queue is started or woken.
+    ///
+    /// # Safety
+    ///
+    /// RTNL must be held, and the interface have its halves, interrupt and PHY. The queue must be
+    /// stopped or not be active.
+    unsafe fn up(&self, dev: &NetDevice) {
+        let phy = self.driver.phy();
+        phy.wake_up();
+        self.driver.init_phy();
+        // SAFETY: By the safety requirements, and because the work item is disabled while the
+        // device is down, as NAPI is, the device is quiet.
+        unsafe {
+            self.resume(dev);
+            bindings::enable_work(self.core.reset.get());
+        }
+        phy.start();
+        self.running.store(true, Relaxed);
+    }
+
+    /// Undoes [`Private::up`]; does nothing to a device that is down.
+    ///
+    /// # Safety
+    ///
+    /// RTNL must be held.
+    unsafe fn down(&self, dev: &NetDevice) {
+        if !self.running.load(Relaxed) {
+            return;
+        }
+        self.running.store(false, Relaxed);
+        // SAFETY: The device is running. Once the work item is disabled RTNL keeps other slow
+        // paths out.
+        unsafe {
+            bindings::disable_work_sync(self.core.reset.get());
+            self.driver.phy().stop();
+            self.quiesce(dev);
+        }
+    }
+}
+
+/// Puts a device to sleep, or to rest because it cannot be reached; nothing happens to one that is
+/// already. `wake` asks it to watch for what shall wake the system.
+///
+/// # Safety
+///
+/// `dev` must be registered with operations for `T`, and stay so. Process context, without RTNL.
+pub(super) unsafe fn sleep<T: Operations>(dev: NonNull<bindings::net_device>, wake: bool) {
+    // SAFETY: By the safety requirements; RTNL is held in between.
+    unsafe {
+        let (dev, private) = Private::<T>::of(dev.as_ptr());
+        bindings::rtnl_lock();
+        if bindings::net_helper_device_present(dev.as_raw()) {
+            bindings::netif_device_detach(dev.as_raw());
+            private.down(dev);
+            if bindings::net_helper_netif_running(dev.as_raw()) {
+                private.driver.prepare_sleep(wake);
+            }
+        }
+        bindings::rtnl_unlock();
+    }
+}
+
+/// Undoes [`sleep`]. The device may have forgotten everything.
+///
+/// # Safety
+///
+/// As [`sleep`].
+pub(super) unsafe fn wake<T: Operations>(dev: NonNull<bindings::net_device>) {
+    // SAFETY: By the safety requirements; RTNL is held in between. An interface that is running,
+    // in the core's sense, has all that `open` gave it, and its queue is stopped by the detachment.
+    unsafe {
+        let (dev, private) = Private::<T>::of(dev.as_ptr());
+        bindings::rtnl_lock();
+        if !bindings::net_helper_device_present(dev.as_raw()) {
+            private.driver.wake_up(&mac_address(dev));
+            if bindings::net_helper_netif_running(dev.as_raw()) {
+                private.up(dev);
+            }
+            bindings::netif_device_attach(dev.as_raw());
+        }
+        bindings::rtnl_unlock();
+    }
+}
+
+/// Leaves a device, which sleeps, as the next driver or the firmware wants to find it.
+///
+/// # Safety
+///
+/// As [`sleep`].
+pub(super) unsafe fn retire<T: Operations>(dev: NonNull<bindings::net_device>) {
+    // SAFETY: By the safety requirements.
+    let (_, private) = unsafe { Private::<T>::of(dev.as_ptr()) };
+    private.driver.retire();
+}
+
+/// Returns the MAC address of a device.
+fn mac_address(dev: &NetDevice) -> MacAddress {
+    // SAFETY: The device is live and has an address of 6 bytes.
+    unsafe {
+        bindings::net_helper_dev_addr(dev.as_raw())
+            .cast::<MacAddress>()
+            .read()
+    }
 }
 
 impl<T: Operations> Private<T> {
@@ -246,15 +358,21 @@ impl<T: Operations> Private<T> {
     /// RTNL must be held and the interface be up.
     unsafe fn reopen(&self, dev: &NetDevice, config: &RingConfig) -> Result {
         let (xmit, poll) = self.driver.open(dev, config)?;
-        // SAFETY: With RTNL held and the work item disabled this is the only slow path; the device
-        // is running. Once it is quiet nothing else borrows the halves, and NAPI is disabled.
+        let running = self.running.load(Relaxed);
+        // SAFETY: With RTNL held and the work item disabled this is the only slow path. Once the
+        // device is quiet, or while it sleeps, nothing else borrows the halves, and NAPI is
+        // disabled.
         unsafe {
-            bindings::disable_work_sync(self.core.reset.get());
-            self.quiesce(dev);
+            if running {
+                bindings::disable_work_sync(self.core.reset.get());
+                self.quiesce(dev);
+            }
             *self.xmit.get() = Some(xmit);
             *self.poll.get() = Some(poll);
-            self.resume_and_wake(dev);
-            bindings::enable_work(self.core.reset.get());
+            if running {
+                self.resume_and_wake(dev);
+                bindings::enable_work(self.core.reset.get());
+            }
         }
         Ok(())
     }
@@ -320,15 +438,9 @@ unsafe extern "C" fn open<T: Operations>(dev: *mut bindings::net_device) -> c_in
         return e.to_errno();
     }
 
-    driver.phy().wake_up();
-    driver.init_phy();
-    // SAFETY: The interface is down, so the device is quiet: the queue is not active, and NAPI was
-    // never enabled or is disabled by `stop`. RTNL keeps other slow paths out. The queue may be
-    // used and resets may come from here on.
+    // SAFETY: RTNL is held, all is there, and the queue becomes active after this.
     unsafe {
-        private.resume(dev);
-        bindings::enable_work(private.core.reset.get());
-        driver.phy().start();
+        private.up(dev);
         bindings::net_helper_start_queue(dev.as_raw());
     }
     0
@@ -343,13 +455,10 @@ unsafe extern "C" fn stop<T: Operations>(dev: *mut bindings::net_device) -> c_in
     // SAFETY: The core calls this with a registered device, whose operations are for `T`.
     let (dev, private) = unsafe { Private::<T>::of(dev) };
 
-    // SAFETY: `open` succeeded, so the device is running, the interrupt is requested with this
-    // cookie and the PHY is connected. Once the work item is disabled RTNL keeps other slow paths
-    // out; once the device is quiet nothing else borrows the halves.
+    // SAFETY: `open` succeeded, so the interrupt is requested with this cookie and the PHY is
+    // connected. Once the device is down nothing else borrows the halves.
     unsafe {
-        bindings::disable_work_sync(private.core.reset.get());
-        private.driver.phy().stop();
-        private.quiesce(dev);
+        private.down(dev);
         bindings::free_irq(private.core.irq, dev.as_raw().cast());
         private.driver.phy().disconnect();
         *private.xmit.get() = None;
@@ -519,9 +628,8 @@ unsafe extern "C" fn set_mac_address<T: Operations>(
     unsafe {
         let result = bindings::eth_mac_addr(dev, address);
         if result == 0 {
-            let (_, private) = Private::<T>::of(dev);
-            let address = bindings::net_helper_dev_addr(dev).cast::<[u8; 6]>().read();
-            private.driver.set_mac_address(&address);
+            let (dev, private) = Private::<T>::of(dev);
+            private.driver.set_mac_address(&mac_address(dev));
         }
         result
     }

@@ -20,9 +20,13 @@
 //! All slow paths are the same two verbs, quiesce and resume:
 //!
 //! ```text
-//!   open:    Operations::open -> request IRQ -> connect PHY -> resume -> start PHY
+//!   up:      wake PHY -> resume -> allow resets -> start PHY
+//!   down:    no more resets -> stop PHY -> quiesce
+//!   open:    Operations::open -> request IRQ -> connect PHY -> up
+//!   stop:    down -> free IRQ -> disconnect PHY -> drop halves
 //!   reset:   quiesce -> resume                  (a work item; after a timeout or a fatal error)
-//!   stop:    no more resets -> stop PHY -> quiesce -> free IRQ -> disconnect PHY -> drop halves
+//!   sleep:   detach -> down -> prepare_sleep    (also when the PCI bus reports an error)
+//!   wake:    wake_up -> up -> attach
 //! ```
 //!
 //! C header: [`include/linux/netdevice.h`](srctree/include/linux/netdevice.h)
@@ -136,6 +140,18 @@ pub trait Operations: Send + Sync {
 
     /// Sets the MAC address. Runs under RTNL, up or down.
     fn set_mac_address(&self, address: &MacAddress);
+
+    /// Puts a device that was up and is quiet to sleep. With `wake` it watches for what shall wake the system.
+    ///
+    /// Works on a device that is dead or gone too. Runs under RTNL.
+    fn prepare_sleep(&self, wake: bool);
+
+    /// Undoes [`Operations::prepare_sleep`]. The device may have lost all its registers; it has
+    /// this address again afterwards. Runs under RTNL.
+    fn wake_up(&self, address: &MacAddress);
+
+    /// Leaves the device to the firmware or to the next driver, after it was put to sleep.
+    fn retire(&self);
 
     /// Returns what of `wanted` is possible with an MTU of `mtu` bytes.
     fn fix_features(&self, mtu: u32, wanted: Features) -> Features;
@@ -397,6 +413,10 @@ impl<'a, T: Operations + 'a> Registration<'a, T> {
             dev,
             _owns: PhantomData,
         })
+    }
+
+    pub(super) fn as_raw(&self) -> NonNull<bindings::net_device> {
+        self.dev
     }
 }
 

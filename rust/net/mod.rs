@@ -13,6 +13,7 @@ pub mod from_device;
 pub mod page_pool;
 pub mod pci;
 pub mod phy;
+pub mod power;
 pub mod skb;
 pub mod spsc;
 pub mod stats;

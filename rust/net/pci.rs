@@ -114,6 +114,13 @@ impl<'a> Enabled<'a> {
         };
     }
 
+    /// Remembers the configuration of the device, to restore it after an error of the bus.
+    pub fn save_state(&self) {
+        // SAFETY: The pointer is to a live `struct pci_dev`. If there is no memory for it, the
+        // configuration is not restored, and the device stays dead after such an error.
+        let _ = unsafe { bindings::pci_save_state(as_raw(self.0)) };
+    }
+
     /// Returns the number of the interrupt of the device's INTx pin.
     pub fn irq(&self) -> u32 {
         // SAFETY: The pointer is to a live `struct pci_dev`, whose line is routed while enabled.

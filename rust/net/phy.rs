@@ -28,14 +28,14 @@ pub trait Mdio: Send + Sync {
     ///
     /// # Errors
     ///
-    /// `ETIMEDOUT` if the MAC does not finish.
+    /// `ENODEV` if the MAC does not answer; phylib warns loudly about any other error.
     fn read(&self, register: u8) -> Result<u16>;
 
     /// Writes a register, `0..=31`.
     ///
     /// # Errors
     ///
-    /// `ETIMEDOUT` if the MAC does not finish.
+    /// `ENODEV` if the MAC does not answer; phylib warns loudly about any other error.
     fn write(&self, register: u8, value: u16) -> Result;
 }
 
@@ -171,8 +171,12 @@ impl<'a> Phy<'a> {
             _borrows: PhantomData,
         };
         phydev.ok_or(ENODEV)?;
-        // SAFETY: The PHY is not connected to anything yet.
-        unsafe { bindings::phy_support_asym_pause(this.phydev.as_ptr()) };
+        // SAFETY: The PHY is not connected to anything yet. It sleeps and wakes with its MAC, as the
+        // bus to it is of no use without.
+        unsafe {
+            bindings::phy_support_asym_pause(this.phydev.as_ptr());
+            bindings::net_helper_phy_set_mac_managed_pm(this.phydev.as_ptr());
+        }
         Ok(this)
     }
 

@@ -22,6 +22,8 @@ pub(super) static CHIP: Chip = Chip {
     events: event::RX_OK | event::RX_ERROR | event::TX_OK | event::TX_ERROR | event::LINK_CHANGE,
     halt,
     set_jumbo: |hw, on| hw.set_config4_jumbo(on),
+    // It watches by itself (r8169).
+    watch_for_wake: |_| (),
     fix_phy,
 };
 
