@@ -60,9 +60,11 @@ pub fn echo(frame: &[u8], own: Address) -> Option<Vec<u8>> {
     Some(echo)
 }
 
-/// Whether `frame` is one of the lab's, in either direction.
+/// Whether `frame` is one of the lab's, in either direction, with a VLAN tag or without.
 pub fn is_ours(frame: &[u8]) -> bool {
-    frame.get(12..HEADER) == Some(&ETHERTYPE.to_be_bytes()[..])
+    let has =
+        |at: usize, ethertype: u16| frame.get(at..at + 2) == Some(&ethertype.to_be_bytes()[..]);
+    has(12, ETHERTYPE) || (has(12, 0x8100) && has(16, ETHERTYPE))
 }
 
 fn wanted_length(frame: &[u8]) -> Option<usize> {

@@ -16,6 +16,7 @@ pub mod kernel;
 pub mod model;
 pub mod namespace;
 pub mod passt;
+pub mod pcap;
 pub mod peer;
 pub mod process;
 pub mod report;

@@ -7,4 +7,5 @@ mod drivers;
 mod frames;
 mod itself;
 mod links;
+mod offloads;
 mod storms;

@@ -1,0 +1,237 @@
+//! Checksums, segmentation, VLAN tags and large frames, judged by what is on the wire.
+
+use std::collections::BTreeMap;
+
+use lab::bench::{Bench, Driver, Setup};
+use lab::frame::{self, expected_echo, request};
+use lab::model::{Chip, CAPTURE};
+use lab::pcap::{self, Packet};
+use lab::{drive, require, Result};
+
+use crate::common::{case, exchange, guest_address, start_echo, Inputs, ECHO};
+
+/// The longest frame at an MTU of 1500.
+const ORDINARY: usize = frame::LONGEST;
+const TCP: u8 = 6;
+
+/// The largest MTU of the chip.
+const JUMBO: usize = 4074;
+
+/// Transfers under each setting; the capture must show frames that any receiver would accept.
+fn transfers(inputs: &Inputs, chip: Chip, driver: Driver) -> Result<()> {
+    let (kernel, model) = (inputs.kernel()?, inputs.model()?);
+    let setup = Setup {
+        megabytes: 4,
+        ..inputs.setup(&kernel, &model, chip, driver)
+    };
+    let mut bench = Bench::start(&setup)?;
+    let interface = bench.load_and_open()?;
+    drive::lease(&mut bench, &interface)?;
+    let capture = setup.artifacts.join(CAPTURE);
+
+    // What is on from the start: checksums, not segmentation.
+    let features = bench.guest.check(&format!("ethtool -k {interface}"))?;
+    for (feature, on) in [
+        ("tx-checksum-ipv4", true),
+        ("rx-checksumming", true),
+        ("tx-vlan-hw-insert", false),
+        ("tx-vlan-offload", true),
+        ("rx-vlan-offload", true),
+        ("tx-tcp-segmentation", false),
+        ("tx-scatter-gather", false),
+    ] {
+        let line = features
+            .lines()
+            .find(|line| line.trim().starts_with(&format!("{feature}:")));
+        // The name of the VLAN feature differs by the version of ethtool.
+        if let Some(line) = line {
+            let word = if on { ": on" } else { ": off" };
+            require!(line.contains(word), "{feature} is not as expected: {line}");
+        }
+    }
+
+    for setting in [
+        "tx on sg off tso off",
+        "tx on sg on tso off",
+        "tx on sg on tso on",
+        "tx off sg off tso off rx off",
+        "tx on sg on tso on rx on",
+    ] {
+        bench
+            .guest
+            .check(&format!("ethtool -K {interface} {setting}"))?;
+        let before = bench.model()?.counters()?;
+        drive::fetch(&mut bench)?;
+        drive::send(&mut bench)?;
+        let seen = bench.model()?.counters()?.since(&before);
+        let segmented = setting.contains("tso on");
+        // A large segment leaves the driver by one doorbell and arrives as many frames.
+        require!(
+            !segmented || seen.tx_frames > 1000,
+            "with {setting} only {} frames were sent",
+            seen.tx_frames
+        );
+    }
+    drive::ping(&mut bench, 5)?;
+    bench.finish()?;
+
+    let frames = pcap::frames(&capture)?;
+    let packets: Vec<Packet> = frames.iter().filter_map(|f| pcap::packet(f)).collect();
+    let tcp = packets.iter().filter(|p| p.protocol == TCP).count();
+    require!(tcp > 10_000, "only {tcp} TCP packets were captured");
+    for (packet, frame) in frames.iter().filter_map(|f| Some((pcap::packet(f)?, f))) {
+        // The host's side of the wire leaves its checksums to be believed: ours are the guest's.
+        let from_guest = frame.get(6..12) == Some(&guest_address()?[..]);
+        require!(
+            !from_guest || (packet.header_right && packet.payload_right),
+            "a packet of the guest has a wrong checksum: {packet:?}"
+        );
+        require!(
+            !from_guest || frame.len() <= ORDINARY,
+            "a frame of {} bytes was sent",
+            frame.len()
+        );
+    }
+    Ok(())
+}
+
+/// A frame with a VLAN tag in front of its ethertype.
+fn tagged(frame: &[u8], tag: u16) -> Vec<u8> {
+    let mut tagged = frame[..12].to_vec();
+    tagged.extend([0x81, 0x00]);
+    tagged.extend(tag.to_be_bytes());
+    tagged.extend(&frame[12..]);
+    tagged
+}
+
+/// Tagged frames reach the VLAN's interface and come back tagged, whoever handles the tag.
+fn vlan(inputs: &Inputs, chip: Chip, driver: Driver) -> Result<()> {
+    const ID: u16 = 0x123;
+    let (kernel, model) = (inputs.kernel()?, inputs.model()?);
+    let setup = Setup {
+        more_modules: &["8021q"],
+        ..inputs.frames(&kernel, &model, chip, driver)
+    };
+    let mut bench = Bench::start(&setup)?;
+    let interface = bench.load_and_open()?;
+    // insmod knows no dependencies.
+    for module in ["llc", "stp", "mrp", "garp", "8021q"] {
+        bench.insert(module)?;
+    }
+    bench.guest.check(&format!(
+        "ip link add link {interface} name vlan0 type vlan id {ID} && ip link set vlan0 up"
+    ))?;
+    start_echo(&mut bench, "vlan0")?;
+    let guest = guest_address()?;
+    for setting in ["on", "off", "on"] {
+        bench.guest.check(&format!(
+            "ethtool -K {interface} rxvlan {setting} txvlan {setting}"
+        ))?;
+        for length in [60, 61, 200, 300, 1000, ORDINARY] {
+            let plain = request(guest, length, 7);
+            let echo = exchange(&mut bench, &tagged(&plain, ID), ECHO)?;
+            let expected = tagged(&expected_echo(&plain, guest), ID);
+            require!(
+                echo.as_ref() == Some(&expected),
+                "with the offload {setting} a tagged frame of {length} bytes came back as {echo:02x?}"
+            );
+        }
+        // Another VLAN's frames are not for this interface.
+        let foreign = tagged(&request(guest, 100, 7), ID + 1);
+        let echo = exchange(&mut bench, &foreign, std::time::Duration::from_millis(400))?;
+        require!(echo.is_none(), "a frame of another VLAN was echoed");
+    }
+    bench.finish()
+}
+
+/// Frames of up to 4074 bytes payload, the MTU changed while the interface is up.
+fn jumbo(inputs: &Inputs, chip: Chip, driver: Driver) -> Result<()> {
+    let (kernel, model) = (inputs.kernel()?, inputs.model()?);
+    let mut bench = Bench::start(&inputs.frames(&kernel, &model, chip, driver))?;
+    let interface = bench.load_and_open()?;
+    start_echo(&mut bench, &interface)?;
+    let guest = guest_address()?;
+    for mtu in [1500, 1501, 2000, 3600, JUMBO, 576, 1500] {
+        bench
+            .guest
+            .check(&format!("ip link set {interface} mtu {mtu}"))?;
+        bench.wait_carrier(&interface, true)?;
+        let features = bench.guest.check(&format!("ethtool -k {interface}"))?;
+        let computed = features.contains("tx-checksum-ipv4: on");
+        require!(
+            computed == (mtu <= 1500),
+            "with an MTU of {mtu} the chip computes checksums: {computed}"
+        );
+        let longest = mtu + frame::HEADER;
+        let mut failed = BTreeMap::new();
+        for length in [60, longest - 1, longest] {
+            let sent = request(guest, length, 11);
+            let echo = exchange(&mut bench, &sent, ECHO)?;
+            if echo != Some(expected_echo(&sent, guest)) {
+                failed.insert(length, echo.map(|echo| echo.len()));
+            }
+        }
+        require!(
+            failed.is_empty(),
+            "with an MTU of {mtu} these lengths did not come back (with what came): {failed:?}"
+        );
+    }
+    let refused = bench
+        .guest
+        .run(&format!("ip link set {interface} mtu {}", JUMBO + 1))?;
+    require!(
+        refused.status != 0,
+        "an MTU of {} bytes was accepted",
+        JUMBO + 1
+    );
+    bench.finish()
+}
+
+#[test]
+fn ours_offloads_on_b300() {
+    case("ours_offloads_on_b300", |inputs| {
+        transfers(inputs, Chip::B300, inputs.ours()?)
+    });
+}
+
+#[test]
+fn ours_offloads_on_b380() {
+    case("ours_offloads_on_b380", |inputs| {
+        transfers(inputs, Chip::B380, inputs.ours()?)
+    });
+}
+
+#[test]
+fn r8169_offloads() {
+    case("r8169_offloads", |inputs| {
+        transfers(inputs, Chip::B380, Driver::R8169)
+    });
+}
+
+#[test]
+fn ours_tags_vlans() {
+    case("ours_tags_vlans", |inputs| {
+        vlan(inputs, Chip::B300, inputs.ours()?)
+    });
+}
+
+#[test]
+fn r8169_tags_vlans() {
+    case("r8169_tags_vlans", |inputs| {
+        vlan(inputs, Chip::B380, Driver::R8169)
+    });
+}
+
+#[test]
+fn ours_takes_jumbo_frames_on_b300() {
+    case("ours_takes_jumbo_frames_on_b300", |inputs| {
+        jumbo(inputs, Chip::B300, inputs.ours()?)
+    });
+}
+
+#[test]
+fn ours_takes_jumbo_frames_on_b380() {
+    case("ours_takes_jumbo_frames_on_b380", |inputs| {
+        jumbo(inputs, Chip::B380, inputs.ours()?)
+    });
+}
