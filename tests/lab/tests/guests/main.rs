@@ -8,4 +8,5 @@ mod frames;
 mod itself;
 mod links;
 mod offloads;
+mod power;
 mod storms;
