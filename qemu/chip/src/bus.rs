@@ -14,6 +14,9 @@ pub enum Fault {
     /// Memory is there but not for this direction.
     #[error("the mapping does not permit this direction")]
     Forbidden,
+    /// It was ordered to fail ([`FaultKind::PciAbort`](crate::FaultKind::PciAbort)).
+    #[error("a fault was ordered")]
+    Ordered,
 }
 
 /// What a chip can reach on its own.

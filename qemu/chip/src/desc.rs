@@ -28,7 +28,10 @@ pub(crate) mod rx {
     pub(crate) const MULTICAST: u32 = 1 << 27;
     pub(crate) const UNICAST: u32 = 1 << 26;
     pub(crate) const BROADCAST: u32 = 1 << 25;
+    /// Any of the errors.
+    pub(crate) const ERROR: u32 = 1 << 21;
     pub(crate) const RUNT: u32 = 1 << 20;
+    pub(crate) const CRC: u32 = 1 << 19;
     pub(crate) const PROTO_UDP: u32 = 1 << 18;
     pub(crate) const PROTO_TCP: u32 = 1 << 17;
     pub(crate) const PROTO_IP: u32 = PROTO_UDP | PROTO_TCP;

@@ -16,12 +16,15 @@
 //! counted, and kept in words in a log of bounded length ([`Counters::violation_log`]).
 #![forbid(unsafe_code)]
 
+mod access;
 mod bus;
 mod chip;
 mod config;
 mod counters;
 mod crc;
 mod desc;
+mod faults;
+mod late;
 mod offload;
 mod phy;
 mod regs;
@@ -35,6 +38,7 @@ pub use chip::Chip;
 pub use config::{Config, Revision, RingState, RxMode, State, Width};
 pub use counters::{Access, Counters, Tally, VIOLATION_LOG};
 pub use crc::{fcs, multicast_hash};
+pub use faults::{FaultKind, Faults, Order};
 pub use phy::{Phy, Speed};
 pub use regs::{Reg, REGISTER_COUNT};
 pub use rx::Received;

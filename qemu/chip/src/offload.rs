@@ -145,6 +145,16 @@ pub(crate) fn verdict(frame: &[u8]) -> u32 {
     bits
 }
 
+/// The failure that a verdict with these bits could tell of.
+pub(crate) fn failures(verdict: u32) -> u32 {
+    match verdict & rx::PROTO_IP {
+        0 => 0,
+        rx::PROTO_TCP => rx::TCP_FAIL,
+        rx::PROTO_UDP => rx::UDP_FAIL,
+        _ => rx::IP_FAIL,
+    }
+}
+
 /// Puts a VLAN tag behind the addresses.
 pub(crate) fn insert_vlan(frame: &mut Vec<u8>, tag: u16) {
     if frame.len() < 12 {

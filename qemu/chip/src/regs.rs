@@ -198,6 +198,7 @@ pub(crate) mod cfg {
 
 /// Bits of RxConfig.
 pub(crate) mod rxcfg {
+    pub(crate) const ACCEPT_ERROR: u32 = 0x20;
     pub(crate) const ACCEPT_RUNT: u32 = 0x10;
     pub(crate) const ACCEPT_BROADCAST: u32 = 0x08;
     pub(crate) const ACCEPT_MULTICAST: u32 = 0x04;

@@ -7,6 +7,7 @@ use crate::crc;
 use crate::desc;
 use crate::desc::rx;
 use crate::desc::Ring;
+use crate::faults::FaultKind;
 use crate::offload;
 use crate::regs::cmd;
 use crate::regs::cplus;
@@ -41,6 +42,15 @@ struct Slot {
     size: usize,
 }
 
+/// What faults have done to a frame.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Spoilt {
+    crc: bool,
+    lost: bool,
+    len: Option<usize>,
+    verdict: bool,
+}
+
 /// Why a frame has no place to go.
 enum NoRoom {
     Empty,
@@ -66,6 +76,19 @@ impl Chip {
             self.counters.rx_ignored += 1;
             return Received::Ignored;
         };
+        if !again {
+            self.spoilt = self.spoil(frame);
+        }
+        let spoilt = self.spoilt;
+        let mut changed = Vec::new();
+        let frame = match spoilt.len {
+            Some(len) => {
+                changed.extend_from_slice(&frame[..len.min(frame.len())]);
+                changed.resize(len, 0);
+                changed.as_slice()
+            }
+            None => frame,
+        };
         let Some(mut status) = self.filter(frame) else {
             self.counters.rx_filtered += 1;
             return Received::Filtered;
@@ -74,13 +97,28 @@ impl Chip {
             if self.get(Reg::RxConfig) & rxcfg::ACCEPT_RUNT == 0 {
                 return self.lose_bad();
             }
-            status |= rx::RUNT;
+            status |= rx::ERROR | rx::RUNT;
+        }
+        if spoilt.lost {
+            return self.overflow();
+        }
+        if spoilt.crc {
+            if self.get(Reg::RxConfig) & rxcfg::ACCEPT_ERROR == 0 {
+                return self.lose_bad();
+            }
+            status |= rx::ERROR | rx::CRC;
         }
         let settings = self.get(Reg::CPlusCmd);
         if settings & cplus::RX_CHECKSUM != 0 {
             status |= offload::verdict(frame);
+            if spoilt.verdict {
+                status ^= offload::failures(status);
+            }
         }
-        let fcs = crc::fcs(frame);
+        let mut fcs = crc::fcs(frame);
+        if spoilt.crc {
+            fcs[0] ^= 1;
+        }
         let mut data = std::mem::take(&mut self.frame);
         data.clear();
         let mut opts2 = 0;
@@ -106,6 +144,32 @@ impl Chip {
         }
         self.frame = data;
         outcome
+    }
+
+    /// What the faults that are on do to a frame; to be asked once for each.
+    fn spoil(&mut self, frame: &[u8]) -> Spoilt {
+        let mut spoilt = Spoilt {
+            crc: self.faults.strikes(FaultKind::CrcError),
+            lost: self.faults.strikes(FaultKind::RxFifoOverflow),
+            len: None,
+            verdict: false,
+        };
+        if self.faults.strikes(FaultKind::Runt) {
+            // The addresses are left, or the filter would have nothing to look at.
+            let len = 14 + self.faults.draw(FaultKind::Runt, (LEAST - 14) as u32) as usize;
+            spoilt.len = Some(len.min(frame.len()));
+        }
+        if self.faults.strikes(FaultKind::Giant) {
+            let longest = rx::LENGTH as usize - FCS;
+            let more = self.faults.draw(FaultKind::Giant, (longest - 1518) as u32);
+            spoilt.len = Some((1519 + more as usize).max(frame.len()));
+        }
+        // Only a packet that has a verdict is an occasion.
+        if self.faults.on(FaultKind::BadChecksum) && offload::failures(offload::verdict(frame)) != 0
+        {
+            spoilt.verdict = self.faults.strikes(FaultKind::BadChecksum);
+        }
+        spoilt
     }
 
     fn count(&mut self, status: u32, len: usize) {
@@ -193,12 +257,14 @@ impl Chip {
             if i == last {
                 opts1 |= desc::LAST;
             }
+            let opts1 = self.faults.lie_receive(opts1);
+            let opts2 = self.faults.lie_second(opts2);
             let written = bus
                 .write(slot.buffer, now)
                 .map_err(|fault| ("receive data", slot.buffer, fault))
                 .and_then(|()| {
                     bus.write(address.wrapping_add(4), &opts2.to_le_bytes())
-                        .and_then(|()| bus.store(address, opts1))
+                        .and_then(|()| self.hand_over(bus, address, opts1, intr::RX_OK))
                         .map_err(|fault| ("receive descriptor", address, fault))
                 });
             if let Err((what, at, fault)) = written {
@@ -238,7 +304,7 @@ impl Chip {
                     return Err(NoRoom::Broken);
                 }
             };
-            if opts1 & desc::OWN == 0 {
+            if opts1 & desc::OWN == 0 || self.late.holds(address) {
                 return Err(NoRoom::Empty);
             }
             let size = (opts1 & rx::LENGTH) as usize;
@@ -296,12 +362,16 @@ impl Chip {
             }
             RxMode::Drop => {
                 // Silicon has some room of its own before it loses frames; how much is not known [guess].
-                self.counters.rx_dropped += 1;
-                self.tally.rx_missed = self.tally.rx_missed.wrapping_add(1);
-                self.raise(intr::RX_FIFO_OVER);
-                Received::Dropped
+                self.overflow()
             }
         }
+    }
+
+    fn overflow(&mut self) -> Received {
+        self.counters.rx_dropped += 1;
+        self.tally.rx_missed = self.tally.rx_missed.wrapping_add(1);
+        self.raise(intr::RX_FIFO_OVER);
+        Received::Dropped
     }
 }
 

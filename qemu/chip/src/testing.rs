@@ -7,6 +7,7 @@ use crate::bus::Fault;
 use crate::chip::Chip;
 use crate::config::Config;
 use crate::config::Width;
+use crate::faults::Order;
 
 pub(crate) const MAC: [u8; 6] = [0x52, 0x54, 0x00, 0x81, 0x68, 0x01];
 /// Where the made memory begins.
@@ -159,6 +160,14 @@ impl Bench {
 
     pub(crate) fn r32(&mut self, offset: u16) -> u32 {
         self.chip.read(offset, Width::Long)
+    }
+
+    pub(crate) fn tick(&mut self, now: u64) {
+        self.chip.tick(&mut self.guest, now);
+    }
+
+    pub(crate) fn fault(&mut self, order: Order) {
+        self.chip.fault(&mut self.guest, order);
     }
 
     pub(crate) fn violations(&self) -> u64 {

@@ -7,6 +7,7 @@ use crate::chip::NORMAL;
 use crate::desc;
 use crate::desc::tx;
 use crate::desc::Ring;
+use crate::faults::FaultKind;
 use crate::offload;
 use crate::offload::Ipv4;
 use crate::regs::cmd;
@@ -68,7 +69,14 @@ impl Chip {
         if self.tx_busy[which] {
             return;
         }
+        let unacknowledged = self.get(Reg::IntrStatus) & u32::from(intr::TX_OK) != 0;
+        if unacknowledged && self.faults.strikes(FaultKind::LostDoorbell) {
+            return;
+        }
         self.tx_busy[which] = true;
+        if self.faults.holds(FaultKind::TxStall) {
+            return;
+        }
         let before = self.tx[which].index;
         let frames = self.counters.tx_frames + self.counters.tx_dropped;
         self.run_tx(bus);
@@ -78,11 +86,18 @@ impl Chip {
         }
     }
 
+    /// Whether a ring that has work stands still for a fault's sake.
+    pub(crate) fn tx_held(&self, which: usize) -> bool {
+        let ring = self.tx[which];
+        let late = |base| self.late.holds(Ring::address(base, ring.index));
+        self.faults.on(FaultKind::TxStall) || ring.base.is_some_and(late)
+    }
+
     /// Sends what is there, the high priority ring first.
     pub(crate) fn run_tx(&mut self, bus: &mut dyn Bus) {
         let mut budget = BUDGET;
         for which in [HIGH, NORMAL] {
-            while self.tx_busy[which] && !self.halted() {
+            while self.tx_busy[which] && !self.halted() && !self.tx_held(which) {
                 if budget == 0 || !bus.cable_ready() {
                     return;
                 }
@@ -187,7 +202,8 @@ impl Chip {
         for descriptor in &fetched {
             let address = Ring::address(base, descriptor.index);
             // What else silicon changes in a descriptor it gives back is not known; no peer looks [guess].
-            if let Err(fault) = bus.store(address, descriptor.opts1 & !desc::OWN) {
+            let opts1 = self.faults.lie_transmit(descriptor.opts1 & !desc::OWN);
+            if let Err(fault) = self.hand_over(bus, address, opts1, intr::TX_OK) {
                 self.dma_fault("transmit descriptor", address, fault);
                 return Step::Stop;
             }

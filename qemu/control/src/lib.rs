@@ -1,7 +1,9 @@
 //! Talks to a running model: one JSON object per line over a unix socket, each answered by one line.
 //!
-//! Requests: `{"cmd":"counters"}`, `{"cmd":"reset-counters"}`, `{"cmd":"state"}`, `{"cmd":"link","up":true}`. Answers
-//! have `"ok":true` and what was asked for, or `"ok":false` and `"error"` in one line.
+//! Requests: `{"cmd":"counters"}`, `{"cmd":"reset-counters"}`, `{"cmd":"state"}`, `{"cmd":"link","up":true}`,
+//! `{"cmd":"faults"}` and `{"cmd":"fault","name":"tx-stall","on":true}`; the last may have `"seed"`, `"rate"` (one in so
+//! many), `"count"`, `"millis"` (numbers) and `"until_reset"` (true or false) besides. Answers have `"ok":true` and what
+//! was asked for, or `"ok":false` and `"error"` in one line.
 #![forbid(unsafe_code)]
 
 use std::io;
@@ -30,7 +32,7 @@ const CLIENTS: usize = 8;
 const PATIENCE: Duration = Duration::from_secs(10);
 
 /// What can be asked.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Request {
     /// What has been counted.
     Counters,
@@ -43,6 +45,29 @@ pub enum Request {
         /// In or out.
         up: bool,
     },
+    /// The faults there are, and how they stand.
+    Faults,
+    /// Turn a fault on or off.
+    Fault(FaultRequest),
+}
+
+/// A fault to be turned on or off; what is not given is as usual for the fault.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct FaultRequest {
+    /// Its name.
+    pub name: String,
+    /// On or off.
+    pub on: bool,
+    /// Where its chance begins.
+    pub seed: Option<u64>,
+    /// It strikes at one in so many occasions.
+    pub rate: Option<u32>,
+    /// It ends after so many strikes.
+    pub count: Option<u32>,
+    /// Its time, in milliseconds.
+    pub millis: Option<u32>,
+    /// It ends with the next reset by the driver.
+    pub until_reset: bool,
 }
 
 /// A request that is none.
@@ -55,7 +80,9 @@ pub enum RequestError {
     #[error("no \"cmd\" in the request")]
     NoCommand,
     /// A command we do not have.
-    #[error("unknown command {0:?}; there are counters, reset-counters, state, link")]
+    #[error(
+        "unknown command {0:?}; there are counters, reset-counters, state, link, faults, fault"
+    )]
     Unknown(String),
     /// A parameter is missing or is of another type.
     #[error("command {0:?} needs {1}")]
@@ -80,26 +107,81 @@ impl Request {
                 let up = up.ok_or(RequestError::Parameter("link", "\"up\": true or false"))?;
                 Ok(Request::Link { up })
             }
+            "faults" => Ok(Request::Faults),
+            "fault" => FaultRequest::parse(&object).map(Request::Fault),
             other => Err(RequestError::Unknown(other.chars().take(40).collect())),
         }
     }
 
     /// The line that asks for it.
-    pub fn line(self) -> String {
+    pub fn line(&self) -> String {
         let value = match self {
             Request::Counters => json!({"cmd": "counters"}),
             Request::ResetCounters => json!({"cmd": "reset-counters"}),
             Request::State => json!({"cmd": "state"}),
             Request::Link { up } => json!({"cmd": "link", "up": up}),
+            Request::Faults => json!({"cmd": "faults"}),
+            Request::Fault(fault) => fault.value(),
         };
         value.to_string()
     }
 }
 
+impl FaultRequest {
+    fn parse(object: &Map<String, Value>) -> Result<Self, RequestError> {
+        let wrong = |what| RequestError::Parameter("fault", what);
+        let number = |key: &str| match object.get(key) {
+            None => Ok(None),
+            Some(value) => value.as_u64().map(Some).ok_or(()),
+        };
+        let small = |key: &str, what| {
+            number(key)
+                .and_then(|value| value.map(u32::try_from).transpose().map_err(drop))
+                .map_err(|()| wrong(what))
+        };
+        let name = object.get("name").and_then(Value::as_str);
+        let on = object.get("on").and_then(Value::as_bool);
+        Ok(FaultRequest {
+            name: name.ok_or(wrong("\"name\": a fault's name"))?.to_owned(),
+            on: on.ok_or(wrong("\"on\": true or false"))?,
+            seed: number("seed").map_err(|()| wrong("\"seed\" to be a number"))?,
+            rate: small("rate", "\"rate\" to be a number")?,
+            count: small("count", "\"count\" to be a number")?,
+            millis: small("millis", "\"millis\" to be a number")?,
+            until_reset: match object.get("until_reset") {
+                None => false,
+                Some(value) => value
+                    .as_bool()
+                    .ok_or(wrong("\"until_reset\": true or false"))?,
+            },
+        })
+    }
+
+    fn value(&self) -> Value {
+        let mut value = json!({"cmd": "fault", "name": self.name, "on": self.on});
+        if let Some(seed) = self.seed {
+            value["seed"] = seed.into();
+        }
+        for (key, number) in [
+            ("rate", self.rate),
+            ("count", self.count),
+            ("millis", self.millis),
+        ] {
+            if let Some(number) = number {
+                value[key] = number.into();
+            }
+        }
+        if self.until_reset {
+            value["until_reset"] = true.into();
+        }
+        value
+    }
+}
+
 /// Who answers.
 pub trait Handler: Send + Sync + 'static {
-    /// Does what is asked; what comes back is added to the answer's `"ok":true`.
-    fn handle(&self, request: Request) -> Map<String, Value>;
+    /// Does what is asked; what comes back is added to the answer's `"ok":true`. An error is one line.
+    fn handle(&self, request: Request) -> Result<Map<String, Value>, String>;
 }
 
 /// Answers until the process ends.
@@ -162,11 +244,13 @@ fn talk(stream: &UnixStream, handler: &dyn Handler) -> io::Result<()> {
             continue;
         }
         let answer = match Request::parse(&line) {
-            Ok(request) => {
-                let mut answer = handler.handle(request);
-                answer.insert("ok".to_owned(), true.into());
-                Value::Object(answer)
-            }
+            Ok(request) => match handler.handle(request) {
+                Ok(mut answer) => {
+                    answer.insert("ok".to_owned(), true.into());
+                    Value::Object(answer)
+                }
+                Err(error) => failure(&error),
+            },
             Err(error) => failure(&error.to_string()),
         };
         write_line(stream, &answer)?;
@@ -204,7 +288,7 @@ pub enum AskError {
 }
 
 /// Asks a running model.
-pub fn ask(path: &Path, request: Request) -> Result<Value, AskError> {
+pub fn ask(path: &Path, request: &Request) -> Result<Value, AskError> {
     let name = || path.display().to_string();
     let socket = |source| AskError::Socket {
         path: name(),
@@ -239,10 +323,13 @@ mod tests {
     struct Echo;
 
     impl Handler for Echo {
-        fn handle(&self, request: Request) -> Map<String, Value> {
+        fn handle(&self, request: Request) -> Result<Map<String, Value>, String> {
+            if request == Request::ResetCounters {
+                return Err("never".to_owned());
+            }
             let mut answer = Map::new();
             answer.insert("heard".to_owned(), format!("{request:?}").into());
-            answer
+            Ok(answer)
         }
     }
 
@@ -254,6 +341,21 @@ mod tests {
             Request::State,
             Request::Link { up: true },
             Request::Link { up: false },
+            Request::Faults,
+            Request::Fault(FaultRequest {
+                name: "tx-stall".to_owned(),
+                on: true,
+                ..FaultRequest::default()
+            }),
+            Request::Fault(FaultRequest {
+                name: "lie".to_owned(),
+                on: true,
+                seed: Some(u64::MAX),
+                rate: Some(2),
+                count: Some(3),
+                millis: Some(4),
+                until_reset: true,
+            }),
         ] {
             assert_eq!(Request::parse(&request.line()), Ok(request));
         }
@@ -266,10 +368,20 @@ mod tests {
             Request::parse("{\"cmd\":\"x\"}"),
             Err(RequestError::Unknown(_))
         ));
-        assert!(matches!(
-            Request::parse("{\"cmd\":\"link\",\"up\":1}"),
-            Err(RequestError::Parameter(..))
-        ));
+        for line in [
+            "{\"cmd\":\"link\",\"up\":1}",
+            "{\"cmd\":\"fault\",\"name\":\"lie\"}",
+            "{\"cmd\":\"fault\",\"on\":true}",
+            "{\"cmd\":\"fault\",\"name\":\"lie\",\"on\":true,\"rate\":4294967296}",
+            "{\"cmd\":\"fault\",\"name\":\"lie\",\"on\":true,\"seed\":-1}",
+            "{\"cmd\":\"fault\",\"name\":\"lie\",\"on\":true,\"until_reset\":1}",
+        ] {
+            let parsed = Request::parse(line);
+            assert!(
+                matches!(parsed, Err(RequestError::Parameter(..))),
+                "{line}: {parsed:?}"
+            );
+        }
     }
 
     #[test]
@@ -289,6 +401,7 @@ mod tests {
             json!({"ok": true, "heard": "State"})
         );
         assert_eq!(ask("{\"cmd\":\"dance\"}")["ok"], false);
+        assert_eq!(ask("{\"cmd\":\"reset-counters\"}")["error"], "never");
         assert_eq!(ask(&"x".repeat(5000))["error"], "the request is too long");
         server.join().unwrap().unwrap();
     }

@@ -7,8 +7,10 @@ use clap::Args;
 use clap::Parser;
 use clap::Subcommand;
 use clap::ValueEnum;
+use rtl8111b_chip::FaultKind;
 use rtl8111b_chip::Revision;
 use rtl8111b_chip::RxMode;
+use rtl8111b_control::FaultRequest;
 use rtl8111b_control::Request;
 use rtl8111b_wire::Spec;
 
@@ -31,6 +33,7 @@ pub(crate) enum Command {
     )]
     Serve(Serve),
     /// Talk to a running card through its control socket
+    #[command(after_long_help = faults_help())]
     Ctl(Ctl),
 }
 
@@ -117,7 +120,7 @@ pub(crate) struct Ctl {
     ask: Ask,
 }
 
-#[derive(Clone, Copy, Debug, Subcommand)]
+#[derive(Clone, Debug, Subcommand)]
 enum Ask {
     /// What has been counted
     Counters,
@@ -130,6 +133,67 @@ enum Ask {
     },
     /// Registers, rings and PHY
     State,
+    /// Which faults are on, and how often they have struck
+    Faults,
+    /// Turn a fault on or off
+    #[command(after_help = faults_help())]
+    Fault(FaultArgs),
+}
+
+#[derive(Clone, Debug, Args)]
+struct FaultArgs {
+    /// Which one
+    #[arg(value_parser = fault_name)]
+    name: FaultKind,
+    #[arg(value_enum)]
+    to: OnOff,
+    /// Where its chance begins: the same seed on the same run strikes the same (0)
+    #[arg(long, value_name = "N")]
+    seed: Option<u64>,
+    /// It strikes at one in N occasions
+    #[arg(long, value_name = "1/N", value_parser = rate)]
+    rate: Option<u32>,
+    /// It ends after N strikes (not tx-stall and gone)
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
+    count: Option<u32>,
+    /// Its time in milliseconds
+    #[arg(long, value_name = "N")]
+    millis: Option<u32>,
+    /// It ends when the driver resets the chip (ChipCmd bit 4)
+    #[arg(long)]
+    until_reset: bool,
+}
+
+#[derive(Clone, Copy, Debug, ValueEnum)]
+enum OnOff {
+    On,
+    Off,
+}
+
+fn fault_name(text: &str) -> Result<FaultKind, String> {
+    FaultKind::named(text).ok_or_else(|| {
+        let names: Vec<&str> = FaultKind::all().map(FaultKind::name).collect();
+        format!("there are {}", names.join(", "))
+    })
+}
+
+fn rate(text: &str) -> Result<u32, String> {
+    text.strip_prefix("1/")
+        .and_then(|number| number.parse().ok())
+        .filter(|&number| number > 0)
+        .ok_or_else(|| "expected a rate such as 1/16".to_owned())
+}
+
+fn faults_help() -> String {
+    let mut text = "Faults (usual rate and time):\n".to_owned();
+    for kind in FaultKind::all() {
+        let mut usual = format!("1/{}", kind.usual_rate());
+        if kind.usual_millis() > 0 {
+            usual += &format!(", {} ms", kind.usual_millis());
+        }
+        text += &format!("  {:<19} {} ({usual})\n", kind.name(), kind.about());
+    }
+    text
 }
 
 #[derive(Clone, Copy, Debug, ValueEnum)]
@@ -140,13 +204,23 @@ enum UpDown {
 
 impl Ctl {
     pub(crate) fn request(&self) -> Request {
-        match self.ask {
+        match &self.ask {
             Ask::Counters => Request::Counters,
             Ask::ResetCounters => Request::ResetCounters,
             Ask::State => Request::State,
             Ask::Link { to } => Request::Link {
                 up: matches!(to, UpDown::Up),
             },
+            Ask::Faults => Request::Faults,
+            Ask::Fault(fault) => Request::Fault(FaultRequest {
+                name: fault.name.name().to_owned(),
+                on: matches!(fault.to, OnOff::On),
+                seed: fault.seed,
+                rate: fault.rate,
+                count: fault.count,
+                millis: fault.millis,
+                until_reset: fault.until_reset,
+            }),
         }
     }
 }
@@ -253,6 +327,29 @@ mod tests {
             &["serve", "--socket", "x", "--nonsense"],
             &["ctl", "--control", "x"],
             &["ctl", "--control", "x", "link", "sideways"],
+            &["ctl", "--control", "x", "fault", "earthquake", "on"],
+            &["ctl", "--control", "x", "fault", "lie"],
+            &["ctl", "--control", "x", "fault", "lie", "on", "--rate", "8"],
+            &[
+                "ctl",
+                "--control",
+                "x",
+                "fault",
+                "lie",
+                "on",
+                "--rate",
+                "1/0",
+            ],
+            &[
+                "ctl",
+                "--control",
+                "x",
+                "fault",
+                "lie",
+                "on",
+                "--count",
+                "0",
+            ],
             &["dance"],
         ] {
             let line = error(args);
@@ -260,6 +357,25 @@ mod tests {
                 !line.is_empty() && !line.contains('\n') && !line.starts_with("error"),
                 "{line}"
             );
+        }
+    }
+
+    #[test]
+    fn every_fault_can_be_ordered_and_is_told_of() {
+        for kind in FaultKind::all() {
+            let args = format!(
+                "rtl8111b ctl --control c fault {} on --seed 7 --rate 1/3",
+                kind.name()
+            );
+            let Ok(Parsed::Command(Command::Ctl(ctl))) = parse_from(args.split_whitespace()) else {
+                panic!("refused: {args}");
+            };
+            let Request::Fault(fault) = ctl.request() else {
+                panic!("no fault");
+            };
+            assert_eq!(fault.name, kind.name());
+            assert_eq!((fault.on, fault.seed, fault.rate), (true, Some(7), Some(3)));
+            assert!(faults_help().contains(kind.about()) && kind.about().len() > 10);
         }
     }
 

@@ -1,14 +1,20 @@
 //! The whole card: chip, configuration space, memory, interrupts and the near end of the cable.
 
 use std::cmp::Ordering;
+use std::sync::Arc;
+use std::sync::Condvar;
 use std::sync::Mutex;
 use std::sync::MutexGuard;
 use std::sync::PoisonError;
+use std::time::Duration;
 use std::time::Instant;
 
 use rtl8111b_chip::Bus;
 use rtl8111b_chip::Chip;
 use rtl8111b_chip::Fault;
+use rtl8111b_chip::FaultKind;
+use rtl8111b_chip::Faults;
+use rtl8111b_chip::Order;
 use rtl8111b_chip::Received;
 use rtl8111b_chip::Width;
 use rtl8111b_pci::ConfigSpace;
@@ -37,6 +43,11 @@ pub(crate) struct Device {
     frame_waits: bool,
     seen: u64,
     logged: u64,
+    /// The faults of the bus, which the chip does not know of.
+    bus_faults: Faults,
+    alarm: Arc<Condvar>,
+    /// What [`Shared::keep_time`] waits for.
+    announced: Option<u64>,
 }
 
 /// The memory and the cable, as the chip may use them right now.
@@ -44,15 +55,20 @@ struct Host<'a> {
     config: &'a mut ConfigSpace,
     dma: &'a DmaMap,
     sender: &'a mut Sender,
+    faults: &'a mut Faults,
 }
 
 impl Host<'_> {
-    fn permit(&self) -> Result<(), Fault> {
-        if self.config.bus_master() {
-            Ok(())
-        } else {
-            Err(Fault::BusMasterOff)
+    /// Whether a transfer is done; if not, it goes wrong without anybody being told ([`FaultKind::DmaFault`]).
+    fn permit(&mut self) -> Result<bool, Fault> {
+        if !self.config.bus_master() {
+            return Err(Fault::BusMasterOff);
         }
+        if self.faults.strikes(FaultKind::PciAbort) {
+            self.config.show_master_abort();
+            return Err(Fault::Ordered);
+        }
+        Ok(!self.faults.strikes(FaultKind::DmaFault))
     }
 
     fn done<T>(&mut self, result: Result<T, DmaError>) -> Result<T, Fault> {
@@ -68,25 +84,34 @@ impl Host<'_> {
 
 impl Bus for Host<'_> {
     fn read(&mut self, address: u64, into: &mut [u8]) -> Result<(), Fault> {
-        self.permit()?;
+        if !self.permit()? {
+            into.fill(0xff);
+            return Ok(());
+        }
         let result = self.dma.read(address, into);
         self.done(result)
     }
 
     fn write(&mut self, address: u64, from: &[u8]) -> Result<(), Fault> {
-        self.permit()?;
+        if !self.permit()? {
+            return Ok(());
+        }
         let result = self.dma.write(address, from);
         self.done(result)
     }
 
     fn load(&mut self, address: u64) -> Result<u32, Fault> {
-        self.permit()?;
+        if !self.permit()? {
+            return Ok(u32::MAX);
+        }
         let result = self.dma.load(address);
         self.done(result)
     }
 
     fn store(&mut self, address: u64, value: u32) -> Result<(), Fault> {
-        self.permit()?;
+        if !self.permit()? {
+            return Ok(());
+        }
         let result = self.dma.store(address, value);
         self.done(result)
     }
@@ -112,6 +137,9 @@ impl Device {
             frame_waits: false,
             seen: 0,
             logged: 0,
+            bus_faults: Faults::new(),
+            alarm: Arc::default(),
+            announced: None,
         }
     }
 
@@ -137,21 +165,67 @@ impl Device {
         self.settle();
     }
 
+    /// The faults to which that one belongs.
+    pub(crate) fn faults(&self, kind: FaultKind) -> &Faults {
+        match kind {
+            FaultKind::PciAbort | FaultKind::DmaFault => &self.bus_faults,
+            _ => self.chip.faults(),
+        }
+    }
+
+    pub(crate) fn fault(&mut self, order: Order) {
+        self.tick();
+        match order.kind {
+            FaultKind::PciAbort | FaultKind::DmaFault => self.bus_faults.order(order, 0),
+            _ => {
+                let was_gone = self.chip.gone();
+                self.with_bus(|chip, host| chip.fault(host, order));
+                if was_gone && !self.chip.gone() {
+                    self.config.reset();
+                    self.chip.set_asleep(false);
+                }
+            }
+        }
+        self.settle();
+    }
+
+    fn now(&self) -> u64 {
+        u64::try_from(self.begin.elapsed().as_nanos()).unwrap_or(u64::MAX)
+    }
+
+    /// Tells the chip the time.
+    fn tick(&mut self) {
+        let now = self.now();
+        self.with_bus(|chip, host| chip.tick(host, now));
+    }
+
     fn with_bus<T>(&mut self, act: impl FnOnce(&mut Chip, &mut Host<'_>) -> T) -> T {
         let mut host = Host {
             config: &mut self.config,
             dma: &self.dma,
             sender: &mut self.sender,
+            faults: &mut self.bus_faults,
         };
         act(&mut self.chip, &mut host)
     }
 
     /// Brings the outside up to date with the chip: to be called at the end of everything.
     fn settle(&mut self) {
+        if self.chip.take_reset() {
+            self.bus_faults.reset();
+        }
         let level = self.chip.interrupt();
         self.config.show_interrupt(level);
         let cut = self.config.intx_off() && !self.lines.msi();
+        if self.chip.take_pulse() && !level && !cut {
+            self.lines.set(true);
+        }
         self.lines.set(level && !cut);
+        let deadline = self.chip.deadline();
+        if deadline != self.announced {
+            self.announced = deadline;
+            self.alarm.notify_all();
+        }
         // What the peer does not take now, the pump writes when there is room; as does it go on with what the chip
         // still has to send.
         if !self.sender.flush() || self.chip.sending() {
@@ -190,8 +264,7 @@ impl Device {
     }
 
     fn read_registers(&mut self, offset: u64, into: &mut [u8]) {
-        let now = u64::try_from(self.begin.elapsed().as_nanos()).unwrap_or(u64::MAX);
-        self.chip.tick(now);
+        self.tick();
         for (at, part) in parts(offset, into.len()) {
             let Some(width) = Width::of(part.len()) else {
                 continue;
@@ -202,8 +275,7 @@ impl Device {
     }
 
     fn write_registers(&mut self, offset: u64, from: &[u8]) {
-        let now = u64::try_from(self.begin.elapsed().as_nanos()).unwrap_or(u64::MAX);
-        self.chip.tick(now);
+        self.tick();
         for (at, part) in parts(offset, from.len()) {
             let Some(width) = Width::of(part.len()) else {
                 continue;
@@ -239,6 +311,10 @@ fn parts(offset: u64, len: usize) -> impl Iterator<Item = (u16, std::ops::Range<
 
 impl Endpoint for Device {
     fn read(&mut self, region: Region, offset: u64, into: &mut [u8]) {
+        if self.chip.gone() {
+            into.fill(0xff);
+            return;
+        }
         match region {
             Region::Config => self.config.read(offset, into),
             // A device that sleeps answers configuration accesses only.
@@ -251,6 +327,9 @@ impl Endpoint for Device {
     }
 
     fn write(&mut self, region: Region, offset: u64, from: &[u8]) {
+        if self.chip.gone() {
+            return;
+        }
         match region {
             Region::Config => {
                 self.config.write(offset, from);
@@ -292,9 +371,29 @@ impl Shared {
     }
 }
 
+impl Shared {
+    /// Tells the chip the time whenever it waits for it; until the process ends.
+    pub(crate) fn keep_time(&self) {
+        let alarm = self.lock().alarm.clone();
+        loop {
+            let mut device = self.lock();
+            let wait = device.announced.map(|at| at.saturating_sub(device.now()));
+            match wait {
+                Some(0) => {
+                    device.tick();
+                    device.settle();
+                }
+                Some(wait) => drop(alarm.wait_timeout(device, Duration::from_nanos(wait))),
+                None => drop(alarm.wait(device)),
+            }
+        }
+    }
+}
+
 impl Station for Shared {
     fn offer(&self, frame: &[u8], again: bool) -> bool {
         let mut device = self.lock();
+        device.tick();
         let outcome = device.with_bus(|chip, host| chip.frame_in(host, frame, again));
         device.frame_waits = outcome == Received::Wait;
         device.settle();

@@ -32,13 +32,15 @@ fn main() -> ExitCode {
     };
     let result = match command {
         Command::Serve(options) => serve::run(&options).map_err(|error| error.to_string()),
-        Command::Ctl(options) => match rtl8111b_control::ask(&options.control, options.request()) {
-            Ok(answer) => {
-                println!("{answer:#}");
-                Ok(())
+        Command::Ctl(options) => {
+            match rtl8111b_control::ask(&options.control, &options.request()) {
+                Ok(answer) => {
+                    println!("{answer:#}");
+                    Ok(())
+                }
+                Err(error) => Err(error.to_string()),
             }
-            Err(error) => Err(error.to_string()),
-        },
+        }
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,

@@ -4,8 +4,11 @@ use std::sync::Arc;
 use std::sync::Mutex;
 use std::sync::PoisonError;
 
+use rtl8111b_chip::FaultKind;
+use rtl8111b_chip::Order;
 use rtl8111b_chip::Reg;
 use rtl8111b_chip::RingState;
+use rtl8111b_control::FaultRequest;
 use rtl8111b_control::Handler;
 use rtl8111b_control::Request;
 use rtl8111b_wire::Pcap;
@@ -22,7 +25,7 @@ pub(crate) struct Report {
 }
 
 impl Handler for Report {
-    fn handle(&self, request: Request) -> Map<String, Value> {
+    fn handle(&self, request: Request) -> Result<Map<String, Value>, String> {
         let mut answer = Map::new();
         let mut device = self.device.lock();
         match request {
@@ -43,9 +46,54 @@ impl Handler for Report {
                 log::info!("cable {}", if up { "plugged in" } else { "pulled" });
                 answer.insert("link".to_owned(), device.chip.phy().cable().into());
             }
+            Request::Faults => {
+                let all =
+                    FaultKind::all().map(|kind| (kind.name().to_owned(), fault(&device, kind)));
+                answer.insert("faults".to_owned(), Value::Object(all.collect()));
+            }
+            Request::Fault(request) => {
+                let order = order(&request)?;
+                log::info!("fault ordered: {order:?}");
+                device.fault(order);
+                answer.insert(order.kind.name().to_owned(), fault(&device, order.kind));
+            }
         }
-        answer
+        Ok(answer)
     }
+}
+
+/// What is asked for, filled up with what is usual.
+fn order(request: &FaultRequest) -> Result<Order, String> {
+    let Some(kind) = FaultKind::named(&request.name) else {
+        let names: Vec<&str> = FaultKind::all().map(FaultKind::name).collect();
+        return Err(format!("no such fault; there are {}", names.join(", ")));
+    };
+    let usual = Order::on(kind);
+    if request.rate == Some(0) || request.count == Some(0) {
+        return Err("a rate and a count begin at 1".to_owned());
+    }
+    Ok(Order {
+        kind,
+        on: request.on,
+        seed: request.seed.unwrap_or(usual.seed),
+        rate: request.rate.unwrap_or(usual.rate),
+        count: request.count,
+        millis: request.millis.unwrap_or(usual.millis),
+        until_reset: request.until_reset,
+    })
+}
+
+fn fault(device: &Device, kind: FaultKind) -> Value {
+    let faults = device.faults(kind);
+    let mut value = json!({"on": faults.on(kind), "struck": faults.struck(kind)});
+    if let Some(order) = faults.settings(kind) {
+        value["seed"] = order.seed.into();
+        value["rate"] = order.rate.into();
+        value["millis"] = order.millis.into();
+        value["count"] = order.count.into();
+        value["until_reset"] = order.until_reset.into();
+    }
+    value
 }
 
 fn counters(device: &Device) -> Value {

@@ -103,6 +103,8 @@ pub(crate) fn run(options: &Serve) -> Result<(), ServeError> {
 
     let station = device.clone();
     spawn("wire", move || pump.run(station.as_ref()))?;
+    let clock = device.clone();
+    spawn("clock", move || clock.keep_time())?;
     if let Some(control) = control {
         let handler: Arc<dyn Handler> = Arc::new(Report {
             device: device.clone(),

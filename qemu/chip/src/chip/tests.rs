@@ -1,5 +1,9 @@
 use super::*;
+use crate::config::Revision;
 use crate::config::RxMode;
+use crate::config::Width;
+use crate::counters::Access;
+use crate::regs::TXCONFIG_WRITABLE;
 use crate::rx::Received;
 use crate::testing::Bench;
 use crate::testing::BUFFERS;
@@ -351,13 +355,13 @@ fn plain_storage() {
 #[test]
 fn the_timer_counts_and_starts_again_when_written() {
     let mut bench = Bench::new();
-    bench.chip.tick(8000);
+    bench.tick(8000);
     assert_eq!(bench.r32(0x48), 1000);
     bench.w32(0x48, 5);
     assert_eq!(bench.r32(0x48), 0);
-    bench.chip.tick(4000);
+    bench.tick(4000);
     assert_eq!(bench.r32(0x48), 0, "time does not run back");
-    bench.chip.tick(8080);
+    bench.tick(8080);
     assert_eq!(bench.r32(0x48), 10);
 }
 

@@ -236,3 +236,71 @@ fn frames_wait_for_room() {
     device.dma.read(RAM + 4 * PAGE, &mut seen).unwrap();
     assert_eq!(seen, frame);
 }
+
+#[test]
+fn an_ordered_abort_is_no_violation() {
+    let mut device = ready();
+    one_frame(&mut device);
+    device.fault(Order {
+        until_reset: true,
+        ..Order::on(FaultKind::PciAbort)
+    });
+    device.write(BAR, 0x38, &[0x40]);
+    let mut status = [0; 2];
+    device.read(Region::Config, 6, &mut status);
+    assert_eq!(status[1] & 0x20, 0x20);
+    let mut interrupts = [0; 2];
+    device.read(BAR, 0x3e, &mut interrupts);
+    assert_eq!(interrupts[1] & 0x80, 0x80, "SYSErr");
+    let counters = device.chip.counters();
+    assert_eq!((counters.dma_faults, counters.violations), (1, 0));
+    device.write(BAR, 0x37, &[0x10]);
+    assert!(!device.faults(FaultKind::PciAbort).on(FaultKind::PciAbort));
+}
+
+#[test]
+fn transfers_that_an_iommu_blocks_go_wrong_in_silence() {
+    let mut device = ready();
+    device.fault(Order::on(FaultKind::DmaFault));
+    write32(&mut device, 0x14, 0);
+    write32(&mut device, 0x10, RAM as u32 | 8);
+    let mut before = [0x5a; 64];
+    device.dma.read(RAM, &mut before).unwrap();
+    assert_eq!(before, [0; 64]);
+    assert_eq!(device.chip.counters().dma_faults, 0);
+    let ones = device.with_bus(|_, host| host.load(RAM));
+    assert_eq!(ones, Ok(u32::MAX));
+}
+
+#[test]
+fn a_card_that_was_pulled_out_comes_back_new() {
+    let mut device = ready();
+    device.fault(Order::on(FaultKind::Gone));
+    let mut id = [0; 4];
+    device.read(Region::Config, 0, &mut id);
+    assert_eq!(id, [0xff; 4]);
+    assert_eq!(read32(&mut device, 0x40), u32::MAX);
+    device.write(Region::Config, 4, &[0x04, 0]);
+    device.fault(Order::off(FaultKind::Gone));
+    device.read(Region::Config, 0, &mut id);
+    assert_eq!(id, [0xec, 0x10, 0x68, 0x81]);
+    assert!(!device.config.bus_master());
+}
+
+#[test]
+fn the_clock_rings_by_itself() {
+    let shared = Arc::new(Shared(Mutex::new(device())));
+    let clock = shared.clone();
+    std::thread::spawn(move || clock.keep_time());
+    shared.lock().fault(Order {
+        millis: 1,
+        count: Some(3),
+        ..Order::on(FaultKind::LinkFlap)
+    });
+    let begin = Instant::now();
+    while shared.lock().chip.faults().struck(FaultKind::LinkFlap) < 3 {
+        assert!(begin.elapsed() < Duration::from_secs(20));
+        std::thread::sleep(Duration::from_millis(1));
+    }
+    assert!(!shared.lock().chip.phy().cable());
+}

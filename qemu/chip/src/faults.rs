@@ -1,0 +1,321 @@
+//! Faults on command: what a card does wrong when it is told to.
+//!
+//! Each fault is off until an [`Order`] turns it on. While it is on, it *strikes* at its occasions (a frame, an
+//! interrupt, a read ...): at one in [`Order::rate`] of them, drawn from [`Order::seed`], [`Order::count`] times at most.
+//! The same orders on the same occasions strike the same ones: a run can be had again.
+//!
+//! What a fault does is no violation of the driver's and is counted apart ([`Faults::struck`]). What the driver does
+//! wrong because of it is counted as ever.
+
+mod lie;
+
+/// What comes out of a seed: xorshift64*, whose first state is scattered so that neighbouring seeds differ.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Random(u64);
+
+impl Random {
+    pub(crate) fn new(seed: u64) -> Self {
+        let scattered = seed.wrapping_add(1).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+        Random((scattered ^ (scattered >> 31)) | 1)
+    }
+
+    pub(crate) fn next(&mut self) -> u32 {
+        self.0 ^= self.0 >> 12;
+        self.0 ^= self.0 << 25;
+        self.0 ^= self.0 >> 27;
+        (self.0.wrapping_mul(0x2545_f491_4f6c_dd1d) >> 32) as u32
+    }
+
+    /// From zero on, less than `end`, which is not zero.
+    pub(crate) fn below(&mut self, end: u32) -> u32 {
+        self.next() % end.max(1)
+    }
+}
+
+macro_rules! kinds {
+    ($($(#[doc = $doc:literal])* $id:ident = $name:literal, $rate:literal, $millis:literal;)+) => {
+        /// What can go wrong.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+        #[repr(u8)]
+        pub enum FaultKind { $($(#[doc = $doc])* $id),+ }
+
+        /// Kind, name, usual rate, usual time, and what it is in words.
+        const TABLE: &[(FaultKind, &str, u32, u32, &str)] =
+            &[$((FaultKind::$id, $name, $rate, $millis, concat!($($doc),*))),+];
+    };
+}
+
+kinds! {
+    /// Doorbells are heard and nothing is sent; frames that wait are sent when it ends
+    TxStall = "tx-stall", 1, 0;
+    /// A doorbell is lost if the interrupt of the frame before has not been acknowledged yet
+    LostDoorbell = "lost-doorbell", 4, 0;
+    /// An event shows in IntrStatus and does not reach the line; the next one does
+    LostInterrupt = "lost-interrupt", 4, 0;
+    /// The line goes up for a moment for nothing, every --millis
+    SpuriousInterrupt = "spurious-interrupt", 1, 10;
+    /// Descriptors come back --millis after their interrupt; then it comes again
+    DelayOwn = "delay-own", 1, 2;
+    /// The verdict on a received packet's checksum is turned round
+    BadChecksum = "bad-checksum", 1, 0;
+    /// A received frame has a wrong check sequence
+    CrcError = "crc-error", 1, 0;
+    /// A received frame is cut to less than 60 bytes
+    Runt = "runt", 1, 0;
+    /// A received frame is stretched to between 1519 and 16379 bytes
+    Giant = "giant", 1, 0;
+    /// A received frame is lost inside: RxFIFOOver, RxMissed
+    RxFifoOverflow = "rx-fifo-overflow", 1, 0;
+    /// The cable comes out and goes in at times of --millis at most
+    LinkFlap = "link-flap", 1, 1000;
+    /// The card is not there: all reads are ones, writes and frames are lost; it comes back as after power-on
+    Gone = "gone", 1, 0;
+    /// Transfers find nobody: SYSErr and a master abort
+    PciAbort = "pci-abort", 1, 0;
+    /// Transfers go wrong behind the chip's back, as when an IOMMU blocks them: ones are read, writes are lost
+    DmaFault = "dma-fault", 1, 0;
+    /// Register reads, descriptors and interrupts are anything at all
+    Lie = "lie", 8, 0;
+}
+
+/// How many kinds there are.
+const KINDS: usize = TABLE.len();
+
+impl FaultKind {
+    /// All of them.
+    pub fn all() -> impl Iterator<Item = FaultKind> {
+        TABLE.iter().map(|entry| entry.0)
+    }
+
+    /// The one of that name.
+    pub fn named(name: &str) -> Option<FaultKind> {
+        TABLE
+            .iter()
+            .find(|entry| entry.1 == name)
+            .map(|entry| entry.0)
+    }
+
+    /// Its name.
+    pub fn name(self) -> &'static str {
+        TABLE[self as usize].1
+    }
+
+    /// What it does, in words.
+    pub fn about(self) -> &'static str {
+        TABLE[self as usize].4.trim_start()
+    }
+
+    /// One in so many, unless told otherwise.
+    pub fn usual_rate(self) -> u32 {
+        TABLE[self as usize].2
+    }
+
+    /// Its time in milliseconds, unless told otherwise; zero where there is none to tell.
+    pub fn usual_millis(self) -> u32 {
+        TABLE[self as usize].3
+    }
+
+    /// It strikes by the clock and not at an occasion.
+    fn timed(self) -> bool {
+        matches!(self, FaultKind::SpuriousInterrupt | FaultKind::LinkFlap)
+    }
+}
+
+/// Turns a fault on or off.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Order {
+    /// Which.
+    pub kind: FaultKind,
+    /// On or off; what follows is for on.
+    pub on: bool,
+    /// Where its chance begins.
+    pub seed: u64,
+    /// It strikes at one in so many occasions.
+    pub rate: u32,
+    /// It ends by itself after so many strikes.
+    pub count: Option<u32>,
+    /// The kind's time, in milliseconds.
+    pub millis: u32,
+    /// It ends with the next reset by ChipCmd, as a chip that hangs is cured by one.
+    pub until_reset: bool,
+}
+
+impl Order {
+    /// Off.
+    pub fn off(kind: FaultKind) -> Self {
+        Order {
+            on: false,
+            ..Order::on(kind)
+        }
+    }
+
+    /// On, with the usual settings.
+    pub fn on(kind: FaultKind) -> Self {
+        Order {
+            kind,
+            on: true,
+            seed: 0,
+            rate: kind.usual_rate(),
+            count: None,
+            millis: kind.usual_millis(),
+            until_reset: false,
+        }
+    }
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Active {
+    order: Order,
+    random: Random,
+    left: Option<u32>,
+    /// When it strikes next, if it is [`FaultKind::timed`].
+    next: u64,
+}
+
+/// All faults of a card.
+#[derive(Clone, Debug, Default)]
+pub struct Faults {
+    active: [Option<Active>; KINDS],
+    struck: [u64; KINDS],
+}
+
+/// What a tick found due.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Due {
+    pub(crate) pulse: bool,
+    pub(crate) flap: bool,
+}
+
+impl Faults {
+    /// None.
+    pub fn new() -> Self {
+        Faults::default()
+    }
+
+    /// Turns one on or off.
+    pub fn order(&mut self, order: Order, now: u64) {
+        let active = order.on.then(|| {
+            let mut active = Active {
+                order,
+                random: Random::new(order.seed),
+                left: order.count,
+                next: 0,
+            };
+            active.schedule(now);
+            active
+        });
+        self.active[order.kind as usize] = active;
+    }
+
+    /// Whether a fault is on.
+    pub fn on(&self, kind: FaultKind) -> bool {
+        self.active[kind as usize].is_some()
+    }
+
+    /// How it is on.
+    pub fn settings(&self, kind: FaultKind) -> Option<Order> {
+        self.active[kind as usize].map(|active| active.order)
+    }
+
+    /// How often it has struck.
+    pub fn struck(&self, kind: FaultKind) -> u64 {
+        self.struck[kind as usize]
+    }
+
+    /// An occasion: does it strike?
+    pub fn strikes(&mut self, kind: FaultKind) -> bool {
+        let Some(active) = &mut self.active[kind as usize] else {
+            return false;
+        };
+        let rate = active.order.rate;
+        if rate > 1 && active.random.below(rate) != 0 {
+            return false;
+        }
+        self.struck[kind as usize] += 1;
+        if let Some(left) = &mut active.left {
+            *left = left.saturating_sub(1);
+            if *left == 0 {
+                self.active[kind as usize] = None;
+            }
+        }
+        true
+    }
+
+    /// It strikes as long as it is on, and the occasions are only counted.
+    pub(crate) fn holds(&mut self, kind: FaultKind) -> bool {
+        let on = self.on(kind);
+        if on {
+            self.struck[kind as usize] += 1;
+        }
+        on
+    }
+
+    /// A number from a fault's seed, less than `end`.
+    pub(crate) fn draw(&mut self, kind: FaultKind, end: u32) -> u32 {
+        match &mut self.active[kind as usize] {
+            Some(active) => active.random.below(end),
+            // The last strike has just ended it.
+            None => Random::new(self.struck[kind as usize]).below(end),
+        }
+    }
+
+    /// A kind's time in nanoseconds.
+    pub(crate) fn delay(&self, kind: FaultKind) -> u64 {
+        let millis = self.settings(kind).map_or(0, |order| order.millis);
+        u64::from(millis) * 1_000_000
+    }
+
+    /// The chip has been reset.
+    pub fn reset(&mut self) {
+        for active in &mut self.active {
+            if active.is_some_and(|active| active.order.until_reset) {
+                *active = None;
+            }
+        }
+    }
+
+    /// When the next timed fault is due.
+    pub(crate) fn deadline(&self) -> Option<u64> {
+        self.active
+            .iter()
+            .flatten()
+            .filter(|active| active.order.kind.timed())
+            .map(|active| active.next)
+            .min()
+    }
+
+    /// The timed faults that are due strike.
+    pub(crate) fn due(&mut self, now: u64) -> Due {
+        let mut due = Due::default();
+        for kind in [FaultKind::SpuriousInterrupt, FaultKind::LinkFlap] {
+            let Some(active) = &mut self.active[kind as usize] else {
+                continue;
+            };
+            if active.next > now {
+                continue;
+            }
+            active.schedule(now);
+            if self.strikes(kind) {
+                match kind {
+                    FaultKind::LinkFlap => due.flap = true,
+                    _ => due.pulse = true,
+                }
+            }
+        }
+        due
+    }
+}
+
+impl Active {
+    fn schedule(&mut self, now: u64) {
+        let millis = self.order.millis.max(1);
+        let wait = match self.order.kind {
+            FaultKind::LinkFlap => 1 + self.random.below(millis),
+            _ => millis,
+        };
+        self.next = now.saturating_add(u64::from(wait) * 1_000_000);
+    }
+}
+
+#[cfg(test)]
+mod tests;

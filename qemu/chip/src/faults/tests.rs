@@ -1,0 +1,415 @@
+use super::*;
+use crate::config::Config;
+use crate::config::Width;
+use crate::desc;
+use crate::desc::rx;
+use crate::regs::intr;
+use crate::rx::Received;
+use crate::testing::packet;
+use crate::testing::Bench;
+use crate::testing::BUFFERS;
+use crate::testing::MAC;
+use crate::testing::RX_RING;
+use crate::testing::TX_RING;
+
+const MS: u64 = 1_000_000;
+
+fn bench() -> Bench {
+    let mut bench = Bench::open(Config::default());
+    bench.w16(0x3c, 0xffff);
+    bench.guest.desc(RX_RING, 0, 0x8000_3ff8, 0, BUFFERS);
+    bench
+        .guest
+        .desc(RX_RING, 1, 0xc000_3ff8, 0, BUFFERS + 0x4000);
+    bench
+}
+
+/// Two frames in the transmit ring.
+fn two_frames(bench: &mut Bench) {
+    bench
+        .guest
+        .desc(TX_RING, 0, 0xb000_0000 | 60, 0, BUFFERS + 0x8000);
+    bench
+        .guest
+        .desc(TX_RING, 1, 0xf000_0000 | 60, 0, BUFFERS + 0x8000);
+}
+
+fn frame() -> Vec<u8> {
+    let mut frame = packet(crate::offload::UDP, 100);
+    frame[..6].copy_from_slice(&MAC);
+    frame
+}
+
+fn receive(bench: &mut Bench) -> Received {
+    let frame = frame();
+    bench.chip.frame_in(&mut bench.guest, &frame, false)
+}
+
+fn owned(bench: &Bench, ring: u64, index: u64) -> bool {
+    bench.guest.opts(ring, index).0 & desc::OWN != 0
+}
+
+#[test]
+fn names_are_found_again() {
+    for kind in FaultKind::all() {
+        assert_eq!(FaultKind::named(kind.name()), Some(kind));
+        assert_eq!(TABLE[kind as usize].0, kind);
+    }
+    assert_eq!(FaultKind::named("tx_stall"), None);
+}
+
+#[test]
+fn chance_comes_from_the_seed() {
+    let strikes = |seed| {
+        let mut faults = Faults::new();
+        let order = Order {
+            seed,
+            rate: 4,
+            ..Order::on(FaultKind::CrcError)
+        };
+        faults.order(order, 0);
+        (0..400)
+            .map(|_| faults.strikes(FaultKind::CrcError))
+            .collect::<Vec<_>>()
+    };
+    assert_eq!(strikes(1), strikes(1));
+    assert_ne!(strikes(1), strikes(2));
+    let count = strikes(3).iter().filter(|&&s| s).count();
+    assert!((60..140).contains(&count), "{count} of 400 at 1/4");
+}
+
+#[test]
+fn a_count_ends_it() {
+    let mut faults = Faults::new();
+    faults.order(
+        Order {
+            count: Some(2),
+            ..Order::on(FaultKind::Runt)
+        },
+        0,
+    );
+    let struck: Vec<bool> = (0..4).map(|_| faults.strikes(FaultKind::Runt)).collect();
+    assert_eq!(struck, [true, true, false, false]);
+    assert_eq!(faults.struck(FaultKind::Runt), 2);
+    assert!(!faults.on(FaultKind::Runt));
+}
+
+#[test]
+fn a_stalled_transmitter_keeps_its_frames_until_it_goes_on() {
+    let mut bench = bench();
+    two_frames(&mut bench);
+    bench.fault(Order::on(FaultKind::TxStall));
+    bench.w8(0x38, 0x40);
+    assert_eq!(bench.guest.sent.len(), 0);
+    assert!(owned(&bench, TX_RING, 0));
+    assert_eq!(bench.r8(0x38), 0x40, "heard");
+    assert!(!bench.chip.sending(), "nobody is to wait for it");
+    assert_eq!(bench.r16(0x3e), 0);
+    bench.fault(Order::off(FaultKind::TxStall));
+    assert_eq!(bench.guest.sent.len(), 2);
+    assert!(!owned(&bench, TX_RING, 1));
+    assert_eq!(bench.violations(), 0);
+}
+
+#[test]
+fn a_reset_cures_what_is_ordered_until_then() {
+    let mut bench = bench();
+    for until_reset in [false, true] {
+        let order = Order {
+            until_reset,
+            ..Order::on(FaultKind::TxStall)
+        };
+        bench.fault(order);
+        bench.w8(0x37, 0x10);
+        assert_eq!(bench.chip.faults().on(FaultKind::TxStall), !until_reset);
+    }
+}
+
+#[test]
+fn a_doorbell_is_lost_only_while_another_completion_is_to_come() {
+    let mut bench = bench();
+    two_frames(&mut bench);
+    bench.fault(Order {
+        rate: 1,
+        ..Order::on(FaultKind::LostDoorbell)
+    });
+    bench.guest.desc(TX_RING, 1, 0x7000_0000 | 60, 0, BUFFERS);
+    bench.w8(0x38, 0x40);
+    assert_eq!(bench.guest.sent.len(), 1);
+    two_frames(&mut bench);
+    bench.w8(0x38, 0x40);
+    assert_eq!(bench.guest.sent.len(), 1, "too close");
+    bench.w16(0x3e, 0xffff);
+    bench.w8(0x38, 0x40);
+    assert_eq!(bench.guest.sent.len(), 3);
+}
+
+#[test]
+fn a_lost_interrupt_shows_in_the_status_and_the_next_event_brings_it() {
+    let mut bench = bench();
+    bench.fault(Order {
+        rate: 1,
+        count: Some(1),
+        ..Order::on(FaultKind::LostInterrupt)
+    });
+    receive(&mut bench);
+    assert!(!bench.chip.interrupt());
+    assert_eq!(bench.r16(0x3e), intr::RX_OK);
+    bench.w16(0x3c, 0xffff);
+    assert!(!bench.chip.interrupt(), "lost, whatever the mask");
+    receive(&mut bench);
+    assert!(bench.chip.interrupt());
+}
+
+#[test]
+fn ending_it_or_resetting_brings_the_line_back() {
+    for reset in [false, true] {
+        let mut bench = bench();
+        bench.fault(Order {
+            rate: 1,
+            ..Order::on(FaultKind::LostInterrupt)
+        });
+        receive(&mut bench);
+        assert!(!bench.chip.interrupt());
+        bench.fault(Order::off(FaultKind::LostInterrupt));
+        assert!(bench.chip.interrupt());
+        if reset {
+            bench.w8(0x37, 0x10);
+            assert!(!bench.chip.interrupt());
+        }
+    }
+}
+
+#[test]
+fn spurious_interrupts_come_by_the_clock() {
+    let mut bench = bench();
+    bench.fault(Order {
+        count: Some(2),
+        ..Order::on(FaultKind::SpuriousInterrupt)
+    });
+    assert_eq!(bench.chip.deadline(), Some(10 * MS));
+    bench.tick(9 * MS);
+    assert!(!bench.chip.take_pulse());
+    bench.tick(10 * MS);
+    assert!(bench.chip.take_pulse() && !bench.chip.take_pulse());
+    assert_eq!(bench.r16(0x3e), 0);
+    bench.tick(20 * MS);
+    assert!(bench.chip.take_pulse());
+    assert_eq!(bench.chip.deadline(), None);
+}
+
+#[test]
+fn the_link_flaps_and_is_there_again_in_the_end() {
+    let mut bench = bench();
+    bench.fault(Order {
+        seed: 5,
+        ..Order::on(FaultKind::LinkFlap)
+    });
+    let at = bench.chip.deadline().unwrap();
+    assert!(at <= 1000 * MS);
+    bench.tick(at);
+    assert_eq!(bench.r8(0x6c), 0);
+    assert_eq!(bench.r16(0x3e), intr::LINK_CHG);
+    bench.tick(bench.chip.deadline().unwrap());
+    assert_eq!(bench.r8(0x6c), 0x13);
+    bench.tick(bench.chip.deadline().unwrap());
+    bench.fault(Order::off(FaultKind::LinkFlap));
+    assert_eq!(bench.r8(0x6c), 0x13);
+}
+
+#[test]
+fn descriptors_come_back_late_and_in_order() {
+    let mut bench = bench();
+    two_frames(&mut bench);
+    bench.fault(Order::on(FaultKind::DelayOwn));
+    bench.w8(0x38, 0x40);
+    assert_eq!(bench.guest.sent.len(), 2);
+    assert!(owned(&bench, TX_RING, 0) && owned(&bench, TX_RING, 1));
+    assert_eq!(
+        bench.r16(0x3e) & intr::TX_OK,
+        intr::TX_OK,
+        "it comes before"
+    );
+    bench.w16(0x3e, 0xffff);
+    // The chip does not take what it is about to give back for new work.
+    bench.w8(0x38, 0x40);
+    assert_eq!(bench.guest.sent.len(), 2);
+    bench.tick(2 * MS);
+    assert!(!owned(&bench, TX_RING, 0) && !owned(&bench, TX_RING, 1));
+    assert_eq!(bench.r16(0x3e) & intr::TX_OK, intr::TX_OK, "and again");
+    assert_eq!(bench.guest.sent.len(), 2);
+    assert_eq!(bench.chip.deadline(), None);
+}
+
+#[test]
+fn a_full_ring_of_late_descriptors_holds_frames_up() {
+    let mut bench = bench();
+    bench.fault(Order::on(FaultKind::DelayOwn));
+    assert_eq!(receive(&mut bench), Received::Delivered);
+    assert_eq!(receive(&mut bench), Received::Delivered);
+    assert_eq!(receive(&mut bench), Received::Wait);
+    bench.fault(Order::off(FaultKind::DelayOwn));
+    assert!(!owned(&bench, RX_RING, 0) && !owned(&bench, RX_RING, 1));
+    // A reset forgets what is late.
+    bench.fault(Order::on(FaultKind::DelayOwn));
+    bench.guest.desc(RX_RING, 0, 0xc000_3ff8, 0, BUFFERS);
+    assert_eq!(receive(&mut bench), Received::Delivered);
+    bench.w8(0x37, 0x10);
+    bench.tick(100 * MS);
+    assert!(owned(&bench, RX_RING, 0));
+}
+
+#[test]
+fn a_verdict_is_turned_round() {
+    let mut bench = bench();
+    bench.w16(0xe0, 0x20);
+    // This packet's sums are wrong: the chip says so, and under the fault it does not.
+    for (fault, fails) in [(false, true), (true, false)] {
+        if fault {
+            bench.fault(Order::on(FaultKind::BadChecksum));
+        }
+        receive(&mut bench);
+        let (opts1, _) = bench.guest.opts(RX_RING, u64::from(fault));
+        assert_eq!(opts1 & rx::UDP_FAIL != 0, fails, "{opts1:#x}");
+        assert_eq!(opts1 & rx::PROTO_IP, rx::PROTO_UDP);
+    }
+}
+
+#[test]
+fn bad_check_sequences() {
+    let mut bench = bench();
+    bench.fault(Order::on(FaultKind::CrcError));
+    assert_eq!(receive(&mut bench), Received::Dropped);
+    assert_eq!(bench.r16(0x3e), intr::RX_ERR);
+    assert_eq!(bench.chip.tally().rx_err, 1);
+    // With AcceptErr the driver gets it, marked.
+    bench.w32(0x44, 0xe72a);
+    assert_eq!(receive(&mut bench), Received::Delivered);
+    let (opts1, _) = bench.guest.opts(RX_RING, 0);
+    assert_eq!(opts1 & (rx::ERROR | rx::CRC), rx::ERROR | rx::CRC);
+    let len = frame().len();
+    let fcs = bench.guest.get(BUFFERS + len as u64, 4);
+    assert_ne!(fcs, crate::crc::fcs(&frame()));
+}
+
+#[test]
+fn runts_and_giants() {
+    let mut bench = bench();
+    bench.fault(Order::on(FaultKind::Runt));
+    assert_eq!(receive(&mut bench), Received::Dropped);
+    bench.w32(0x44, 0xe71a);
+    assert_eq!(receive(&mut bench), Received::Delivered);
+    let (opts1, _) = bench.guest.opts(RX_RING, 0);
+    assert_eq!(opts1 & (rx::ERROR | rx::RUNT), rx::ERROR | rx::RUNT);
+    assert!((18..64).contains(&(opts1 & rx::LENGTH)), "{opts1:#x}");
+    bench.fault(Order::off(FaultKind::Runt));
+    bench.fault(Order::on(FaultKind::Giant));
+    assert_eq!(receive(&mut bench), Received::Delivered);
+    let (opts1, _) = bench.guest.opts(RX_RING, 1);
+    assert!(opts1 & rx::LENGTH > 1522, "{opts1:#x}");
+    bench.w16(0xda, 1522);
+    bench.guest.desc(RX_RING, 0, 0xc000_3ff8, 0, BUFFERS);
+    assert_eq!(receive(&mut bench), Received::Dropped);
+}
+
+#[test]
+fn a_frame_that_waits_is_spoilt_once() {
+    let mut bench = bench();
+    bench.w32(0x44, 0xe71a);
+    bench.guest.desc(RX_RING, 0, 0x4000_3ff8, 0, BUFFERS);
+    bench.fault(Order {
+        count: Some(1),
+        ..Order::on(FaultKind::Runt)
+    });
+    assert_eq!(receive(&mut bench), Received::Wait);
+    bench.guest.desc(RX_RING, 0, 0xc000_3ff8, 0, BUFFERS);
+    let frame = frame();
+    let again = bench.chip.frame_in(&mut bench.guest, &frame, true);
+    assert_eq!(again, Received::Delivered);
+    assert_ne!(bench.guest.opts(RX_RING, 0).0 & rx::RUNT, 0);
+    assert_eq!(bench.chip.faults().struck(FaultKind::Runt), 1);
+}
+
+#[test]
+fn an_overflow_of_the_receiver() {
+    let mut bench = bench();
+    bench.fault(Order::on(FaultKind::RxFifoOverflow));
+    assert_eq!(receive(&mut bench), Received::Dropped);
+    assert_eq!(bench.r16(0x3e), intr::RX_FIFO_OVER);
+    assert_eq!(bench.r32(0x4c), 1);
+    assert!(owned(&bench, RX_RING, 0));
+}
+
+#[test]
+fn a_card_that_is_gone() {
+    let mut bench = bench();
+    receive(&mut bench);
+    assert!(bench.chip.interrupt());
+    bench.fault(Order::on(FaultKind::Gone));
+    assert!(!bench.chip.interrupt());
+    for (width, ones) in [
+        (Width::Byte, 0xff),
+        (Width::Word, 0xffff),
+        (Width::Long, u32::MAX),
+    ] {
+        assert_eq!(bench.chip.read(0x40, width), ones);
+    }
+    two_frames(&mut bench);
+    let before = bench.guest.accesses;
+    bench.w8(0x38, 0x40);
+    assert_eq!(receive(&mut bench), Received::Ignored);
+    bench.chip.resume(&mut bench.guest);
+    assert_eq!(bench.guest.accesses, before, "no transfers");
+    bench.fault(Order::off(FaultKind::Gone));
+    assert_eq!(bench.r32(0x44), 0, "as after power-on");
+    assert_eq!(bench.violations(), 0);
+}
+
+/// What a run in the lying mode looks like from outside.
+fn lies(seed: u64) -> Vec<u32> {
+    let mut bench = bench();
+    bench.fault(Order {
+        seed,
+        rate: 2,
+        ..Order::on(FaultKind::Lie)
+    });
+    let mut seen = Vec::new();
+    for _ in 0..50 {
+        bench.guest.desc(RX_RING, 0, 0xc000_3ff8, 0, BUFFERS);
+        receive(&mut bench);
+        seen.push(bench.guest.opts(RX_RING, 0).0);
+        seen.push(bench.r16(0x3e).into());
+        seen.push(bench.r32(0x40));
+        bench.w16(0x3e, 0xffff);
+    }
+    seen
+}
+
+#[test]
+fn a_liar_is_consistent() {
+    assert_eq!(lies(1), lies(1));
+    assert_ne!(lies(1), lies(2));
+    let honest: Vec<u32> = lies(3).into_iter().skip(2).step_by(3).collect();
+    let told = honest.iter().filter(|&&xid| xid == 0x3000_0000).count();
+    assert!((5..45).contains(&told), "{told} of 50 reads were true");
+}
+
+#[test]
+fn a_liar_stays_inside_the_buffers() {
+    for seed in 0..64 {
+        let mut bench = bench();
+        bench.guest.memory.fill(0x5a);
+        bench.guest.desc(RX_RING, 0, 0xc000_0100, 0, BUFFERS);
+        bench.fault(Order {
+            seed,
+            rate: 1,
+            ..Order::on(FaultKind::Lie)
+        });
+        receive(&mut bench);
+        assert!(bench
+            .guest
+            .get(BUFFERS + 0x100, 0x1000)
+            .iter()
+            .all(|&b| b == 0x5a));
+    }
+}
