@@ -31,7 +31,7 @@ pub enum RxMode {
 }
 
 /// How a chip is made.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Config {
     /// Which chip.
     pub revision: Revision,

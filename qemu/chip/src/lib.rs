@@ -24,6 +24,7 @@ mod counters;
 mod crc;
 mod desc;
 mod faults;
+mod fields;
 mod late;
 mod offload;
 mod phy;

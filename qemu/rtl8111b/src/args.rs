@@ -12,6 +12,7 @@ use rtl8111b_chip::Revision;
 use rtl8111b_chip::RxMode;
 use rtl8111b_control::FaultRequest;
 use rtl8111b_control::Request;
+use rtl8111b_trace::Format;
 use rtl8111b_wire::Spec;
 
 /// An emulated RTL8111B network card for a stock QEMU with vfio-user.
@@ -35,6 +36,36 @@ pub(crate) enum Command {
     /// Talk to a running card through its control socket
     #[command(after_long_help = faults_help())]
     Ctl(Ctl),
+    /// Read what serve --trace has written
+    #[command(subcommand)]
+    Trace(Trace),
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Trace {
+    /// Print a trace with the names of registers and fields
+    Show { file: PathBuf },
+    /// Compare what the registers hold and the order in which they were written; exit status 1 if they differ
+    Diff(Diff),
+    /// Play a trace on a new chip and tell where it does something else
+    Replay { file: PathBuf },
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Diff {
+    /// Up to where receiver, transmitter and interrupts are all on for the first time, instead of the end
+    #[arg(long)]
+    pub(crate) open: bool,
+    /// With addresses of memory and the time, which two runs never share
+    #[arg(long)]
+    pub(crate) all: bool,
+    /// Leave out the writes that both have
+    #[arg(long)]
+    pub(crate) brief: bool,
+    #[arg(value_name = "A")]
+    pub(crate) first: PathBuf,
+    #[arg(value_name = "B")]
+    pub(crate) second: PathBuf,
 }
 
 #[derive(Clone, Copy, Debug, ValueEnum)]
@@ -49,6 +80,12 @@ enum RxModeName {
     Wait,
     /// Frames without a descriptor are lost
     Drop,
+}
+
+#[derive(Clone, Copy, Debug, ValueEnum)]
+enum TraceFormat {
+    Text,
+    Binary,
 }
 
 #[derive(Debug, Args)]
@@ -77,6 +114,12 @@ pub(crate) struct Serve {
     /// Capture the cable's frames
     #[arg(long, value_name = "FILE")]
     pub(crate) pcap: Option<PathBuf>,
+    /// Write down everything that happens to the chip: "rtl8111b trace" reads it
+    #[arg(long, value_name = "FILE")]
+    pub(crate) trace: Option<PathBuf>,
+    /// How: a line per event, or a third of the size
+    #[arg(long, value_enum, default_value_t = TraceFormat::Text)]
+    trace_format: TraceFormat,
     /// Socket for counters and commands
     #[arg(long, value_name = "PATH")]
     pub(crate) control: Option<PathBuf>,
@@ -95,6 +138,13 @@ pub(crate) struct Serve {
 }
 
 impl Serve {
+    pub(crate) fn trace_format(&self) -> Format {
+        match self.trace_format {
+            TraceFormat::Text => Format::Text,
+            TraceFormat::Binary => Format::Binary,
+        }
+    }
+
     pub(crate) fn chip(&self) -> rtl8111b_chip::Config {
         rtl8111b_chip::Config {
             revision: match self.chip {
@@ -284,7 +334,7 @@ fn parse_from<T: Into<std::ffi::OsString> + Clone>(
                 Ok(Parsed::Text(error.to_string()))
             }
             ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand => {
-                Err("a command is missing: serve or ctl (--help tells more)".to_owned())
+                Err("a command is missing: serve, ctl or trace (--help tells more)".to_owned())
             }
             _ => Err(one_line(&error.to_string())),
         },
@@ -351,6 +401,9 @@ mod tests {
                 "0",
             ],
             &["dance"],
+            &["trace"],
+            &["trace", "diff", "one"],
+            &["serve", "--socket", "x", "--trace-format", "prose"],
         ] {
             let line = error(args);
             assert!(

@@ -19,6 +19,9 @@ use rtl8111b_chip::Received;
 use rtl8111b_chip::Width;
 use rtl8111b_pci::ConfigSpace;
 use rtl8111b_pci::Power;
+use rtl8111b_trace::Event;
+use rtl8111b_trace::Recorder;
+use rtl8111b_trace::Tap;
 use rtl8111b_transport::DmaError;
 use rtl8111b_transport::DmaMap;
 use rtl8111b_transport::Endpoint;
@@ -48,6 +51,8 @@ pub(crate) struct Device {
     alarm: Arc<Condvar>,
     /// What [`Shared::keep_time`] waits for.
     announced: Option<u64>,
+    asleep: bool,
+    recorder: Option<Recorder>,
 }
 
 /// The memory and the cable, as the chip may use them right now.
@@ -140,6 +145,33 @@ impl Device {
             bus_faults: Faults::new(),
             alarm: Arc::default(),
             announced: None,
+            asleep: false,
+            recorder: None,
+        }
+    }
+
+    /// Writes down all that happens to the chip from here on; to be called first of all.
+    pub(crate) fn record(&mut self, recorder: Recorder) {
+        self.recorder = Some(recorder);
+    }
+
+    pub(crate) fn flush_trace(&mut self) {
+        if let Some(recorder) = &mut self.recorder {
+            recorder.flush();
+        }
+    }
+
+    /// The event is made only where somebody writes it down.
+    fn note(&mut self, event: impl FnOnce() -> Event) {
+        if let Some(recorder) = &mut self.recorder {
+            recorder.event(&event());
+        }
+    }
+
+    /// To be called after each thing that happened to the chip.
+    fn note_line(&mut self) {
+        if let Some(recorder) = &mut self.recorder {
+            recorder.line(self.chip.interrupt());
         }
     }
 
@@ -161,7 +193,9 @@ impl Device {
     }
 
     pub(crate) fn set_link(&mut self, up: bool) {
+        self.note(|| Event::Link(up));
         self.chip.set_link(up);
+        self.note_line();
         self.settle();
     }
 
@@ -179,10 +213,13 @@ impl Device {
             FaultKind::PciAbort | FaultKind::DmaFault => self.bus_faults.order(order, 0),
             _ => {
                 let was_gone = self.chip.gone();
+                self.note(|| Event::Order(order));
                 self.with_bus(|chip, host| chip.fault(host, order));
+                self.note_line();
                 if was_gone && !self.chip.gone() {
                     self.config.reset();
-                    self.chip.set_asleep(false);
+                    self.asleep = false;
+                    self.set_asleep(false);
                 }
             }
         }
@@ -196,17 +233,34 @@ impl Device {
     /// Tells the chip the time.
     fn tick(&mut self) {
         let now = self.now();
+        self.note(|| Event::Tick(now));
         self.with_bus(|chip, host| chip.tick(host, now));
+        self.note_line();
     }
 
-    fn with_bus<T>(&mut self, act: impl FnOnce(&mut Chip, &mut Host<'_>) -> T) -> T {
+    fn set_asleep(&mut self, asleep: bool) {
+        self.note(|| Event::Asleep(asleep));
+        self.chip.set_asleep(asleep);
+        self.note_line();
+    }
+
+    fn resume(&mut self) {
+        self.note(|| Event::Resume);
+        self.with_bus(|chip, host| chip.resume(host));
+        self.note_line();
+    }
+
+    fn with_bus<T>(&mut self, act: impl FnOnce(&mut Chip, &mut dyn Bus) -> T) -> T {
         let mut host = Host {
             config: &mut self.config,
             dma: &self.dma,
             sender: &mut self.sender,
             faults: &mut self.bus_faults,
         };
-        act(&mut self.chip, &mut host)
+        match &mut self.recorder {
+            Some(recorder) => act(&mut self.chip, &mut Tap::new(&mut host, recorder)),
+            None => act(&mut self.chip, &mut host),
+        }
     }
 
     /// Brings the outside up to date with the chip: to be called at the end of everything.
@@ -234,6 +288,9 @@ impl Device {
         let violations = self.chip.counters().violations;
         if violations != self.seen {
             self.log_violations(violations);
+        }
+        if let Some(text) = self.recorder.as_mut().and_then(Recorder::take_failure) {
+            log::error!("the trace ends here: {text}");
         }
     }
 
@@ -269,7 +326,10 @@ impl Device {
             let Some(width) = Width::of(part.len()) else {
                 continue;
             };
-            let value = self.chip.read(at, width).to_le_bytes();
+            let value = self.chip.read(at, width);
+            self.note(|| Event::Read(at, width, value));
+            self.note_line();
+            let value = value.to_le_bytes();
             into[part.clone()].copy_from_slice(&value[..part.len()]);
         }
     }
@@ -282,7 +342,10 @@ impl Device {
             };
             let mut value = [0; 4];
             value[..part.len()].copy_from_slice(&from[part]);
-            self.with_bus(|chip, host| chip.write(host, at, width, u32::from_le_bytes(value)));
+            let value = u32::from_le_bytes(value);
+            self.note(|| Event::Write(at, width, value));
+            self.with_bus(|chip, host| chip.write(host, at, width, value));
+            self.note_line();
         }
         // The driver is at work: it may have made room meanwhile.
         if self.frame_waits {
@@ -316,7 +379,10 @@ impl Endpoint for Device {
             return;
         }
         match region {
-            Region::Config => self.config.read(offset, into),
+            Region::Config => {
+                self.config.read(offset, into);
+                self.note(|| Event::ConfigRead(offset, into.to_vec()));
+            }
             // A device that sleeps answers configuration accesses only.
             Region::Bar(0 | 2) if self.awake() => {
                 into.fill(0xff);
@@ -332,9 +398,13 @@ impl Endpoint for Device {
         }
         match region {
             Region::Config => {
+                self.note(|| Event::ConfigWrite(offset, from.to_vec()));
                 self.config.write(offset, from);
                 let asleep = !self.awake();
-                self.chip.set_asleep(asleep);
+                if asleep != self.asleep {
+                    self.asleep = asleep;
+                    self.set_asleep(asleep);
+                }
             }
             Region::Bar(0 | 2) if self.awake() => self.write_registers(offset, from),
             Region::Bar(_) => {}
@@ -344,8 +414,11 @@ impl Endpoint for Device {
 
     fn reset(&mut self) {
         self.config.reset();
-        self.chip.set_asleep(false);
+        self.asleep = false;
+        self.set_asleep(false);
+        self.note(|| Event::PowerOn);
         self.chip.power_on();
+        self.note_line();
         self.settle();
     }
 
@@ -394,7 +467,10 @@ impl Station for Shared {
     fn offer(&self, frame: &[u8], again: bool) -> bool {
         let mut device = self.lock();
         device.tick();
+        device.note(|| Event::Frame(again, frame.to_vec()));
         let outcome = device.with_bus(|chip, host| chip.frame_in(host, frame, again));
+        device.note(|| Event::Received(outcome));
+        device.note_line();
         device.frame_waits = outcome == Received::Wait;
         device.settle();
         !device.frame_waits
@@ -404,7 +480,7 @@ impl Station for Shared {
         let mut device = self.lock();
         device.sender.attach(link);
         device.frame_waits = false;
-        device.with_bus(|chip, host| chip.resume(host));
+        device.resume();
         device.settle();
     }
 
@@ -416,7 +492,7 @@ impl Station for Shared {
     fn writable(&self) {
         let mut device = self.lock();
         if device.sender.flush() {
-            device.with_bus(|chip, host| chip.resume(host));
+            device.resume();
         }
         device.settle();
     }

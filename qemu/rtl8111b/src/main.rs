@@ -10,6 +10,7 @@ mod logger;
 mod report;
 mod serve;
 mod socket;
+mod trace;
 
 use std::process::ExitCode;
 
@@ -32,6 +33,11 @@ fn main() -> ExitCode {
     };
     let result = match command {
         Command::Serve(options) => serve::run(&options).map_err(|error| error.to_string()),
+        Command::Trace(what) => match trace::run(&what) {
+            Ok(true) => Ok(()),
+            Ok(false) => return ExitCode::from(FAILED),
+            Err(error) => Err(error),
+        },
         Command::Ctl(options) => {
             match rtl8111b_control::ask(&options.control, &options.request()) {
                 Ok(answer) => {

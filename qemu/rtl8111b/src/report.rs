@@ -30,6 +30,7 @@ impl Handler for Report {
         let mut device = self.device.lock();
         match request {
             Request::Counters => {
+                device.flush_trace();
                 answer.insert("counters".to_owned(), counters(&device));
                 drop(device);
                 // Whoever asks is likely to look at the capture next.

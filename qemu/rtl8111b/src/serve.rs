@@ -14,6 +14,8 @@ use rtl8111b_chip::Chip;
 use rtl8111b_control::Handler;
 use rtl8111b_pci::ConfigSpace;
 use rtl8111b_pci::Identity;
+use rtl8111b_trace::Recorder;
+use rtl8111b_trace::TraceError;
 use rtl8111b_transport::Ended;
 use rtl8111b_transport::Server;
 use rtl8111b_wire::Pcap;
@@ -43,6 +45,8 @@ pub(crate) enum ServeError {
     Wire(#[from] WireError),
     #[error(transparent)]
     Client(#[from] rtl8111b_transport::ServeError),
+    #[error(transparent)]
+    Trace(#[from] TraceError),
     #[error("{0}")]
     Host(#[from] io::Error),
 }
@@ -94,11 +98,18 @@ pub(crate) fn run(options: &Serve) -> Result<(), ServeError> {
         device: options.device_id,
         ..Identity::default()
     };
-    let device = Device::new(
+    let mut device = Device::new(
         Chip::new(options.chip()),
         ConfigSpace::new(identity),
         sender,
     );
+    if let Some(path) = &options.trace {
+        device.record(Recorder::create(
+            path,
+            options.trace_format(),
+            options.chip(),
+        )?);
+    }
     let device = Arc::new(Shared(Mutex::new(device)));
 
     let station = device.clone();
@@ -142,7 +153,8 @@ pub(crate) fn run(options: &Serve) -> Result<(), ServeError> {
     };
     // The lock is kept: whatever the other threads were about to do, the state stays as it is from here on. They
     // end with the process.
-    let _device = device.lock();
+    let mut device = device.lock();
+    device.flush_trace();
     if let Some(pcap) = &pcap {
         pcap.lock().unwrap_or_else(PoisonError::into_inner).flush();
     }

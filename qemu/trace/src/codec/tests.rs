@@ -1,0 +1,132 @@
+use rtl8111b_chip::Config;
+use rtl8111b_chip::Fault;
+use rtl8111b_chip::FaultKind;
+use rtl8111b_chip::Order;
+use rtl8111b_chip::Received;
+use rtl8111b_chip::Revision;
+use rtl8111b_chip::RxMode;
+use rtl8111b_chip::Width;
+
+use super::*;
+
+fn events() -> Vec<Event> {
+    let mut events = vec![
+        Event::Chip(Config {
+            revision: Revision::B380,
+            xid: Some(0xfcf),
+            rx_mode: RxMode::Drop,
+            ..Config::default()
+        }),
+        Event::Tick(u64::MAX),
+        Event::Read(0xfffe, Width::Word, 0xffff),
+        Event::Write(0x37, Width::Byte, 0x10),
+        Event::Write(0x44, Width::Long, 0xe700),
+        Event::ConfigRead(0x40, vec![1, 2, 3, 4]),
+        Event::ConfigWrite(4, vec![7]),
+        Event::Frame(true, vec![0xff; 60]),
+        Event::Received(Received::Wait),
+        Event::Resume,
+        Event::Link(false),
+        Event::Asleep(true),
+        Event::PowerOn,
+        Event::DmaRead(1 << 63, 4, Ok(vec![9; 4])),
+        Event::DmaRead(0, 4, Err(Fault::Ordered)),
+        Event::DmaWrite(16, vec![], Ok(())),
+        Event::DmaWrite(16, vec![1], Err(Fault::Forbidden)),
+        Event::Load(8, Ok(u32::MAX)),
+        Event::Load(8, Err(Fault::BusMasterOff)),
+        Event::Store(8, 1, Ok(())),
+        Event::Store(8, 1, Err(Fault::Unmapped)),
+        Event::Ready(false),
+        Event::Sent(vec![]),
+        Event::Line(true),
+    ];
+    for kind in FaultKind::all() {
+        events.push(Event::Order(Order::on(kind)));
+        events.push(Event::Order(Order {
+            count: Some(u32::MAX),
+            seed: u64::MAX,
+            until_reset: true,
+            ..Order::off(kind)
+        }));
+    }
+    events
+}
+
+fn written(format: Format) -> Vec<u8> {
+    let mut out = format.head().to_vec();
+    for event in events() {
+        format.encode(&event, &mut out);
+    }
+    out
+}
+
+fn read(bytes: &[u8]) -> Result<Vec<Event>, TraceError> {
+    Reader::new("t".to_owned(), bytes)?.collect()
+}
+
+#[test]
+fn both_forms_bring_every_event_back() {
+    for format in [Format::Text, Format::Binary] {
+        assert_eq!(read(&written(format)).unwrap(), events(), "{format:?}");
+    }
+    let (text, binary) = (written(Format::Text).len(), written(Format::Binary).len());
+    assert!(binary * 2 < text, "{binary} of {text}");
+}
+
+#[test]
+fn a_trace_that_was_cut_short_ends_with_its_last_whole_event() {
+    let all = events();
+    for format in [Format::Text, Format::Binary] {
+        let bytes = written(format);
+        for end in format.head().len()..bytes.len() {
+            let some = read(&bytes[..end]).unwrap();
+            assert_eq!(some, all[..some.len()]);
+            assert!(some.len() < all.len());
+        }
+    }
+}
+
+#[test]
+fn what_is_no_trace_is_refused() {
+    for bytes in [
+        &b""[..],
+        b"# rtl8111b trace 2\n",
+        b"\x00rtl8111b-trace-2",
+        b"hello",
+    ] {
+        assert!(matches!(read(bytes), Err(TraceError::NoTrace(_))));
+    }
+    for line in [
+        "dance",
+        "tick",
+        "tick 1 2",
+        "tick x",
+        "r 40 3 0",
+        "link 1 :00",
+        "frame-in 0 :0",
+        "received 9",
+    ] {
+        let text = format!("{TEXT_HEAD}{line}\n");
+        assert!(
+            matches!(
+                read(text.as_bytes()),
+                Err(TraceError::Event { number: 1, .. })
+            ),
+            "{line}"
+        );
+    }
+}
+
+#[test]
+fn noise_does_no_harm() {
+    let mut state = 1u32;
+    for _ in 0..2000 {
+        let mut bytes = BINARY_HEAD.to_vec();
+        for _ in 0..64 {
+            state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+            bytes.push((state >> 24) as u8 % 40);
+        }
+        let _ = read(&bytes);
+    }
+}

@@ -1,0 +1,276 @@
+//! What can happen to a chip, and how it is written down: a verb, some numbers, some bytes.
+
+use rtl8111b_chip::Config;
+use rtl8111b_chip::Fault;
+use rtl8111b_chip::FaultKind;
+use rtl8111b_chip::Order;
+use rtl8111b_chip::Received;
+use rtl8111b_chip::Revision;
+use rtl8111b_chip::RxMode;
+use rtl8111b_chip::Width;
+
+/// One event.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Event {
+    /// The chip is made; the first event of a trace.
+    Chip(Config),
+    /// The time is told, in nanoseconds.
+    Tick(u64),
+    /// The guest read a register and got the value.
+    Read(u16, Width, u32),
+    /// The guest writes a register.
+    Write(u16, Width, u32),
+    /// The guest read configuration space (not replayed).
+    ConfigRead(u64, Vec<u8>),
+    /// The guest wrote configuration space (not replayed).
+    ConfigWrite(u64, Vec<u8>),
+    /// A frame comes in; whether it was offered before.
+    Frame(bool, Vec<u8>),
+    /// What became of it.
+    Received(Received),
+    /// The cable has room again.
+    Resume,
+    /// The cable is plugged in or pulled.
+    Link(bool),
+    /// The power state is not D0.
+    Asleep(bool),
+    /// PCI reset.
+    PowerOn,
+    /// A fault is ordered.
+    Order(Order),
+    /// The chip read memory.
+    DmaRead(u64, usize, Result<Vec<u8>, Fault>),
+    /// The chip wrote memory.
+    DmaWrite(u64, Vec<u8>, Result<(), Fault>),
+    /// The chip read an ownership word.
+    Load(u64, Result<u32, Fault>),
+    /// The chip wrote an ownership word.
+    Store(u64, u32, Result<(), Fault>),
+    /// The chip asked whether the cable takes a frame.
+    Ready(bool),
+    /// The chip sent a frame.
+    Sent(Vec<u8>),
+    /// The interrupt line changed.
+    Line(bool),
+}
+
+/// An event's form on paper.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Raw {
+    pub(crate) verb: u8,
+    pub(crate) numbers: Vec<u64>,
+    pub(crate) data: Vec<u8>,
+}
+
+/// By verb: its name, how many numbers it has, and whether bytes follow.
+pub(crate) const VERBS: [(&str, usize, bool); 20] = [
+    ("chip", 3, true),
+    ("tick", 1, false),
+    ("r", 3, false),
+    ("w", 3, false),
+    ("config-r", 1, true),
+    ("config-w", 1, true),
+    ("frame-in", 1, true),
+    ("received", 1, false),
+    ("resume", 0, false),
+    ("link", 1, false),
+    ("asleep", 1, false),
+    ("power-on", 0, false),
+    ("fault", 7, false),
+    ("dma-r", 3, true),
+    ("dma-w", 2, true),
+    ("load", 3, false),
+    ("store", 3, false),
+    ("ready", 1, false),
+    ("frame-out", 0, true),
+    ("line", 1, false),
+];
+
+const OUTCOMES: [Received; 5] = [
+    Received::Delivered,
+    Received::Filtered,
+    Received::Ignored,
+    Received::Dropped,
+    Received::Wait,
+];
+
+const FAULTS: [Fault; 4] = [
+    Fault::BusMasterOff,
+    Fault::Unmapped,
+    Fault::Forbidden,
+    Fault::Ordered,
+];
+
+/// Zero is none, others count from one; so too for faults.
+fn some(value: Option<u32>) -> u64 {
+    value.map_or(0, |value| u64::from(value) + 1)
+}
+
+fn none(value: u64) -> Option<Option<u32>> {
+    match value {
+        0 => Some(None),
+        _ => u32::try_from(value - 1).ok().map(Some),
+    }
+}
+
+fn failure<T>(result: &Result<T, Fault>) -> u64 {
+    match result {
+        Ok(_) => 0,
+        Err(fault) => 1 + FAULTS.iter().position(|f| f == fault).unwrap_or(0) as u64,
+    }
+}
+
+fn result<T>(code: u64, value: T) -> Option<Result<T, Fault>> {
+    match usize::try_from(code).ok()?.checked_sub(1) {
+        None => Some(Ok(value)),
+        Some(index) => FAULTS.get(index).map(|&fault| Err(fault)),
+    }
+}
+
+impl Event {
+    pub(crate) fn raw(&self) -> Raw {
+        let raw = |verb: u8, numbers: &[u64], data: &[u8]| Raw {
+            verb,
+            numbers: numbers.to_vec(),
+            data: data.to_vec(),
+        };
+        match self {
+            Event::Chip(config) => {
+                let revision = u64::from(config.revision == Revision::B380);
+                let mode = u64::from(config.rx_mode == RxMode::Drop);
+                let xid = some(config.xid.map(u32::from));
+                raw(0, &[revision, xid, mode], &config.mac)
+            }
+            Event::Tick(now) => raw(1, &[*now], &[]),
+            Event::Read(offset, width, value) => raw(2, &access(*offset, *width, *value), &[]),
+            Event::Write(offset, width, value) => raw(3, &access(*offset, *width, *value), &[]),
+            Event::ConfigRead(offset, data) => raw(4, &[*offset], data),
+            Event::ConfigWrite(offset, data) => raw(5, &[*offset], data),
+            Event::Frame(again, frame) => raw(6, &[(*again).into()], frame),
+            Event::Received(outcome) => {
+                let index = OUTCOMES.iter().position(|o| o == outcome);
+                raw(7, &[index.unwrap_or(0) as u64], &[])
+            }
+            Event::Resume => raw(8, &[], &[]),
+            Event::Link(up) => raw(9, &[(*up).into()], &[]),
+            Event::Asleep(asleep) => raw(10, &[(*asleep).into()], &[]),
+            Event::PowerOn => raw(11, &[], &[]),
+            Event::Order(order) => raw(
+                12,
+                &[
+                    order.kind as u64,
+                    order.on.into(),
+                    order.seed,
+                    order.rate.into(),
+                    some(order.count),
+                    order.millis.into(),
+                    order.until_reset.into(),
+                ],
+                &[],
+            ),
+            Event::DmaRead(address, len, outcome) => {
+                let data = outcome.as_deref().unwrap_or(&[]);
+                raw(13, &[*address, *len as u64, failure(outcome)], data)
+            }
+            Event::DmaWrite(address, data, outcome) => raw(14, &[*address, failure(outcome)], data),
+            Event::Load(address, outcome) => {
+                let value = outcome.unwrap_or(0);
+                raw(15, &[*address, value.into(), failure(outcome)], &[])
+            }
+            Event::Store(address, value, outcome) => {
+                raw(16, &[*address, (*value).into(), failure(outcome)], &[])
+            }
+            Event::Ready(ready) => raw(17, &[(*ready).into()], &[]),
+            Event::Sent(frame) => raw(18, &[], frame),
+            Event::Line(level) => raw(19, &[(*level).into()], &[]),
+        }
+    }
+
+    /// `None` where it makes no sense.
+    pub(crate) fn from_raw(raw: Raw) -> Option<Event> {
+        let numbers = raw.numbers;
+        let number = |at: usize| numbers.get(at).copied();
+        let flag = || number(0).map(|value| value != 0);
+        let read = || {
+            let offset = u16::try_from(number(0)?).ok()?;
+            let width = Width::of(usize::try_from(number(1)?).ok()?)?;
+            Some((offset, width, u32::try_from(number(2)?).ok()?))
+        };
+        Some(match raw.verb {
+            0 => Event::Chip(Config {
+                revision: if flag()? {
+                    Revision::B380
+                } else {
+                    Revision::B300
+                },
+                xid: match none(number(1)?)? {
+                    Some(xid) => Some(u16::try_from(xid).ok()?),
+                    None => None,
+                },
+                mac: raw.data.try_into().ok()?,
+                rx_mode: if number(2)? != 0 {
+                    RxMode::Drop
+                } else {
+                    RxMode::Wait
+                },
+            }),
+            1 => Event::Tick(number(0)?),
+            2 => read().map(|(offset, width, value)| Event::Read(offset, width, value))?,
+            3 => read().map(|(offset, width, value)| Event::Write(offset, width, value))?,
+            4 => Event::ConfigRead(number(0)?, raw.data),
+            5 => Event::ConfigWrite(number(0)?, raw.data),
+            6 => Event::Frame(flag()?, raw.data),
+            7 => Event::Received(*OUTCOMES.get(usize::try_from(number(0)?).ok()?)?),
+            8 => Event::Resume,
+            9 => Event::Link(flag()?),
+            10 => Event::Asleep(flag()?),
+            11 => Event::PowerOn,
+            12 => Event::Order(Order {
+                kind: FaultKind::all().find(|&kind| Some(kind as u64) == number(0))?,
+                on: number(1)? != 0,
+                seed: number(2)?,
+                rate: u32::try_from(number(3)?).ok()?,
+                count: none(number(4)?)?,
+                millis: u32::try_from(number(5)?).ok()?,
+                until_reset: number(6)? != 0,
+            }),
+            13 => {
+                let len = usize::try_from(number(1)?).ok()?;
+                Event::DmaRead(number(0)?, len, result(number(2)?, raw.data)?)
+            }
+            14 => Event::DmaWrite(number(0)?, raw.data, result(number(1)?, ())?),
+            15 => {
+                let value = u32::try_from(number(1)?).ok()?;
+                Event::Load(number(0)?, result(number(2)?, value)?)
+            }
+            16 => {
+                let value = u32::try_from(number(1)?).ok()?;
+                Event::Store(number(0)?, value, result(number(2)?, ())?)
+            }
+            17 => Event::Ready(flag()?),
+            18 => Event::Sent(raw.data),
+            19 => Event::Line(flag()?),
+            _ => return None,
+        })
+    }
+
+    /// What is done to the chip, as against what it does.
+    pub(crate) fn is_input(&self) -> bool {
+        matches!(
+            self,
+            Event::Tick(_)
+                | Event::Read(..)
+                | Event::Write(..)
+                | Event::Frame(..)
+                | Event::Resume
+                | Event::Link(_)
+                | Event::Asleep(_)
+                | Event::PowerOn
+                | Event::Order(_)
+        )
+    }
+}
+
+fn access(offset: u16, width: Width, value: u32) -> [u64; 3] {
+    [offset.into(), width.bytes().into(), value.into()]
+}

@@ -1,0 +1,22 @@
+//! Traces: everything that goes into a [`Chip`](rtl8111b_chip::Chip) and what it does in return, one event after the
+//! other.
+//!
+//! The chip is a pure state machine. So a trace that has its inputs (accesses, frames, the time, orders from outside)
+//! and what memory answered makes a new chip do the same again: [`replay`](replay::replay) does that and tells the
+//! first event that comes out otherwise. A trace is kept as text, one line per event, or in binary form, which is about
+//! a third of it; both can be read back and decoded into names of registers and fields ([`show`](show::show)).
+#![forbid(unsafe_code)]
+
+mod codec;
+mod diff;
+mod event;
+mod record;
+mod replay;
+mod show;
+
+pub use codec::{Format, Reader, TraceError};
+pub use diff::{diff, Difference, Moment};
+pub use event::Event;
+pub use record::{Recorder, Tap};
+pub use replay::{replay, Mismatch, Played};
+pub use show::show;
