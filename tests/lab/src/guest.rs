@@ -12,6 +12,9 @@ use crate::kernel::Kernel;
 use crate::process::{tail, wait_for, Process};
 use crate::{Error, Result};
 
+/// What the guest could still tell, among the artifacts of a run that failed.
+pub const STATE: &str = "guest-state.txt";
+
 /// How long a kernel may take to reach its control channel; seconds under TCG, more on a busy machine.
 const BOOT: Duration = Duration::from_secs(180);
 
@@ -52,6 +55,7 @@ pub struct Guest {
     qemu: Process,
     channel: Channel,
     console: PathBuf,
+    evidence: Option<PathBuf>,
 }
 
 impl Guest {
@@ -80,6 +84,7 @@ impl Guest {
             qemu,
             channel,
             console,
+            evidence: Some(options.artifacts.join(STATE)),
         };
         let version = guest
             .channel
@@ -143,6 +148,7 @@ impl Guest {
 
     /// Powers the guest off and waits until QEMU has ended.
     pub fn shut_down(mut self) -> Result<()> {
+        self.evidence = None;
         // The guest is gone before it can answer.
         match self.channel.run("poweroff -f", Duration::from_secs(30)) {
             Err(Silence::Closed) => {}
@@ -183,6 +189,22 @@ impl Guest {
                 detail: format!("; so far it wrote {text:?}; {cause}"),
             },
             Silence::Closed => Error::GuestGone { during, cause },
+        }
+    }
+}
+
+impl Drop for Guest {
+    /// Keeps what the guest can still tell about a run that came to a bad end.
+    fn drop(&mut self) {
+        let Some(path) = self.evidence.take() else {
+            return;
+        };
+        let script = "ip -s -s addr; cat /proc/interrupts /proc/net/softnet_stat; netstat -tn; ps; \
+            for i in /sys/class/net/*; do grep -H . $i/carrier $i/queues/tx-0/byte_queue_limits/*; done; \
+            tail /run/*.log";
+        if let Ok(output) = self.channel.run(script, Duration::from_secs(10)) {
+            // This is evidence of another failure, which is the one to be reported.
+            let _ = fs::write(path, output.text);
         }
     }
 }

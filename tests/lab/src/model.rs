@@ -19,6 +19,8 @@ use crate::{Error, Result};
 pub const LOG: &str = "model.log";
 /// The capture of the wire among the artifacts.
 pub const CAPTURE: &str = "wire.pcap";
+/// What it last counted, among the artifacts of a run that failed.
+pub const STATE: &str = "model-state.json";
 
 const READY: Duration = Duration::from_secs(20);
 const ANSWER: Duration = Duration::from_secs(10);
@@ -98,6 +100,8 @@ pub struct Model {
     process: Process,
     socket: PathBuf,
     control: BufReader<UnixStream>,
+    artifacts: PathBuf,
+    stopped: bool,
 }
 
 impl Model {
@@ -145,6 +149,8 @@ impl Model {
             process,
             socket,
             control: BufReader::new(stream),
+            artifacts: options.artifacts.to_path_buf(),
+            stopped: false,
         })
     }
 
@@ -176,7 +182,8 @@ impl Model {
     }
 
     /// Asks the model to end and requires that it does so cleanly.
-    pub fn stop(self) -> Result<()> {
+    pub fn stop(mut self) -> Result<()> {
+        self.stopped = true;
         self.process.terminate(Duration::from_secs(10))
     }
 
@@ -194,6 +201,24 @@ impl Model {
         } else {
             Err(protocol(format!("{answer} to {request}")))
         }
+    }
+}
+
+impl Drop for Model {
+    /// Keeps what the model can tell about a run that came to a bad end, and lets it end its capture.
+    fn drop(&mut self) {
+        if self.stopped {
+            return;
+        }
+        let mut text = String::new();
+        for question in ["counters", "state"] {
+            if let Ok(answer) = self.request(&json!({ "cmd": question })) {
+                text.push_str(&format!("{answer:#}\n"));
+            }
+        }
+        // This is evidence of another failure, which is the one to be reported.
+        let _ = std::fs::write(self.artifacts.join(STATE), text);
+        let _ = self.process.terminate(Duration::from_secs(5));
     }
 }
 

@@ -128,7 +128,7 @@ impl Process {
     }
 
     /// Asks it to end (SIGTERM) and requires exit status 0.
-    pub fn terminate(mut self, limit: Duration) -> Result<()> {
+    pub fn terminate(&mut self, limit: Duration) -> Result<()> {
         self.check_alive()?;
         let pid = libc::pid_t::try_from(self.child.id())
             .map_err(|_| Error::Input(format!("{} has no valid process id", self.name)))?;
