@@ -225,12 +225,15 @@ impl<'a> Hw<'a> {
         });
     }
 
-    /// Stops the chip, whatever it is doing; it answers nobody's frames afterwards.
-    pub(super) fn stop(&self) {
+    /// Brings the chip to a halt as far as it cooperates: no interrupts, no more frames.
+    pub(super) fn halt(&self) {
         self.mask_interrupts();
         self.stop_receiving();
         (self.chip.halt)(self);
-        // A chip that is dead is stopped too.
+    }
+
+    /// Resets the chip. One that is dead does not come out of it, and is as quiet.
+    pub(super) fn reset_quietly(&self) {
         let _ = self.reset();
     }
 

@@ -67,6 +67,9 @@ const RING_SIZE: u32 = 256;
 /// not stop at once again.
 const WAKE_THRESHOLD: u32 = RING_SIZE / 4;
 
+/// How often a poll asks the chip whether there is more before it leaves that to an interrupt.
+const ROUNDS: u32 = 4;
+
 /// The largest MTU that the chip takes as an ordinary frame, in bytes.
 const ORDINARY_MTU: u32 = 1500;
 
@@ -199,7 +202,6 @@ impl<'a> Operations for Nic<'a> {
 
     fn start(&self, _dev: &NetDevice, xmit: &mut Xmit<'a>, poll: &mut Poll<'a>) {
         self.enabled.set_master(true);
-        self.hw.stop();
         self.hw.start(
             xmit.memory.dma_address(),
             poll.rx_memory.dma_address(),
@@ -212,9 +214,10 @@ impl<'a> Operations for Nic<'a> {
     }
 
     fn stop(&self, dev: &NetDevice, xmit: &mut Xmit<'a>, poll: &mut Poll<'a>) {
-        // First, so that a chip that ignores all the rest can do no harm to freed buffers.
+        self.hw.halt();
+        // So that a chip that ignores the rest can do no harm to buffers that are freed.
         self.enabled.set_master(false);
-        self.hw.stop();
+        self.hw.reset_quietly();
         tx::restart(&mut xmit.ring, &mut poll.tx, &xmit.memory, |fragment| {
             if fragment.complete(0).is_some() {
                 dev.errors().tx_dropped.count();
@@ -228,23 +231,12 @@ impl<'a> Operations for Nic<'a> {
     }
 
     fn interrupt(&self, dev: &NetDevice) -> Interrupt {
-        let events = self.hw.events();
-        // A chip that is gone answers all ones, also to the shared line's other devices.
-        let ours = events.bits(self.hw.chip().events);
-        if ours == 0 || events.bits(event::GONE) == event::GONE {
+        let Some(events) = self.events() else {
             return Interrupt::NotOurs;
-        }
-        if ours & event::LINK_CHANGE != 0 {
-            self.phy.mac_interrupt();
-        }
-        if ours & event::RX_FIFO_OVERFLOW != 0 {
-            // The chip receives nothing more until it is reset (r8169 6.1, Realtek's r8168).
-            dev.errors().rx_fifo_errors.count();
-            dev.schedule_reset();
-        }
+        };
         self.hw.mask();
+        self.take(dev, events);
         dev.schedule_poll();
-        self.hw.acknowledge(events.bits(event::GONE));
         Interrupt::Handled
     }
 
@@ -283,10 +275,25 @@ impl<'a> Operations for Nic<'a> {
     }
 
     fn poll(&self, cx: &PollContext<'_>, poll: &mut Poll<'a>) -> u32 {
-        self.complete_sent(cx, poll);
-        let mut received = 0;
-        while received < cx.budget() && Self::receive_one(cx, poll) {
-            received += 1;
+        let mut received = self.work(cx, poll, 0);
+        // What was acknowledged may have been about a frame that came after this look at the rings:
+        // the acknowledgement is a posted write, and takes its time to the chip. A read waits for
+        // it, and for what the chip wrote to memory before. So what comes after the read is either
+        // seen by the next look, or its event stays and interrupts when that is possible again.
+        for round in 0..ROUNDS {
+            if received >= cx.budget() {
+                break;
+            }
+            let events = self.events();
+            if round + 1 < ROUNDS {
+                if let Some(events) = events {
+                    self.take(cx.device(), events);
+                }
+            }
+            received = self.work(cx, poll, received);
+            if events.is_none() {
+                break;
+            }
         }
         received
     }
@@ -364,6 +371,39 @@ impl<'a> Nic<'a> {
         // It may have been the last of a batch, for whose other frames the doorbell is due.
         self.hw.ring_doorbell();
         Verdict::Taken
+    }
+
+    /// Returns what the chip wants to tell, or `None` if that is nothing.
+    ///
+    /// A chip that is gone answers all ones, also to the other devices of a shared line; it has
+    /// nothing to tell.
+    fn events(&self) -> Option<u16> {
+        let events = self.hw.events();
+        let ours = events.bits(self.hw.chip().events);
+        (ours != 0 && events.bits(event::GONE) != event::GONE).then_some(ours)
+    }
+
+    /// Acknowledges events, and acts on those that are not about the rings.
+    fn take(&self, dev: &NetDevice, events: u16) {
+        self.hw.acknowledge(events);
+        if events & event::LINK_CHANGE != 0 {
+            self.phy.mac_interrupt();
+        }
+        if events & event::RX_FIFO_OVERFLOW != 0 {
+            // The chip receives nothing more until it is reset (r8169 6.1, Realtek's r8168).
+            dev.errors().rx_fifo_errors.count();
+            dev.schedule_reset();
+        }
+    }
+
+    /// Looks at both rings once; `received` counts the frames that were received before and the
+    /// answer those after.
+    fn work(&self, cx: &PollContext<'_>, poll: &mut Poll<'a>, mut received: u32) -> u32 {
+        self.complete_sent(cx, poll);
+        while received < cx.budget() && Self::receive_one(cx, poll) {
+            received += 1;
+        }
+        received
     }
 
     /// Frees the frames that were sent and wakes the queue.
