@@ -15,10 +15,17 @@ use crate::regs::poll;
 use crate::regs::tally;
 use crate::regs::Reg;
 use crate::regs::TXCONFIG_WRITABLE;
+use crate::timing::TIMER_NS;
 
 impl Chip {
     /// A driver reads `width` at `offset` of either window. What is not there reads as zero.
     pub fn read(&mut self, offset: u16, width: Width) -> u32 {
+        let value = self.read_now(offset, width);
+        self.accesses.add(false, offset, width, value);
+        value
+    }
+
+    fn read_now(&mut self, offset: u16, width: Width) -> u32 {
         self.counters.mmio_reads += 1;
         if self.gone() {
             return width.mask();
@@ -64,14 +71,13 @@ impl Chip {
                 bit(self.tx_busy[NORMAL], poll::NORMAL) | bit(self.tx_busy[HIGH], poll::HIGH)
             }
             Reg::PhyStatus => self.phy.status().into(),
-            // Counts at 125 MHz, the PCI Express clock [guess].
-            Reg::Timer => (self.now.saturating_sub(self.timer_start) / 8) as u32,
+            Reg::Timer => (self.now.saturating_sub(self.timer_start) / TIMER_NS) as u32,
             Reg::RxMissed => u32::from(self.tally.rx_missed),
             Reg::Cfg9346 => {
                 let value = self.get(reg);
-                // No EEPROM is fitted. A data line that nobody drives reads as one, so drivers find 0xffff
-                // where an id should be [guess].
-                if value & cfg::MODE == cfg::MODE_EEPROM && value & cfg::CHIP_SELECT != 0 {
+                let selected =
+                    value & cfg::MODE == cfg::MODE_EEPROM && value & cfg::CHIP_SELECT != 0;
+                if selected && self.eeprom.data_out() {
                     value | cfg::DATA_OUT
                 } else {
                     value
@@ -83,6 +89,7 @@ impl Chip {
 
     /// A driver writes `width` at `offset` of either window.
     pub fn write(&mut self, bus: &mut dyn Bus, offset: u16, width: Width, value: u32) {
+        self.accesses.add(true, offset, width, value);
         self.counters.mmio_writes += 1;
         if self.gone() {
             return;
@@ -156,7 +163,10 @@ impl Chip {
             Reg::TxConfig => {
                 self.set(reg, merged & TXCONFIG_WRITABLE);
             }
-            Reg::Timer => self.timer_start = self.now,
+            Reg::Timer => {
+                self.timer_start = self.now;
+                self.set_timer();
+            }
             Reg::RxMissed => self.tally.rx_missed = 0,
             Reg::Cfg9346 => self.write_lock(merged),
             Reg::Config1 | Reg::Config2 | Reg::Config3 | Reg::Config4 | Reg::Config5 => {
@@ -168,15 +178,23 @@ impl Chip {
             // Read only.
             Reg::Config0 | Reg::PhyStatus | Reg::Ersr => {}
             Reg::TimerInt => {
-                if merged != 0 {
-                    self.counters.unmodelled(reg.offset());
-                }
                 self.set(reg, merged);
+                self.set_timer();
+            }
+            // These chips have nothing behind it; Realtek's driver uses it on all it knows. Commands end at once and
+            // read zero [guess].
+            Reg::CsiAr => {
+                self.counters.unmodelled(reg.offset());
+                self.set(reg, merged ^ (1 << 31));
+                if merged >> 31 == 0 {
+                    self.set(Reg::CsiDr, 0);
+                }
             }
             Reg::CounterAddrHigh
             | Reg::TxDescStartAddrHigh
             | Reg::TxHDescStartAddrHigh
             | Reg::RxDescAddrHigh
+            | Reg::CsiDr
             | Reg::Flash
             | Reg::IntrMask
             | Reg::RxConfig
@@ -266,13 +284,23 @@ impl Chip {
     fn write_lock(&mut self, value: u32) {
         let value = value & (cfg::MODE | cfg::PINS);
         if value & cfg::MODE == cfg::MODE_AUTOLOAD {
-            // Reads the EEPROM again and returns to normal mode. There is none; that the address comes back all
-            // the same is a guess.
+            // Reads the EEPROM again and returns to normal mode. That the address comes back even where there is
+            // none, or none that makes sense, is a guess.
             self.load_address();
             self.set(Reg::Cfg9346, 0);
         } else {
             self.set(Reg::Cfg9346, value);
         }
+        let pins = if value & cfg::MODE == cfg::MODE_EEPROM {
+            value
+        } else {
+            0
+        };
+        self.eeprom.pins(
+            pins & cfg::CHIP_SELECT != 0,
+            pins & cfg::CLOCK != 0,
+            pins & cfg::DATA_IN != 0,
+        );
     }
 
     /// PHYAR: bits 20:16 name the register. A read is done when bit 31 reads one, a write when it reads zero. Either

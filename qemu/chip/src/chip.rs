@@ -1,5 +1,6 @@
 //! The chip as a whole: its state, its interrupt line, its time.
 
+use crate::accesses::Accesses;
 use crate::bus::Bus;
 use crate::bus::Fault;
 use crate::config::Config;
@@ -8,6 +9,7 @@ use crate::config::State;
 use crate::counters::Counters;
 use crate::counters::Tally;
 use crate::desc::Ring;
+use crate::eeprom::Serial;
 use crate::faults::FaultKind;
 use crate::faults::Faults;
 use crate::faults::Order;
@@ -17,6 +19,8 @@ use crate::regs::intr;
 use crate::regs::Reg;
 use crate::regs::REGISTER_COUNT;
 use crate::rx::Spoilt;
+use crate::timing::Mitigation;
+use crate::wake::Wake;
 
 pub(crate) const NORMAL: usize = 0;
 pub(crate) const HIGH: usize = 1;
@@ -44,6 +48,11 @@ pub struct Chip {
     pub(crate) spoilt: Spoilt,
     /// Descriptors that are given back later than they should.
     pub(crate) late: Late,
+    pub(crate) eeprom: Serial,
+    pub(crate) mitigation: Mitigation,
+    pub(crate) timer_due: Option<u64>,
+    pub(crate) woken: Option<Wake>,
+    pub(crate) accesses: Accesses,
     line: bool,
     /// The line does not show what has happened: an interrupt is lost.
     muted: bool,
@@ -71,6 +80,11 @@ impl Chip {
             faults: Faults::new(),
             spoilt: Spoilt::default(),
             late: Late::default(),
+            eeprom: Serial::new(config.eeprom.words(config.mac)),
+            mitigation: Mitigation::default(),
+            timer_due: None,
+            woken: None,
+            accesses: Accesses::default(),
             line: false,
             muted: false,
             pulse: false,
@@ -93,6 +107,7 @@ impl Chip {
         self.rx = Ring::default();
         self.tally = Tally::default();
         self.timer_start = self.now;
+        self.timer_due = None;
         self.load_address();
         // Memory and I/O space on, power management on. The LED bits are a guess.
         self.set(Reg::Config1, 0xcd);
@@ -102,7 +117,7 @@ impl Chip {
     }
 
     pub(crate) fn load_address(&mut self) {
-        let [a, b, c, d, e, f] = self.config.mac;
+        let [a, b, c, d, e, f] = self.eeprom.address().unwrap_or(self.config.mac);
         self.set(Reg::Mac0, u32::from_le_bytes([a, b, c, d]));
         self.set(Reg::Mac4, u32::from_le_bytes([e, f, 0, 0]));
     }
@@ -120,6 +135,7 @@ impl Chip {
         self.stopped = false;
         self.muted = false;
         self.late.clear();
+        self.mitigation = Mitigation::default();
         self.faults.reset();
         self.was_reset = true;
     }
@@ -133,7 +149,9 @@ impl Chip {
     }
 
     pub(crate) fn violation(&mut self, text: String) {
-        self.counters.violation(text);
+        let accesses = self.accesses.tell();
+        self.counters
+            .violation(format!("{text} (last accesses: {accesses})"));
     }
 
     pub(crate) fn raise(&mut self, bits: u16) {
@@ -192,12 +210,15 @@ impl Chip {
     pub fn set_link(&mut self, up: bool) {
         if self.phy.plug(up) {
             self.raise(intr::LINK_CHG);
+            if self.asleep {
+                self.link_asleep();
+            }
         }
         self.watch_line();
     }
 
-    /// Tells the power state. A chip that sleeps starts no transfers; frames that come meanwhile could wake it, and are
-    /// not received.
+    /// Tells the power state. A chip that sleeps starts no transfers; frames that come meanwhile may wake it
+    /// ([`Chip::take_wake`]), and are not received.
     pub fn set_asleep(&mut self, asleep: bool) {
         self.asleep = asleep;
     }
@@ -211,15 +232,20 @@ impl Chip {
             self.set_link(!self.phy.cable());
         }
         self.give_back(bus);
+        self.timing();
         self.watch_line();
     }
 
     /// When [`Chip::tick`] has something to do of its own accord.
     pub fn deadline(&self) -> Option<u64> {
-        [self.faults.deadline(), self.late.deadline()]
-            .into_iter()
-            .flatten()
-            .min()
+        [
+            self.faults.deadline(),
+            self.late.deadline(),
+            self.timing_deadline(),
+        ]
+        .into_iter()
+        .flatten()
+        .min()
     }
 
     /// The faults, to look at.

@@ -1,5 +1,7 @@
 //! How a chip is made and asked: plain types at its surface.
 
+use crate::eeprom::Eeprom;
+
 /// Which of the two RTL8111B.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Revision {
@@ -41,6 +43,8 @@ pub struct Config {
     pub mac: [u8; 6],
     /// What happens to frames that find no descriptor.
     pub rx_mode: RxMode,
+    /// The EEPROM that is fitted. The address in it, if there is one, comes before `mac`.
+    pub eeprom: Eeprom,
 }
 
 impl Default for Config {
@@ -50,6 +54,7 @@ impl Default for Config {
             xid: None,
             mac: [0x52, 0x54, 0x00, 0x81, 0x68, 0x01],
             rx_mode: RxMode::default(),
+            eeprom: Eeprom::default(),
         }
     }
 }

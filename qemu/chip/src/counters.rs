@@ -54,6 +54,10 @@ pub struct Counters {
     pub rx_ignored: u64,
     /// Frames that had to wait for a descriptor.
     pub rx_waits: u64,
+    /// Times the sleeping card has called for power.
+    pub wakes: u64,
+    /// Frames that came back without leaving (loopback).
+    pub looped: u64,
     /// Transfers that the host side refused.
     pub dma_faults: u64,
     /// Things a driver must not do.

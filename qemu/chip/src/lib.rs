@@ -17,12 +17,14 @@
 #![forbid(unsafe_code)]
 
 mod access;
+mod accesses;
 mod bus;
 mod chip;
 mod config;
 mod counters;
 mod crc;
 mod desc;
+mod eeprom;
 mod faults;
 mod fields;
 mod late;
@@ -32,14 +34,18 @@ mod regs;
 mod rx;
 #[cfg(test)]
 mod testing;
+mod timing;
 mod tx;
+mod wake;
 
 pub use bus::{Bus, Fault};
 pub use chip::Chip;
 pub use config::{Config, Revision, RingState, RxMode, State, Width};
 pub use counters::{Access, Counters, Tally, VIOLATION_LOG};
 pub use crc::{fcs, multicast_hash};
+pub use eeprom::{Eeprom, EEPROM_WORDS};
 pub use faults::{FaultKind, Faults, Order};
 pub use phy::{Phy, Speed};
 pub use regs::{Reg, REGISTER_COUNT};
 pub use rx::Received;
+pub use wake::Wake;

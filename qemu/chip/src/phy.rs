@@ -113,10 +113,15 @@ impl Phy {
     /// The link as it is now.
     pub(crate) fn link(&self) -> Option<Link> {
         let control = self.pages[0][0];
-        if !self.cable || control & (BMCR_POWER_DOWN | BMCR_ISOLATE) != 0 {
+        if control & (BMCR_POWER_DOWN | BMCR_ISOLATE) != 0 {
             return None;
         }
-        if control & BMCR_AUTONEG == 0 {
+        // A PHY in loopback is its own partner.
+        let loopback = control & BMCR_LOOPBACK != 0;
+        if !self.cable && !loopback {
+            return None;
+        }
+        if control & BMCR_AUTONEG == 0 || loopback {
             let speed = match control & (BMCR_SPEED_1000 | BMCR_SPEED_100) {
                 0 => Speed::Mbit10,
                 BMCR_SPEED_100 => Speed::Mbit100,

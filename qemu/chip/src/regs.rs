@@ -78,6 +78,10 @@ registers! {
     MultiIntr = 0x5c, 2, "MultiIntr";
     /// Access to the PHY's registers.
     PhyAr = 0x60, 4, "PHYAR";
+    /// Data of the configuration space interface that later chips have.
+    CsiDr = 0x64, 4, "CSIDR";
+    /// Its address and command.
+    CsiAr = 0x68, 4, "CSIAR";
     /// Link, speed, duplex.
     PhyStatus = 0x6c, 1, "PHYstatus";
     /// Longest frame to be received.
@@ -193,6 +197,8 @@ pub(crate) mod cfg {
     pub(crate) const MODE_UNLOCKED: u32 = 0xc0;
     pub(crate) const PINS: u32 = 0x0e;
     pub(crate) const CHIP_SELECT: u32 = 0x08;
+    pub(crate) const CLOCK: u32 = 0x04;
+    pub(crate) const DATA_IN: u32 = 0x02;
     pub(crate) const DATA_OUT: u32 = 0x01;
 }
 
@@ -204,6 +210,19 @@ pub(crate) mod rxcfg {
     pub(crate) const ACCEPT_MULTICAST: u32 = 0x04;
     pub(crate) const ACCEPT_MY_PHYS: u32 = 0x02;
     pub(crate) const ACCEPT_ALL_PHYS: u32 = 0x01;
+}
+
+/// Bits of Config3.
+pub(crate) mod config3 {
+    pub(crate) const MAGIC: u32 = 0x20;
+    pub(crate) const LINK_UP: u32 = 0x10;
+}
+
+/// Bits of Config5.
+pub(crate) mod config5 {
+    pub(crate) const BROADCAST: u32 = 0x40;
+    pub(crate) const MULTICAST: u32 = 0x20;
+    pub(crate) const UNICAST: u32 = 0x10;
 }
 
 /// Bits of CPlusCmd.
@@ -220,7 +239,10 @@ pub(crate) mod tally {
 }
 
 /// Bits of TxConfig that a driver may change; the others are the chip's identity or reserved.
-pub(crate) const TXCONFIG_WRITABLE: u32 = 0x0308_0700;
+pub(crate) const TXCONFIG_WRITABLE: u32 = 0x030e_0700;
+/// Frames that are sent come back from the MAC. The 8139C+ and BSD's if_re set both bits, or the lower one on an 8169;
+/// here any of them does it [guess].
+pub(crate) const TXCONFIG_LOOPBACK: u32 = 0x0006_0000;
 
 #[cfg(test)]
 mod tests {

@@ -14,6 +14,7 @@ use crate::regs::cplus;
 use crate::regs::intr;
 use crate::regs::rxcfg;
 use crate::regs::Reg;
+use crate::regs::TXCONFIG_LOOPBACK;
 
 /// The least frame without check sequence; anything shorter is a runt.
 const LEAST: usize = 60;
@@ -67,12 +68,37 @@ impl Chip {
     }
 
     fn receive(&mut self, bus: &mut dyn Bus, frame: &[u8], again: bool) -> Received {
+        if self.asleep {
+            self.frame_asleep(frame);
+        }
+        if self.mac_loopback() || self.phy.loopback() {
+            // The cable is not connected meanwhile.
+            self.counters.rx_ignored += 1;
+            return Received::Ignored;
+        }
+        self.receive_any(bus, frame, again)
+    }
+
+    pub(crate) fn mac_loopback(&self) -> bool {
+        self.get(Reg::TxConfig) & TXCONFIG_LOOPBACK != 0
+    }
+
+    /// What is sent comes back, if it is to. There is nobody to wait for a descriptor then.
+    pub(crate) fn loop_back(&mut self, bus: &mut dyn Bus, frame: &[u8]) -> bool {
+        let back = self.mac_loopback() || self.phy.loopback();
+        if back {
+            self.counters.looped += 1;
+            if self.receive_any(bus, frame, false) == Received::Wait {
+                self.overflow();
+            }
+        }
+        back
+    }
+
+    fn receive_any(&mut self, bus: &mut dyn Bus, frame: &[u8], again: bool) -> Received {
+        let linked = self.phy.speed().is_some() || self.mac_loopback();
         let enabled = self.get(Reg::ChipCmd) & cmd::RX_ENABLE != 0 && !self.halted();
-        let Some(base) = self
-            .rx
-            .base
-            .filter(|_| enabled && self.phy.speed().is_some())
-        else {
+        let Some(base) = self.rx.base.filter(|_| enabled && linked) else {
             self.counters.rx_ignored += 1;
             return Received::Ignored;
         };
@@ -183,7 +209,7 @@ impl Chip {
         } else {
             self.tally.rx_unicast = self.tally.rx_unicast.wrapping_add(1);
         }
-        self.raise(intr::RX_OK);
+        self.raise_frame(intr::RX_OK);
     }
 
     fn lose_bad(&mut self) -> Received {
@@ -204,9 +230,7 @@ impl Chip {
             let wanted = accept & rxcfg::ACCEPT_MULTICAST != 0 && self.hashed(destination);
             return wanted.then_some(rx::MULTICAST);
         }
-        let [a, b, c, d] = self.get(Reg::Mac0).to_le_bytes();
-        let [e, f, ..] = self.get(Reg::Mac4).to_le_bytes();
-        let ours = destination == [a, b, c, d, e, f];
+        let ours = destination == self.station();
         if ours && accept & (rxcfg::ACCEPT_MY_PHYS | rxcfg::ACCEPT_ALL_PHYS) != 0 {
             return Some(rx::UNICAST);
         }
@@ -214,8 +238,15 @@ impl Chip {
         (accept & rxcfg::ACCEPT_ALL_PHYS != 0).then_some(0)
     }
 
+    /// Our address.
+    pub(crate) fn station(&self) -> [u8; 6] {
+        let [a, b, c, d] = self.get(Reg::Mac0).to_le_bytes();
+        let [e, f, ..] = self.get(Reg::Mac4).to_le_bytes();
+        [a, b, c, d, e, f]
+    }
+
     /// Bit n of the hash is bit n % 8 of the filter's byte 7 - n / 8: r8169 swaps the words and their bytes.
-    fn hashed(&self, destination: [u8; 6]) -> bool {
+    pub(crate) fn hashed(&self, destination: [u8; 6]) -> bool {
         let bit = crc::multicast_hash(destination);
         let low = self.get(Reg::Mar0).to_le_bytes();
         let high = self.get(Reg::Mar4).to_le_bytes();

@@ -209,7 +209,7 @@ impl Chip {
             }
         }
         if good {
-            self.raise(intr::TX_OK);
+            self.raise_frame(intr::TX_OK);
         }
         self.tx[which].index = next;
         Step::Done(fetched.len())
@@ -348,7 +348,9 @@ impl Chip {
         self.counters.tx_frames += 1;
         self.counters.tx_bytes += frame.len() as u64;
         self.tally.tx_ok = self.tally.tx_ok.wrapping_add(1);
-        bus.transmit(frame);
+        if !self.loop_back(bus, frame) {
+            bus.transmit(frame);
+        }
     }
 }
 

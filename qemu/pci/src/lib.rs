@@ -1,4 +1,5 @@
-//! PCI configuration space of the RTL8111B: header, power management (0x40), MSI (0x50) and PCI Express (0x60).
+//! PCI configuration space of the RTL8111B: header, power management (0x40), vital product data (0x48), MSI (0x50) and
+//! PCI Express (0x60).
 //!
 //! Only what a bus does is in here; the chip behind it is another crate's. The capabilities' places are inferred from
 //! the peers (Realtek's driver writes the read request size at 0x69, so PCI Express is at 0x60) and their values
@@ -16,8 +17,14 @@ const COMMAND: usize = 0x04;
 const STATUS: usize = 0x06;
 const PM: usize = 0x40;
 const PMCSR: usize = PM + 4;
+/// Vital product data; that it is here, and what is in it, is a **guess**.
+const VPD: usize = 0x48;
 const MSI: usize = 0x50;
 const EXPRESS: usize = 0x60;
+
+/// PMCSR, upper byte.
+const PME_STATUS: u8 = 0x80;
+const PME_ENABLE: u8 = 0x01;
 
 const COMMAND_MASTER: u16 = 0x0004;
 const COMMAND_INTX_OFF: u16 = 0x0400;
@@ -66,6 +73,7 @@ pub struct ConfigSpace {
     bytes: Box<[u8; SIZE]>,
     writable: Box<[u8; SIZE]>,
     clearable: Box<[u8; SIZE]>,
+    vpd: Vec<u8>,
 }
 
 impl ConfigSpace {
@@ -76,6 +84,7 @@ impl ConfigSpace {
             bytes: Box::new([0; SIZE]),
             writable: Box::new([0; SIZE]),
             clearable: Box::new([0; SIZE]),
+            vpd: product_data(),
         };
         space.reset();
         space
@@ -119,10 +128,12 @@ impl ConfigSpace {
 
     fn reset_capabilities(&mut self) {
         // Version 2, D1 and D2, 375 mA, PME from every state.
-        self.put(PM, &[0x01, MSI as u8, 0xc2, 0xff, 0, 0, 0, 0], 0);
+        self.put(PM, &[0x01, VPD as u8, 0xc2, 0xff, 0, 0, 0, 0], 0);
         self.writable[PMCSR] = 0x03;
         self.writable[PMCSR + 1] = 0x01;
         self.clearable[PMCSR + 1] = 0x80;
+        self.put(VPD, &[0x03, MSI as u8], 0);
+        self.put(VPD + 2, &[0; 6], 0xff);
         // One message, 64-bit address. Real cards offer two and use one [guess].
         self.put(MSI, &[0x05, EXPRESS as u8, 0x80, 0], 0);
         self.writable[MSI + 2] = 0x71;
@@ -171,7 +182,28 @@ impl ConfigSpace {
             let writable = self.writable[at];
             self.bytes[at] = self.bytes[at] & !writable | byte & writable;
             self.bytes[at] &= !(byte & self.clearable[at]);
+            // The upper byte of the address starts it.
+            if at == VPD + 3 {
+                self.product_data();
+            }
         }
+    }
+
+    /// Four bytes of vital product data are read (and bit 15 then shows it) or written (and it clears). Behind the
+    /// data's end are zeroes, which are not for writing.
+    fn product_data(&mut self) {
+        let register = self.word(VPD + 2);
+        let at = usize::from(register & 0x7ffc);
+        let write = register & 0x8000 != 0;
+        for i in 0..4 {
+            let held = self.vpd.get_mut(at + i);
+            match (write, held) {
+                (true, Some(held)) => *held = self.bytes[VPD + 4 + i],
+                (true, None) => {}
+                (false, held) => self.bytes[VPD + 4 + i] = held.map_or(0, |held| *held),
+            }
+        }
+        self.bytes[VPD + 3] ^= 0x80;
     }
 
     /// Whether the device may start transfers.
@@ -207,10 +239,41 @@ impl ConfigSpace {
         }
     }
 
+    /// The card calls for power. True where software wants to hear of it: PME is raised.
+    pub fn call_for_power(&mut self) -> bool {
+        self.bytes[PMCSR + 1] |= PME_STATUS;
+        self.bytes[PMCSR + 1] & PME_ENABLE != 0
+    }
+
+    /// Whether PME's status is set, and whether it is let out.
+    pub fn pme(&self) -> (bool, bool) {
+        let bits = self.bytes[PMCSR + 1];
+        (bits & PME_STATUS != 0, bits & PME_ENABLE != 0)
+    }
+
     /// Shows that a transfer found nobody (status bit 13).
     pub fn show_master_abort(&mut self) {
         self.bytes[STATUS + 1] |= STATUS_MASTER_ABORT;
     }
+}
+
+/// A name, read-only data (part and serial number, checksum) and an end, as PCI 3.0 appendix I has them.
+fn product_data() -> Vec<u8> {
+    let mut data = Vec::new();
+    let mut tag = |tag: u8, content: &[u8]| {
+        data.push(tag);
+        data.extend_from_slice(&(content.len() as u16).to_le_bytes());
+        data.extend_from_slice(content);
+    };
+    tag(0x82, b"Emulated RTL8111B");
+    tag(0x90, b"PN\x08RTL8111BSN\x08emulatedRV\x01\0");
+    // The sum of all up to and with the checksum is zero.
+    let sum = data.iter().fold(0u8, |sum, &byte| sum.wrapping_add(byte));
+    if let Some(last) = data.last_mut() {
+        *last = sum.wrapping_neg();
+    }
+    data.push(0x78);
+    data
 }
 
 #[cfg(test)]
@@ -264,7 +327,7 @@ mod tests {
             seen.push((at, head & 0xff));
             at = u64::from((head >> 8) & 0xff);
         }
-        assert_eq!(seen, [(0x40, 1), (0x50, 5), (0x60, 0x10)]);
+        assert_eq!(seen, [(0x40, 1), (0x48, 3), (0x50, 5), (0x60, 0x10)]);
         // No extended capabilities.
         assert_eq!(long(&space, 0x100), 0);
     }
@@ -305,6 +368,44 @@ mod tests {
             space.write(0x44, &[value, 0]);
             assert_eq!(space.power(), power);
         }
+    }
+
+    #[test]
+    fn calling_for_power() {
+        let mut space = space();
+        assert!(!space.call_for_power(), "nobody listens");
+        assert_eq!(space.pme(), (true, false));
+        space.write(0x45, &[0x81]);
+        assert_eq!(space.pme(), (false, true), "cleared by a one, and enabled");
+        assert!(space.call_for_power());
+        assert_eq!(long(&space, 0x44) >> 8, 0x81);
+    }
+
+    fn product(space: &mut ConfigSpace, at: u16) -> [u8; 4] {
+        space.write(0x4a, &at.to_le_bytes());
+        assert_eq!(long(space, 0x48) >> 31, 1, "done");
+        long(space, 0x4c).to_le_bytes()
+    }
+
+    #[test]
+    fn vital_product_data() {
+        let mut space = space();
+        let mut data = Vec::new();
+        for at in (0..64).step_by(4) {
+            data.extend_from_slice(&product(&mut space, at));
+        }
+        assert_eq!(data[..3], [0x82, 17, 0]);
+        assert_eq!(&data[3..20], b"Emulated RTL8111B");
+        assert_eq!(data[20], 0x90);
+        let end = 23 + usize::from(data[21]);
+        let sum = data[..end].iter().fold(0u8, |sum, &b| sum.wrapping_add(b));
+        assert_eq!((sum, data[end]), (0, 0x78));
+        assert_eq!(product(&mut space, 0x7ffc), [0; 4]);
+        space.write(0x4c, b"Imit");
+        space.write(0x4a, &0x8004u16.to_le_bytes());
+        assert_eq!(long(&space, 0x48) >> 31, 0, "written");
+        assert_eq!(&product(&mut space, 4), b"Imit");
+        space.write(0x4a, &0xfffcu16.to_le_bytes());
     }
 
     #[test]

@@ -7,9 +7,11 @@ use clap::Args;
 use clap::Parser;
 use clap::Subcommand;
 use clap::ValueEnum;
+use rtl8111b_chip::Eeprom;
 use rtl8111b_chip::FaultKind;
 use rtl8111b_chip::Revision;
 use rtl8111b_chip::RxMode;
+use rtl8111b_chip::EEPROM_WORDS;
 use rtl8111b_control::FaultRequest;
 use rtl8111b_control::Request;
 use rtl8111b_trace::Format;
@@ -32,7 +34,7 @@ pub(crate) enum Command {
         -device '{\"driver\":\"vfio-user-pci\",\"socket\":{\"path\":\"PATH\",\"type\":\"unix\"}}'\n\
         When all sockets are there, one line is printed: ready: PATH"
     )]
-    Serve(Serve),
+    Serve(Box<Serve>),
     /// Talk to a running card through its control socket
     #[command(after_long_help = faults_help())]
     Ctl(Ctl),
@@ -99,6 +101,9 @@ pub(crate) struct Serve {
     /// Station address
     #[arg(long, value_parser = mac, default_value = "52:54:00:81:68:01")]
     mac: [u8; 6],
+    /// The EEPROM: its 128 bytes (an address in it comes before --mac), or "none"
+    #[arg(long, value_parser = eeprom, value_name = "FILE")]
+    eeprom: Option<Eeprom>,
     /// Show another chip's identity in TxConfig
     #[arg(long, value_parser = xid, value_name = "0xNNN")]
     xid: Option<u16>,
@@ -152,6 +157,7 @@ impl Serve {
                 ChipName::B380 => Revision::B380,
             },
             xid: self.xid,
+            eeprom: self.eeprom.unwrap_or_default(),
             mac: self.mac,
             rx_mode: match self.rx_mode {
                 RxModeName::Wait => RxMode::Wait,
@@ -307,6 +313,22 @@ fn xid(text: &str) -> Result<u16, String> {
         .ok_or_else(|| "expected a number within 0xfcf such as 0x541".to_owned())
 }
 
+fn eeprom(text: &str) -> Result<Eeprom, String> {
+    if text == "none" {
+        return Ok(Eeprom::None);
+    }
+    let bytes = std::fs::read(text).map_err(|error| error.to_string())?;
+    let size = 2 * EEPROM_WORDS;
+    if bytes.len() != size {
+        return Err(format!("it has {} bytes, not {size}", bytes.len()));
+    }
+    let mut words = [0; EEPROM_WORDS];
+    for (word, pair) in words.iter_mut().zip(bytes.chunks_exact(2)) {
+        *word = u16::from_le_bytes([pair[0], pair[1]]);
+    }
+    Ok(Eeprom::Image(words))
+}
+
 fn wire(text: &str) -> Result<Spec, String> {
     text.parse()
 }
@@ -401,6 +423,7 @@ mod tests {
                 "0",
             ],
             &["dance"],
+            &["serve", "--socket", "x", "--eeprom", "no/such/file"],
             &["trace"],
             &["trace", "diff", "one"],
             &["serve", "--socket", "x", "--trace-format", "prose"],

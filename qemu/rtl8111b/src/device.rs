@@ -52,6 +52,7 @@ pub(crate) struct Device {
     /// What [`Shared::keep_time`] waits for.
     announced: Option<u64>,
     asleep: bool,
+    pme_raised: u64,
     recorder: Option<Recorder>,
 }
 
@@ -146,6 +147,7 @@ impl Device {
             alarm: Arc::default(),
             announced: None,
             asleep: false,
+            pme_raised: 0,
             recorder: None,
         }
     }
@@ -181,6 +183,12 @@ impl Device {
 
     pub(crate) fn events_sent(&self) -> u64 {
         self.lines.sent()
+    }
+
+    /// PME's status, whether it is let out, and how often it was raised.
+    pub(crate) fn pme(&self) -> (bool, bool, u64) {
+        let (status, enabled) = self.config.pme();
+        (status, enabled, self.pme_raised)
     }
 
     pub(crate) fn memory_ranges(&self) -> usize {
@@ -267,6 +275,15 @@ impl Device {
     fn settle(&mut self) {
         if self.chip.take_reset() {
             self.bus_faults.reset();
+        }
+        // vfio-user has no way to say so; whoever watches may look.
+        if let Some(wake) = self.chip.take_wake() {
+            let raised = self.config.call_for_power();
+            self.pme_raised += u64::from(raised);
+            log::info!(
+                "woken by {wake:?}, PME {}",
+                if raised { "raised" } else { "not enabled" }
+            );
         }
         let level = self.chip.interrupt();
         self.config.show_interrupt(level);

@@ -132,6 +132,8 @@ fn counters(device: &Device) -> Value {
         "rx_filtered": counters.rx_filtered,
         "rx_ignored": counters.rx_ignored,
         "rx_waits": counters.rx_waits,
+        "wakes": counters.wakes,
+        "looped": counters.looped,
         "dma_faults": counters.dma_faults,
         "violations": counters.violations,
         "violation_log": counters.violation_log().collect::<Vec<_>>(),
@@ -151,6 +153,7 @@ fn ring(ring: RingState) -> Value {
 fn state(device: &Device) -> Value {
     let state = device.chip.state();
     let phy = device.chip.phy();
+    let (pme_status, pme_enabled, pme_raised) = device.pme();
     let registers: Map<String, Value> = state
         .registers
         .iter()
@@ -170,6 +173,7 @@ fn state(device: &Device) -> Value {
             "page": phy.page(),
             "registers": page,
         },
+        "pme": {"status": pme_status, "enabled": pme_enabled, "raised": pme_raised},
         "memory_ranges": device.memory_ranges(),
     })
 }

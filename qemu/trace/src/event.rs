@@ -1,6 +1,7 @@
 //! What can happen to a chip, and how it is written down: a verb, some numbers, some bytes.
 
 use rtl8111b_chip::Config;
+use rtl8111b_chip::Eeprom;
 use rtl8111b_chip::Fault;
 use rtl8111b_chip::FaultKind;
 use rtl8111b_chip::Order;
@@ -8,12 +9,13 @@ use rtl8111b_chip::Received;
 use rtl8111b_chip::Revision;
 use rtl8111b_chip::RxMode;
 use rtl8111b_chip::Width;
+use rtl8111b_chip::EEPROM_WORDS;
 
 /// One event.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Event {
     /// The chip is made; the first event of a trace.
-    Chip(Config),
+    Chip(Box<Config>),
     /// The time is told, in nanoseconds.
     Tick(u64),
     /// The guest read a register and got the value.
@@ -64,7 +66,7 @@ pub(crate) struct Raw {
 
 /// By verb: its name, how many numbers it has, and whether bytes follow.
 pub(crate) const VERBS: [(&str, usize, bool); 20] = [
-    ("chip", 3, true),
+    ("chip", 4, true),
     ("tick", 1, false),
     ("r", 3, false),
     ("w", 3, false),
@@ -127,6 +129,21 @@ fn result<T>(code: u64, value: T) -> Option<Result<T, Fault>> {
     }
 }
 
+fn eeprom(kind: u64, data: &[u8]) -> Option<Eeprom> {
+    match (kind, data.len()) {
+        (0, 0) => Some(Eeprom::Usual),
+        (1, 0) => Some(Eeprom::None),
+        (2, len) if len == 2 * EEPROM_WORDS => {
+            let mut words = [0; EEPROM_WORDS];
+            for (word, pair) in words.iter_mut().zip(data.chunks_exact(2)) {
+                *word = u16::from_le_bytes([pair[0], pair[1]]);
+            }
+            Some(Eeprom::Image(words))
+        }
+        _ => None,
+    }
+}
+
 impl Event {
     pub(crate) fn raw(&self) -> Raw {
         let raw = |verb: u8, numbers: &[u64], data: &[u8]| Raw {
@@ -139,7 +156,16 @@ impl Event {
                 let revision = u64::from(config.revision == Revision::B380);
                 let mode = u64::from(config.rx_mode == RxMode::Drop);
                 let xid = some(config.xid.map(u32::from));
-                raw(0, &[revision, xid, mode], &config.mac)
+                let mut data = config.mac.to_vec();
+                let eeprom = match config.eeprom {
+                    Eeprom::Usual => 0,
+                    Eeprom::None => 1,
+                    Eeprom::Image(words) => {
+                        data.extend(words.iter().flat_map(|word| word.to_le_bytes()));
+                        2
+                    }
+                };
+                raw(0, &[revision, xid, mode, eeprom], &data)
             }
             Event::Tick(now) => raw(1, &[*now], &[]),
             Event::Read(offset, width, value) => raw(2, &access(*offset, *width, *value), &[]),
@@ -197,7 +223,7 @@ impl Event {
             Some((offset, width, u32::try_from(number(2)?).ok()?))
         };
         Some(match raw.verb {
-            0 => Event::Chip(Config {
+            0 => Event::Chip(Box::new(Config {
                 revision: if flag()? {
                     Revision::B380
                 } else {
@@ -207,13 +233,14 @@ impl Event {
                     Some(xid) => Some(u16::try_from(xid).ok()?),
                     None => None,
                 },
-                mac: raw.data.try_into().ok()?,
+                mac: raw.data.get(..6)?.try_into().ok()?,
                 rx_mode: if number(2)? != 0 {
                     RxMode::Drop
                 } else {
                     RxMode::Wait
                 },
-            }),
+                eeprom: eeprom(number(3)?, &raw.data[6..])?,
+            })),
             1 => Event::Tick(number(0)?),
             2 => read().map(|(offset, width, value)| Event::Read(offset, width, value))?,
             3 => read().map(|(offset, width, value)| Event::Write(offset, width, value))?,

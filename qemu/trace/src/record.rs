@@ -52,7 +52,7 @@ impl Recorder {
             line: false,
             buffer: format.head().to_vec(),
         };
-        recorder.event(&Event::Chip(config));
+        recorder.event(&Event::Chip(Box::new(config)));
         recorder
     }
 

@@ -139,7 +139,7 @@ pub fn replay(
             played: None,
         });
     };
-    let mut chip = Chip::new(*config);
+    let mut chip = Chip::new(**config);
     let mut line = false;
     let mut script = Script {
         events,

@@ -151,7 +151,10 @@ fn address_and_filter_take_whole_words_only() {
 
 #[test]
 fn no_eeprom_reads_as_ones_and_changes_nothing() {
-    let mut bench = Bench::new();
+    let mut bench = Bench::with(Config {
+        eeprom: crate::eeprom::Eeprom::None,
+        ..Config::default()
+    });
     bench.w8(0x50, 0x88);
     for bit in 0..9 {
         bench.w8(0x50, 0x88 | ((bit & 1) << 1));
@@ -440,4 +443,62 @@ fn nothing_a_guest_does_breaks_the_chip() {
         // Two rings of 1024 descriptors, each with a few transfers.
         assert!(most < 20_000, "seed {seed}: {most} transfers in one step");
     }
+}
+
+#[test]
+fn the_address_comes_from_the_eeprom() {
+    let mut words = [0; 64];
+    words[0] = 0x8129;
+    words[7..10].copy_from_slice(&[0x2202, 0x4433, 0x6655]);
+    let image = crate::eeprom::Eeprom::Image(words);
+    let mut bench = Bench::with(Config {
+        eeprom: image,
+        ..Config::default()
+    });
+    assert_eq!(bench.r32(0), 0x4433_2202);
+    bench.w8(0x50, 0xc0);
+    bench.w32(0, 0);
+    bench.w8(0x50, 0x40);
+    assert_eq!(
+        (bench.r32(0), bench.r8(0x50)),
+        (0x4433_2202, 0),
+        "loaded again"
+    );
+    words[0] = 0;
+    let mut bench = Bench::with(Config {
+        eeprom: crate::eeprom::Eeprom::Image(words),
+        ..Config::default()
+    });
+    assert_eq!(bench.r8(0), MAC[0], "not believed");
+}
+
+#[test]
+fn the_eeprom_is_read_through_the_pins() {
+    let mut bench = Bench::new();
+    // Start, read, address 7; then sixteen clocks. As BSD's if_re does it.
+    bench.w8(0x50, 0x88);
+    for at in (0..9).rev() {
+        let data = if 0x187 >> at & 1 != 0 { 0x02 } else { 0 };
+        bench.w8(0x50, 0x88 | data);
+        bench.w8(0x50, 0x8c | data);
+        bench.w8(0x50, 0x88 | data);
+    }
+    let mut word = 0;
+    for _ in 0..16 {
+        bench.w8(0x50, 0x8c);
+        word = word << 1 | u16::from(bench.r8(0x50) & 1);
+        bench.w8(0x50, 0x88);
+    }
+    assert_eq!(word.to_le_bytes(), MAC[..2]);
+    assert_eq!(bench.violations(), 0);
+}
+
+#[test]
+fn configuration_space_commands_of_later_chips_end() {
+    let mut bench = Bench::new();
+    bench.w32(0x68, 0x0000_f070);
+    assert_eq!(bench.r32(0x68) >> 31, 1, "read");
+    assert_eq!(bench.r32(0x64), 0);
+    bench.w32(0x68, 0x8000_f070);
+    assert_eq!(bench.r32(0x68) >> 31, 0, "written");
 }

@@ -352,3 +352,44 @@ fn a_guest_that_refills_behind_the_chip_does_not_hold_it() {
     assert!(bench.chip.resume(&mut bus));
     assert_eq!(bus.sent, 2048);
 }
+
+#[test]
+fn loopback_brings_frames_back_and_takes_the_cable_off() {
+    use crate::desc::rx;
+    use crate::rx::Received;
+    use crate::testing::RX_RING;
+    for mac in [true, false] {
+        let mut bench = Bench::open(Config::default());
+        if mac {
+            bench.w32(0x40, 0x0002_0000);
+            bench.chip.set_link(false);
+        } else {
+            bench.chip.set_link(false);
+            bench.w32(0x60, 0x8000_4140);
+            assert_eq!(bench.r8(0x6c), 0x13, "its own partner");
+        }
+        let mut frame = packet(offload::UDP, 60);
+        frame[..6].copy_from_slice(&crate::testing::MAC);
+        bench.guest.put(BUFFERS, &frame);
+        let opts1 = 0xf000_0000 | frame.len() as u32;
+        for (ring, index) in [(0, 0), (1, 0)] {
+            bench
+                .guest
+                .desc(TX_RING + ring * 16, index, opts1 & !(1 << 30), 0, BUFFERS);
+        }
+        bench
+            .guest
+            .desc(RX_RING, 0, 0xc000_0800, 0, BUFFERS + 0x1000);
+        bench.w8(0x38, 0x40);
+        assert_eq!(bench.guest.sent.len(), 0);
+        assert_eq!(bench.chip.counters().looped, 2);
+        assert_eq!(bench.guest.get(BUFFERS + 0x1000, frame.len()), frame);
+        assert_ne!(bench.guest.opts(RX_RING, 0).0 & rx::UNICAST, 0);
+        // The second one found no descriptor, and nobody waits for one.
+        assert_eq!(bench.chip.tally().rx_missed, 1);
+        assert_eq!(
+            bench.chip.frame_in(&mut bench.guest, &frame, false),
+            Received::Ignored
+        );
+    }
+}

@@ -304,3 +304,52 @@ fn the_clock_rings_by_itself() {
     }
     assert!(!shared.lock().chip.phy().cable());
 }
+
+#[test]
+fn a_sleeping_card_calls_for_power() {
+    let shared = Shared(Mutex::new(ready()));
+    {
+        let mut device = shared.lock();
+        write32(&mut device, 0xe4, (RAM + 2 * PAGE) as u32);
+        device.write(BAR, 0x37, &[0x08]);
+        device.write(BAR, 0x50, &[0xc0]);
+        device.write(BAR, 0x56, &[0x40]);
+        device.write(Region::Config, 0x44, &[3, 1]);
+    }
+    shared.offer(&[0xff; 60], false);
+    let mut device = shared.lock();
+    assert_eq!(device.pme(), (true, true, 1));
+    let mut status = [0; 2];
+    device.read(Region::Config, 0x44, &mut status);
+    assert_eq!(status, [3, 0x81]);
+}
+
+#[test]
+fn a_traced_device_can_be_played_again() {
+    let path = std::env::temp_dir().join(format!("rtl8111b-trace-{}", std::process::id()));
+    let mut device = ready();
+    let format = rtl8111b_trace::Format::Binary;
+    device.record(Recorder::create(&path, format, Config::default()).unwrap());
+    device.reset();
+    device.write(Region::Config, 4, &[0x06, 0]);
+    one_frame(&mut device);
+    device.write(BAR, 0x3c, &[0xff, 0xff]);
+    device.write(BAR, 0x38, &[0x40]);
+    device.set_link(false);
+    device.fault(Order::on(FaultKind::Lie));
+    for _ in 0..100 {
+        read32(&mut device, 0x48);
+    }
+    device.write(Region::Config, 0x44, &[3, 0]);
+    device.flush_trace();
+    let events: Vec<Event> = rtl8111b_trace::Reader::open(&path)
+        .unwrap()
+        .map(Result::unwrap)
+        .collect();
+    std::fs::remove_file(&path).unwrap();
+    assert!(events.iter().any(|event| matches!(event, Event::Sent(_))));
+    let played = rtl8111b_trace::replay(&events, |_, _| true).unwrap();
+    assert_eq!(played.events, events.len());
+    let (now, then) = (device.chip.state(), played.chip.state());
+    assert_eq!(now.registers, then.registers);
+}

@@ -11,12 +11,20 @@ use super::*;
 
 fn events() -> Vec<Event> {
     let mut events = vec![
-        Event::Chip(Config {
+        Event::Chip(Box::new(Config {
             revision: Revision::B380,
             xid: Some(0xfcf),
             rx_mode: RxMode::Drop,
             ..Config::default()
-        }),
+        })),
+        Event::Chip(Box::new(Config {
+            eeprom: rtl8111b_chip::Eeprom::None,
+            ..Config::default()
+        })),
+        Event::Chip(Box::new(Config {
+            eeprom: rtl8111b_chip::Eeprom::Image([0x1234; 64]),
+            ..Config::default()
+        })),
         Event::Tick(u64::MAX),
         Event::Read(0xfffe, Width::Word, 0xffff),
         Event::Write(0x37, Width::Byte, 0x10),

@@ -1,0 +1,209 @@
+//! What the chip does by the clock: the timer's interrupt, and interrupts that are held back (IntrMitigate).
+
+use crate::chip::Chip;
+use crate::phy::Speed;
+use crate::regs::intr;
+use crate::regs::Reg;
+
+/// The timer counts at 125 MHz, the PCI Express clock [guess].
+pub(crate) const TIMER_NS: u64 = 8;
+
+/// One direction's frames that nobody has been told of.
+#[derive(Clone, Copy, Debug, Default)]
+struct Held {
+    frames: u32,
+    /// When they are told of at the latest; zero while there are none.
+    due: u64,
+}
+
+/// Frames sent and received that wait for their interrupt.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Mitigation {
+    tx: Held,
+    rx: Held,
+}
+
+impl Chip {
+    /// One unit of IntrMitigate's times by CPlusCmd bits 1:0, in nanoseconds: r8169's figures for the 8168.
+    fn unit(&self) -> u64 {
+        let least = match self.phy.speed() {
+            Some(Speed::Mbit10) => 40_960,
+            Some(Speed::Mbit100) => 2_560,
+            Some(Speed::Mbit1000) | None => 5_000,
+        };
+        let scale = [1, 8, 16, 32][(self.get(Reg::CPlusCmd) & 3) as usize];
+        least * scale
+    }
+
+    /// A frame is done: TxOK or RxOK, now or later. That IntrStatus does not show it before is a guess; so is that a time
+    /// of zero means at once, whatever the count says.
+    pub(crate) fn raise_frame(&mut self, bit: u16) {
+        let settings = self.get(Reg::IntrMitigate);
+        let settings = if bit == intr::TX_OK {
+            settings >> 8
+        } else {
+            settings
+        };
+        let (units, frames) = (u64::from((settings >> 4) & 15), (settings & 15) * 4);
+        if units == 0 {
+            self.raise(bit);
+            return;
+        }
+        let due = self.now.saturating_add(units * self.unit()).max(1);
+        let held = self.held(bit);
+        if held.frames == 0 {
+            held.due = due;
+        }
+        held.frames += 1;
+        if frames != 0 && held.frames >= frames {
+            *held = Held::default();
+            self.raise(bit);
+        }
+    }
+
+    fn held(&mut self, bit: u16) -> &mut Held {
+        if bit == intr::TX_OK {
+            &mut self.mitigation.tx
+        } else {
+            &mut self.mitigation.rx
+        }
+    }
+
+    /// The timer has been started again, or told another end.
+    pub(crate) fn set_timer(&mut self) {
+        let end = u64::from(self.get(Reg::TimerInt));
+        self.timer_due = (end != 0).then(|| {
+            let round = (u64::from(u32::MAX) + 1) * TIMER_NS;
+            let mut due = self.timer_start.saturating_add(end * TIMER_NS);
+            if due <= self.now {
+                due = due.saturating_add(((self.now - due) / round + 1) * round);
+            }
+            due
+        });
+    }
+
+    /// When something is due.
+    pub(crate) fn timing_deadline(&self) -> Option<u64> {
+        let held = |held: Held| (held.frames != 0).then_some(held.due);
+        [
+            self.timer_due,
+            held(self.mitigation.tx),
+            held(self.mitigation.rx),
+        ]
+        .into_iter()
+        .flatten()
+        .min()
+    }
+
+    /// Does what is due. The timer goes on and comes round again after 2^32 counts.
+    pub(crate) fn timing(&mut self) {
+        for bit in [intr::TX_OK, intr::RX_OK] {
+            let now = self.now;
+            let held = self.held(bit);
+            if held.frames != 0 && held.due <= now {
+                *held = Held::default();
+                self.raise(bit);
+            }
+        }
+        if self.timer_due.is_some_and(|due| due <= self.now) {
+            self.raise(intr::PCS_TIMEOUT);
+            self.set_timer();
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::Config;
+    use crate::testing::Bench;
+    use crate::testing::BUFFERS;
+    use crate::testing::RX_RING;
+    use crate::testing::TX_RING;
+
+    const US: u64 = 1000;
+
+    fn receive(bench: &mut Bench) {
+        bench.guest.desc(RX_RING, 0, 0xc000_0800, 0, BUFFERS);
+        bench.chip.frame_in(&mut bench.guest, &[0xff; 60], false);
+    }
+
+    fn status(bench: &mut Bench) -> u16 {
+        let status = bench.r16(0x3e);
+        bench.w16(0x3e, status);
+        status & (intr::RX_OK | intr::TX_OK | intr::PCS_TIMEOUT)
+    }
+
+    #[test]
+    fn a_received_frame_waits_for_its_time() {
+        let mut bench = Bench::open(Config::default());
+        // Two units of 40 us; no count.
+        bench.w16(0xe0, 1);
+        bench.w16(0xe2, 0x0020);
+        receive(&mut bench);
+        receive(&mut bench);
+        assert_eq!(status(&mut bench), 0);
+        assert_eq!(bench.chip.deadline(), Some(80 * US));
+        bench.tick(79 * US);
+        assert_eq!(status(&mut bench), 0);
+        bench.tick(80 * US);
+        assert_eq!(status(&mut bench), intr::RX_OK);
+        assert_eq!(bench.chip.deadline(), None);
+    }
+
+    #[test]
+    fn or_for_its_count() {
+        let mut bench = Bench::open(Config::default());
+        bench.w16(0xe2, 0x00f1);
+        for _ in 0..3 {
+            receive(&mut bench);
+        }
+        assert_eq!(status(&mut bench), 0);
+        receive(&mut bench);
+        assert_eq!(status(&mut bench), intr::RX_OK);
+        assert_eq!(bench.chip.deadline(), None);
+    }
+
+    #[test]
+    fn directions_are_separate_and_slower_links_have_other_units() {
+        let mut bench = Bench::open(Config::default());
+        bench.w32(0x60, 0x8000_2100);
+        bench.w16(0x3e, 0xffff);
+        bench.w16(0xe2, 0x1000);
+        receive(&mut bench);
+        assert_eq!(status(&mut bench), intr::RX_OK);
+        bench.guest.desc(TX_RING, 0, 0xf000_003c, 0, BUFFERS);
+        bench.w8(0x38, 0x40);
+        assert_eq!(status(&mut bench), 0);
+        assert_eq!(bench.chip.deadline(), Some(2560));
+    }
+
+    #[test]
+    fn a_reset_forgets_what_is_held() {
+        let mut bench = Bench::open(Config::default());
+        bench.w16(0xe2, 0x0010);
+        receive(&mut bench);
+        bench.w8(0x37, 0x10);
+        bench.tick(1000 * US);
+        assert_eq!(status(&mut bench), 0);
+    }
+
+    #[test]
+    fn the_timer_interrupts_when_it_gets_there() {
+        let mut bench = Bench::open(Config::default());
+        bench.tick(1000);
+        bench.w32(0x48, 0);
+        bench.w32(0x58, 100);
+        bench.tick(1000 + 799);
+        assert_eq!(status(&mut bench), 0);
+        bench.tick(1000 + 800);
+        assert_eq!(status(&mut bench), intr::PCS_TIMEOUT);
+        bench.tick(2000);
+        assert_eq!(status(&mut bench), 0, "once a round");
+        bench.w32(0x48, 0);
+        bench.tick(2800);
+        assert_eq!(status(&mut bench), intr::PCS_TIMEOUT, "started again");
+        bench.w32(0x58, 0);
+        assert_eq!(bench.chip.deadline(), None);
+    }
+}
