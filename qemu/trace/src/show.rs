@@ -1,5 +1,7 @@
 //! A trace for people: registers and fields by name.
 
+use std::fmt::Write;
+
 use rtl8111b_chip::Config;
 use rtl8111b_chip::Reg;
 use rtl8111b_chip::Revision;
@@ -125,7 +127,10 @@ fn failed<T>(outcome: &Result<T, rtl8111b_chip::Fault>) -> String {
 
 fn hex(data: &[u8]) -> String {
     const MOST: usize = 32;
-    let mut text: String = data.iter().take(MOST).map(|b| format!("{b:02x}")).collect();
+    let mut text = String::new();
+    for byte in data.iter().take(MOST) {
+        let _ = write!(text, "{byte:02x}");
+    }
     if data.len() > MOST {
         text += &format!("... {} bytes", data.len());
     }
