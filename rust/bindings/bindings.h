@@ -10,6 +10,7 @@
 #include <linux/phy.h>
 #include <linux/rtnetlink.h>
 #include <linux/skbuff.h>
+#include <net/netdev_queues.h>
 #include <net/page_pool/types.h>
 
 #include "../helpers/helpers.h"
@@ -24,6 +25,9 @@ static const netdev_features_t NET_F_VLAN_TX = NETIF_F_HW_VLAN_CTAG_TX;
 static const netdev_features_t NET_F_VLAN_RX = NETIF_F_HW_VLAN_CTAG_RX;
 static const netdev_features_t NET_F_CSUM_MASK = NETIF_F_CSUM_MASK;
 static const netdev_features_t NET_F_GSO_MASK = NETIF_F_ALL_TSO;
+static const unsigned int NET_COALESCE_PARAMS = ETHTOOL_COALESCE_USECS | ETHTOOL_COALESCE_MAX_FRAMES;
+static const unsigned int NET_MSG_LINK = NETIF_MSG_LINK;
+static const unsigned int NET_MSG_DEFAULT = NETIF_MSG_DRV | NETIF_MSG_PROBE | NETIF_MSG_LINK;
 static const unsigned int NET_MAX_SKB_FRAGS = MAX_SKB_FRAGS;
 static const unsigned int NET_IFF_PROMISC = IFF_PROMISC;
 static const unsigned int NET_IFF_ALLMULTI = IFF_ALLMULTI;

@@ -11,6 +11,8 @@ use super::{
         Chip,
         Xid, //
     },
+    coalesce::Mitigation,
+    eeprom,
     regs::{
         self,
         cplus,
@@ -22,19 +24,22 @@ use crate::net::{
         MacAddress,
         RxFilter, //
     },
+    ethtool::{
+        Coalesce,
+        Refused,
+        WakeEvents, //
+    },
     from_device::FromDevice,
     phy::Mdio, //
 };
 use kernel::{
     io::Io,
+    new_mutex,
     pci::Bar,
     prelude::*,
     sync::{
-        atomic::{
-            Atomic,
-            Relaxed, //
-        },
-        Arc, //
+        Arc,
+        Mutex, //
     },
     time::{
         delay::fsleep,
@@ -46,9 +51,22 @@ use kernel::{
 pub(super) struct Hw<'a> {
     bar: Bar<'a, { regs::END }>,
     chip: &'static Chip,
-    /// CPlusCmd: what the firmware left there and is kept, and the offloads of reception. Written
-    /// under RTNL only; the chip only echoes it.
-    cplus: Atomic<u32>,
+    settings: Pin<KBox<Mutex<Settings>>>,
+}
+
+/// What the chip only echoes. The lock also covers [`Hw::unlocked`] and CPlusCmd: RTNL does not keep
+/// the reset and the news of the link from running beside what the user sets.
+struct Settings {
+    /// CPlusCmd: what the firmware left there and is kept, the offloads of reception, and the unit
+    /// of `mitigation`.
+    cplus: u16,
+    /// How interrupts are to wait.
+    coalesce: Coalesce,
+    /// The same for a link of this speed; 1000 Mbit/s before there was one.
+    mitigation: Mitigation,
+    speed: Option<u32>,
+    /// What is to wake the machine up.
+    wake: WakeEvents,
 }
 
 /// A chip that the driver leaves alone.
@@ -57,6 +75,8 @@ pub(super) enum Unknown {
     Dead,
     /// Another one of the family.
     Xid(Xid),
+    /// There was no memory.
+    Memory,
 }
 
 impl<'a> Hw<'a> {
@@ -69,10 +89,17 @@ impl<'a> Hw<'a> {
         let xid = Xid::of(FromDevice::new(tx_config));
         let chip = xid.chip().ok_or(Unknown::Xid(xid))?;
         let cplus = (&bar).read(regs::CPLUS_CMD).into_raw() & cplus::KEEP;
+        let settings = new_mutex!(Settings {
+            cplus,
+            coalesce: Coalesce::default(),
+            mitigation: Mitigation::OFF,
+            speed: None,
+            wake: WakeEvents::NONE,
+        });
         Ok(Self {
             bar,
             chip,
-            cplus: Atomic::new(u32::from(cplus)),
+            settings: KBox::pin_init(settings, GFP_KERNEL).map_err(|_| Unknown::Memory)?,
         })
     }
 
@@ -169,16 +196,160 @@ impl<'a> Hw<'a> {
 
     /// Switches the offloads of reception on or off.
     pub(super) fn set_rx_offloads(&self, checksum: bool, vlan: bool) {
-        let bit = |on, bit| if on { u32::from(bit) } else { 0 };
+        let bit = |on, bit| if on { bit } else { 0 };
         let offloads = bit(checksum, cplus::RX_CHECKSUM) | bit(vlan, cplus::RX_VLAN);
-        let kept = self.cplus.load(Relaxed) & u32::from(cplus::KEEP);
-        self.cplus.store(kept | offloads, Relaxed);
-        self.write_cplus();
+        let mut settings = self.settings.lock();
+        settings.cplus = settings.cplus & cplus::KEEP | offloads;
+        self.bar().write_reg(regs::CPLUS_CMD::from(settings.cplus));
     }
 
-    fn write_cplus(&self) {
-        let bits = self.cplus.load(Relaxed) as u16;
-        self.bar().write_reg(regs::CPLUS_CMD::from(bits));
+    /// Writes how interrupts wait.
+    fn write_mitigation(&self, settings: &mut Settings) {
+        settings.cplus = settings.cplus & !cplus::MITIGATION_UNIT | settings.mitigation.unit();
+        self.bar().write_reg(regs::CPLUS_CMD::from(settings.cplus));
+        self.bar()
+            .write_reg(regs::INTR_MITIGATE::from(settings.mitigation.bits()));
+    }
+
+    /// Returns how interrupts wait, rounded as the chip does it.
+    pub(super) fn coalesce(&self) -> Coalesce {
+        let settings = self.settings.lock();
+        settings.mitigation.decode(settings.speed)
+    }
+
+    /// Sets how interrupts wait, with a link of `speed` Mbit/s.
+    pub(super) fn set_coalesce(
+        &self,
+        speed: Option<u32>,
+        wanted: &Coalesce,
+    ) -> Result<(), Refused> {
+        let mitigation = Mitigation::encode(speed, wanted)?;
+        let mut settings = self.settings.lock();
+        settings.coalesce = *wanted;
+        settings.mitigation = mitigation;
+        settings.speed = speed;
+        self.write_mitigation(&mut settings);
+        Ok(())
+    }
+
+    /// Has interrupts wait as long as before, now that the link has `speed` Mbit/s.
+    pub(super) fn set_speed(&self, speed: u32) {
+        let mut settings = self.settings.lock();
+        if settings.speed != Some(speed) {
+            settings.mitigation = Mitigation::nearest(Some(speed), &settings.coalesce);
+            settings.speed = Some(speed);
+            self.write_mitigation(&mut settings);
+        }
+    }
+
+    /// Returns what is to wake the machine up, as [`Hw::set_wake_events`] has set it.
+    pub(super) fn wake_events(&self) -> WakeEvents {
+        self.settings.lock().wake
+    }
+
+    /// Sets what is to wake the machine up (Config3 and Config5, as r8169 and Realtek's r8168).
+    ///
+    /// The bits stay over a reset of the chip. They do nothing while it is not asleep.
+    pub(super) fn set_wake_events(&self, events: WakeEvents) {
+        let on = |event| events.contains(event);
+        self.unlocked(|settings| {
+            settings.wake = events;
+            self.bar().update(regs::CONFIG3, |config3| {
+                config3
+                    .with_wake_magic(on(WakeEvents::MAGIC))
+                    .with_wake_link(on(WakeEvents::PHY))
+            });
+            self.bar().update(regs::CONFIG5, |config5| {
+                config5
+                    .with_wake_broadcast(on(WakeEvents::BROADCAST))
+                    .with_wake_multicast(on(WakeEvents::MULTICAST))
+                    .with_wake_unicast(on(WakeEvents::UNICAST))
+                    .with_lan_wake(!events.is_none())
+            });
+        });
+    }
+
+    /// Has the chip write its tally counters to `address`, which is aligned to 64 bytes.
+    ///
+    /// Returns whether it did, within 10 ms. While the receiver is off some chips cannot (r8169), so
+    /// it is not tried; a chip that is gone answers all ones.
+    pub(super) fn dump_counters(&self, address: u64) -> bool {
+        let command = self.bar().read(regs::CHIP_CMD);
+        if command.into_raw() == !0 || !command.rx_enable() {
+            return false;
+        }
+        let low = regs::COUNTER_LOW::from(address as u32);
+        self.bar()
+            .write_reg(regs::COUNTER_HIGH::from((address >> 32) as u32));
+        self.flush();
+        self.bar().write_reg(low);
+        self.bar().write_reg(low.with_dump(true));
+        for _ in 0..100 {
+            let answer = self.bar().read(regs::COUNTER_LOW);
+            if answer.into_raw() == !0 {
+                return false;
+            }
+            if !answer.dump() {
+                return true;
+            }
+            fsleep(Delta::from_micros(100));
+        }
+        false
+    }
+
+    /// Reads the whole register file, as 32-bit words. No register of this chip changes by being read.
+    pub(super) fn read_all(&self, dump: &mut [u8]) {
+        for (word, to) in dump.chunks_exact_mut(size_of::<u32>()).enumerate() {
+            // Beyond the end there is nothing.
+            let value = self.bar().try_read32(word * size_of::<u32>()).unwrap_or(!0);
+            to.copy_from_slice(&value.to_le_bytes());
+        }
+    }
+
+    /// Connects the pins of the EEPROM for `f`. While they are, the chip neither sends nor receives:
+    /// only for a chip that is stopped.
+    pub(super) fn with_eeprom<R>(&self, f: impl FnOnce(&EepromPins<'_, 'a>) -> R) -> R {
+        let settings = self.settings.lock();
+        let result = f(&EepromPins(self));
+        self.bar().write_reg(regs::CFG_9346::zeroed());
+        self.flush();
+        drop(settings);
+        result
+    }
+
+    /// Writes patterns to registers that hold whatever is written, and returns whether they do. Only
+    /// for a chip that is stopped; [`Hw::start`] and [`Hw::set_rx_filter`] set them again.
+    pub(super) fn test_registers(&self) -> bool {
+        [0, !0, 0x5a5a_a5a5, 0xa5a5_5a5au32]
+            .into_iter()
+            .all(|pattern| {
+                let bar = self.bar();
+                bar.write_reg(regs::MAR0::from(pattern));
+                bar.write_reg(regs::MAR4::from(!pattern));
+                bar.write_reg(regs::INTR_MITIGATE::from(pattern as u16));
+                bar.read(regs::MAR0).into_raw() == pattern
+                    && bar.read(regs::MAR4).into_raw() == !pattern
+                    && bar.read(regs::INTR_MITIGATE).into_raw() == pattern as u16
+            })
+    }
+
+    /// Asks for an interrupt, [`event::SOFTWARE`], and unmasks only that. Only for a chip that is
+    /// stopped.
+    pub(super) fn raise_interrupt(&self) {
+        self.bar().write_reg(regs::INTR_MASK::from(event::SOFTWARE));
+        self.bar()
+            .write_reg(regs::TX_POLL::zeroed().with_software_interrupt(true));
+    }
+
+    /// Has the chip receive what it sends, until [`Hw::start`].
+    pub(super) fn set_loopback(&self) {
+        self.bar().write_reg(self.tx_config().with_loopback(true));
+    }
+
+    fn tx_config(&self) -> regs::TX_CONFIG {
+        regs::TX_CONFIG::zeroed()
+            .with_const_inter_frame_gap::<3>()
+            .with_const_dma_burst::<7>()
     }
 
     /// Asks the chip to finish and stop; B380 only.
@@ -196,11 +367,12 @@ impl<'a> Hw<'a> {
         }
     }
 
-    /// Runs `f` while IDR and the Config registers can be written.
-    fn unlocked(&self, f: impl FnOnce()) {
+    /// Runs `f` while IDR and the Config registers can be written, alone.
+    fn unlocked(&self, f: impl FnOnce(&mut Settings)) {
+        let mut settings = self.settings.lock();
         self.bar()
             .write_reg(regs::CFG_9346::zeroed().with_const_mode::<3>());
-        f();
+        f(&mut settings);
         self.bar().write_reg(regs::CFG_9346::zeroed());
     }
 
@@ -214,7 +386,7 @@ impl<'a> Hw<'a> {
     /// Sets the MAC address.
     pub(super) fn set_mac_address(&self, address: &MacAddress) {
         let [a, b, c, d, e, f] = *address;
-        self.unlocked(|| {
+        self.unlocked(|_| {
             // The upper half first, and flushed: the chip takes the address over with the lower.
             self.bar()
                 .write_reg(regs::IDR4::from(u32::from_le_bytes([e, f, 0, 0])));
@@ -265,11 +437,10 @@ impl<'a> Hw<'a> {
         let high = |address: u64| (address >> 32) as u32;
         let low = |address: u64| address as u32;
 
-        self.unlocked(|| {
-            self.write_cplus();
+        self.unlocked(|settings| {
+            self.write_mitigation(settings);
             bar.write_reg(regs::MAX_TX_PACKET_SIZE::zeroed().with_const_units::<0x3f>());
             bar.update(regs::CONFIG3, |config3| config3.with_beacon(false));
-            bar.write_reg(regs::INTR_MITIGATE::zeroed());
             bar.write_reg(regs::RX_MAX_SIZE::from(rx_max));
             bar.write_reg(regs::TX_RING_HIGH::from(high(tx_ring)));
             bar.write_reg(regs::TX_RING_LOW::from(low(tx_ring)));
@@ -285,11 +456,7 @@ impl<'a> Hw<'a> {
                 .with_tx_enable(true),
         );
         self.stop_receiving();
-        bar.write_reg(
-            regs::TX_CONFIG::zeroed()
-                .with_const_inter_frame_gap::<3>()
-                .with_const_dma_burst::<7>(),
-        );
+        bar.write_reg(self.tx_config());
     }
 
     /// Sets which frames are received, besides those to the MAC address and broadcasts.
@@ -311,6 +478,28 @@ impl<'a> Hw<'a> {
                 .with_accept_multicast(filter != RxFilter::Own)
                 .with_accept_all(filter == RxFilter::Promiscuous),
         );
+    }
+}
+
+/// The pins of the EEPROM, through Cfg9346; see [`Hw::with_eeprom`].
+pub(super) struct EepromPins<'h, 'a>(&'h Hw<'a>);
+
+impl eeprom::Pins for EepromPins<'_, '_> {
+    fn set(&self, select: bool, clock: bool, data: bool) {
+        self.0.bar().write_reg(
+            regs::CFG_9346::zeroed()
+                .with_const_mode::<2>()
+                .with_select(select)
+                .with_clock(clock)
+                .with_data_in(data),
+        );
+        self.0.flush();
+        // A 93C46 wants a clock of 1 MHz at most (its data sheets), some only 0.5 MHz.
+        fsleep(Delta::from_micros(1));
+    }
+
+    fn data(&self) -> bool {
+        self.0.bar().read(regs::CFG_9346).data_out()
     }
 }
 

@@ -3,11 +3,16 @@
 //! The driver of the RTL8111B. There is no `unsafe` here, see `rust/net`.
 
 mod chip;
+mod coalesce;
+pub mod eeprom;
+mod ethtool;
 mod hw;
 mod memory;
 mod nic;
 mod regs;
 pub mod ring;
+mod selftest;
+mod tally;
 
 use crate::net::{
     device::Registration,
@@ -51,6 +56,7 @@ impl Driver {
                 dev_err!(pdev, "the chip does not answer (TxConfig reads all ones)\n");
                 return Err(EIO);
             }
+            Err(Unknown::Memory) => return Err(ENOMEM),
             Err(Unknown::Xid(xid)) => {
                 dev_info!(
                     pdev,

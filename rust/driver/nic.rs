@@ -3,6 +3,7 @@
 //! The network interface: frames between the network core and the rings.
 
 use super::{
+    ethtool,
     hw::{
         Hw,
         PhyAccess, //
@@ -24,6 +25,8 @@ use super::{
             TxProducer, //
         },
     },
+    selftest::InterruptTest,
+    tally::Tally, //
 };
 use crate::net::{
     device::{
@@ -37,6 +40,7 @@ use crate::net::{
         Verdict,
         XmitContext, //
     },
+    ethtool::TestResult,
     features::Features,
     page_pool::{
         PagePool,
@@ -60,18 +64,11 @@ use kernel::{
     sync::Arc, //
 };
 
-/// Descriptors in each ring, as in r8169.
-const RING_SIZE: u32 = 256;
-
-/// How many descriptors are free before a stopped queue wakes: enough for a burst, so that it does
-/// not stop at once again.
-const WAKE_THRESHOLD: u32 = RING_SIZE / 4;
-
 /// How often a poll asks the chip whether there is more before it leaves that to an interrupt.
 const ROUNDS: u32 = 4;
 
 /// The largest MTU that the chip takes as an ordinary frame, in bytes.
-const ORDINARY_MTU: u32 = 1500;
+pub(super) const ORDINARY_MTU: u32 = 1500;
 
 /// What a frame has besides its payload: header, VLAN tag and FCS, in bytes.
 const FRAME_OVERHEAD: u32 = 14 + 4 + desc::FCS_LENGTH;
@@ -89,9 +86,13 @@ const COPY_BREAK: u32 = 256;
 /// The fields are dropped in this order: the PHY is reached through the chip, and the chip only
 /// while the PCI device is switched on.
 pub(crate) struct Nic<'a> {
-    phy: Phy<'a>,
-    hw: Arc<Hw<'a>>,
-    pdev: &'a pci::Device<Bound>,
+    pub(super) phy: Phy<'a>,
+    pub(super) tally: Tally<'a>,
+    pub(super) hw: Arc<Hw<'a>>,
+    pub(super) interrupt_test: InterruptTest,
+    /// What is in the EEPROM; empty if there is none.
+    pub(super) eeprom: KVec<u8>,
+    pub(super) pdev: &'a pci::Device<Bound>,
     /// The MAC address that the chip had, for the driver that comes after this one.
     permanent_address: MacAddress,
     enabled: Enabled<'a>,
@@ -99,17 +100,20 @@ pub(crate) struct Nic<'a> {
 
 /// What sending needs.
 pub(crate) struct Xmit<'a> {
-    memory: Descriptors<'a>,
-    ring: TxProducer<MappedFragment<'a>>,
+    pub(super) memory: Descriptors<'a>,
+    pub(super) ring: TxProducer<MappedFragment<'a>>,
 }
 
 /// What the poll needs. The ring goes before the pool that its buffers are from.
 pub(crate) struct Poll<'a> {
-    tx_memory: Descriptors<'a>,
-    tx: TxConsumer<MappedFragment<'a>>,
-    rx_memory: Descriptors<'a>,
-    rx: RxRing<RxBuffer<'a>>,
+    pub(super) tx_memory: Descriptors<'a>,
+    pub(super) tx: TxConsumer<MappedFragment<'a>>,
+    pub(super) rx_memory: Descriptors<'a>,
+    pub(super) rx: RxRing<RxBuffer<'a>>,
     pool: PagePool<'a>,
+    /// How many descriptors are free before a stopped queue wakes: enough for a burst, so that it
+    /// does not stop at once again.
+    wake_threshold: u32,
     /// The MTU is above [`ORDINARY_MTU`].
     jumbo: bool,
 }
@@ -130,6 +134,9 @@ impl<'a> Nic<'a> {
         })?;
         Ok(Self {
             phy,
+            tally: Tally::new(pdev)?,
+            interrupt_test: InterruptTest::new(),
+            eeprom: ethtool::read_eeprom(&hw)?,
             permanent_address: hw.mac_address(),
             hw,
             pdev,
@@ -170,11 +177,11 @@ impl<'a> Operations for Nic<'a> {
     }
 
     fn open(&self, dev: &NetDevice, config: &RingConfig) -> Result<(Xmit<'a>, Poll<'a>)> {
-        let tx_memory = Descriptors::new(self.pdev, RING_SIZE)?;
-        let rx_memory = Descriptors::new(self.pdev, RING_SIZE)?;
+        let tx_memory = Descriptors::new(self.pdev, config.tx)?;
+        let rx_memory = Descriptors::new(self.pdev, config.rx)?;
         let (producer, consumer) = tx::channel(&tx_memory)?;
         let frame = config.mtu.saturating_add(FRAME_OVERHEAD);
-        let mut pool = PagePool::new(self.pdev, dev, RING_SIZE, frame)?;
+        let mut pool = PagePool::new(self.pdev, dev, config.rx, frame)?;
         let size = pool.buffer_size();
         let rx = RxRing::new(&rx_memory, size, |_| pool.alloc().ok_or(ENOMEM))?;
         Ok((
@@ -188,6 +195,7 @@ impl<'a> Operations for Nic<'a> {
                 rx_memory,
                 rx,
                 pool,
+                wake_threshold: (config.tx / 4).max(skb::MAX_FRAGMENTS),
                 jumbo: config.mtu > ORDINARY_MTU,
             },
         ))
@@ -211,6 +219,7 @@ impl<'a> Operations for Nic<'a> {
         // Larger reads stall the chip with large frames (r8169, Realtek's r8168).
         let read_request = if poll.jumbo { 512 } else { 4096 };
         self.enabled.set_max_read_request(read_request);
+        self.tally.begin(&self.hw);
     }
 
     fn stop(&self, dev: &NetDevice, xmit: &mut Xmit<'a>, poll: &mut Poll<'a>) {
@@ -226,11 +235,34 @@ impl<'a> Operations for Nic<'a> {
         poll.rx.restart(&poll.rx_memory);
     }
 
+    fn self_test(
+        &self,
+        dev: &NetDevice,
+        xmit: &mut Xmit<'a>,
+        poll: &mut Poll<'a>,
+        results: &mut [TestResult],
+    ) {
+        self.test_chip(dev, xmit, poll, results);
+    }
+
+    fn self_test_online(&self, dev: &NetDevice, results: &mut [TestResult]) {
+        Self::test_link(dev, results);
+    }
+
     fn enable_interrupts(&self) {
         self.hw.unmask();
     }
 
+    fn link_changed(&self) {
+        if let Some(speed) = self.phy.speed() {
+            self.hw.set_speed(speed);
+        }
+    }
+
     fn interrupt(&self, dev: &NetDevice) -> Interrupt {
+        if let Some(answer) = self.interrupt_test.take(&self.hw) {
+            return answer;
+        }
         let Some(events) = self.events() else {
             return Interrupt::NotOurs;
         };
@@ -317,6 +349,7 @@ impl<'a> Operations for Nic<'a> {
             dev_err!(self.pdev, "the chip does not come out of its reset\n");
         }
         self.hw.set_mac_address(address);
+        self.hw.set_wake_events(self.hw.wake_events());
     }
 
     fn retire(&self) {
@@ -422,7 +455,7 @@ impl<'a> Nic<'a> {
         }
         poll.tx.release();
         cx.completed(packets, bytes);
-        poll.tx.wake_if_stopped(cx.device(), WAKE_THRESHOLD);
+        poll.tx.wake_if_stopped(cx.device(), poll.wake_threshold);
         // The chip loses doorbells that come while it is busy with the frame before.
         if poll.tx.pending() > 0 {
             self.hw.ring_doorbell();

@@ -31,6 +31,18 @@ register! {
         31:0 bits;
     }
 
+    /// CounterAddrLow: where the tally counters go, and the command for it; see `tally`.
+    pub(super) COUNTER_LOW(u32) @ 0x10 {
+        31:6 address;
+        /// Write the counters to memory; clears itself.
+        3:3 dump => bool;
+    }
+
+    /// CounterAddrHigh; written before the lower half.
+    pub(super) COUNTER_HIGH(u32) @ 0x14 {
+        31:0 address;
+    }
+
     /// Address of the TX descriptors, lower half; 256-byte aligned.
     pub(super) TX_RING_LOW(u32) @ 0x20 {
         31:0 address;
@@ -55,6 +67,8 @@ register! {
     pub(super) TX_POLL(u8) @ 0x38 {
         /// There are frames in the normal priority ring.
         6:6 normal => bool;
+        /// Raise [`event::SOFTWARE`] (FSWInt).
+        0:0 software_interrupt => bool;
     }
 
     /// IMR: which bits of [`INTR_STATUS`] drive the interrupt line.
@@ -71,6 +85,8 @@ register! {
     pub(super) TX_CONFIG(u32) @ 0x40 {
         /// Inter-frame gap: 3 is the standard one.
         25:24 inter_frame_gap;
+        /// What is sent is received, and does not leave the MAC (TxMACLoopBack of Realtek's r8168).
+        17:17 loopback => bool;
         /// The largest DMA burst, 16 << n bytes; 7 is unlimited.
         10:8 dma_burst;
     }
@@ -93,13 +109,26 @@ register! {
         0:0 accept_all => bool;
     }
 
-    /// Cfg9346: 0xc0 unlocks IDR and the Config registers, 0 locks them.
+    /// Cfg9346: 0xc0 unlocks IDR and the Config registers, 0 locks them, 0x80 connects the pins of the
+    /// EEPROM with the bits below.
     pub(super) CFG_9346(u8) @ 0x50 {
         7:6 mode;
+        /// Chip select.
+        3:3 select => bool;
+        /// Clock.
+        2:2 clock => bool;
+        /// Data to the EEPROM.
+        1:1 data_in => bool;
+        /// Data from the EEPROM.
+        0:0 data_out => bool;
     }
 
     /// Config3.
     pub(super) CONFIG3(u8) @ 0x54 {
+        /// A magic packet wakes.
+        5:5 wake_magic => bool;
+        /// The link coming up wakes.
+        4:4 wake_link => bool;
         /// Something about beacons that r8169 clears at each start; no document explains it.
         0:0 beacon => bool;
     }
@@ -108,6 +137,18 @@ register! {
     pub(super) CONFIG4(u8) @ 0x55 {
         /// Frames of more than 1518 bytes (B380).
         0:0 jumbo => bool;
+    }
+
+    /// Config5.
+    pub(super) CONFIG5(u8) @ 0x56 {
+        /// A frame to everybody wakes.
+        6:6 wake_broadcast => bool;
+        /// A frame to a group wakes.
+        5:5 wake_multicast => bool;
+        /// A frame to the MAC address wakes.
+        4:4 wake_unicast => bool;
+        /// LanWake: the pin that wakes the board is driven.
+        1:1 lan_wake => bool;
     }
 
     /// PHYAR: access to the registers of the PHY.
@@ -128,7 +169,7 @@ register! {
         15:0 bits;
     }
 
-    /// IntrMitigate: how long and for how many frames interrupts wait; 0 is off.
+    /// IntrMitigate: how long and for how many frames interrupts wait; 0 is off. See `coalesce`.
     pub(super) INTR_MITIGATE(u16) @ 0xe2 {
         15:0 bits;
     }
@@ -169,6 +210,8 @@ pub(super) mod event {
     pub(crate) const LINK_CHANGE: u16 = 1 << 5;
     /// The RX FIFO overflowed.
     pub(crate) const RX_FIFO_OVERFLOW: u16 = 1 << 6;
+    /// Software asked for an interrupt.
+    pub(crate) const SOFTWARE: u16 = 1 << 8;
     /// What a device that is gone answers.
     pub(crate) const GONE: u16 = 0xffff;
 }
@@ -178,6 +221,8 @@ pub(super) mod cplus {
     /// What is kept of the firmware's setting: bit 13, which nobody names, and the unit of
     /// interrupt mitigation. r8169 keeps two more, the offloads below.
     pub(crate) const KEEP: u16 = 0x2003;
+    /// The unit of interrupt mitigation; see `coalesce`.
+    pub(crate) const MITIGATION_UNIT: u16 = 3;
     /// Check the checksums of received frames.
     pub(crate) const RX_CHECKSUM: u16 = 1 << 5;
     /// Strip VLAN tags from received frames.

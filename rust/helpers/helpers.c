@@ -11,6 +11,7 @@
 #include <linux/pm_wakeup.h>
 #include <linux/skbuff.h>
 #include <linux/workqueue.h>
+#include <net/netdev_queues.h>
 #include <net/page_pool/helpers.h>
 
 #include "helpers.h"
@@ -71,6 +72,26 @@ bool net_helper_device_present(const struct net_device *dev)
 bool net_helper_netif_running(const struct net_device *dev)
 {
 	return netif_running(dev);
+}
+
+bool net_helper_carrier_ok(const struct net_device *dev)
+{
+	return netif_carrier_ok(dev);
+}
+
+bool net_helper_can_wakeup(struct net_device *dev)
+{
+	return device_can_wakeup(dev->dev.parent);
+}
+
+bool net_helper_may_wakeup(struct net_device *dev)
+{
+	return device_may_wakeup(dev->dev.parent);
+}
+
+int net_helper_set_wakeup_enable(struct net_device *dev, bool enable)
+{
+	return device_set_wakeup_enable(dev->dev.parent, enable);
 }
 
 const char *net_helper_netdev_name(const struct net_device *dev)
@@ -196,6 +217,22 @@ void net_helper_napi_add(struct net_device *dev, struct napi_struct *napi,
 	netif_napi_add(dev, napi, poll);
 }
 
+void net_helper_napi_set_irq(struct napi_struct *napi, int irq)
+{
+	netif_napi_set_irq(napi, irq);
+}
+
+void net_helper_queues_set_napi(struct net_device *dev, struct napi_struct *napi)
+{
+	netif_queue_set_napi(dev, 0, NETDEV_QUEUE_TYPE_RX, napi);
+	netif_queue_set_napi(dev, 0, NETDEV_QUEUE_TYPE_TX, napi);
+}
+
+void net_helper_set_stat_ops(struct net_device *dev, const struct netdev_stat_ops *ops)
+{
+	dev->stat_ops = ops;
+}
+
 void net_helper_napi_del(struct napi_struct *napi)
 {
 	netif_napi_del(napi);
@@ -264,6 +301,11 @@ void net_helper_skb_csum_unnecessary(struct sk_buff *skb)
 netdev_features_t net_helper_vlan_features_check(struct sk_buff *skb, netdev_features_t features)
 {
 	return vlan_features_check(skb, features);
+}
+
+struct sk_buff *net_helper_netdev_alloc_skb(struct net_device *dev, unsigned int len)
+{
+	return netdev_alloc_skb(dev, len);
 }
 
 void net_helper_skb_reserve(struct sk_buff *skb, int len)
@@ -394,10 +436,27 @@ int net_helper_phy_write(struct phy_device *phydev, u32 regnum, u16 val)
 	return __phy_write(phydev, regnum, val);
 }
 
-void net_helper_phy_advertise_pause(struct phy_device *phydev, bool on)
+/* The two bits by which flow control is advertised: bit 0 is Pause, bit 1 Asym_Pause. */
+u32 net_helper_phy_pause_bits(const struct phy_device *phydev)
 {
-	linkmode_mod_bit(ETHTOOL_LINK_MODE_Pause_BIT, phydev->advertising, on);
-	linkmode_mod_bit(ETHTOOL_LINK_MODE_Asym_Pause_BIT, phydev->advertising, on);
+	return linkmode_test_bit(ETHTOOL_LINK_MODE_Pause_BIT, phydev->advertising) |
+	       linkmode_test_bit(ETHTOOL_LINK_MODE_Asym_Pause_BIT, phydev->advertising) << 1;
+}
+
+void net_helper_phy_set_pause_bits(struct phy_device *phydev, u32 bits)
+{
+	linkmode_mod_bit(ETHTOOL_LINK_MODE_Pause_BIT, phydev->advertising, bits & 1);
+	linkmode_mod_bit(ETHTOOL_LINK_MODE_Asym_Pause_BIT, phydev->advertising, bits & 2);
+}
+
+int net_helper_phy_speed(const struct phy_device *phydev)
+{
+	return READ_ONCE(phydev->speed);
+}
+
+bool net_helper_phy_autoneg(const struct phy_device *phydev)
+{
+	return phydev->autoneg == AUTONEG_ENABLE;
 }
 
 void net_helper_print_link(struct net_device *dev)

@@ -9,6 +9,7 @@
 #include <linux/netdevice.h>
 #include <linux/skbuff.h>
 
+struct netdev_stat_ops;
 struct page_pool;
 struct mii_bus;
 struct pci_dev;
@@ -27,6 +28,10 @@ unsigned int net_helper_netdev_mtu(const struct net_device *dev);
 void net_helper_netdev_set_mtu(struct net_device *dev, unsigned int mtu);
 bool net_helper_device_present(const struct net_device *dev);
 bool net_helper_netif_running(const struct net_device *dev);
+bool net_helper_carrier_ok(const struct net_device *dev);
+bool net_helper_can_wakeup(struct net_device *dev);
+bool net_helper_may_wakeup(struct net_device *dev);
+int net_helper_set_wakeup_enable(struct net_device *dev, bool enable);
 const char *net_helper_netdev_name(const struct net_device *dev);
 unsigned int net_helper_netdev_flags(const struct net_device *dev);
 const u8 *net_helper_dev_addr(const struct net_device *dev);
@@ -56,6 +61,9 @@ void net_helper_trans_update(struct net_device *dev);
 /* NAPI */
 void net_helper_napi_add(struct net_device *dev, struct napi_struct *napi,
 			 int (*poll)(struct napi_struct *, int));
+void net_helper_napi_set_irq(struct napi_struct *napi, int irq);
+void net_helper_queues_set_napi(struct net_device *dev, struct napi_struct *napi);
+void net_helper_set_stat_ops(struct net_device *dev, const struct netdev_stat_ops *ops);
 void net_helper_napi_del(struct napi_struct *napi);
 struct net_device *net_helper_napi_dev(const struct napi_struct *napi);
 void net_helper_napi_schedule(struct napi_struct *napi);
@@ -72,6 +80,7 @@ u16 net_helper_skb_vlan_tag_get(const struct sk_buff *skb);
 void net_helper_skb_vlan_put_tag(struct sk_buff *skb, u16 tag);
 void net_helper_skb_csum_unnecessary(struct sk_buff *skb);
 netdev_features_t net_helper_vlan_features_check(struct sk_buff *skb, netdev_features_t features);
+struct sk_buff *net_helper_netdev_alloc_skb(struct net_device *dev, unsigned int len);
 void net_helper_skb_reserve(struct sk_buff *skb, int len);
 void net_helper_skb_put_data(struct sk_buff *skb, const void *data, unsigned int len);
 void net_helper_skb_mark_for_recycle(struct sk_buff *skb);
@@ -106,7 +115,10 @@ void net_helper_mdio_lock(struct phy_device *phydev);
 void net_helper_mdio_unlock(struct phy_device *phydev);
 int net_helper_phy_read(struct phy_device *phydev, u32 regnum);
 int net_helper_phy_write(struct phy_device *phydev, u32 regnum, u16 val);
-void net_helper_phy_advertise_pause(struct phy_device *phydev, bool on);
+u32 net_helper_phy_pause_bits(const struct phy_device *phydev);
+void net_helper_phy_set_pause_bits(struct phy_device *phydev, u32 bits);
+int net_helper_phy_speed(const struct phy_device *phydev);
+bool net_helper_phy_autoneg(const struct phy_device *phydev);
 void net_helper_print_link(struct net_device *dev);
 
 void net_helper_phy_set_mac_managed_pm(struct phy_device *phydev);

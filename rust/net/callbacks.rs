@@ -9,7 +9,6 @@
 use super::{
     device::{
         Interrupt,
-        MacAddress,
         NetDevice,
         Operations,
         PollContext,
@@ -18,7 +17,9 @@ use super::{
         Verdict,
         XmitContext, //
     },
+    ethtool,
     features::Features,
+    queues,
     skb::{
         SkBuff,
         Skb, //
@@ -47,8 +48,15 @@ use kernel::{
 pub(super) struct Core {
     pub(super) napi: Opaque<bindings::napi_struct>,
     pub(super) reset: Opaque<bindings::work_struct>,
+    /// Asks the device for its counters; see `get_stats64`.
+    pub(super) refresh: Opaque<bindings::work_struct>,
     pub(super) errors: Errors,
-    irq: u32,
+    /// The rings that the next `ndo_open` makes; written under RTNL.
+    pub(super) rx_ring: Atomic<u32>,
+    pub(super) tx_ring: Atomic<u32>,
+    /// Bits of `NETIF_MSG_*`.
+    pub(super) message_level: Atomic<u32>,
+    pub(super) irq: u32,
 }
 
 /// The private area of a network device.
@@ -57,12 +65,12 @@ pub(super) struct Core {
 /// `xmit` is borrowed by `ndo_start_xmit`, `poll` by the NAPI poll, and both by a quiet device.
 #[repr(C)]
 pub(super) struct Private<T: Operations> {
-    core: Core,
-    driver: T,
-    xmit: UnsafeCell<Option<T::Xmit>>,
-    poll: UnsafeCell<Option<T::Poll>>,
+    pub(super) core: Core,
+    pub(super) driver: T,
+    pub(super) xmit: UnsafeCell<Option<T::Xmit>>,
+    pub(super) poll: UnsafeCell<Option<T::Poll>>,
     /// The device runs: it is up, and not asleep. Written by slow paths only.
-    running: Atomic<bool>,
+    pub(super) running: Atomic<bool>,
 }
 
 /// The two tables of operations; they hold only function pointers, so they live for ever.
@@ -81,27 +89,17 @@ impl<T: Operations> Tables<T> {
         ops.ndo_fix_features = Some(fix_features::<T>);
         ops.ndo_set_features = Some(set_features::<T>);
         ops.ndo_features_check = Some(features_check::<T>);
-        ops.ndo_get_stats64 = Some(get_stats64);
+        ops.ndo_get_stats64 = Some(get_stats64::<T>);
         ops.ndo_tx_timeout = Some(tx_timeout);
         ops.ndo_eth_ioctl = Some(bindings::phy_do_ioctl_running);
         ops
     };
 
-    const ETHTOOL: bindings::ethtool_ops = {
-        let mut ops = ZEROED_ETHTOOL_OPS;
-        ops.get_drvinfo = Some(get_drvinfo::<T>);
-        ops.get_link = Some(bindings::ethtool_op_get_link);
-        ops.get_link_ksettings = Some(bindings::phy_ethtool_get_link_ksettings);
-        ops.set_link_ksettings = Some(bindings::phy_ethtool_set_link_ksettings);
-        ops.nway_reset = Some(bindings::phy_ethtool_nway_reset);
-        ops
-    };
+    const ETHTOOL: bindings::ethtool_ops = ethtool::ops::table::<T>();
 }
 
 // SAFETY: All fields are integers or `Option`s of function pointers: zero is valid.
 const ZEROED_NETDEV_OPS: bindings::net_device_ops = unsafe { MaybeUninit::zeroed().assume_init() };
-// SAFETY: All fields are integers or `Option`s of function pointers: zero is valid.
-const ZEROED_ETHTOOL_OPS: bindings::ethtool_ops = unsafe { MaybeUninit::zeroed().assume_init() };
 
 /// Makes the private area, and ties the device to its operations.
 ///
@@ -123,7 +121,11 @@ pub(super) unsafe fn init<T: Operations>(
             core: Core {
                 napi: Opaque::uninit(),
                 reset: Opaque::uninit(),
+                refresh: Opaque::uninit(),
                 errors: Errors::new(),
+                rx_ring: Atomic::new(T::RINGS.default),
+                tx_ring: Atomic::new(T::RINGS.default),
+                message_level: Atomic::new(bindings::NET_MSG_DEFAULT),
                 irq,
             },
             driver,
@@ -134,8 +136,10 @@ pub(super) unsafe fn init<T: Operations>(
         let (core, driver) = (&(*private).core, &(*private).driver);
         core.napi.get().write_bytes(0, 1);
         bindings::net_helper_init_work(core.reset.get(), Some(reset_work::<T>));
-        // Resets are possible while the interface is up.
+        bindings::net_helper_init_work(core.refresh.get(), Some(refresh_work::<T>));
+        // Both are possible while the interface is up.
         bindings::disable_work_sync(core.reset.get());
+        bindings::disable_work_sync(core.refresh.get());
         bindings::net_helper_netdev_setup(
             dev,
             parent,
@@ -154,6 +158,7 @@ pub(super) unsafe fn init<T: Operations>(
         bindings::netif_set_tso_max_segs(dev, c_uint::from(T::TSO_MAX_SEGMENTS));
         driver.set_features(T::DEFAULT_FEATURES);
         bindings::net_helper_napi_add(dev, core.napi.get(), Some(poll::<T>));
+        queues::announce(dev, core.napi.get(), irq);
     }
 }
 
@@ -170,225 +175,6 @@ pub(super) unsafe fn free<T: Operations>(dev: NonNull<bindings::net_device>) {
         bindings::net_helper_napi_del((*private).core.napi.get());
         private.drop_in_place();
         bindings::free_netdev(dev.as_ptr());
-    }
-}
-
-impl<T: Operations> Private<T> {
-    /// # Safety
-    ///
-    /// `dev` must have been through [`init`] for the same `T` and live for `'a`.
-    unsafe fn of<'a>(dev: *mut bindings::net_device) -> (&'a NetDevice, &'a Self) {
-        // SAFETY: By the safety requirements.
-        unsafe {
-            (
-                NetDevice::from_raw(dev),
-                &*bindings::net_helper_netdev_priv(dev).cast(),
-            )
-        }
-    }
-
-    /// Starts the device and lets frames flow.
-    ///
-    /// # Safety
-    ///
-    /// The device must be quiet: the queue is stopped, NAPI is disabled, no other slow path runs.
-    unsafe fn resume(&self, dev: &NetDevice) {
-        // SAFETY: By the safety requirements nothing else borrows the halves.
-        let halves = unsafe { ((*self.xmit.get()).as_mut(), (*self.poll.get()).as_mut()) };
-        let (Some(xmit), Some(poll)) = halves else {
-            return;
-        };
-        self.driver.start(dev, xmit, poll);
-        // SAFETY: The device is live. The lock is the one that the core holds when it calls
-        // `set_rx_mode`. NAPI is disabled, so it may be enabled.
-        unsafe {
-            bindings::net_helper_addr_lock(dev.as_raw());
-            set_rx_mode::<T>(dev.as_raw());
-            bindings::net_helper_addr_unlock(dev.as_raw());
-            bindings::napi_enable(dev.napi());
-        }
-        self.driver.enable_interrupts();
-    }
-
-    /// Makes the device quiet: no frame is being sent, polled or interrupted about, and none is in
-    /// the rings.
-    ///
-    /// # Safety
-    ///
-    /// The device must be running, and no other slow path may run. Process context.
-    unsafe fn quiesce(&self, dev: &NetDevice) {
-        // SAFETY: The device is live. `tx_disable` waits for `ndo_start_xmit` and keeps it from
-        // running, `napi_disable` does so for the poll; NAPI is enabled.
-        unsafe {
-            bindings::net_helper_tx_disable(dev.as_raw());
-            bindings::napi_disable(dev.napi());
-        }
-        // SAFETY: So nothing else borrows the halves.
-        let halves = unsafe { ((*self.xmit.get()).as_mut(), (*self.poll.get()).as_mut()) };
-        if let (Some(xmit), Some(poll)) = halves {
-            self.driver.stop(dev, xmit, poll);
-        }
-        // SAFETY: The interrupt is requested while the device is running. The byte queue limits
-        // forget what was in the rings.
-        unsafe {
-            bindings::synchronize_irq(self.core.irq);
-            bindings::net_helper_reset_queue(dev.as_raw());
-        }
-    }
-
-    /// Brings up the PHY and the device. Frames can be sent when the queue is started or woken.
-    ///
-    /// # Safety
-    ///
-    /// RTNL must be held, and the interface have its halves, interrupt and PHY. The queue must be
-    /// stopped or not be active.
-    unsafe fn up(&self, dev: &NetDevice) {
-        let phy = self.driver.phy();
-        phy.wake_up();
-        self.driver.init_phy();
-        // SAFETY: By the safety requirements, and because the work item is disabled while the
-        // device is down, as NAPI is, the device is quiet.
-        unsafe {
-            self.resume(dev);
-            bindings::enable_work(self.core.reset.get());
-        }
-        phy.start();
-        self.running.store(true, Relaxed);
-    }
-
-    /// Undoes [`Private::up`]; does nothing to a device that is down.
-    ///
-    /// # Safety
-    ///
-    /// RTNL must be held.
-    unsafe fn down(&self, dev: &NetDevice) {
-        if !self.running.load(Relaxed) {
-            return;
-        }
-        self.running.store(false, Relaxed);
-        // SAFETY: The device is running. Once the work item is disabled RTNL keeps other slow
-        // paths out.
-        unsafe {
-            bindings::disable_work_sync(self.core.reset.get());
-            self.driver.phy().stop();
-            self.quiesce(dev);
-        }
-    }
-}
-
-/// Puts a device to sleep, or to rest because it cannot be reached; nothing happens to one that is
-/// already. `wake` asks it to watch for what shall wake the system.
-///
-/// # Safety
-///
-/// `dev` must be registered with operations for `T`, and stay so. Process context, without RTNL.
-pub(super) unsafe fn sleep<T: Operations>(dev: NonNull<bindings::net_device>, wake: bool) {
-    // SAFETY: By the safety requirements; RTNL is held in between.
-    unsafe {
-        let (dev, private) = Private::<T>::of(dev.as_ptr());
-        bindings::rtnl_lock();
-        if bindings::net_helper_device_present(dev.as_raw()) {
-            bindings::netif_device_detach(dev.as_raw());
-            private.down(dev);
-            if bindings::net_helper_netif_running(dev.as_raw()) {
-                private.driver.prepare_sleep(wake);
-            }
-        }
-        bindings::rtnl_unlock();
-    }
-}
-
-/// Undoes [`sleep`]. The device may have forgotten everything.
-///
-/// # Safety
-///
-/// As [`sleep`].
-pub(super) unsafe fn wake<T: Operations>(dev: NonNull<bindings::net_device>) {
-    // SAFETY: By the safety requirements; RTNL is held in between. An interface that is running,
-    // in the core's sense, has all that `open` gave it, and its queue is stopped by the detachment.
-    unsafe {
-        let (dev, private) = Private::<T>::of(dev.as_ptr());
-        bindings::rtnl_lock();
-        if !bindings::net_helper_device_present(dev.as_raw()) {
-            private.driver.wake_up(&mac_address(dev));
-            if bindings::net_helper_netif_running(dev.as_raw()) {
-                private.up(dev);
-            }
-            bindings::netif_device_attach(dev.as_raw());
-        }
-        bindings::rtnl_unlock();
-    }
-}
-
-/// Leaves a device, which sleeps, as the next driver or the firmware wants to find it.
-///
-/// # Safety
-///
-/// As [`sleep`].
-pub(super) unsafe fn retire<T: Operations>(dev: NonNull<bindings::net_device>) {
-    // SAFETY: By the safety requirements.
-    let (_, private) = unsafe { Private::<T>::of(dev.as_ptr()) };
-    private.driver.retire();
-}
-
-/// Returns the MAC address of a device.
-fn mac_address(dev: &NetDevice) -> MacAddress {
-    // SAFETY: The device is live and has an address of 6 bytes.
-    unsafe {
-        bindings::net_helper_dev_addr(dev.as_raw())
-            .cast::<MacAddress>()
-            .read()
-    }
-}
-
-impl<T: Operations> Private<T> {
-    /// Returns the size that the rings are to have.
-    fn config(&self, dev: &NetDevice) -> RingConfig {
-        RingConfig {
-            // SAFETY: The device is live.
-            mtu: unsafe { bindings::net_helper_netdev_mtu(dev.as_raw()) },
-        }
-    }
-
-    /// Gives a running interface rings of another size. Frames that are in the old ones are lost;
-    /// if there is no memory for new ones, the old ones stay.
-    ///
-    /// # Safety
-    ///
-    /// RTNL must be held and the interface be up.
-    unsafe fn reopen(&self, dev: &NetDevice, config: &RingConfig) -> Result {
-        let (xmit, poll) = self.driver.open(dev, config)?;
-        let running = self.running.load(Relaxed);
-        // SAFETY: With RTNL held and the work item disabled this is the only slow path. Once the
-        // device is quiet, or while it sleeps, nothing else borrows the halves, and NAPI is
-        // disabled.
-        unsafe {
-            if running {
-                bindings::disable_work_sync(self.core.reset.get());
-                self.quiesce(dev);
-            }
-            *self.xmit.get() = Some(xmit);
-            *self.poll.get() = Some(poll);
-            if running {
-                self.resume_and_wake(dev);
-                bindings::enable_work(self.core.reset.get());
-            }
-        }
-        Ok(())
-    }
-
-    /// Ends what [`Private::quiesce`] began, on an interface that is up.
-    ///
-    /// # Safety
-    ///
-    /// As [`Private::resume`].
-    unsafe fn resume_and_wake(&self, dev: &NetDevice) {
-        // SAFETY: By the safety requirements. The watchdog must not count the time that it took.
-        unsafe {
-            self.resume(dev);
-            bindings::net_helper_trans_update(dev.as_raw());
-            bindings::net_helper_wake_queue(dev.as_raw());
-        }
     }
 }
 
@@ -423,7 +209,8 @@ unsafe extern "C" fn open<T: Operations>(dev: *mut bindings::net_device) -> c_in
         )
     });
     if result.is_ok() {
-        result = driver.phy().connect(dev);
+        // SAFETY: The device's operations are for `T`.
+        result = unsafe { driver.phy().connect(dev, link_changed::<T>) };
         if result.is_err() {
             // SAFETY: It was requested above, with the same cookie.
             unsafe { bindings::free_irq(private.core.irq, dev.as_raw().cast()) };
@@ -441,6 +228,7 @@ unsafe extern "C" fn open<T: Operations>(dev: *mut bindings::net_device) -> c_in
     // SAFETY: RTNL is held, all is there, and the queue becomes active after this.
     unsafe {
         private.up(dev);
+        queues::set_napi(dev, true);
         bindings::net_helper_start_queue(dev.as_raw());
     }
     0
@@ -458,6 +246,7 @@ unsafe extern "C" fn stop<T: Operations>(dev: *mut bindings::net_device) -> c_in
     // SAFETY: `open` succeeded, so the interrupt is requested with this cookie and the PHY is
     // connected. Once the device is down nothing else borrows the halves.
     unsafe {
+        queues::set_napi(dev, false);
         private.down(dev);
         bindings::free_irq(private.core.irq, dev.as_raw().cast());
         private.driver.phy().disconnect();
@@ -489,6 +278,40 @@ unsafe extern "C" fn reset_work<T: Operations>(work: *mut bindings::work_struct)
         private.quiesce(dev);
         private.resume_and_wake(dev);
     }
+}
+
+/// The work item that asks a device for its counters: process context, only while the interface is
+/// up, because `stop` disables it first and waits for it.
+///
+/// # Safety
+///
+/// Called by the workqueue, with the work item that [`init`] made for `T`.
+unsafe extern "C" fn refresh_work<T: Operations>(work: *mut bindings::work_struct) {
+    // SAFETY: `init` gave this function only to the work item of a `Core` whose NAPI instance
+    // belongs to a device of `T`.
+    let (_, private) = unsafe {
+        let core = work
+            .cast::<u8>()
+            .sub(core::mem::offset_of!(Core, refresh))
+            .cast::<Core>();
+        Private::<T>::of(bindings::net_helper_napi_dev((*core).napi.get()))
+    };
+    private.driver.refresh_statistics();
+}
+
+/// phylib's news about the link; it has set the carrier of the network device by itself.
+///
+/// # Safety
+///
+/// Called by phylib, with the device that the PHY is connected to, whose operations are for `T`.
+unsafe extern "C" fn link_changed<T: Operations>(dev: *mut bindings::net_device) {
+    // SAFETY: `open` connects the PHY to a device whose operations are for `T`.
+    let (dev, private) = unsafe { Private::<T>::of(dev) };
+    if dev.message_level() & bindings::NET_MSG_LINK != 0 {
+        // SAFETY: The PHY is connected to the device.
+        unsafe { bindings::net_helper_print_link(dev.as_raw()) };
+    }
+    private.driver.link_changed();
 }
 
 /// The interrupt handler: hard interrupt context, from `request_irq` to `free_irq`.
@@ -575,7 +398,7 @@ unsafe extern "C" fn poll<T: Operations>(napi: *mut bindings::napi_struct, budge
 /// # Safety
 ///
 /// Called by the network core, or with the same lock held, with a device whose operations are for `T`.
-unsafe extern "C" fn set_rx_mode<T: Operations>(dev: *mut bindings::net_device) {
+pub(super) unsafe extern "C" fn set_rx_mode<T: Operations>(dev: *mut bindings::net_device) {
     // SAFETY: The core calls this with a device whose operations are for `T`.
     let (_, private) = unsafe { Private::<T>::of(dev) };
     // SAFETY: The device is live.
@@ -629,7 +452,7 @@ unsafe extern "C" fn set_mac_address<T: Operations>(
         let result = bindings::eth_mac_addr(dev, address);
         if result == 0 {
             let (dev, private) = Private::<T>::of(dev);
-            private.driver.set_mac_address(&mac_address(dev));
+            private.driver.set_mac_address(&dev.address());
         }
         result
     }
@@ -650,6 +473,7 @@ unsafe extern "C" fn change_mtu<T: Operations>(
         let before = private.config(dev);
         let after = RingConfig {
             mtu: mtu.unsigned_abs(),
+            ..before
         };
         bindings::net_helper_netdev_set_mtu(dev.as_raw(), after.mtu);
         if bindings::net_helper_netif_running(dev.as_raw()) {
@@ -657,6 +481,11 @@ unsafe extern "C" fn change_mtu<T: Operations>(
                 bindings::net_helper_netdev_set_mtu(dev.as_raw(), before.mtu);
                 return e.to_errno();
             }
+        }
+        let allowed = private.driver.check_pause(after.mtu).is_ok();
+        if allowed != private.driver.check_pause(before.mtu).is_ok() {
+            let up = private.running.load(Relaxed);
+            private.driver.phy().allow_pause(allowed, up);
         }
         // What the new size allows is asked of `fix_features`.
         bindings::netdev_update_features(dev.as_raw());
@@ -719,17 +548,24 @@ unsafe extern "C" fn features_check<T: Operations>(
 
 /// `ndo_get_stats64`: any context but hard interrupts, at any time.
 ///
+/// It must not wait, and the device takes its time to tell its counters: what is returned are those
+/// of the time before, and the device is asked for the next time.
+///
 /// # Safety
 ///
-/// Called by the network core, with a live device and a zeroed structure.
-unsafe extern "C" fn get_stats64(
+/// Called by the network core, with a device whose operations are for `T` and a zeroed structure.
+unsafe extern "C" fn get_stats64<T: Operations>(
     dev: *mut bindings::net_device,
     stats: *mut bindings::rtnl_link_stats64,
 ) {
-    // SAFETY: The core calls this with a live device and a zeroed structure of its own.
+    // SAFETY: The core calls this with a device whose operations are for `T` and a zeroed structure
+    // of its own. The work item lives as long as the device; while disabled it is not scheduled.
     unsafe {
-        bindings::net_helper_fetch_sw_netstats(stats, dev);
-        NetDevice::from_raw(dev).errors().add_to(&mut *stats);
+        let (dev, private) = Private::<T>::of(dev);
+        bindings::net_helper_fetch_sw_netstats(stats, dev.as_raw());
+        dev.errors().add_to(&mut *stats);
+        private.driver.hardware_errors().add_to(&mut *stats);
+        bindings::net_helper_schedule_work(private.core.refresh.get());
     }
 }
 
@@ -743,23 +579,4 @@ unsafe extern "C" fn tx_timeout(dev: *mut bindings::net_device, _queue: c_uint) 
     let dev = unsafe { NetDevice::from_raw(dev) };
     dev.errors().tx_errors.count();
     dev.schedule_reset();
-}
-
-/// `get_drvinfo`: process context, under RTNL. The core has filled in the rest.
-///
-/// # Safety
-///
-/// Called by the ethtool core, with a structure of its own.
-unsafe extern "C" fn get_drvinfo<T: Operations>(
-    _dev: *mut bindings::net_device,
-    info: *mut bindings::ethtool_drvinfo,
-) {
-    // SAFETY: The core calls this with a structure of its own.
-    let version = unsafe { &mut (*info).version };
-    version.fill(0);
-    // The last byte stays zero, whatever the length of the version.
-    let room = version.len().saturating_sub(1);
-    for (to, from) in version.iter_mut().take(room).zip(T::VERSION.to_bytes()) {
-        *to = *from as c_char;
-    }
 }

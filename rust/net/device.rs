@@ -36,6 +36,10 @@ use super::{
         self,
         Private, //
     },
+    ethtool::{
+        Ethtool,
+        TestResult, //
+    },
     features::Features,
     pci,
     phy::Phy,
@@ -55,6 +59,7 @@ use kernel::{
     device::Bound,
     error::to_result,
     prelude::*,
+    sync::atomic::Relaxed,
     types::Opaque, //
 };
 
@@ -79,7 +84,7 @@ pub enum Interrupt {
 }
 
 /// What a driver does. See the [module](self) for who runs when.
-pub trait Operations: Send + Sync {
+pub trait Operations: Ethtool + Send + Sync {
     /// The version that `ethtool -i` shows.
     const VERSION: &'static CStr;
     /// The name of the interrupt in `/proc/interrupts`.
@@ -122,8 +127,27 @@ pub trait Operations: Send + Sync {
     /// Works on a device that is dead or gone too. Process context.
     fn stop(&self, dev: &NetDevice, xmit: &mut Self::Xmit, poll: &mut Self::Poll);
 
+    /// Runs the tests of [`Ethtool::SELF_TESTS`] that a quiet device is needed for.
+    ///
+    /// Runs after [`Operations::stop`] and before [`Operations::start`]; the interrupt handler may be
+    /// called. The device may be used in any way, but must be left as `stop` leaves it.
+    fn self_test(
+        &self,
+        dev: &NetDevice,
+        xmit: &mut Self::Xmit,
+        poll: &mut Self::Poll,
+        results: &mut [TestResult],
+    );
+
+    /// Runs the tests of [`Ethtool::SELF_TESTS`] that disturb nobody. Under RTNL, up or down.
+    fn self_test_online(&self, dev: &NetDevice, results: &mut [TestResult]);
+
     /// Unmasks the interrupts. Any context.
     fn enable_interrupts(&self);
+
+    /// Hears that the link has come, gone, or changed its speed. Process context, while the interface
+    /// is up; phylib's lock of the PHY is held.
+    fn link_changed(&self);
 
     /// Looks at an interrupt. Hard interrupt context; may come at any time while open.
     fn interrupt(&self, dev: &NetDevice) -> Interrupt;
@@ -169,6 +193,10 @@ pub trait Operations: Send + Sync {
 pub struct RingConfig {
     /// The MTU in bytes.
     pub mtu: u32,
+    /// Descriptors in the receive ring, within [`Ethtool::RINGS`].
+    pub rx: u32,
+    /// Descriptors in the transmit ring, within [`Ethtool::RINGS`].
+    pub tx: u32,
 }
 
 /// What a device is to receive, besides frames to its own address and broadcasts.
@@ -235,6 +263,39 @@ impl NetDevice {
     /// Returns the error counters.
     pub fn errors(&self) -> &Errors {
         &self.core().errors
+    }
+
+    /// Returns the MTU in bytes.
+    pub fn mtu(&self) -> u32 {
+        // SAFETY: The device is live.
+        unsafe { bindings::net_helper_netdev_mtu(self.as_raw()) }
+    }
+
+    /// Returns the MAC address.
+    ///
+    /// Runs where the address cannot change: under RTNL, or before others know of the device.
+    pub fn address(&self) -> MacAddress {
+        // SAFETY: The device is live, and has an address of 6 bytes.
+        unsafe {
+            bindings::net_helper_dev_addr(self.as_raw())
+                .cast::<MacAddress>()
+                .read()
+        }
+    }
+
+    /// Returns whether there is a link.
+    pub fn has_link(&self) -> bool {
+        // SAFETY: The device is live.
+        unsafe { bindings::net_helper_carrier_ok(self.as_raw()) }
+    }
+
+    /// Which messages are wanted: bits of `NETIF_MSG_*`.
+    pub(super) fn message_level(&self) -> u32 {
+        self.core().message_level.load(Relaxed)
+    }
+
+    pub(super) fn set_message_level(&self, level: u32) {
+        self.core().message_level.store(level, Relaxed);
     }
 }
 

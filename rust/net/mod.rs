@@ -8,6 +8,7 @@
 
 pub mod device;
 pub mod dma;
+pub mod ethtool;
 pub mod features;
 pub mod from_device;
 pub mod page_pool;
@@ -19,3 +20,5 @@ pub mod spsc;
 pub mod stats;
 
 mod callbacks;
+mod queues;
+mod slow_paths;

@@ -240,6 +240,33 @@ impl RxBuffer<'_> {
         }
     }
 
+    /// Copies what the device has written at the beginning of the buffer; the buffer can be used
+    /// again.
+    ///
+    /// Returns `false`, and copies nothing, if `to` is longer than the buffer.
+    pub fn copy_to_slice(&self, to: &mut [u8]) -> bool {
+        if to.len() > self.layout.size as usize {
+            return false;
+        }
+        let length = to.len() as u32;
+        self.sync_for_cpu(length);
+        // SAFETY: The buffer has `HEADROOM + size` bytes, of which nobody in the kernel has a
+        // reference; the device may write at the same time, which gives some bytes. The mapping is
+        // that of the type invariants.
+        unsafe {
+            self.start()
+                .add(HEADROOM)
+                .as_ptr()
+                .copy_to_nonoverlapping(to.as_mut_ptr(), to.len());
+            bindings::net_helper_dma_sync_for_device(
+                pci::device(self.pdev),
+                self.address,
+                to.len(),
+            );
+        }
+        true
+    }
+
     /// Turns the buffer into a frame of `length` bytes, without copying it.
     ///
     /// Returns `None`, and the buffer to its pool, if there is no memory or if `length` is above

@@ -19,7 +19,11 @@ use kernel::{
     alloc::KBox,
     device::Bound,
     error::to_result,
-    prelude::*, //
+    prelude::*,
+    sync::atomic::{
+        Atomic,
+        Relaxed, //
+    }, //
 };
 
 /// What a MAC does to reach the registers of its PHY. Process context, one call at a time.
@@ -39,6 +43,15 @@ pub trait Mdio: Send + Sync {
     fn write(&self, register: u8, value: u16) -> Result;
 }
 
+/// Flow control by pause frames.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) struct Pause {
+    /// The MAC obeys those that it receives.
+    pub(super) rx: bool,
+    /// The MAC sends them.
+    pub(super) tx: bool,
+}
+
 /// The register that selects a page of registers on Realtek PHYs.
 const PAGE_SELECT: u32 = 0x1f;
 
@@ -53,6 +66,8 @@ pub struct Phy<'a> {
     phydev: NonNull<bindings::phy_device>,
     ops: *mut c_void,
     free_ops: unsafe fn(*mut c_void),
+    /// What [`Phy::allow_pause`] took away.
+    pause_bits: Atomic<u32>,
     _borrows: PhantomData<&'a ()>,
 }
 
@@ -113,16 +128,6 @@ unsafe extern "C" fn write<M: Mdio>(
     }
 }
 
-/// phylib's news about the link; it has set the carrier of the network device by itself.
-///
-/// # Safety
-///
-/// Called by phylib, with the device that the PHY is connected to.
-unsafe extern "C" fn link_changed(dev: *mut bindings::net_device) {
-    // SAFETY: phylib calls this with the device that `Phy::connect` was given, while connected.
-    unsafe { bindings::net_helper_print_link(dev) };
-}
-
 impl<'a> Phy<'a> {
     /// Registers an MDIO bus for `pdev` and finds the PHY on it, with a driver of its own if there
     /// is one and with phylib's generic driver if not.
@@ -168,6 +173,7 @@ impl<'a> Phy<'a> {
             phydev: phydev.unwrap_or(NonNull::dangling()),
             ops,
             free_ops: free_ops::<M>,
+            pause_bits: Atomic::new(0),
             _borrows: PhantomData,
         };
         phydev.ok_or(ENODEV)?;
@@ -185,8 +191,17 @@ impl<'a> Phy<'a> {
     /// # Errors
     ///
     /// Those of `phy_connect_direct`.
-    pub(super) fn connect(&self, dev: &NetDevice) -> Result {
-        // SAFETY: Both are live, RTNL is held (this is `ndo_open`), and they are not connected.
+    ///
+    /// # Safety
+    ///
+    /// `link_changed` must be safe to be called with `dev`, in process context, while connected.
+    pub(super) unsafe fn connect(
+        &self,
+        dev: &NetDevice,
+        link_changed: unsafe extern "C" fn(*mut bindings::net_device),
+    ) -> Result {
+        // SAFETY: Both are live, RTNL is held (this is `ndo_open`), and they are not connected. The
+        // function is the caller's promise.
         unsafe {
             to_result(bindings::phy_connect_direct(
                 dev.as_raw(),
@@ -233,15 +248,73 @@ impl<'a> Phy<'a> {
         unsafe { bindings::phy_mac_interrupt(self.phydev.as_ptr()) };
     }
 
-    /// Offers the peer flow control by pause frames, or does not, and negotiates anew.
+    /// Offers the peer no flow control by pause frames, or what was offered before that; negotiates
+    /// anew if the interface is up.
     ///
-    /// Runs under RTNL while the interface is up.
-    pub fn advertise_pause(&self, on: bool) {
-        // SAFETY: The PHY is live and connected; RTNL keeps others from its settings.
+    /// Runs under RTNL. The calls must alternate, and begin with `false`.
+    pub(super) fn allow_pause(&self, allowed: bool, up: bool) {
+        // SAFETY: The PHY lives as long as the bus; RTNL keeps others from its settings. While the
+        // interface is up the PHY is connected.
         unsafe {
-            bindings::net_helper_phy_advertise_pause(self.phydev.as_ptr(), on);
-            bindings::phy_start_aneg(self.phydev.as_ptr());
+            let bits = if allowed {
+                self.pause_bits.load(Relaxed)
+            } else {
+                let offered = bindings::net_helper_phy_pause_bits(self.phydev.as_ptr());
+                self.pause_bits.store(offered, Relaxed);
+                0
+            };
+            bindings::net_helper_phy_set_pause_bits(self.phydev.as_ptr(), bits);
+            if up {
+                bindings::phy_start_aneg(self.phydev.as_ptr());
+            }
         }
+    }
+
+    /// Returns the speed of the link in Mbit/s, or `None` without one. Any context.
+    pub fn speed(&self) -> Option<u32> {
+        // SAFETY: The PHY lives as long as the bus.
+        let speed = unsafe { bindings::net_helper_phy_speed(self.phydev.as_ptr()) };
+        u32::try_from(speed).ok().filter(|&speed| speed != 0)
+    }
+
+    /// Returns whether the link is negotiated, and not forced.
+    pub(super) fn negotiates(&self) -> bool {
+        // SAFETY: The PHY lives as long as the bus.
+        unsafe { bindings::net_helper_phy_autoneg(self.phydev.as_ptr()) }
+    }
+
+    /// Returns the flow control that was negotiated.
+    pub(super) fn pause(&self) -> Pause {
+        let mut pause = Pause {
+            rx: false,
+            tx: false,
+        };
+        // SAFETY: The PHY lives as long as the bus; both results are valid for writes.
+        unsafe { bindings::phy_get_pause(self.phydev.as_ptr(), &mut pause.tx, &mut pause.rx) };
+        pause
+    }
+
+    /// Sets the flow control to negotiate, and negotiates anew if that is something else.
+    ///
+    /// Runs under RTNL.
+    ///
+    /// # Errors
+    ///
+    /// `EINVAL` if the PHY cannot negotiate that.
+    pub(super) fn set_pause(&self, pause: Pause) -> Result {
+        let mut param = bindings::ethtool_pauseparam {
+            rx_pause: u32::from(pause.rx),
+            tx_pause: u32::from(pause.tx),
+            ..Default::default()
+        };
+        // SAFETY: The PHY lives as long as the bus; RTNL keeps others from its settings.
+        unsafe {
+            if !bindings::phy_validate_pause(self.phydev.as_ptr(), &mut param) {
+                return Err(EINVAL);
+            }
+            bindings::phy_set_asym_pause(self.phydev.as_ptr(), pause.rx, pause.tx);
+        }
+        Ok(())
     }
 
     /// Resets the PHY by its control register.

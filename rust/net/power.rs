@@ -9,12 +9,11 @@
 //! [`include/linux/pci.h`](srctree/include/linux/pci.h)
 
 use super::{
-    callbacks,
     device::{
         Operations,
         Registration, //
     },
-    //
+    slow_paths, //
 };
 use crate::bindings;
 use core::{
@@ -138,7 +137,10 @@ unsafe extern "C" fn suspend<D: Driver>(dev: *mut bindings::device) -> c_int {
     // SAFETY: By the safety requirements; the network device is of those operations.
     unsafe {
         if let Some(net) = net_device::<D>(dev) {
-            callbacks::sleep::<D::Operations<'_>>(net, bindings::net_helper_device_may_wakeup(dev));
+            slow_paths::sleep::<D::Operations<'_>>(
+                net,
+                bindings::net_helper_device_may_wakeup(dev),
+            );
         }
     }
     0
@@ -153,7 +155,7 @@ unsafe extern "C" fn resume<D: Driver>(dev: *mut bindings::device) -> c_int {
     // SAFETY: By the safety requirements; the network device is of those operations.
     unsafe {
         if let Some(net) = net_device::<D>(dev) {
-            callbacks::wake::<D::Operations<'_>>(net);
+            slow_paths::wake::<D::Operations<'_>>(net);
         }
     }
     0
@@ -169,8 +171,11 @@ unsafe extern "C" fn shutdown<D: Driver>(pdev: *mut bindings::pci_dev) {
     unsafe {
         let dev = &raw mut (*pdev).dev;
         if let Some(net) = net_device::<D>(dev) {
-            callbacks::sleep::<D::Operations<'_>>(net, bindings::net_helper_device_may_wakeup(dev));
-            callbacks::retire::<D::Operations<'_>>(net);
+            slow_paths::sleep::<D::Operations<'_>>(
+                net,
+                bindings::net_helper_device_may_wakeup(dev),
+            );
+            slow_paths::retire::<D::Operations<'_>>(net);
             if bindings::net_helper_powering_off() {
                 bindings::pci_prepare_to_sleep(pdev);
             }
@@ -190,7 +195,7 @@ unsafe extern "C" fn error_detected<D: Driver>(
     // SAFETY: By the safety requirements; the network device is of those operations.
     unsafe {
         if let Some(net) = net_device::<D>(&raw mut (*pdev).dev) {
-            callbacks::sleep::<D::Operations<'_>>(net, false);
+            slow_paths::sleep::<D::Operations<'_>>(net, false);
         }
     }
     if state == bindings::pci_channel_io_perm_failure {
@@ -220,7 +225,7 @@ unsafe extern "C" fn error_resume<D: Driver>(pdev: *mut bindings::pci_dev) {
     // SAFETY: By the safety requirements; the network device is of those operations.
     unsafe {
         if let Some(net) = net_device::<D>(&raw mut (*pdev).dev) {
-            callbacks::wake::<D::Operations<'_>>(net);
+            slow_paths::wake::<D::Operations<'_>>(net);
         }
     }
 }

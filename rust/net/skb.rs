@@ -4,7 +4,10 @@
 //!
 //! C header: [`include/linux/skbuff.h`](srctree/include/linux/skbuff.h)
 
-use super::pci;
+use super::{
+    device::NetDevice,
+    pci, //
+};
 use crate::bindings;
 use core::{
     mem::ManuallyDrop,
@@ -145,6 +148,23 @@ impl SkBuff {
     pub(super) unsafe fn from_raw(skb: NonNull<bindings::sk_buff>) -> Self {
         // INVARIANT: By the safety requirements.
         Self(skb)
+    }
+
+    /// Makes a frame of `data`, to be sent by `dev`.
+    ///
+    /// # Errors
+    ///
+    /// `ENOMEM`.
+    pub fn from_slice(dev: &NetDevice, data: &[u8]) -> Result<Self> {
+        let length = u32::try_from(data.len())?;
+        // SAFETY: The device is live.
+        let skb = unsafe { bindings::net_helper_netdev_alloc_skb(dev.as_raw(), length) };
+        let skb = NonNull::new(skb).ok_or(ENOMEM)?;
+        // SAFETY: The frame is new, and has room for that many bytes. Its reference is taken over.
+        unsafe {
+            bindings::net_helper_skb_put_data(skb.as_ptr(), data.as_ptr().cast(), length);
+            Ok(Self::from_raw(skb))
+        }
     }
 
     /// Gives the reference up to the caller.

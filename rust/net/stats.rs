@@ -66,6 +66,11 @@ impl Errors {
         }
     }
 
+    /// Returns how many good frames were not handed up for want of memory.
+    pub(super) fn rx_allocations_failed(&self) -> u64 {
+        self.rx_dropped.value()
+    }
+
     pub(super) fn add_to(&self, stats: &mut bindings::rtnl_link_stats64) {
         let add = |to: &mut u64, counter: &Counter| *to = to.wrapping_add(counter.value());
         add(&mut stats.rx_errors, &self.rx_errors);
@@ -77,4 +82,43 @@ impl Errors {
         add(&mut stats.tx_errors, &self.tx_errors);
         add(&mut stats.tx_dropped, &self.tx_dropped);
     }
+}
+
+/// Errors that a device counts by itself; each is the one of `struct rtnl_link_stats64` of the same
+/// name.
+#[derive(Clone, Copy, Default)]
+pub struct HardwareErrors {
+    /// Frames lost because there was no room for them.
+    pub rx_missed_errors: u64,
+    /// Frames that were not sent.
+    pub tx_errors: u64,
+    /// Of these, frames given up after too many collisions.
+    pub tx_aborted_errors: u64,
+    /// Frames that were sent after more than one collision.
+    pub collisions: u64,
+}
+
+impl HardwareErrors {
+    pub(super) fn add_to(&self, stats: &mut bindings::rtnl_link_stats64) {
+        let add = |to: &mut u64, value: u64| *to = to.wrapping_add(value);
+        add(&mut stats.rx_missed_errors, self.rx_missed_errors);
+        add(&mut stats.tx_errors, self.tx_errors);
+        add(&mut stats.tx_aborted_errors, self.tx_aborted_errors);
+        add(&mut stats.collisions, self.collisions);
+    }
+}
+
+/// The statistics of IEEE 802.3 clause 30.3.1 that a device has; each is the one of
+/// `struct ethtool_eth_mac_stats` of the same name.
+#[derive(Clone, Copy, Default)]
+#[expect(missing_docs)]
+pub struct MacStatistics {
+    pub frames_transmitted_ok: u64,
+    pub single_collision_frames: u64,
+    pub multiple_collision_frames: u64,
+    pub frames_received_ok: u64,
+    pub alignment_errors: u64,
+    pub frames_lost_due_to_int_mac_xmit_error: u64,
+    pub broadcast_frames_received_ok: u64,
+    pub multicast_frames_received_ok: u64,
 }

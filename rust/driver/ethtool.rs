@@ -1,0 +1,135 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! What `ethtool` shows of the chip and sets on it.
+//!
+//! # The dump of registers
+//!
+//! `ethtool -d` gives the 256 bytes of the register file in the order of their addresses, each as it
+//! was when it was read, which is in 32-bit accesses from the first to the last; `regs` names those
+//! that the driver uses. The version is the XID in the upper 16 bits and the version of this layout,
+//! 1, in the lower. All ones: the chip is gone.
+
+use super::{
+    eeprom,
+    nic::{
+        self,
+        Nic, //
+    },
+    regs,
+    ring::desc,
+    selftest,
+    tally, //
+};
+use crate::net::{
+    ethtool::{
+        Coalesce,
+        Ethtool,
+        Refused,
+        RingSizes,
+        WakeEvents, //
+    },
+    skb,
+    stats::{
+        HardwareErrors,
+        MacStatistics, //
+    },
+};
+use kernel::prelude::*;
+
+/// Descriptors in each ring from the start, as in r8169.
+const DEFAULT_RING: u32 = 256;
+
+/// The smallest rings. A frame of the most fragments must fit into that for sending.
+const RX_RING_MIN: u32 = 16;
+const TX_RING_MIN: u32 = {
+    let least = skb::MAX_FRAGMENTS.next_power_of_two();
+    if least < RX_RING_MIN {
+        RX_RING_MIN
+    } else {
+        least
+    }
+};
+
+/// The version of the layout of the dump.
+const DUMP_VERSION: u32 = 1;
+
+impl Ethtool for Nic<'_> {
+    const RINGS: RingSizes = RingSizes {
+        rx: RX_RING_MIN..=desc::MAX_DESCRIPTORS,
+        tx: TX_RING_MIN..=desc::MAX_DESCRIPTORS,
+        default: DEFAULT_RING,
+    };
+    const STATISTICS: &'static [&'static CStr] = &tally::NAMES;
+    const SELF_TESTS: &'static [&'static CStr] = &selftest::NAMES;
+    const REGISTER_BYTES: usize = regs::END;
+    const WAKE_EVENTS: WakeEvents = WakeEvents::PHY
+        .with(WakeEvents::UNICAST)
+        .with(WakeEvents::MULTICAST)
+        .with(WakeEvents::BROADCAST)
+        .with(WakeEvents::MAGIC);
+    const EEPROM_MAGIC: u32 = eeprom::SIGNATURE as u32;
+
+    fn statistics(&self, values: &mut [u64]) {
+        self.tally.all(values);
+    }
+
+    fn mac_statistics(&self) -> MacStatistics {
+        self.tally.mac_statistics()
+    }
+
+    fn hardware_errors(&self) -> HardwareErrors {
+        self.tally.errors()
+    }
+
+    fn refresh_statistics(&self) {
+        self.tally.refresh(&self.hw);
+    }
+
+    fn register_version(&self) -> u32 {
+        self.hw.xid().number() << 16 | DUMP_VERSION
+    }
+
+    fn read_registers(&self, dump: &mut [u8]) {
+        self.hw.read_all(dump);
+    }
+
+    fn coalesce(&self) -> Result<Coalesce> {
+        Ok(self.hw.coalesce())
+    }
+
+    fn set_coalesce(&self, wanted: &Coalesce) -> Result<(), Refused> {
+        self.hw.set_coalesce(self.phy.speed(), wanted)
+    }
+
+    fn check_pause(&self, mtu: u32) -> Result<(), Refused> {
+        if mtu > nic::ORDINARY_MTU {
+            // As r8169.
+            return Err(Refused::unsupported(c"no flow control with jumbo frames"));
+        }
+        Ok(())
+    }
+
+    fn wake_events(&self) -> WakeEvents {
+        self.hw.wake_events()
+    }
+
+    fn set_wake_events(&self, events: WakeEvents) {
+        self.hw.set_wake_events(events);
+    }
+
+    fn eeprom(&self) -> &[u8] {
+        &self.eeprom
+    }
+}
+
+/// Returns the contents of the EEPROM as bytes, the lower half of a word first; empty if there is no
+/// EEPROM. Only for a chip that is stopped.
+pub(super) fn read_eeprom(hw: &super::hw::Hw<'_>) -> Result<KVec<u8>> {
+    let mut words = [0; eeprom::MAX_WORDS];
+    let count = hw.with_eeprom(|pins| eeprom::read(pins, &mut words));
+    let mut bytes = KVec::with_capacity(count * size_of::<u16>(), GFP_KERNEL)?;
+    for word in words.iter().take(count) {
+        bytes.extend_from_slice(&word.to_le_bytes(), GFP_KERNEL)?;
+    }
+    Ok(bytes)
+}

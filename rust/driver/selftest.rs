@@ -1,0 +1,190 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! The self-test: registers, loopback, interrupt, link.
+//!
+//! All but the last want the chip for themselves; they begin and end with a chip that is stopped.
+
+use super::{
+    hw::Hw,
+    nic::{
+        Nic,
+        Poll,
+        Xmit, //
+    },
+    regs::event,
+    ring::desc::TxCommand, //
+};
+use crate::net::{
+    device::{
+        Interrupt,
+        NetDevice,
+        Operations,
+        RxFilter, //
+    },
+    ethtool::TestResult,
+    skb::{
+        self,
+        SkBuff, //
+    },
+};
+use kernel::{
+    prelude::*,
+    sync::atomic::{
+        Acquire,
+        Atomic,
+        Relaxed,
+        Release, //
+    },
+    time::{
+        delay::fsleep,
+        Delta, //
+    },
+};
+
+/// The tests, by their place in [`NAMES`].
+const REGISTERS: usize = 0;
+const LOOPBACK: usize = 1;
+const INTERRUPT: usize = 2;
+const LINK: usize = 3;
+
+/// The names of the tests.
+pub(super) const NAMES: [&CStr; 4] = [
+    c"register test (offline)",
+    c"loopback test (offline)",
+    c"interrupt test (offline)",
+    c"link test (on/offline)",
+];
+
+/// How long a frame or an interrupt may take, in milliseconds.
+const PATIENCE: u32 = 100;
+
+/// The length of the test frame, in bytes.
+const FRAME: usize = 512;
+
+/// Its EtherType: one that IEEE 802 leaves to experiments.
+const ETHER_TYPE: [u8; 2] = [0x88, 0xb5];
+
+/// Waits for the interrupt that [`Hw::raise_interrupt`] asks for.
+pub(super) struct InterruptTest(Atomic<u32>);
+
+/// States of an [`InterruptTest`].
+const IDLE: u32 = 0;
+const ARMED: u32 = 1;
+const SEEN: u32 = 2;
+
+impl InterruptTest {
+    pub(super) const fn new() -> Self {
+        Self(Atomic::new(IDLE))
+    }
+
+    /// Takes the interrupt if it is the one that is waited for. Hard interrupt context.
+    pub(super) fn take(&self, hw: &Hw<'_>) -> Option<Interrupt> {
+        if self.0.load(Relaxed) != ARMED {
+            return None;
+        }
+        let events = hw.events();
+        if events.is_all_ones() || events.bits(event::SOFTWARE) == 0 {
+            return None;
+        }
+        hw.mask();
+        hw.acknowledge(event::SOFTWARE);
+        self.0.store(SEEN, Release);
+        Some(Interrupt::Handled)
+    }
+
+    fn run(&self, hw: &Hw<'_>) -> bool {
+        self.0.store(ARMED, Release);
+        hw.raise_interrupt();
+        let seen = within_patience(|| self.0.load(Acquire) == SEEN);
+        // Also if it never came: nobody waits for it any more.
+        hw.mask();
+        hw.acknowledge(event::GONE);
+        self.0.store(IDLE, Release);
+        seen
+    }
+}
+
+/// Asks once a millisecond, until the answer is yes or it takes too long.
+fn within_patience(mut done: impl FnMut() -> bool) -> bool {
+    for _ in 0..PATIENCE {
+        if done() {
+            return true;
+        }
+        fsleep(Delta::from_millis(1));
+    }
+    done()
+}
+
+impl<'a> Nic<'a> {
+    /// The tests that want the chip for themselves.
+    pub(super) fn test_chip(
+        &self,
+        dev: &NetDevice,
+        xmit: &mut Xmit<'a>,
+        poll: &mut Poll<'a>,
+        results: &mut [TestResult],
+    ) {
+        let mut set = |test: usize, passed| {
+            if let Some(result) = results.get_mut(test) {
+                *result = TestResult::of(passed);
+            }
+        };
+        set(REGISTERS, self.hw.test_registers());
+        set(INTERRUPT, self.interrupt_test.run(&self.hw));
+        self.start(dev, xmit, poll);
+        self.hw.set_loopback();
+        self.hw.set_rx_filter(RxFilter::Own);
+        set(LOOPBACK, self.loopback(dev, xmit, poll).unwrap_or(false));
+        self.stop(dev, xmit, poll);
+    }
+
+    /// The test that disturbs nobody.
+    pub(super) fn test_link(dev: &NetDevice, results: &mut [TestResult]) {
+        if let Some(result) = results.get_mut(LINK) {
+            *result = TestResult::of(dev.has_link());
+        }
+    }
+
+    /// Sends a frame to ourselves and returns whether it came back unchanged. Nothing of it shows in
+    /// the statistics of the interface.
+    fn loopback(&self, dev: &NetDevice, xmit: &mut Xmit<'a>, poll: &mut Poll<'a>) -> Result<bool> {
+        let address = dev.address();
+        let mut sent: [u8; FRAME] = core::array::from_fn(|nth| nth as u8);
+        let header = [&address[..], &address[..], &ETHER_TYPE[..]];
+        for (to, from) in sent.iter_mut().zip(header.into_iter().flatten()) {
+            *to = *from;
+        }
+
+        let skb = SkBuff::from_slice(dev, &sent)?;
+        let mut frame = xmit.ring.frame();
+        skb::map(self.pdev, skb, |fragment| {
+            frame.push(fragment).map_err(|_| EINVAL)
+        })?;
+        frame.commit(&xmit.memory, TxCommand::plain());
+        self.hw.ring_doorbell();
+
+        let mut back = false;
+        let received = within_patience(|| {
+            // What came in by the cable before the loopback was on is passed over.
+            while let Some(received) = poll.rx.next(&poll.rx_memory) {
+                let mut frame = [0; FRAME];
+                back = received
+                    .info()
+                    .is_ok_and(|info| info.length() as usize == FRAME)
+                    && received.buffer().copy_to_slice(&mut frame)
+                    && frame == sent;
+                received.recycle(&poll.rx_memory);
+                if back {
+                    break;
+                }
+            }
+            back
+        });
+        let mut completed = false;
+        while let Some(fragment) = poll.tx.next_done(&poll.tx_memory) {
+            completed |= fragment.complete(0).is_some();
+        }
+        poll.tx.release();
+        Ok(received && completed)
+    }
+}

@@ -1,0 +1,223 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! What `ethtool` asks a driver for, and sets.
+//!
+//! A driver implements [`Ethtool`] besides [`Operations`](super::device::Operations). Unless it says
+//! otherwise every method runs in process context under RTNL, so one at a time; the interface may be
+//! up or down. EEE has no method: the core refuses it for a driver without the operation.
+//!
+//! C header: [`include/linux/ethtool.h`](srctree/include/linux/ethtool.h)
+
+pub(super) mod ops;
+
+use super::stats::{
+    HardwareErrors,
+    MacStatistics, //
+};
+use crate::bindings;
+use core::ops::RangeInclusive;
+use kernel::prelude::*;
+
+/// A setting that is refused: the error, and the reason that the user is shown.
+pub struct Refused {
+    /// The error.
+    pub error: Error,
+    /// One line for the user.
+    pub why: &'static CStr,
+}
+
+impl Refused {
+    /// Refuses a setting that is impossible in itself.
+    pub const fn invalid(why: &'static CStr) -> Self {
+        Self { error: EINVAL, why }
+    }
+
+    /// Refuses a setting that is possible elsewhere, or at another time.
+    pub const fn unsupported(why: &'static CStr) -> Self {
+        Self {
+            error: EOPNOTSUPP,
+            why,
+        }
+    }
+}
+
+/// The sizes that the rings may have, in descriptors.
+pub struct RingSizes {
+    /// Any number in this range.
+    pub rx: RangeInclusive<u32>,
+    /// Any power of two in this range.
+    pub tx: RangeInclusive<u32>,
+    /// What both have until somebody asks for something else.
+    pub default: u32,
+}
+
+impl RingSizes {
+    /// Refuses sizes that are not possible.
+    fn check(&self, rx: u32, tx: u32) -> Result<(), Refused> {
+        if !self.rx.contains(&rx) {
+            return Err(Refused::invalid(
+                c"RX ring: too few or too many descriptors",
+            ));
+        }
+        if !self.tx.contains(&tx) {
+            return Err(Refused::invalid(
+                c"TX ring: too few or too many descriptors",
+            ));
+        }
+        if !tx.is_power_of_two() {
+            return Err(Refused::invalid(
+                c"TX ring: the number of descriptors must be a power of two",
+            ));
+        }
+        Ok(())
+    }
+}
+
+/// How long interrupts wait, and for how many frames; all zero: they do not.
+#[derive(Clone, Copy, Default, PartialEq, Eq)]
+pub struct Coalesce {
+    /// After a frame was received: microseconds.
+    pub rx_usecs: u32,
+    /// Received frames that end the wait; 0 if only time does.
+    pub rx_frames: u32,
+    /// After a frame was sent: microseconds.
+    pub tx_usecs: u32,
+    /// Sent frames that end the wait; 0 if only time does.
+    pub tx_frames: u32,
+}
+
+/// What wakes a machine up.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct WakeEvents(u32);
+
+impl WakeEvents {
+    /// Nothing does.
+    pub const NONE: Self = Self(0);
+    /// The cable is plugged in.
+    pub const PHY: Self = Self(bindings::WAKE_PHY);
+    /// A frame to the MAC address.
+    pub const UNICAST: Self = Self(bindings::WAKE_UCAST);
+    /// A frame to a group.
+    pub const MULTICAST: Self = Self(bindings::WAKE_MCAST);
+    /// A frame to everybody.
+    pub const BROADCAST: Self = Self(bindings::WAKE_BCAST);
+    /// A frame with the MAC address 16 times in it.
+    pub const MAGIC: Self = Self(bindings::WAKE_MAGIC);
+
+    /// Returns these and `more`.
+    pub const fn with(self, more: Self) -> Self {
+        Self(self.0 | more.0)
+    }
+
+    /// Returns whether all of `events` are among these.
+    pub const fn contains(self, events: Self) -> bool {
+        self.0 & events.0 == events.0
+    }
+
+    /// Returns whether there is none.
+    pub const fn is_none(self) -> bool {
+        self.0 == 0
+    }
+
+    const fn as_raw(self) -> u32 {
+        self.0
+    }
+
+    /// Returns the events in `raw`, if all of them are in `possible`.
+    fn from_raw(raw: u32, possible: Self) -> Option<Self> {
+        (raw & !possible.0 == 0).then_some(Self(raw))
+    }
+}
+
+/// The outcome of a test; see [`Ethtool::SELF_TESTS`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum TestResult {
+    /// It passed.
+    Passed,
+    /// It failed.
+    Failed,
+    /// It was not run.
+    NotRun,
+}
+
+impl TestResult {
+    /// Returns the outcome of a test that was run.
+    pub fn of(passed: bool) -> Self {
+        if passed {
+            Self::Passed
+        } else {
+            Self::Failed
+        }
+    }
+}
+
+/// The most tests that a driver may have.
+pub const MAX_TESTS: usize = 8;
+
+/// What a driver answers to `ethtool`. See the [module](self) for when.
+pub trait Ethtool {
+    /// The sizes that the rings may have.
+    const RINGS: RingSizes;
+    /// The names of [`Ethtool::statistics`], up to 31 characters each.
+    const STATISTICS: &'static [&'static CStr];
+    /// The names of the tests, up to 31 characters each, [`MAX_TESTS`] at most; see
+    /// [`Operations::self_test`](super::device::Operations::self_test).
+    const SELF_TESTS: &'static [&'static CStr];
+    /// The size of the dump of [`Ethtool::read_registers`], in bytes.
+    const REGISTER_BYTES: usize;
+    /// What can wake the machine up.
+    const WAKE_EVENTS: WakeEvents;
+
+    /// Fills in the values of [`Ethtool::STATISTICS`], in their order.
+    fn statistics(&self, values: &mut [u64]);
+
+    /// Returns the statistics that IEEE 802.3 names.
+    fn mac_statistics(&self) -> MacStatistics;
+
+    /// Returns the errors that the device itself counted, as far as they were known when
+    /// [`Ethtool::refresh_statistics`] ran last. Any context: must not wait.
+    fn hardware_errors(&self) -> HardwareErrors;
+
+    /// Asks the device for its counters. Process context, up or down; not always under RTNL.
+    fn refresh_statistics(&self);
+
+    /// Returns a number that tells what the dump of registers means.
+    fn register_version(&self) -> u32;
+
+    /// Fills in the dump of registers: [`Ethtool::REGISTER_BYTES`] bytes.
+    fn read_registers(&self, dump: &mut [u8]);
+
+    /// Returns how interrupts wait.
+    ///
+    /// # Errors
+    ///
+    /// If that cannot be said.
+    fn coalesce(&self) -> Result<Coalesce>;
+
+    /// Sets how interrupts wait.
+    ///
+    /// # Errors
+    ///
+    /// If the device cannot do that, or not at the speed of its link.
+    fn set_coalesce(&self, wanted: &Coalesce) -> Result<(), Refused>;
+
+    /// Says whether flow control can be negotiated with an MTU of `mtu` bytes. Where it cannot, none is
+    /// offered to the peer.
+    ///
+    /// # Errors
+    ///
+    /// If it cannot.
+    fn check_pause(&self, mtu: u32) -> Result<(), Refused>;
+
+    /// Returns what is to wake the machine up.
+    fn wake_events(&self) -> WakeEvents;
+
+    /// Sets what is to wake the machine up; all of it is in [`Ethtool::WAKE_EVENTS`].
+    fn set_wake_events(&self, events: WakeEvents);
+
+    /// Returns what is in the EEPROM of the device; empty if it has none.
+    fn eeprom(&self) -> &[u8];
+
+    /// The number by which `ethtool` names the kind of the EEPROM.
+    const EEPROM_MAGIC: u32;
+}

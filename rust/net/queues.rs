@@ -1,0 +1,112 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! What the queues are tied to, and what they have done (the netdev family of generic netlink).
+//!
+//! C header: [`include/net/netdev_queues.h`](srctree/include/net/netdev_queues.h)
+
+use super::device::NetDevice;
+use crate::bindings;
+use kernel::prelude::*;
+
+static OPS: bindings::netdev_stat_ops = bindings::netdev_stat_ops {
+    get_queue_stats_rx: Some(rx_stats),
+    get_queue_stats_tx: Some(tx_stats),
+    get_base_stats: Some(base_stats),
+};
+
+/// Tells the core which interrupt the NAPI instance has, and where its queues are counted.
+///
+/// # Safety
+///
+/// `dev` must be in `callbacks::init` and not be registered yet, and `napi` be an initialized instance
+/// of it.
+pub(super) unsafe fn announce(
+    dev: *mut bindings::net_device,
+    napi: *mut bindings::napi_struct,
+    irq: u32,
+) {
+    // SAFETY: By the safety requirements; the table is a static.
+    unsafe {
+        bindings::net_helper_napi_set_irq(napi, irq as c_int);
+        bindings::net_helper_set_stat_ops(dev, &OPS);
+    }
+}
+
+/// Ties the two queues to the NAPI instance of the device, or unties them.
+///
+/// # Safety
+///
+/// RTNL must be held.
+pub(super) unsafe fn set_napi(dev: &NetDevice, on: bool) {
+    let napi = if on {
+        dev.napi()
+    } else {
+        core::ptr::null_mut()
+    };
+    // SAFETY: The device is live and has one queue in each direction; RTNL is held.
+    unsafe { bindings::net_helper_queues_set_napi(dev.as_raw(), napi) };
+}
+
+/// Returns the packets and bytes of the device, whose only queues make up all of them.
+fn totals(dev: &NetDevice) -> bindings::rtnl_link_stats64 {
+    let mut stats = bindings::rtnl_link_stats64::default();
+    // SAFETY: The device is live; the structure is zeroed and valid for writes.
+    unsafe { bindings::net_helper_fetch_sw_netstats(&mut stats, dev.as_raw()) };
+    stats
+}
+
+/// `get_queue_stats_rx`: process context, under RTNL. Values that are not set are not shown.
+///
+/// # Safety
+///
+/// Called by the network core, with a device that has been through `callbacks::init` and a structure
+/// of its own.
+unsafe extern "C" fn rx_stats(
+    dev: *mut bindings::net_device,
+    _queue: c_int,
+    stats: *mut bindings::netdev_queue_stats_rx,
+) {
+    // SAFETY: The core calls this with such a device and a structure of its own.
+    let (dev, stats) = unsafe { (NetDevice::from_raw(dev), &mut *stats) };
+    let totals = totals(dev);
+    stats.packets = totals.rx_packets;
+    stats.bytes = totals.rx_bytes;
+    stats.alloc_fail = dev.errors().rx_allocations_failed();
+}
+
+/// `get_queue_stats_tx`: process context, under RTNL. Values that are not set are not shown.
+///
+/// # Safety
+///
+/// Called by the network core, with a device that has been through `callbacks::init` and a structure
+/// of its own.
+unsafe extern "C" fn tx_stats(
+    dev: *mut bindings::net_device,
+    _queue: c_int,
+    stats: *mut bindings::netdev_queue_stats_tx,
+) {
+    // SAFETY: The core calls this with such a device and a structure of its own.
+    let (dev, stats) = unsafe { (NetDevice::from_raw(dev), &mut *stats) };
+    let totals = totals(dev);
+    stats.packets = totals.tx_packets;
+    stats.bytes = totals.tx_bytes;
+}
+
+/// `get_base_stats`: what happened outside of the queues there are now, which is nothing.
+///
+/// # Safety
+///
+/// Called by the network core, with structures of its own.
+unsafe extern "C" fn base_stats(
+    _dev: *mut bindings::net_device,
+    rx: *mut bindings::netdev_queue_stats_rx,
+    tx: *mut bindings::netdev_queue_stats_tx,
+) {
+    // SAFETY: The core calls this with structures of its own.
+    let (rx, tx) = unsafe { (&mut *rx, &mut *tx) };
+    rx.packets = 0;
+    rx.bytes = 0;
+    rx.alloc_fail = 0;
+    tx.packets = 0;
+    tx.bytes = 0;
+}

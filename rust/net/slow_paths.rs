@@ -1,0 +1,319 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Quiesce and resume, and the slow paths made of them; see [`device`](super::device).
+
+use super::{
+    callbacks::{
+        self,
+        Private, //
+    },
+    device::{
+        NetDevice,
+        Operations,
+        RingConfig, //
+    },
+    ethtool::TestResult, //
+};
+use crate::bindings;
+use core::ptr::NonNull;
+use kernel::{
+    prelude::*,
+    sync::atomic::Relaxed, //
+};
+
+impl<T: Operations> Private<T> {
+    /// # Safety
+    ///
+    /// `dev` must have been through [`init`] for the same `T` and live for `'a`.
+    pub(super) unsafe fn of<'a>(dev: *mut bindings::net_device) -> (&'a NetDevice, &'a Self) {
+        // SAFETY: By the safety requirements.
+        unsafe {
+            (
+                NetDevice::from_raw(dev),
+                &*bindings::net_helper_netdev_priv(dev).cast(),
+            )
+        }
+    }
+
+    pub(super) fn driver(&self) -> &T {
+        &self.driver
+    }
+
+    /// Lets the work items run, as they may while the interface is up and no slow path runs.
+    ///
+    /// # Safety
+    ///
+    /// The device must be running. It must balance a [`Private::forbid_work`], or the initialization.
+    unsafe fn allow_work(&self) {
+        // SAFETY: The work items are initialized; the rest is the caller's promise.
+        unsafe {
+            bindings::enable_work(self.core.reset.get());
+            bindings::enable_work(self.core.refresh.get());
+        }
+    }
+
+    /// Keeps the work items from running, and waits for those that do.
+    ///
+    /// # Safety
+    ///
+    /// Process context, and not a work item itself.
+    unsafe fn forbid_work(&self) {
+        // SAFETY: The work items are initialized; the rest is the caller's promise.
+        unsafe {
+            bindings::disable_work_sync(self.core.reset.get());
+            bindings::disable_work_sync(self.core.refresh.get());
+        }
+    }
+
+    /// Starts the device and lets frames flow.
+    ///
+    /// # Safety
+    ///
+    /// The device must be quiet: the queue is stopped, NAPI is disabled, no other slow path runs.
+    unsafe fn resume(&self, dev: &NetDevice) {
+        // SAFETY: By the safety requirements nothing else borrows the halves.
+        let halves = unsafe { ((*self.xmit.get()).as_mut(), (*self.poll.get()).as_mut()) };
+        let (Some(xmit), Some(poll)) = halves else {
+            return;
+        };
+        self.driver.start(dev, xmit, poll);
+        // SAFETY: The device is live. The lock is the one that the core holds when it calls
+        // `set_rx_mode`. NAPI is disabled, so it may be enabled.
+        unsafe {
+            bindings::net_helper_addr_lock(dev.as_raw());
+            callbacks::set_rx_mode::<T>(dev.as_raw());
+            bindings::net_helper_addr_unlock(dev.as_raw());
+            bindings::napi_enable(dev.napi());
+        }
+        self.driver.enable_interrupts();
+    }
+
+    /// Makes the device quiet: no frame is being sent, polled or interrupted about, and none is in
+    /// the rings.
+    ///
+    /// # Safety
+    ///
+    /// The device must be running, and no other slow path may run. Process context.
+    pub(super) unsafe fn quiesce(&self, dev: &NetDevice) {
+        // SAFETY: The device is live. `tx_disable` waits for `ndo_start_xmit` and keeps it from
+        // running, `napi_disable` does so for the poll; NAPI is enabled.
+        unsafe {
+            bindings::net_helper_tx_disable(dev.as_raw());
+            bindings::napi_disable(dev.napi());
+        }
+        // SAFETY: So nothing else borrows the halves.
+        let halves = unsafe { ((*self.xmit.get()).as_mut(), (*self.poll.get()).as_mut()) };
+        if let (Some(xmit), Some(poll)) = halves {
+            self.driver.stop(dev, xmit, poll);
+        }
+        // SAFETY: The interrupt is requested while the device is running. The byte queue limits
+        // forget what was in the rings.
+        unsafe {
+            bindings::synchronize_irq(self.core.irq);
+            bindings::net_helper_reset_queue(dev.as_raw());
+        }
+    }
+
+    /// Brings up the PHY and the device. Frames can be sent when the queue is started or woken.
+    ///
+    /// # Safety
+    ///
+    /// RTNL must be held, and the interface have its halves, interrupt and PHY. The queue must be
+    /// stopped or not be active.
+    pub(super) unsafe fn up(&self, dev: &NetDevice) {
+        let phy = self.driver.phy();
+        phy.wake_up();
+        self.driver.init_phy();
+        // SAFETY: By the safety requirements, and because the work items are disabled while the
+        // device is down, as NAPI is, the device is quiet.
+        unsafe {
+            self.resume(dev);
+            self.allow_work();
+        }
+        phy.start();
+        self.running.store(true, Relaxed);
+    }
+
+    /// Undoes [`Private::up`]; does nothing to a device that is down.
+    ///
+    /// # Safety
+    ///
+    /// RTNL must be held.
+    pub(super) unsafe fn down(&self, dev: &NetDevice) {
+        if !self.running.load(Relaxed) {
+            return;
+        }
+        self.running.store(false, Relaxed);
+        // SAFETY: The device is running. Once the work items are disabled RTNL keeps other slow
+        // paths out.
+        unsafe {
+            self.forbid_work();
+            self.driver.phy().stop();
+            // The last chance for a while: a stopped device does not tell its counters.
+            self.driver.refresh_statistics();
+            self.quiesce(dev);
+        }
+    }
+}
+
+/// Puts a device to sleep, or to rest because it cannot be reached; nothing happens to one that is
+/// already. `wake` asks it to watch for what shall wake the system.
+///
+/// # Safety
+///
+/// `dev` must be registered with operations for `T`, and stay so. Process context, without RTNL.
+pub(super) unsafe fn sleep<T: Operations>(dev: NonNull<bindings::net_device>, wake: bool) {
+    // SAFETY: By the safety requirements; RTNL is held in between.
+    unsafe {
+        let (dev, private) = Private::<T>::of(dev.as_ptr());
+        bindings::rtnl_lock();
+        if bindings::net_helper_device_present(dev.as_raw()) {
+            bindings::netif_device_detach(dev.as_raw());
+            private.down(dev);
+            if bindings::net_helper_netif_running(dev.as_raw()) {
+                private.driver.prepare_sleep(wake);
+            }
+        }
+        bindings::rtnl_unlock();
+    }
+}
+
+/// Undoes [`sleep`]. The device may have forgotten everything.
+///
+/// # Safety
+///
+/// As [`sleep`].
+pub(super) unsafe fn wake<T: Operations>(dev: NonNull<bindings::net_device>) {
+    // SAFETY: By the safety requirements; RTNL is held in between. An interface that is running,
+    // in the core's sense, has all that `open` gave it, and its queue is stopped by the detachment.
+    unsafe {
+        let (dev, private) = Private::<T>::of(dev.as_ptr());
+        bindings::rtnl_lock();
+        if !bindings::net_helper_device_present(dev.as_raw()) {
+            private.driver.wake_up(&dev.address());
+            if bindings::net_helper_netif_running(dev.as_raw()) {
+                private.up(dev);
+            }
+            bindings::netif_device_attach(dev.as_raw());
+        }
+        bindings::rtnl_unlock();
+    }
+}
+
+/// Leaves a device, which sleeps, as the next driver or the firmware wants to find it.
+///
+/// # Safety
+///
+/// As [`sleep`].
+pub(super) unsafe fn retire<T: Operations>(dev: NonNull<bindings::net_device>) {
+    // SAFETY: By the safety requirements.
+    let (_, private) = unsafe { Private::<T>::of(dev.as_ptr()) };
+    private.driver.retire();
+}
+
+impl<T: Operations> Private<T> {
+    /// Returns the size that the rings are to have.
+    pub(super) fn config(&self, dev: &NetDevice) -> RingConfig {
+        RingConfig {
+            mtu: dev.mtu(),
+            rx: self.core.rx_ring.load(Relaxed),
+            tx: self.core.tx_ring.load(Relaxed),
+        }
+    }
+
+    /// Gives a running interface rings of another size. Frames that are in the old ones are lost;
+    /// if there is no memory for new ones, the old ones stay.
+    ///
+    /// # Safety
+    ///
+    /// RTNL must be held and the interface be up.
+    pub(super) unsafe fn reopen(&self, dev: &NetDevice, config: &RingConfig) -> Result {
+        let (xmit, poll) = self.driver.open(dev, config)?;
+        let running = self.running.load(Relaxed);
+        // SAFETY: With RTNL held and the work items disabled this is the only slow path. Once the
+        // device is quiet, or while it sleeps, nothing else borrows the halves, and NAPI is
+        // disabled.
+        unsafe {
+            if running {
+                self.forbid_work();
+                self.quiesce(dev);
+            }
+            *self.xmit.get() = Some(xmit);
+            *self.poll.get() = Some(poll);
+            if running {
+                self.resume_and_wake(dev);
+                self.allow_work();
+            }
+        }
+        Ok(())
+    }
+
+    /// Ends what [`Private::quiesce`] began, on an interface that is up.
+    ///
+    /// # Safety
+    ///
+    /// As [`Private::resume`].
+    pub(super) unsafe fn resume_and_wake(&self, dev: &NetDevice) {
+        // SAFETY: By the safety requirements. The watchdog must not count the time that it took.
+        unsafe {
+            self.resume(dev);
+            bindings::net_helper_trans_update(dev.as_raw());
+            bindings::net_helper_wake_queue(dev.as_raw());
+        }
+    }
+
+    /// Gives the rings another size, now or, if the interface is down, when it comes up.
+    ///
+    /// # Errors
+    ///
+    /// `ENOMEM`: all is as before.
+    ///
+    /// # Safety
+    ///
+    /// RTNL must be held.
+    pub(super) unsafe fn resize_rings(&self, dev: &NetDevice, rx: u32, tx: u32) -> Result {
+        let before = self.config(dev);
+        let after = RingConfig { rx, tx, ..before };
+        // SAFETY: The device is live; RTNL is held, so it stays up or down.
+        unsafe {
+            if after != before && bindings::net_helper_netif_running(dev.as_raw()) {
+                self.reopen(dev, &after)?;
+            }
+        }
+        self.core.rx_ring.store(rx, Relaxed);
+        self.core.tx_ring.store(tx, Relaxed);
+        Ok(())
+    }
+
+    /// Runs the tests that want a quiet device, on an interface that is up.
+    ///
+    /// # Errors
+    ///
+    /// `ENETDOWN` if it is not; no test has run then.
+    ///
+    /// # Safety
+    ///
+    /// RTNL must be held.
+    pub(super) unsafe fn self_test_offline(
+        &self,
+        dev: &NetDevice,
+        results: &mut [TestResult],
+    ) -> Result {
+        if !self.running.load(Relaxed) {
+            return Err(ENETDOWN);
+        }
+        // SAFETY: RTNL is held, so the device keeps running. With the work items disabled this is the
+        // only slow path; once the device is quiet nothing else borrows the halves.
+        unsafe {
+            self.forbid_work();
+            self.quiesce(dev);
+            let halves = ((*self.xmit.get()).as_mut(), (*self.poll.get()).as_mut());
+            if let (Some(xmit), Some(poll)) = halves {
+                self.driver.self_test(dev, xmit, poll, results);
+            }
+            self.resume_and_wake(dev);
+            self.allow_work();
+        }
+        Ok(())
+    }
+}
