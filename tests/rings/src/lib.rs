@@ -15,5 +15,6 @@ pub mod net {
 #[path = "../../../rust/driver"]
 #[forbid(unsafe_code)]
 pub mod driver {
+    pub mod eeprom;
     pub mod ring;
 }

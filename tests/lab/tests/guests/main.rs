@@ -4,6 +4,7 @@
 
 mod common;
 mod drivers;
+mod ethtool;
 mod frames;
 mod itself;
 mod links;
