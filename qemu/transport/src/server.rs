@@ -35,6 +35,9 @@ const CONFIG_REGION: u32 = 7;
 /// vfio's numbers of PCI interrupts: INTx, MSI, MSI-X, error, request.
 const INTERRUPTS: u32 = 5;
 
+/// The largest access: a whole window. Longer ones are answered with zeroes, or have no effect.
+const LARGEST: usize = 4096;
+
 /// A window of the device.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Region {
@@ -190,14 +193,19 @@ fn region(index: u32) -> Option<Region> {
 impl<E: Endpoint> ServerBackend for Backend<'_, E> {
     fn region_read(&mut self, index: u32, offset: u64, data: &mut [u8]) -> io::Result<()> {
         match region(index) {
+            // The memory for it is there already, but it is not touched: that is all that the crate leaves us.
+            Some(_) if data.len() > LARGEST => log::error!("a read of {} bytes", data.len()),
             Some(region) => self.device().read(region, offset, data),
+            None if data.len() > LARGEST => {}
             None => data.fill(0xff),
         }
         Ok(())
     }
 
     fn region_write(&mut self, index: u32, offset: u64, data: &[u8]) -> io::Result<()> {
-        if let Some(region) = region(index) {
+        if data.len() > LARGEST {
+            log::error!("a write of {} bytes", data.len());
+        } else if let Some(region) = region(index) {
             self.device().write(region, offset, data);
         }
         Ok(())

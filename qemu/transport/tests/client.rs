@@ -138,6 +138,15 @@ fn windows_memory_and_reset() {
     client.region_read(8, 0, &mut bytes).unwrap();
     assert_eq!(bytes, [0xff; 4]);
 
+    // More than there is anywhere: no business of the device's.
+    let mut many = vec![0xaa; 5000];
+    client.region_read(2, 0, &mut many).unwrap();
+    assert!(many.iter().all(|&byte| byte == 0));
+    many.fill(1);
+    client.region_write(2, 0, &many).unwrap();
+    client.region_read(2, 0, &mut bytes).unwrap();
+    assert_eq!(bytes, [0x42; 4]);
+
     let file = memory(8);
     client
         .dma_map(PAGE, 0x10_0000, 4 * PAGE, file.as_raw_fd())

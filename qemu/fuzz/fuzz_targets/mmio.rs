@@ -1,0 +1,4 @@
+//! See `rtl8111b_fuzz::mmio`.
+#![no_main]
+
+libfuzzer_sys::fuzz_target!(|data: &[u8]| rtl8111b_fuzz::mmio(data));
