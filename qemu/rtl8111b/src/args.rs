@@ -122,7 +122,7 @@ pub(crate) struct Serve {
     /// Write down everything that happens to the chip: "rtl8111b trace" reads it
     #[arg(long, value_name = "FILE")]
     pub(crate) trace: Option<PathBuf>,
-    /// How: a line per event, or a third of the size
+    /// How: a line per event, or half of the size
     #[arg(long, value_enum, default_value_t = TraceFormat::Text)]
     trace_format: TraceFormat,
     /// Socket for counters and commands

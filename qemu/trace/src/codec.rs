@@ -27,7 +27,7 @@ pub enum Format {
     /// A line per event.
     #[default]
     Text,
-    /// About a third of it.
+    /// About half of it.
     Binary,
 }
 
