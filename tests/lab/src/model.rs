@@ -176,6 +176,18 @@ impl Model {
         self.request(&json!({"cmd": "link", "up": up})).map(|_| ())
     }
 
+    /// Has the chip fail in the way of that name, or no longer; see `rtl8111b ctl fault --help`.
+    pub fn fault(&mut self, name: &str, on: bool) -> Result<()> {
+        self.request(&json!({"cmd": "fault", "name": name, "on": on}))
+            .map(|_| ())
+    }
+
+    /// Has the chip lie about everything, from a seed.
+    pub fn lie(&mut self, seed: u32) -> Result<()> {
+        self.request(&json!({"cmd": "fault", "name": "lie", "on": true, "seed": seed}))
+            .map(|_| ())
+    }
+
     /// The chip's registers and what the model thinks of them, as it tells them.
     pub fn state(&mut self) -> Result<Value> {
         self.request(&json!({"cmd": "state"}))

@@ -5,6 +5,7 @@
 mod common;
 mod drivers;
 mod ethtool;
+mod faults;
 mod frames;
 mod itself;
 mod links;
