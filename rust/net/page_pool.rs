@@ -61,12 +61,22 @@ impl Layout {
         Ok(Self {
             slot,
             size: (slot - AROUND) & !7,
-            order: pages.ilog2(),
+            order: pages.trailing_zeros(),
         })
     }
 
+    /// Returns the size of a page of `order`, in bytes.
     fn page_size(&self) -> u32 {
-        (bindings::PAGE_SIZE as u32) << self.order
+        self.slot.max(bindings::PAGE_SIZE as u32)
+    }
+
+    /// Returns how many pages `buffers` buffers are in.
+    fn pages_of(&self, buffers: u32) -> u32 {
+        if self.slot < self.page_size() {
+            buffers.div_ceil(2)
+        } else {
+            buffers
+        }
     }
 }
 
@@ -112,7 +122,7 @@ impl<'a> PagePool<'a> {
             )
         };
         fast.order = layout.order;
-        fast.pool_size = buffers / (layout.page_size() / layout.slot);
+        fast.pool_size = layout.pages_of(buffers);
         fast.nid = bindings::NUMA_NO_NODE;
         fast.dev = pci::device(pdev);
         fast.napi = dev.napi();
