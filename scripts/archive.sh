@@ -1,5 +1,6 @@
 # shellcheck shell=sh
-# Fetching kernels from the Debian archive, without installing them. Source it after lib.sh.
+# Fetching kernels from the Debian archive, without installing them. Source it after lib.sh, with `top` set.
+# shellcheck disable=SC2154 # top, cache and the rest come from there
 
 # check_kver KVER: stops unless it looks like the release of a Debian amd64 kernel.
 check_kver() {

@@ -1,7 +1,7 @@
 # shellcheck shell=sh
 # What the scripts have in common. Source it with `top` set to the top of the checkout.
 
-# shellcheck source=/dev/null
+# shellcheck source=/dev/null disable=SC2154
 . "$top/versions.conf"
 
 cache=${XDG_CACHE_HOME:-$HOME/.cache}/r8168_rust
