@@ -95,11 +95,12 @@ impl<T: Operations> Private<T> {
     ///
     /// The device must be running, and no other slow path may run. Process context.
     pub(super) unsafe fn quiesce(&self, dev: &NetDevice) {
-        // SAFETY: The device is live. `tx_disable` waits for `ndo_start_xmit` and keeps it from
-        // running, `napi_disable` does so for the poll; NAPI is enabled.
+        // SAFETY: The device is live. `napi_disable` waits for the poll and keeps it from running,
+        // `tx_disable` does so for `ndo_start_xmit`; NAPI is enabled. In this order, because the
+        // poll wakes a stopped queue, whoever stopped it.
         unsafe {
-            bindings::net_helper_tx_disable(dev.as_raw());
             bindings::napi_disable(dev.napi());
+            bindings::net_helper_tx_disable(dev.as_raw());
         }
         // SAFETY: So nothing else borrows the halves.
         let halves = unsafe { ((*self.xmit.get()).as_mut(), (*self.poll.get()).as_mut()) };
