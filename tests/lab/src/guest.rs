@@ -18,6 +18,12 @@ pub const STATE: &str = "guest-state.txt";
 /// How long a kernel may take to reach its control channel; seconds under TCG, more on a busy machine.
 const BOOT: Duration = Duration::from_secs(180);
 
+/// How long the first attempt may take.
+const FIRST_BOOT: Duration = Duration::from_secs(90);
+
+/// The name of the console's log.
+const CONSOLE: &str = "console.log";
+
 /// How long a command may take unless it is told otherwise.
 pub const COMMAND: Duration = Duration::from_secs(60);
 
@@ -60,10 +66,33 @@ pub struct Guest {
 
 impl Guest {
     /// Starts QEMU and waits for the guest's control channel.
+    ///
+    /// About one boot in a hundred stands still under TCG soon after the kernel has begun, before
+    /// anything of ours is loaded. Such a boot is tried once more, and said.
     pub fn boot(options: &Options<'_>) -> Result<Self> {
+        if options.interactive {
+            return Self::boot_once(options, BOOT);
+        }
+        match Self::boot_once(options, FIRST_BOOT) {
+            Err(Error::Timeout { .. }) if stood_still(&options.artifacts.join(CONSOLE)) => {
+                eprintln!(
+                    "the kernel stood still while it booted, {} s without reaching /init; booting once more",
+                    FIRST_BOOT.as_secs()
+                );
+                Self::boot_once(options, BOOT)
+            }
+            booted => booted,
+        }
+    }
+
+    fn boot_once(options: &Options<'_>, limit: Duration) -> Result<Self> {
         let control = options.sockets.join("control");
+        // A boot that was given up has left its socket.
+        if control.exists() {
+            fs::remove_file(&control).map_err(Error::file(&control, "removing"))?;
+        }
         let endpoint = Endpoint::listen(&control)?;
-        let console = options.artifacts.join("console.log");
+        let console = options.artifacts.join(CONSOLE);
         let mut command = command(options, &control, &console)?;
         let log = options.artifacts.join("qemu.log");
         let mut qemu = if options.interactive {
@@ -84,12 +113,14 @@ impl Guest {
             qemu,
             channel,
             console,
-            evidence: Some(options.artifacts.join(STATE)),
+            // There is none before the channel is there.
+            evidence: None,
         };
         let version = guest
             .channel
-            .wait_ready(BOOT)
-            .map_err(|silence| guest.explain("booting", BOOT, silence))?;
+            .wait_ready(limit)
+            .map_err(|silence| guest.explain("booting", limit, silence))?;
+        guest.evidence = Some(options.artifacts.join(STATE));
         if version != options.kernel.version() {
             return Err(Error::Unmet(format!(
                 "the guest runs kernel {version}, expected {}",
@@ -191,6 +222,14 @@ impl Guest {
             Silence::Closed => Error::GuestGone { during, cause },
         }
     }
+}
+
+/// Whether a kernel has neither reached its first program nor complained.
+fn stood_still(console: &Path) -> bool {
+    fs::read(console).is_ok_and(|bytes| {
+        let text = String::from_utf8_lossy(&bytes);
+        !text.contains("Run /init") && dmesg::problems(&text).is_empty()
+    })
 }
 
 impl Drop for Guest {
