@@ -7,13 +7,13 @@ include versions.conf
 # Passed on to scripts/lab, which checks them. KVER in versions.conf is the default; only one given here is passed on.
 CHIP ?= b300
 DRIVER ?= r8168_rust
-export CHIP DRIVER
+export CHIP DRIVER STORMS REMOVALS CHANGES
 ifeq ($(origin KVER),command line)
 export KVER
 endif
 
 .DEFAULT_GOAL := all
-.PHONY: fuzz-model all load unload install run shell test test-guests test-host lint module toolbox clean help
+.PHONY: fuzz-model all load unload install run shell test test-guests test-debug test-host lint module toolbox clean help
 
 all: ## Build the module for the running kernel (or for KDIR=DIRECTORY), without the toolbox
 	@kdir="$(KDIR)"; [ -n "$$kdir" ] || kdir=$$(scripts/host-kdir) && \
@@ -48,6 +48,9 @@ test-guests: ## The tests that boot guests (T="NAME..." for some of them)
 
 fuzz-model: ## Fuzz the emulated chip (SECONDS_EACH=30)
 	@scripts/fuzz-model --seconds $(or $(SECONDS_EACH),30)
+
+test-debug: ## Tests on a kernel that watches itself: KASAN, lockdep, leaks, faults (T= STORMS= REMOVALS= CHANGES=)
+	@scripts/lab debug $(T)
 
 lint: ## Check form: rustfmt, clippy, shellcheck
 	@scripts/lint

@@ -39,7 +39,7 @@ settle_kver() {
 		echo "$1"
 		return
 	fi
-	series=$(echo "$1" | sed 's/^\([0-9]*\.[0-9]*\).*/\1/')
+	series=$(series "$1")
 	newest=$(apt_in_toolbox apt-cache pkgnames "linux-image-$series." | sed 's/^linux-image-//' |
 		grep -x '[0-9][0-9.a-z+-]*-amd64' | grep -v -e '-cloud-' -e '-rt-' | sort -V | tail -n 1)
 	[ -n "$newest" ] || die "the archive has neither the kernel $1 nor any of the series $series; choose another KVER"
@@ -60,4 +60,21 @@ fetch_packages() {
 		"$top/scripts/toolbox" run -- sh -c "dpkg-deb --fsys-tarfile '$deb' | tar -x -C '$fetch_to' --no-same-owner --exclude ./usr/share"
 	done
 	rm -rf "$fetch_to/debs"
+}
+
+# series KVER: its first two numbers, which name the linux-source package.
+series() { echo "$1" | sed 's/^\([0-9]*\.[0-9]*\).*/\1/'; }
+
+# headers_version KVER: the version of the packages that belong to a kernel; stops when the archive has no headers for it.
+headers_version() {
+	version=$(archive_version "linux-headers-$1")
+	[ -n "$version" ] || die "the archive has no linux-headers-$1; a kernel without headers cannot be built for"
+	echo "$version"
+}
+
+# unpack_source ROOT SERIES DIRECTORY: unpacks the kernel's source there, out of its package, which is unpacked below ROOT.
+unpack_source() {
+	say "unpacking the kernel's source"
+	mkdir -p "$3"
+	tar -xf "$1/usr/src/linux-source-$2.tar.xz" -C "$3" --strip-components=1
 }

@@ -7,6 +7,10 @@
 cache=${XDG_CACHE_HOME:-$HOME/.cache}/r8168_rust
 me=${0##*/}
 
+# What the debug kernel, and so a module for it, is compiled with: KASAN and Rust together want clang.
+# shellcheck disable=SC2034 # used by those who source this
+debug_compiler="CC=clang HOSTCC=clang"
+
 say() { printf '%s: %s\n' "$me" "$*" >&2; }
 die() { printf '%s: error: %s\n' "$me" "$*" >&2; exit 1; }
 

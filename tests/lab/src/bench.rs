@@ -12,7 +12,7 @@ use crate::kernel::{modinfo, read_module, Kernel, Module};
 use crate::model::{self, Chip, Counters, Model};
 use crate::passt::Passt;
 use crate::peer::{Peer, Socket};
-use crate::{dmesg, namespace, Error, Result};
+use crate::{debug, dmesg, namespace, Error, Result};
 
 /// The driver under test.
 #[derive(Debug, Clone)]
@@ -347,8 +347,16 @@ impl Bench {
     }
 
     /// Requires that neither the kernel nor the device model has anything to complain about, then
-    /// takes everything down in order.
+    /// takes everything down in order. A kernel that watches itself is asked what it has seen, after
+    /// the driver is gone.
     pub fn finish(mut self) -> Result<()> {
+        if debug::is_watching(&mut self.guest)? {
+            let name = self.driver.name();
+            self.guest.check(&format!(
+                "if grep -q '^{name} ' /proc/modules; then rmmod {name}; fi"
+            ))?;
+            debug::require_clean(&mut self.guest)?;
+        }
         let problems = self.kernel_problems()?;
         if let Some(first) = problems.first() {
             return Err(Error::Unmet(format!(

@@ -5,6 +5,7 @@
 
 pub mod bench;
 pub mod channel;
+pub mod debug;
 pub mod dmesg;
 pub mod drive;
 mod error;

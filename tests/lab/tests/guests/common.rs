@@ -27,6 +27,7 @@ pub const ECHO: Duration = Duration::from_secs(10);
 /// | `LAB_KERNEL_DIR`, `LAB_KVER` | the stock kernel to test on |
 /// | `LAB_KERNEL61_DIR`, `LAB_KVER61` | Debian 12's kernel, whose r8169 drives the B300 |
 /// | `LAB_CACHE` | where initramfs images are kept |
+/// | `LAB_STORMS`, `LAB_REMOVALS`, `LAB_CHANGES` | how often storms reopen, reinsert and resize; may be unset |
 /// | `LAB_ARTIFACTS` | where failed tests leave their logs |
 pub struct Inputs {
     cache: PathBuf,
@@ -46,6 +47,19 @@ fn file(name: &str) -> Result<PathBuf> {
     let path = PathBuf::from(variable(name)?);
     require!(path.is_file(), "{name}: found no file {}", path.display());
     Ok(path)
+}
+
+/// The number in a variable, or `default` if there is none.
+pub fn count(name: &str, default: u32) -> Result<u32> {
+    match std::env::var(name).ok().filter(|value| !value.is_empty()) {
+        None => Ok(default),
+        Some(value) => match value.parse() {
+            Ok(number) if number > 0 => Ok(number),
+            _ => Err(Error::Input(format!(
+                "{name} is {value:?}, expected a number above 0"
+            ))),
+        },
+    }
 }
 
 impl Inputs {

@@ -10,8 +10,9 @@ use lab::passt::GATEWAY;
 use lab::process::wait_for;
 use lab::{require, Error, Result};
 
-use crate::common::{case, exchange, guest_address, peer, start_echo, Inputs, ECHO};
+use crate::common::{case, count, exchange, guest_address, peer, start_echo, Inputs, ECHO};
 
+/// How often the interface goes down and up, and the module goes and comes, unless the caller says.
 const TIMES: u32 = 20;
 
 /// How long TCP may take to recover from an interruption.
@@ -38,7 +39,7 @@ fn down_and_up(inputs: &Inputs, chip: Chip, driver: Driver) -> Result<()> {
         loop curl -sf -m 2 --limit-rate 5M -o /dev/null {url}/body &
         loop curl -sf -m 2 --limit-rate 5M -T /tmp/upload {url}/storm &"
     ))?;
-    for time in 1..=TIMES {
+    for time in 1..=count("LAB_STORMS", TIMES)? {
         let opened = bench.model()?.counters()?;
         // TCP comes back when its timers allow; closing under no traffic would show nothing.
         wait_for(
@@ -84,7 +85,7 @@ fn out_and_in(inputs: &Inputs, chip: Chip, driver: Driver) -> Result<()> {
     start_echo(&mut bench, &interface)?;
     let flood = peer(&mut bench)?.flood(request(guest, 300, 1), DRIZZLE);
     let name = bench.driver().name();
-    for time in 1..=TIMES {
+    for time in 1..=count("LAB_REMOVALS", TIMES)? {
         // In a downpour the driver only polls; most removals are to meet interrupts.
         let drizzle = time % 4 != 0;
         flood.set_rate(if drizzle { DRIZZLE } else { DOWNPOUR });

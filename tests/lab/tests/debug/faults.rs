@@ -1,0 +1,266 @@
+//! Memory runs out in the middle of everything: errors must be clean, and traffic must come back.
+
+use std::time::Duration;
+
+use lab::bench::{Bench, Driver, Loaded};
+use lab::debug::Faults;
+use lab::drive;
+use lab::frame::{expected_echo, request};
+use lab::model::Chip;
+use lab::{require, Error, Result};
+
+use crate::common::{case, exchange, guest_address, peer, start_echo, Inputs, ECHO};
+
+/// How long a sweep over all allocations of an operation may take.
+const SWEEP: Duration = Duration::from_secs(1200);
+
+/// How often the module is loaded while memory is short.
+const INSERTIONS: u32 = 25;
+
+/// Frames a second that leave time for checks.
+const RAIN: u32 = 2_000;
+
+/// How often the interface goes down and up while memory is short and frames rain.
+const REOPENINGS: u32 = 15;
+
+/// Lets each allocation that the driver makes in `operation` fail in its turn, one at a time, undoing what
+/// succeeds by `undo`; both are shell commands that the shell executes itself.
+///
+/// Returns how many allocations there are, and how many of them the operation can do without.
+fn sweep(bench: &mut Bench, operation: &str, undo: &str) -> Result<(u32, u32)> {
+    let name = bench.driver().name();
+    Faults::below(&mut bench.guest, name)?.arm(&mut bench.guest, 0, 1, false)?;
+    let script = format!(
+        "nth=0; spared=0; left=0
+        while [ $left = 0 ]; do
+            nth=$((nth + 1))
+            echo $nth >/proc/self/fail-nth
+            {operation} 2>/run/error; status=$?
+            read -r left </proc/self/fail-nth
+            echo 0 >/proc/self/fail-nth
+            if [ $status = 0 ]; then
+                [ $left != 0 ] || spared=$((spared + 1))
+                {undo} || exit 1
+            elif [ $left != 0 ]; then
+                echo \"with no failure: $(cat /run/error)\"; exit 1
+            fi
+        done
+        echo $((nth - 1)) $spared"
+    );
+    let text = bench.guest.check_within(&script, SWEEP)?;
+    let mut numbers = text.split_whitespace().map(str::parse::<u32>);
+    match (numbers.next(), numbers.next()) {
+        (Some(Ok(all)), Some(Ok(spared))) => Ok((all, spared)),
+        _ => Err(Error::Unmet(format!(
+            "found {text:?} at the end of a sweep, expected two numbers"
+        ))),
+    }
+}
+
+/// Every allocation of the probe, of opening the interface and of changing the MTU fails once.
+fn each_in_its_turn(inputs: &Inputs, chip: Chip, driver: Driver) -> Result<()> {
+    let (kernel, model) = (inputs.kernel()?, inputs.model()?);
+    let mut bench = Bench::start(&inputs.setup(&kernel, &model, chip, driver))?;
+    let interface = bench.load_and_open()?;
+    let name = bench.driver().name();
+    let address = bench.device().address.clone();
+    let bus = format!("/sys/bus/pci/drivers/{name}");
+
+    let mtu = format!("/sys/class/net/{interface}/mtu");
+    let (all, spared) = sweep(
+        &mut bench,
+        &format!("echo 4000 >{mtu}"),
+        &format!("echo 1500 >{mtu}"),
+    )?;
+    println!("{name} changes its MTU with {all} allocations, and without {spared} of them");
+
+    bench
+        .guest
+        .check(&format!("ip link set {interface} down"))?;
+    let flags = format!("/sys/class/net/{interface}/flags");
+    let (all, spared) = sweep(
+        &mut bench,
+        &format!("echo 0x1003 >{flags}"),
+        &format!("echo 0x1002 >{flags}"),
+    )?;
+    println!("{name} opens with {all} allocations, and without {spared} of them");
+    require!(all > 10, "opening made {all} allocations, expected more");
+
+    bench
+        .guest
+        .check(&format!("echo {address} >{bus}/unbind"))?;
+    let (all, spared) = sweep(
+        &mut bench,
+        &format!("echo {address} >{bus}/bind"),
+        &format!("echo {address} >{bus}/unbind"),
+    )?;
+    println!("{name} probes with {all} allocations, and without {spared} of them");
+    require!(all > 10, "the probe made {all} allocations, expected more");
+
+    bench.guest.check(&format!("echo {address} >{bus}/bind"))?;
+    comes_back(&mut bench)?;
+    bench.finish()
+}
+
+/// All that is to work again: the interface, an address, traffic both ways.
+fn comes_back(bench: &mut Bench) -> Result<()> {
+    let interface = match bench.bound_interface()? {
+        Loaded::Interface(interface) => interface,
+        Loaded::Refused => {
+            return Err(Error::Unmet(format!(
+                "no interface when there is memory again; the kernel says: {:?}",
+                bench.driver_messages()?
+            )))
+        }
+    };
+    bench.guest.check(&format!("ip link set {interface} up"))?;
+    bench.wait_carrier(&interface, true)?;
+    drive::lease(bench, &interface)?;
+    drive::ping(bench, 5)?;
+    drive::fetch(bench)?;
+    drive::send(bench).map(|_| ())
+}
+
+/// The module is loaded again and again while allocations fail at random.
+fn loading(inputs: &Inputs, chip: Chip, driver: Driver) -> Result<()> {
+    let (kernel, model) = (inputs.kernel()?, inputs.model()?);
+    let mut bench = Bench::start(&inputs.setup(&kernel, &model, chip, driver))?;
+    bench.load_and_open()?;
+    bench.unload()?;
+    let name = bench.driver().name();
+    // What comes before the module's own code is the loader's, which does complain.
+    Faults::below_function(&mut bench.guest, "do_init_module")?.arm(
+        &mut bench.guest,
+        2,
+        2,
+        false,
+    )?;
+    let (mut refused, mut without) = (0, 0);
+    for _ in 0..INSERTIONS {
+        let loaded = bench.guest.run(&format!(
+            "echo 1 >/proc/self/make-it-fail; exec insmod /modules/{name}.ko"
+        ))?;
+        if loaded.status != 0 {
+            refused += 1;
+            continue;
+        }
+        if bench.bound_interface()? == Loaded::Refused {
+            without += 1;
+        }
+        bench.unload()?;
+    }
+    Faults::disarm(&mut bench.guest)?;
+    println!(
+        "{INSERTIONS} insertions of {name}: {refused} refused, {without} came without an interface"
+    );
+    require!(
+        refused + without > 0 && refused + without < INSERTIONS,
+        "of {INSERTIONS} insertions {refused} were refused and {without} had no interface: expected some"
+    );
+    bench.insert(name)?;
+    comes_back(&mut bench)?;
+    bench.finish()
+}
+
+/// Frames rain, the interface goes down and up, and the driver's allocations fail, in the poll too.
+fn in_the_rain(inputs: &Inputs, chip: Chip, driver: Driver) -> Result<()> {
+    let (kernel, model) = (inputs.kernel()?, inputs.model()?);
+    let guest = guest_address()?;
+    let mut bench = Bench::start(&lab::bench::Setup {
+        drop_when_full: true,
+        pcap: false,
+        ..inputs.frames(&kernel, &model, chip, driver)
+    })?;
+    let interface = bench.load_and_open()?;
+    start_echo(&mut bench, &interface)?;
+    let name = bench.driver().name();
+    let flood = peer(&mut bench)?.flood(request(guest, 700, 1), RAIN);
+    let faults = Faults::below(&mut bench.guest, name)?;
+    let mut refused = 0;
+    for time in 1..=REOPENINGS {
+        // Now and then nearly nothing is left.
+        let percent = if time % 5 == 0 { 90 } else { 20 };
+        faults.arm(&mut bench.guest, percent, 2, true)?;
+        bench.guest.check("sleep 0.4")?;
+        let script = format!("ip link set {interface} down; ip link set {interface} up");
+        refused += u32::from(bench.guest.run(&script)?.status != 0);
+        bench.guest.check("sleep 0.4")?;
+        Faults::disarm(&mut bench.guest)?;
+        bench.guest.check(&format!("ip link set {interface} up"))?;
+        bench.wait_carrier(&interface, true)?;
+        echo_returns(&mut bench, time)?;
+    }
+    flood.stop()?;
+    let dropped = drive::statistic(&mut bench, &interface, "rx_dropped")?;
+    println!("{name}: {refused} of {REOPENINGS} openings refused, {dropped} frames dropped");
+    require!(
+        refused > 0 && dropped > 0,
+        "{refused} openings were refused and {dropped} frames dropped: nothing was short"
+    );
+    bench.finish()
+}
+
+/// One frame that is told from the rain by its length must come back; the rain may drown a few.
+pub fn echo_returns(bench: &mut Bench, time: u32) -> Result<()> {
+    let guest = guest_address()?;
+    // Late echoes of the one before have another length.
+    let frame = request(guest, 1000 + time as usize, time);
+    for _ in 0..20 {
+        if let Some(echo) = exchange(bench, &frame, ECHO / 10)? {
+            require!(
+                echo == expected_echo(&frame, guest),
+                "frame {time} came back changed"
+            );
+            return Ok(());
+        }
+    }
+    Err(Error::Timeout {
+        what: format!("the echo of frame {time}"),
+        after: ECHO * 2,
+        detail: String::new(),
+    })
+}
+
+#[test]
+fn ours_survives_the_failure_of_each_allocation_on_b300() {
+    case(
+        "ours_survives_the_failure_of_each_allocation_on_b300",
+        |inputs| each_in_its_turn(inputs, Chip::B300, inputs.ours()?),
+    );
+}
+
+#[test]
+fn ours_is_loaded_while_memory_is_short_on_b380() {
+    case("ours_is_loaded_while_memory_is_short_on_b380", |inputs| {
+        loading(inputs, Chip::B380, inputs.ours()?)
+    });
+}
+
+#[test]
+fn ours_gets_through_shortages_in_the_rain_on_b380() {
+    case(
+        "ours_gets_through_shortages_in_the_rain_on_b380",
+        |inputs| in_the_rain(inputs, Chip::B380, inputs.ours()?),
+    );
+}
+
+#[test]
+fn r8169_survives_the_failure_of_each_allocation() {
+    case("r8169_survives_the_failure_of_each_allocation", |inputs| {
+        each_in_its_turn(inputs, Chip::B380, Driver::R8169)
+    });
+}
+
+#[test]
+fn r8169_is_loaded_while_memory_is_short() {
+    case("r8169_is_loaded_while_memory_is_short", |inputs| {
+        loading(inputs, Chip::B380, Driver::R8169)
+    });
+}
+
+#[test]
+fn r8169_gets_through_shortages_in_the_rain() {
+    case("r8169_gets_through_shortages_in_the_rain", |inputs| {
+        in_the_rain(inputs, Chip::B380, Driver::R8169)
+    });
+}
