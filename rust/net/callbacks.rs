@@ -71,6 +71,9 @@ pub(super) struct Private<T: Operations> {
     pub(super) poll: UnsafeCell<Option<T::Poll>>,
     /// The device runs: it is up, and not asleep. Written by slow paths only.
     pub(super) running: Atomic<bool>,
+    /// The device is to receive, so its filter may be set. Changed under the lock of the address
+    /// lists, which is the only lock that the core always holds when it sets the filter.
+    pub(super) receiving: Atomic<bool>,
 }
 
 /// The two tables of operations; they hold only function pointers, so they live for ever.
@@ -132,6 +135,7 @@ pub(super) unsafe fn init<T: Operations>(
             xmit: UnsafeCell::new(None),
             poll: UnsafeCell::new(None),
             running: Atomic::new(false),
+            receiving: Atomic::new(false),
         });
         let (core, driver) = (&(*private).core, &(*private).driver);
         core.napi.get().write_bytes(0, 1);
@@ -401,6 +405,10 @@ unsafe extern "C" fn poll<T: Operations>(napi: *mut bindings::napi_struct, budge
 pub(super) unsafe extern "C" fn set_rx_mode<T: Operations>(dev: *mut bindings::net_device) {
     // SAFETY: The core calls this with a device whose operations are for `T`.
     let (_, private) = unsafe { Private::<T>::of(dev) };
+    if !private.receiving.load(Relaxed) {
+        // A slow path has stopped the receiver; `resume` sets the filter of then.
+        return;
+    }
     // SAFETY: The device is live.
     let flags = unsafe { bindings::net_helper_netdev_flags(dev) };
     let filter = if flags & bindings::NET_IFF_PROMISC != 0 {

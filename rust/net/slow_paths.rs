@@ -81,6 +81,7 @@ impl<T: Operations> Private<T> {
         // `set_rx_mode`. NAPI is disabled, so it may be enabled.
         unsafe {
             bindings::net_helper_addr_lock(dev.as_raw());
+            self.receiving.store(true, Relaxed);
             callbacks::set_rx_mode::<T>(dev.as_raw());
             bindings::net_helper_addr_unlock(dev.as_raw());
             bindings::napi_enable(dev.napi());
@@ -97,10 +98,14 @@ impl<T: Operations> Private<T> {
     pub(super) unsafe fn quiesce(&self, dev: &NetDevice) {
         // SAFETY: The device is live. `napi_disable` waits for the poll and keeps it from running,
         // `tx_disable` does so for `ndo_start_xmit`; NAPI is enabled. In this order, because the
-        // poll wakes a stopped queue, whoever stopped it.
+        // poll wakes a stopped queue, whoever stopped it. A filter that is set while the device
+        // stops, as joining a multicast group may do at any time, would have it receive again.
         unsafe {
             bindings::napi_disable(dev.napi());
             bindings::net_helper_tx_disable(dev.as_raw());
+            bindings::net_helper_addr_lock(dev.as_raw());
+            self.receiving.store(false, Relaxed);
+            bindings::net_helper_addr_unlock(dev.as_raw());
         }
         // SAFETY: So nothing else borrows the halves.
         let halves = unsafe { ((*self.xmit.get()).as_mut(), (*self.poll.get()).as_mut()) };

@@ -182,6 +182,12 @@ impl Model {
             .map(|_| ())
     }
 
+    /// Has the chip fail in the way of that name at one occasion in `rate`.
+    pub fn fault_at(&mut self, name: &str, rate: u32) -> Result<()> {
+        self.request(&json!({"cmd": "fault", "name": name, "on": true, "rate": rate}))
+            .map(|_| ())
+    }
+
     /// Has the chip lie about everything, from a seed.
     pub fn lie(&mut self, seed: u32) -> Result<()> {
         self.request(&json!({"cmd": "fault", "name": "lie", "on": true, "seed": seed}))

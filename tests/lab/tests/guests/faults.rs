@@ -22,13 +22,17 @@ const SPELL: Duration = Duration::from_secs(3);
 /// What the watchdog says, which is as it should be when the chip does not send.
 const TIMED_OUT: &str = "transmit queue 0 timed out";
 
-/// Traffic both ways in the background, until `/run/enough` exists.
-fn traffic(bench: &mut Bench) -> Result<()> {
+/// Traffic both ways in the background, and a multicast filter that changes all the time, until
+/// `/run/enough` exists.
+fn traffic(bench: &mut Bench, interface: &str) -> Result<()> {
     bench
         .guest
-        .check(
-            "while test ! -e /run/enough; do ping -W 1 -c 200 -i 0.005 -s 1400 10.81.68.1 >/dev/null 2>&1; done &",
-        )
+        .check(&format!(
+            "loop() {{ while test ! -e /run/enough; do \"$@\" >/dev/null 2>&1; done; }}
+            join() {{ ip maddr add 33:33:00:00:68:68 dev {interface}; ip maddr del 33:33:00:00:68:68 dev {interface}; }}
+            loop ping -W 1 -c 200 -i 0.005 -s 1400 10.81.68.1 &
+            loop join &"
+        ))
         .map(|_| ())
 }
 
@@ -61,7 +65,7 @@ fn times_out(inputs: &Inputs, chip: Chip, driver: Driver) -> Result<()> {
     let mut bench = Bench::start(&inputs.setup(&kernel, &model, chip, driver))?;
     let interface = bench.load_and_open()?;
     drive::lease(&mut bench, &interface)?;
-    traffic(&mut bench)?;
+    traffic(&mut bench, &interface)?;
     for _ in 0..2 {
         let before = bench.guest.console()?.matches(TIMED_OUT).count();
         bench.model()?.fault("tx-stall", true)?;
@@ -85,7 +89,7 @@ fn survives_failures(inputs: &Inputs, chip: Chip, driver: Driver) -> Result<()> 
     let mut bench = Bench::start(&inputs.setup(&kernel, &model, chip, driver))?;
     let interface = bench.load_and_open()?;
     drive::lease(&mut bench, &interface)?;
-    traffic(&mut bench)?;
+    traffic(&mut bench, &interface)?;
     for fault in [
         "lost-doorbell",
         "lost-interrupt",
@@ -107,6 +111,7 @@ fn survives_failures(inputs: &Inputs, chip: Chip, driver: Driver) -> Result<()> 
     drive::fetch(&mut bench)?;
     drive::send(&mut bench)?;
     only_expected_messages(&mut bench, &[TIMED_OUT])?;
+    bench.model()?.counters()?.check_clean()?;
     bench.power_off()
 }
 
@@ -116,7 +121,7 @@ fn survives_removal(inputs: &Inputs, chip: Chip, driver: Driver) -> Result<()> {
     let mut bench = Bench::start(&inputs.setup(&kernel, &model, chip, driver))?;
     let interface = bench.load_and_open()?;
     drive::lease(&mut bench, &interface)?;
-    traffic(&mut bench)?;
+    traffic(&mut bench, &interface)?;
     bench.model()?.fault("gone", true)?;
     sleep(SPELL);
     for command in [
@@ -152,7 +157,7 @@ fn survives_lies(inputs: &Inputs, chip: Chip, driver: Driver) -> Result<()> {
     let mut bench = Bench::start(&inputs.setup(&kernel, &model, chip, driver))?;
     let interface = bench.load_and_open()?;
     drive::lease(&mut bench, &interface)?;
-    traffic(&mut bench)?;
+    traffic(&mut bench, &interface)?;
     for seed in 1..=6 {
         bench.model()?.lie(seed)?;
         sleep(SPELL);

@@ -18,6 +18,9 @@ const TIMES: u32 = 20;
 /// How long TCP may take to recover from an interruption.
 const TRAFFIC: Duration = Duration::from_secs(30);
 
+/// How long a chip is reset again and again.
+const RESETS: Duration = Duration::from_secs(8);
+
 /// Frames a second that leave the guest time for interrupts.
 const DRIZZLE: u32 = 3_000;
 
@@ -125,6 +128,36 @@ fn out_and_in(inputs: &Inputs, chip: Chip, driver: Driver) -> Result<()> {
     bench.finish()
 }
 
+/// The chip is reset again and again in a downpour, while the multicast filter changes: a filter that is set
+/// in the middle of a reset must not have the chip receive.
+fn reset(inputs: &Inputs, chip: Chip, driver: Driver) -> Result<()> {
+    let (kernel, model) = (inputs.kernel()?, inputs.model()?);
+    let guest = guest_address()?;
+    let mut bench = Bench::start(&Setup {
+        drop_when_full: true,
+        pcap: false,
+        ..inputs.frames(&kernel, &model, chip, driver)
+    })?;
+    let interface = bench.load_and_open()?;
+    start_echo(&mut bench, &interface)?;
+    bench.guest.check(&format!(
+        "while test ! -e /run/enough; do
+            ip maddr add 33:33:00:00:68:68 dev {interface}; ip maddr del 33:33:00:00:68:68 dev {interface}
+        done >/dev/null 2>&1 &"
+    ))?;
+    let flood = peer(&mut bench)?.flood(request(guest, 300, 1), DOWNPOUR);
+    // This chip must be reset after an overflow.
+    bench.model()?.fault_at("rx-fifo-overflow", 100)?;
+    std::thread::sleep(RESETS);
+    bench.model()?.fault("rx-fifo-overflow", false)?;
+    flood.stop()?;
+    peer(&mut bench)?.drain(ECHO / 10)?;
+    echo_returns(&mut bench, 1)?;
+    bench.guest.check("touch /run/enough; sleep 0.5")?;
+    bench.unload()?;
+    bench.finish()
+}
+
 /// One frame that is told from the rain by its length must come back; the rain may drown a few.
 fn echo_returns(bench: &mut Bench, time: u32) -> Result<()> {
     let guest = guest_address()?;
@@ -133,13 +166,13 @@ fn echo_returns(bench: &mut Bench, time: u32) -> Result<()> {
         if let Some(echo) = exchange(bench, &frame, ECHO / 20)? {
             require!(
                 echo == expected_echo(&frame, guest),
-                "after insertion {time} a frame came back changed"
+                "after storm {time} a frame came back changed"
             );
             return Ok(());
         }
     }
     Err(Error::Timeout {
-        what: format!("an echo after insertion {time}"),
+        what: format!("an echo after storm {time}"),
         after: ECHO,
         detail: String::new(),
     })
@@ -163,5 +196,12 @@ fn ours_is_removed_and_inserted_under_traffic() {
 fn r8169_is_removed_and_inserted_under_traffic() {
     case("r8169_is_removed_and_inserted_under_traffic", |inputs| {
         out_and_in(inputs, Chip::B380, Driver::R8169)
+    });
+}
+
+#[test]
+fn ours_is_reset_in_a_downpour() {
+    case("ours_is_reset_in_a_downpour", |inputs| {
+        reset(inputs, Chip::B300, inputs.ours()?)
     });
 }
