@@ -46,6 +46,6 @@ pub use crc::{fcs, multicast_hash};
 pub use eeprom::{Eeprom, EEPROM_WORDS};
 pub use faults::{FaultKind, Faults, Order};
 pub use phy::{Phy, Speed};
-pub use regs::{Reg, REGISTER_COUNT};
+pub use regs::{name_on_later_chips, Reg, REGISTER_COUNT};
 pub use rx::Received;
 pub use wake::Wake;

@@ -116,6 +116,34 @@ const BY_BYTE: [u8; FILE_SIZE] = {
     map
 };
 
+/// What later chips of the family have where this one has nothing, as r8169 names it (`enum rtl8168_8101_registers` and
+/// those of the 8168C on): drivers of the whole family may try it on this chip too.
+const OF_LATER_CHIPS: &[(u16, u16, &str)] = &[
+    (0x6f, 0x6f, "PMCH"),
+    (0x70, 0x73, "ERIDR"),
+    (0x74, 0x77, "ERIAR"),
+    (0x7c, 0x7f, "EPHY_RXER_NUM"),
+    (0x80, 0x83, "EPHYAR"),
+    (0xb0, 0xb3, "OCPDR"),
+    (0xb4, 0xb7, "OCPAR"),
+    (0xb8, 0xbb, "GPHY_OCP"),
+    (0xd0, 0xd0, "DLLPR"),
+    (0xd1, 0xd1, "DBG_REG"),
+    (0xd2, 0xd2, "TWSI"),
+    (0xd3, 0xd3, "MCU"),
+    (0xdc, 0xdf, "EFUSEAR"),
+    (0xf0, 0xf1, "MISC"),
+    (0xf2, 0xf2, "MISC_1"),
+];
+
+/// The name of the register that later chips of the family have at `offset`, if this one has none there.
+pub fn name_on_later_chips(offset: u16) -> Option<&'static str> {
+    OF_LATER_CHIPS
+        .iter()
+        .find(|(first, last, _)| (*first..=*last).contains(&offset))
+        .map(|(_, _, name)| *name)
+}
+
 impl Reg {
     /// The register that the byte at `offset` belongs to.
     pub fn at(offset: u16) -> Option<Reg> {

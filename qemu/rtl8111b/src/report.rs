@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::sync::Mutex;
 use std::sync::PoisonError;
 
+use rtl8111b_chip::name_on_later_chips;
 use rtl8111b_chip::FaultKind;
 use rtl8111b_chip::Order;
 use rtl8111b_chip::Reg;
@@ -97,6 +98,17 @@ fn fault(device: &Device, kind: FaultKind) -> Value {
     value
 }
 
+/// The offset, with a name if there is one: `0x80 EPHYAR`.
+fn unmodelled_name(offset: u16) -> String {
+    let name = Reg::at(offset)
+        .map(Reg::name)
+        .or_else(|| name_on_later_chips(offset));
+    match name {
+        Some(name) => format!("{offset:#04x} {name}"),
+        None => format!("{offset:#04x}"),
+    }
+}
+
 fn counters(device: &Device) -> Value {
     let counters = device.chip.counters();
     let registers: Map<String, Value> = Reg::all()
@@ -112,7 +124,7 @@ fn counters(device: &Device) -> Value {
     let unmodelled: Map<String, Value> = counters
         .unmodelled
         .iter()
-        .map(|(offset, &count)| (format!("{offset:#04x}"), count.into()))
+        .map(|(&offset, &count)| (unmodelled_name(offset), count.into()))
         .collect();
     json!({
         "mmio_reads": counters.mmio_reads,
@@ -176,4 +188,16 @@ fn state(device: &Device) -> Value {
         "pme": {"status": pme_status, "enabled": pme_enabled, "raised": pme_raised},
         "memory_ranges": device.memory_ranges(),
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_not_modelled_is_told_by_name_where_there_is_one() {
+        assert_eq!(unmodelled_name(0x68), "0x68 CSIAR");
+        assert_eq!(unmodelled_name(0x81), "0x81 EPHYAR");
+        assert_eq!(unmodelled_name(0x90), "0x90");
+    }
 }
