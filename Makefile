@@ -13,7 +13,7 @@ export KVER
 endif
 
 .DEFAULT_GOAL := all
-.PHONY: fuzz-model all load unload install run shell test test-guests test-debug test-host lint module toolbox clean help
+.PHONY: all fuzz-model load unload install run shell test test-model test-guests test-debug test-host lint module toolbox clean help
 
 all: ## Build the module for the running kernel (or for KDIR=DIRECTORY), without the toolbox
 	@kdir="$(KDIR)"; [ -n "$$kdir" ] || kdir=$$(scripts/host-kdir) && \
@@ -45,6 +45,10 @@ test-host: ## The tests that boot nothing: rings (with loom), the model, the lab
 
 test-guests: ## The tests that boot guests (T="NAME..." for some of them)
 	@scripts/lab test $(T)
+
+test-model: ## The emulated chip's own tests, and what it costs the host under a stock guest
+	@scripts/test-host model
+	@scripts/lab test the_model
 
 fuzz-model: ## Fuzz the emulated chip (SECONDS_EACH=30)
 	@scripts/fuzz-model --seconds $(or $(SECONDS_EACH),30)

@@ -262,6 +262,7 @@ fn measure(
     report.add_transfer("sent", &sent);
     report.add_cost("MMIO, fetching", &fetched);
     report.add_cost("MMIO, sending", &sent);
+    report.add_model_cpu(&fetched, &sent);
 
     finish(bench, progress, report)?;
     Ok(Outcome::Held)

@@ -167,8 +167,10 @@ impl Model {
     /// What the model has counted since it started.
     pub fn counters(&mut self) -> Result<Counters> {
         let answer = self.request(&json!({"cmd": "counters"}))?;
-        Counters::deserialize(&answer["counters"])
-            .map_err(|error| protocol(format!("{error} in {answer}")))
+        let mut counters = Counters::deserialize(&answer["counters"])
+            .map_err(|error| protocol(format!("{error} in {answer}")))?;
+        counters.cpu = self.process.cpu_time()?;
+        Ok(counters)
     }
 
     /// Plugs the cable in or out.
@@ -285,6 +287,9 @@ pub struct Counters {
     pub violation_log: Vec<Value>,
     /// Accesses to what the model does not know.
     pub unmodelled: BTreeMap<String, Value>,
+    /// CPU time of the model's process, to a hundredth of a second.
+    #[serde(skip)]
+    pub cpu: Duration,
 }
 
 /// Accesses to one register.
@@ -301,6 +306,7 @@ impl Counters {
     /// What was counted between `earlier` and now; what is not a number is as it is now.
     pub fn since(&self, earlier: &Self) -> Self {
         let mut counters = self.clone();
+        counters.cpu -= earlier.cpu;
         counters.mmio_reads -= earlier.mmio_reads;
         counters.mmio_writes -= earlier.mmio_writes;
         counters.doorbells -= earlier.doorbells;

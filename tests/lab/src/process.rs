@@ -107,6 +107,23 @@ impl Process {
         }
     }
 
+    /// The CPU time that it has used, in user mode and in the kernel.
+    pub fn cpu_time(&self) -> Result<Duration> {
+        let path = PathBuf::from(format!("/proc/{}/stat", self.child.id()));
+        let stat = fs::read_to_string(&path).map_err(Error::file(&path, "reading"))?;
+        // SAFETY: a plain question to libc.
+        let ticks_per_second = unsafe { libc::sysconf(libc::_SC_CLK_TCK) };
+        // The name before the bracket may hold anything; utime and stime are fields 14 and 15 (proc(5)).
+        let after = stat.rsplit(')').next().unwrap_or_default();
+        let ticks: u32 = after
+            .split_whitespace()
+            .skip(11)
+            .take(2)
+            .filter_map(|field| field.parse::<u32>().ok())
+            .sum();
+        Ok(Duration::from_secs(1) * ticks / u32::try_from(ticks_per_second).unwrap_or(100))
+    }
+
     /// Waits until its log has a line that starts with `prefix`; returns that line.
     pub fn wait_for_line(&mut self, prefix: &str, limit: Duration) -> Result<String> {
         let what = format!("{} to write \"{prefix}...\"", self.name);

@@ -59,6 +59,17 @@ impl Report {
         );
     }
 
+    /// Adds the CPU time that the device model takes for one large frame, each way.
+    pub fn add_model_cpu(&mut self, fetched: &Transfer, sent: &Transfer) {
+        let (Some(fetched), Some(sent)) = (fetched.model_cpu(), sent.model_cpu()) else {
+            return;
+        };
+        self.add(
+            "device model, CPU",
+            format_args!("{fetched:.1} us a frame fetched, {sent:.1} us a frame sent"),
+        );
+    }
+
     /// Adds the totals of the device model.
     pub fn add_totals(&mut self, counters: &Counters) {
         self.add(

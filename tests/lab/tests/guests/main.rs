@@ -9,6 +9,7 @@ mod faults;
 mod frames;
 mod itself;
 mod links;
+mod model;
 mod offloads;
 mod power;
 mod storms;
