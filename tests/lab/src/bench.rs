@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::io::ErrorKind;
+use std::net::Ipv4Addr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -10,7 +11,7 @@ use crate::http::HttpServer;
 use crate::initramfs::{Tree, MODULES};
 use crate::kernel::{modinfo, read_module, Kernel, Module};
 use crate::model::{self, Chip, Counters, Model};
-use crate::passt::Passt;
+use crate::passt::{self, Passt};
 use crate::peer::{Peer, Socket};
 use crate::{debug, dmesg, namespace, Error, Result};
 
@@ -45,6 +46,15 @@ pub enum World {
     Frames,
 }
 
+/// A real card of this machine, bound to `vfio-pci`, in place of the emulated chip.
+#[derive(Debug, Clone)]
+pub struct Card {
+    /// Its PCI address, such as `0000:02:00.0`.
+    pub address: String,
+    /// This machine's address on the card's wire, through another card; without it nothing is transferred.
+    pub reach: Option<Ipv4Addr>,
+}
+
 /// How a bench is to be set up.
 #[derive(Debug, Clone)]
 pub struct Setup<'a> {
@@ -54,6 +64,8 @@ pub struct Setup<'a> {
     pub model: &'a Path,
     /// The chip.
     pub chip: Chip,
+    /// A real card in place of the emulated chip, whose wire is the world.
+    pub card: Option<&'a Card>,
     /// Another XID than the chip's own.
     pub xid: Option<u32>,
     /// The driver that [`Bench::load`] loads.
@@ -94,6 +106,7 @@ impl<'a> Setup<'a> {
             kernel,
             model,
             chip,
+            card: None,
             xid: None,
             driver,
             phy_driver: true,
@@ -164,8 +177,12 @@ pub struct Bench {
     pub passt: Option<Passt>,
     /// The far end, if it is the lab.
     pub peer: Option<Peer>,
-    /// The HTTP server on the lab's loopback.
+    /// The HTTP server, on the lab's loopback unless the wire is a real one.
     pub http: HttpServer,
+    /// Whom to ping: who offers the way out.
+    pub gateway: String,
+    /// The HTTP server's host as the guest knows it, if the guest can reach it.
+    server: Option<String>,
     driver: Driver,
     before: Vec<String>,
     device: Device,
@@ -176,13 +193,18 @@ pub struct Bench {
 impl Bench {
     /// Starts everything and boots the guest; no driver is loaded yet.
     pub fn start(setup: &Setup<'_>) -> Result<Self> {
-        namespace::prepare()?;
+        if setup.card.is_none() {
+            namespace::prepare()?;
+        }
         let artifacts = setup.artifacts;
         fs::create_dir_all(artifacts).map_err(Error::file(artifacts, "creating"))?;
         forget_logs(artifacts)?;
         let (initramfs, before) = initramfs(setup)?;
         let bytes = usize::try_from(setup.megabytes).unwrap_or(usize::MAX) << 20;
-        let http = HttpServer::start(bytes)?;
+        let reach = setup
+            .card
+            .map_or(Some(Ipv4Addr::LOCALHOST), |card| card.reach);
+        let http = HttpServer::start(reach.unwrap_or(Ipv4Addr::LOCALHOST), bytes)?;
         let sockets = tempfile::Builder::new()
             .prefix("lab-")
             .tempdir()
@@ -191,6 +213,7 @@ impl Bench {
         let mut passt = None;
         let mut listener = None;
         let wire = match setup.world {
+            World::Internet if setup.card.is_some() => PathBuf::new(),
             World::Internet => passt
                 .insert(Passt::start(artifacts, sockets.path())?)
                 .socket()
@@ -200,9 +223,10 @@ impl Bench {
                 .path()
                 .to_path_buf(),
         };
-        let (model, nic) = match setup.driver {
-            Driver::E1000e => (None, Nic::E1000e(wire)),
-            Driver::R8168Rust(_) | Driver::R8169 => {
+        let (model, nic) = match (setup.card, &setup.driver) {
+            (Some(card), _) => (None, Nic::Card(card.address.clone())),
+            (None, Driver::E1000e) => (None, Nic::E1000e(wire)),
+            (None, Driver::R8168Rust(_) | Driver::R8169) => {
                 let model = Model::start(&model::Options {
                     program: setup.model,
                     chip: setup.chip,
@@ -234,6 +258,11 @@ impl Bench {
             passt,
             peer,
             http,
+            gateway: passt::GATEWAY.to_owned(),
+            server: match setup.card {
+                None => Some(passt::GATEWAY.to_owned()),
+                Some(_) => reach.map(|address| address.to_string()),
+            },
             driver: setup.driver.clone(),
             before,
             device,
@@ -244,6 +273,14 @@ impl Bench {
     /// The device that the guest has found on its bus.
     pub fn device(&self) -> &Device {
         &self.device
+    }
+
+    /// Where the guest finds what the HTTP server has under `name`.
+    pub fn url(&self, name: &str) -> Result<String> {
+        let server = self.server.as_ref().ok_or_else(|| {
+            Error::Input("the guest cannot reach this machine; see --reach".to_owned())
+        })?;
+        Ok(format!("http://{server}:{}/{name}", self.http.port()))
     }
 
     /// The driver under test.

@@ -68,13 +68,23 @@ impl Transfer {
     }
 }
 
-/// Asks for a lease and returns what was leased; the interface must be up.
+/// Asks for a lease and returns what was leased; the interface must be up. On a real wire whoever is
+/// the router of the lease becomes the bench's gateway.
 pub fn lease(bench: &mut Bench, interface: &str) -> Result<String> {
     bench.guest.check(&format!(
         "rm -f /run/lease; udhcpc -i {interface} -n -q -f -t 10 -T 2 -s /etc/udhcpc 2>/run/udhcpc.log \
          || {{ cat /run/udhcpc.log; exit 1; }}"
     ))?;
     let lease = bench.guest.check("cat /run/lease")?;
+    if bench.passt.is_none() {
+        let router = lease
+            .split_whitespace()
+            .skip_while(|word| *word != "router")
+            .nth(1)
+            .ok_or_else(|| Error::Unmet(format!("leased {lease:?}, expected a router in it")))?;
+        bench.gateway = router.to_owned();
+        return Ok(lease);
+    }
     let expected = format!("{}/24 router {}", passt::GUEST, passt::GATEWAY);
     require!(
         lease.starts_with(&expected),
@@ -86,7 +96,7 @@ pub fn lease(bench: &mut Bench, interface: &str) -> Result<String> {
 /// Pings the gateway and requires that nothing is lost.
 pub fn ping(bench: &mut Bench, count: u32) -> Result<Ping> {
     // Duplicates and late replies end in another status than 0; the figures below are what counts.
-    let script = format!("ping -c {count} -i 0.1 -W 5 {}", passt::GATEWAY);
+    let script = format!("ping -c {count} -i 0.1 -W 5 {}", bench.gateway);
     let limit = Duration::from_secs(60 + u64::from(count));
     let text = bench.guest.run_within(&script, limit)?.text;
     let ping = parse_ping(&text)
@@ -101,7 +111,7 @@ pub fn ping(bench: &mut Bench, count: u32) -> Result<Ping> {
 /// Fetches the server's body into the guest and compares the hashes of both ends.
 pub fn fetch(bench: &mut Bench) -> Result<Transfer> {
     let expected = bench.http.body().clone();
-    let url = format!("http://{}:{}/body", passt::GATEWAY, bench.http.port());
+    let url = bench.url("body")?;
     let script = format!("curl -sS -f -o /tmp/fetched -w '%{{time_total}}' {url}");
     let limit = transfer_limit(expected.length);
     let (seconds, counters) = timed(bench, &script, limit)?;
@@ -130,7 +140,7 @@ pub fn send(bench: &mut Bench) -> Result<Transfer> {
         "the guest made {} random bytes, expected {length}",
         sent.length
     );
-    let url = format!("http://{}:{}/sent", passt::GATEWAY, bench.http.port());
+    let url = bench.url("sent")?;
     let script =
         format!("curl -sS -f -H Expect: -T /tmp/sent -o /dev/null -w '%{{time_total}}' {url}");
     bench.http.forget("sent");

@@ -34,6 +34,8 @@ pub enum Nic {
     Model(PathBuf),
     /// QEMU's own e1000e, joined to the stream socket of a wire: shows what the lab itself can do.
     E1000e(PathBuf),
+    /// A card of this machine at this PCI address, bound to `vfio-pci`.
+    Card(String),
 }
 
 /// How a guest is to be started.
@@ -303,6 +305,10 @@ fn command(options: &Options<'_>, control: &Path, console: &Path) -> Result<Comm
                     socket,
                 ))
                 .args(["-device", "e1000e,netdev=wire"]);
+        }
+        Nic::Card(address) => {
+            let device = serde_json::json!({"driver": "vfio-pci", "id": "nic", "host": address});
+            command.args(["-nic", "none", "-device", &device.to_string()]);
         }
     }
     Ok(command)

@@ -31,11 +31,14 @@ pub struct HttpServer {
 }
 
 impl HttpServer {
-    /// Serves a body of `length` bytes that no network device could make up.
-    pub fn start(length: usize) -> Result<Self> {
+    /// Serves, at `address`, a body of `length` bytes that no network device could make up.
+    pub fn start(address: Ipv4Addr, length: usize) -> Result<Self> {
         let body = Arc::new(noise(length));
-        let server = Server::http((Ipv4Addr::LOCALHOST, 0))
-            .map_err(|error| Error::Input(format!("cannot start the HTTP server: {error}")))?;
+        let server = Server::http((address, 0)).map_err(|error| {
+            Error::Input(format!(
+                "cannot start the HTTP server at {address}: {error}"
+            ))
+        })?;
         let server = Arc::new(server);
         let port = server
             .server_addr()
@@ -158,7 +161,7 @@ mod tests {
 
     #[test]
     fn bodies_arrive_as_their_hashes_say() {
-        let server = HttpServer::start(100_001).unwrap();
+        let server = HttpServer::start(Ipv4Addr::LOCALHOST, 100_001).unwrap();
         let get = b"GET /body HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n";
         let answer = exchange(server.port(), get);
         let body = &answer[answer.len() - 100_001..];

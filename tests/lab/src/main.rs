@@ -1,6 +1,7 @@
 //! `lab run` and `lab shell`: a stock kernel on the emulated chip, for people.
 
 use std::fmt::Display;
+use std::net::Ipv4Addr;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
@@ -8,7 +9,7 @@ use std::time::{Duration, Instant};
 use anyhow::{bail, Context, Result};
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
-use lab::bench::{Bench, Driver, Loaded, Setup};
+use lab::bench::{Bench, Card, Driver, Loaded, Setup};
 use lab::drive;
 use lab::kernel::Kernel;
 use lab::model::Chip;
@@ -60,8 +61,14 @@ struct Options {
     #[arg(long, value_name = "FILE", required_if_eq("driver", "r8168_rust"))]
     module: Option<PathBuf>,
     /// The device model, rtl8111b
-    #[arg(long, value_name = "FILE")]
-    model: PathBuf,
+    #[arg(long, value_name = "FILE", required_unless_present = "card")]
+    model: Option<PathBuf>,
+    /// A card of this machine, bound to vfio-pci, in place of the emulated chip; see scripts/passthrough
+    #[arg(long, value_name = "PCI-ADDRESS")]
+    card: Option<String>,
+    /// This machine's own address on the card's wire, to transfer to and from; without it nothing is transferred
+    #[arg(long, value_name = "IP-ADDRESS", requires = "card")]
+    reach: Option<Ipv4Addr>,
     /// Keep the logs here, and a capture of the wire if the run fails
     #[arg(long, value_name = "DIR")]
     artifacts: Option<PathBuf>,
@@ -76,6 +83,8 @@ struct Options {
 /// What the options name, checked.
 struct Inputs {
     kernel: Kernel,
+    model: PathBuf,
+    card: Option<Card>,
     driver: Driver,
     cache: PathBuf,
     artifacts: PathBuf,
@@ -111,8 +120,9 @@ impl Options {
             DriverName::R8169 => Driver::R8169,
             DriverName::E1000e => Driver::E1000e,
         };
-        if self.driver != DriverName::E1000e {
-            existing(&self.model, "--model", "build the device model first")?;
+        let model = self.model.clone().unwrap_or_default();
+        if self.driver != DriverName::E1000e && self.card.is_none() {
+            existing(&model, "--model", "build the device model first")?;
         }
         let scratch = tempfile::Builder::new().prefix("lab-run-").tempdir()?;
         let cache = self
@@ -126,6 +136,11 @@ impl Options {
         };
         Ok(Inputs {
             kernel,
+            model,
+            card: self.card.clone().map(|address| Card {
+                address,
+                reach: self.reach,
+            }),
             driver,
             cache,
             artifacts,
@@ -145,10 +160,11 @@ impl Inputs {
     fn setup<'a>(&'a self, options: &'a Options) -> Setup<'a> {
         Setup {
             megabytes: options.megabytes,
+            card: self.card.as_ref(),
             pcap: options.artifacts.is_some(),
             ..Setup::new(
                 &self.kernel,
-                &options.model,
+                &self.model,
                 options.chip,
                 self.driver.clone(),
                 &self.cache,
@@ -204,15 +220,24 @@ fn measure(
     progress: &Progress,
     report: &mut Report,
 ) -> lab::Result<Outcome> {
+    let started = match &inputs.card {
+        Some(card) => format!("giving the card {} to a guest", card.address),
+        None => format!(
+            "starting the device model ({}) and passt",
+            options.chip.name()
+        ),
+    };
     progress.say(format_args!(
-        "starting the device model ({}) and passt, booting kernel {}: waiting for the guest's control channel, at most 180 s",
-        options.chip.name(),
+        "{started}, booting kernel {}: waiting for the guest's control channel, at most 180 s",
         inputs.kernel.version()
     ));
     let mut bench = Bench::start(&inputs.setup(options))?;
     let name = inputs.driver.name();
     report.add("kernel", inputs.kernel.version());
     match bench.device().xid {
+        Some(xid) if inputs.card.is_some() => {
+            report.add("chip", format_args!("a real one, XID {xid:03x}"));
+        }
         Some(xid) => report.add("chip", format_args!("{}, XID {xid:03x}", options.chip)),
         None => report.add("chip", "QEMU's e1000e"),
     }
@@ -253,6 +278,14 @@ fn measure(
     let ping = drive::ping(&mut bench, 50)?;
     report.add("ping", &ping);
 
+    if bench.url("").is_err() {
+        report.add(
+            "transfers",
+            "not tried: no address of this machine to reach",
+        );
+        finish(bench, progress, report)?;
+        return Ok(Outcome::Held);
+    }
     let megabytes = options.megabytes;
     progress.say(format_args!("fetching {megabytes} MiB over HTTP"));
     let fetched = drive::fetch(&mut bench)?;
@@ -334,7 +367,7 @@ fn shell(options: &Options) -> Result<()> {
             inputs.driver.name()
         ),
     };
-    let url = format!("http://{}:{}/body", lab::passt::GATEWAY, bench.http.port());
+    let url = bench.url("body")?;
     let banner = format!(
         "\n{about}\n{} MiB to fetch: {url}\nLeave by `exit` (or Ctrl-a x, which ends the machine at once).\n\n",
         options.megabytes

@@ -58,7 +58,7 @@ fn rings(bench: &mut Bench, interface: &str) -> Result<()> {
     require_rings(bench, interface, 256, 256)?;
     for (rx, tx) in [(16, 32), (1024, 1024), (100, 64)] {
         // Under traffic: what was in the old rings is lost, and comes again.
-        let url = format!("http://{}:{}/body", lab::passt::GATEWAY, bench.http.port());
+        let url = bench.url("body")?;
         bench.guest.check(&format!(
             "curl -sS -f -o /dev/null {url} & sleep 0.2
              ethtool -G {interface} rx {rx} tx {tx} && wait $!"

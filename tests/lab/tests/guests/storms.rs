@@ -6,7 +6,6 @@ use lab::bench::{Bench, Driver, Loaded, Setup};
 use lab::drive;
 use lab::frame::{expected_echo, request};
 use lab::model::Chip;
-use lab::passt::GATEWAY;
 use lab::process::wait_for;
 use lab::{require, Error, Result};
 
@@ -34,13 +33,13 @@ fn down_and_up(inputs: &Inputs, chip: Chip, driver: Driver) -> Result<()> {
     let mut bench = Bench::start(&setup)?;
     let interface = bench.load_and_open()?;
     drive::lease(&mut bench, &interface)?;
-    let url = format!("http://{GATEWAY}:{}", bench.http.port());
+    let url = bench.url("")?;
     // Without a limit one direction starves the other for seconds.
     bench.guest.check(&format!(
         "head -c 4194304 /dev/urandom >/tmp/upload
         loop() {{ while test ! -e /run/enough; do \"$@\" >/dev/null 2>&1 || sleep 0.1; done; }}
-        loop curl -sf -m 2 --limit-rate 5M -o /dev/null {url}/body &
-        loop curl -sf -m 2 --limit-rate 5M -T /tmp/upload {url}/storm &"
+        loop curl -sf -m 2 --limit-rate 5M -o /dev/null {url}body &
+        loop curl -sf -m 2 --limit-rate 5M -T /tmp/upload {url}storm &"
     ))?;
     for time in 1..=count("LAB_STORMS", TIMES)? {
         let opened = bench.model()?.counters()?;
