@@ -7,13 +7,13 @@ include versions.conf
 # Passed on to scripts/lab, which checks them. KVER in versions.conf is the default; only one given here is passed on.
 CHIP ?= b300
 DRIVER ?= r8168_rust
-export CHIP DRIVER STORMS REMOVALS CHANGES
+export CHIP DRIVER STORMS REMOVALS CHANGES DAMAGED SEED
 ifeq ($(origin KVER),command line)
 export KVER
 endif
 
 .DEFAULT_GOAL := all
-.PHONY: all fuzz-model load unload install run shell test test-model test-guests test-debug test-host lint module toolbox clean help
+.PHONY: all fuzz-model load unload install run shell test test-model test-guests test-inject test-debug test-host lint module toolbox clean help
 
 all: ## Build the module for the running kernel (or for KDIR=DIRECTORY), without the toolbox
 	@kdir="$(KDIR)"; [ -n "$$kdir" ] || kdir=$$(scripts/host-kdir) && \
@@ -52,6 +52,9 @@ test-model: ## The emulated chip's own tests, and what it costs the host under a
 
 fuzz-model: ## Fuzz the emulated chip (SECONDS_EACH=30)
 	@scripts/fuzz-model --seconds $(or $(SECONDS_EACH),30)
+
+test-inject: ## Test inject-initrd on real, made and damaged initrds (T= DAMAGED= SEED=)
+	@scripts/test-inject $(T)
 
 test-debug: ## Tests on a kernel that watches itself: KASAN, lockdep, leaks, faults (T= STORMS= REMOVALS= CHANGES=)
 	@scripts/lab debug $(T)

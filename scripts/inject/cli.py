@@ -1,0 +1,226 @@
+# SPDX-License-Identifier: GPL-2.0
+"""The command line of inject-initrd, and its report."""
+
+import argparse
+import json
+import os
+import signal
+import sys
+import tempfile
+from pathlib import Path
+
+from . import output
+from .errors import Failed, Refusal, Usage
+from .initrd import FLAVOURS, Initrd, sha256_of
+from .kernel import read_module
+from .modules import Staged
+from .plan import Planner
+
+HELP = """\
+Puts kernel modules, PCI ids and files into an initrd, and makes sure that they are found there. Takes the initrds of the
+Debian installer, Anaconda, dracut, initramfs-tools, busybox and the Anaconda of RHEL 4 times, compressed by gzip, xz, zstd,
+lz4, bzip2, lzma or not at all, with or without microcode in front. Needs no root. The original is never changed; the
+result is read back and compared before it gets its name, and is the same bytes every time.
+"""
+
+EPILOG = """\
+examples:
+  a driver into the installer that has the same kernel:
+    inject-initrd --module r8168_rust.ko initrd.gz -o initrd-new.gz
+  and with another kernel, because the driver needs that (boot the result with that kernel):
+    inject-initrd --module r8168_rust.ko --kernel /boot/vmlinuz-7.3.4 --modules /lib/modules/7.3.4 initrd.gz -o initrd-new.gz
+  an answer file:
+    inject-initrd --file preseed.cfg:/preseed.cfg initrd.gz -o initrd-new.gz
+  what is in it:
+    inject-initrd --list initrd.gz
+
+exit status:
+  0  done
+  1  the initrd is damaged, truncated or of a form that the kernel does not take
+  2  wrong or contradictory options, or a file named in them is not what it should be
+  3  a module does not fit the kernel, or the initrd has no place for it
+  4  a program is missing on this machine; the package that has it is named
+  5  writing failed, or the result did not read back as it should; no file is left behind
+
+SOURCE_DATE_EPOCH sets the time of what is added; without it, that is the newest time in the initrd. TMPDIR is where
+temporary files go, about three times the size of the initrd's content.
+"""
+
+
+def parser():
+    """The options; --help is enough to use the program."""
+    result = argparse.ArgumentParser(
+        prog="inject-initrd", description=HELP, epilog=EPILOG, formatter_class=argparse.RawDescriptionHelpFormatter, allow_abbrev=False
+    )
+    add = result.add_argument
+    add("initrd", metavar="INITRD", help="the initrd to start from")
+    add("-o", "--output", metavar="OUT", help="the initrd to be made; may exist, may not be INITRD")
+    add("--module", metavar="FILE", action="append", default=[], help="a module to add, with what it depends on; or the name of one in --modules (repeatable)")
+    add("--alias-only", metavar="DRIVER=ID", action="append", default=[], help="have a driver that is inside already loaded for a PCI id, VENDOR:DEVICE (repeatable)")
+    add("--file", metavar="SRC:DEST", action="append", default=[], help="a file to add, owned by root (repeatable)")
+    add("--kernel", metavar="IMAGE", help="the kernel that is booted: symbols are compared with it; if the initrd is of another version, its modules are swapped for those of --modules")
+    add("--modules", metavar="TREE", help="/lib/modules/VERSION of that kernel, or a directory that has it below lib/modules: where dependencies are taken from")
+    add("--symvers", metavar="FILE", help="Module.symvers of the kernel, to compare symbols (and their versions) with")
+    add("--flavour", choices=sorted(FLAVOURS), help="what the initrd is, if it is not recognised")
+    mode = result.add_mutually_exclusive_group()
+    mode.add_argument("--append", action="store_true", help="add a segment behind the original bytes (the default, but when the kernel is swapped)")
+    mode.add_argument("--repack", action="store_true", help="write the archive anew: nothing replaced is left in it")
+    action = result.add_mutually_exclusive_group()
+    action.add_argument("--list", action="store_true", help="only say what the initrd is: segments, flavour, kernels")
+    action.add_argument("--verify", action="store_true", help="only check that the initrd is sound, and that each --module in it would be loaded")
+    action.add_argument("--dry-run", action="store_true", help="check everything, say what would be done, write nothing")
+    add("--json", action="store_true", help="report on standard output as one JSON object, also errors")
+    add("--limit", metavar="MIB", type=int, default=4096, help="the most that the initrd may decompress to (default 4096)")
+    return result
+
+
+def _check(options):
+    options.limit <<= 20
+    if options.limit <= 0:
+        raise Usage("--limit is not above 0; expected a number of MiB")
+    options.file = [_pair(text) for text in options.file]
+    wants = bool(options.module or options.alias_only or options.file or options.kernel or options.modules)
+    if options.list or options.verify:
+        if options.output:
+            raise Usage("--list and --verify write nothing; leave out -o")
+    elif not wants:
+        raise Usage("nothing to do: give --module, --alias-only, --file, or --kernel with --modules; or --list or --verify")
+    elif not options.output and not options.dry_run:
+        raise Usage("where to? give -o OUT (INITRD itself is never changed), or --dry-run")
+    if not Path(options.initrd).is_file():
+        raise Usage(f"found no file {options.initrd}; name an initrd")
+    if options.output and not Path(options.output).resolve().parent.is_dir():
+        raise Usage(f"found no directory {Path(options.output).resolve().parent} to write {options.output} to; make it first")
+
+
+def _pair(text):
+    source, colon, destination = text.rpartition(":")
+    if not (colon and source and destination):
+        raise Usage(f"--file is {text!r}, expected SOURCE:DESTINATION, such as preseed.cfg:/preseed.cfg")
+    return source, destination
+
+
+def _describe(initrd, flavour):
+    kernels = initrd.kernels()
+    return {
+        "path": str(initrd.path),
+        "bytes": initrd.path.stat().st_size,
+        "sha256": sha256_of(initrd.path),
+        "flavour": flavour,
+        "entries": len(initrd.tree),
+        "segments": [
+            {"offset": part.offset, "end": part.end, "compression": part.compression, "content": part.size(), "microcode": early}
+            for part, early in zip(initrd.segments, initrd.early)
+        ],
+        "kernels": {release: len(modules) for release, modules in sorted(kernels.items())},
+        "problems": initrd.problems,
+    }
+
+
+def _verify(initrd, options, workdir):
+    """That modprobe finds each module; reading has checked the rest."""
+    checks = []
+    for name in options.module:
+        wanted = read_module(name).name if Path(name).is_file() else name.replace("-", "_")
+        for release in sorted(initrd.kernels()):
+            staged = Staged(workdir / f"verify-{release}-{len(checks)}", release, options.limit)
+            staged.take_initrd(initrd)
+            if not staged.has(wanted):
+                raise Failed(f"modprobe does not find {wanted} in the initrd's modules of {release}; add it by --module")
+            checks.append(f"{wanted}: modprobe finds it for {release}")
+    if initrd.problems:
+        raise Failed(f"{initrd.problems[0]}: programs behind it are lost; make the added segment with the path behind the link")
+    return checks
+
+
+def run(options, workdir):
+    """Does what the options say; returns the report."""
+    _check(options)
+    initrd = Initrd(options.initrd, workdir / "initrd", options.limit)
+    if options.list or options.verify:
+        try:
+            flavour = initrd.flavour(options.flavour)
+        except Refusal:
+            flavour = "unknown"
+        report = {"initrd": _describe(initrd, flavour)}
+        if options.verify:
+            report["checks"] = _verify(initrd, options, workdir)
+        return report
+    plan = Planner(initrd, options, workdir).make()
+    repack = options.repack or (bool(plan.removed) and not options.append)
+    if plan.removed and not repack:
+        plan.notes.append("appended only: the old kernel's modules stay in the initrd, of no use; --repack removes them")
+    report = {
+        "initrd": _describe(initrd, plan.flavour),
+        "mode": "repack" if repack else "append",
+        "kernel": plan.release,
+        "checks": plan.checks,
+        "added": [addition.path for addition in plan.additions],
+        "removed": plan.removed if repack else [],
+        "left_out": {why: names for why, names in plan.left_out.items() if names},
+        "notes": plan.notes,
+    }
+    if not options.dry_run:
+        report["output"] = output.write(initrd, plan, options.output, repack, workdir, options.limit)
+    return report
+
+
+def _lines(report, options):
+    """The report for people."""
+    initrd = report["initrd"]
+    yield f"{initrd['path']}: {FLAVOURS.get(initrd['flavour'], initrd['flavour'])}, {initrd['entries']} entries"
+    if options.list or options.verify:
+        for part in initrd["segments"]:
+            early = ", microcode" if part["microcode"] else ""
+            yield f"  segment at {part['offset']}: {part['end'] - part['offset']} bytes, {part['compression']}, {part['content']} unpacked{early}"
+        for release, count in initrd["kernels"].items():
+            yield f"  kernel {release}: {count} modules"
+        yield from (f"  problem: {problem}" for problem in initrd["problems"])
+    yield from (f"  checked: {check}" for check in report.get("checks", []))
+    yield from (f"  removed: {path}" for path in report.get("removed", []))
+    added = report.get("added", [])
+    yield from (f"  added: {path}" for path in added[:12])
+    if len(added) > 12:
+        yield f"  added: {len(added) - 12} more (--json lists them)"
+    for why, names in report.get("left_out", {}).items():
+        yield f"  left out, {why}: {', '.join(names[:12])}{f' and {len(names) - 12} more' if len(names) > 12 else ''}"
+    yield from (f"  note: {note}" for note in report.get("notes", []))
+    if "added" in report and not added and not report.get("removed"):
+        yield "  nothing to add: all of it is there already"
+    if out := report.get("output"):
+        yield f"{out['path']}: {out['bytes']} bytes, SHA-256 {out['sha256']}, read back and compared"
+    elif options.verify:
+        yield "  sound"
+    elif options.dry_run:
+        yield "  nothing written (--dry-run)"
+
+
+def main(arguments=None):
+    """The program."""
+    options = parser().parse_args(arguments)
+    # A user who gives up must not find temporary files or half an initrd.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
+    try:
+        with tempfile.TemporaryDirectory(prefix="inject-initrd-") as workdir:
+            report = run(options, Path(workdir))
+    except Refusal as refusal:
+        return _fail(options, refusal.status, str(refusal))
+    except KeyboardInterrupt:
+        return _fail(options, 130, "interrupted; nothing was left behind")
+    except OSError as error:
+        name = f"{error.filename}: " if error.filename else ""
+        return _fail(options, Failed.status, f"{name}{error.strerror or error}; nothing was left behind")
+    except MemoryError:
+        return _fail(options, 1, "this needs more memory than allowed; the initrd is damaged or no initrd")
+    if options.json:
+        print(json.dumps(report, indent=2, sort_keys=True, default=os.fspath))
+    else:
+        print("\n".join(_lines(report, options)))
+    return 0
+
+
+def _fail(options, status, message):
+    if options.json:
+        print(json.dumps({"error": message, "status": status}))
+    print(f"inject-initrd: error: {message}", file=sys.stderr)
+    return status

@@ -1,0 +1,77 @@
+# SPDX-License-Identifier: GPL-2.0
+"""What makes each flavour load a module, besides the alias index that udev and modprobe go by."""
+
+import re
+
+from .errors import Usage
+
+CONFIGURATION = "etc/modprobe.d/inject-initrd.conf"
+DRACUT_HINT = "etc/cmdline.d/50-inject-initrd.conf"
+
+PCI_ID = re.compile(r"(?:pci:)?([0-9a-fA-F]{4}):([0-9a-fA-F]{4})(?::([0-9a-fA-F]{4}):([0-9a-fA-F]{4}))?")
+MODALIAS = re.compile(r"pci:v[0-9A-F]{8}d[0-9A-F]{8}sv([0-9A-F]{8}|\*)sd([0-9A-F]{8}|\*)bc(..|\*)sc(..|\*)i(..|\*)")
+PCI_NUMBERS = re.compile(r"pci:v(\w{8})d(\w{8})sv(\w{8}|\*)sd(\w{8}|\*)")
+
+
+def with_line(content, line):
+    """The text file with a line more, unless it has that."""
+    lines = content.decode("utf-8", "surrogateescape").splitlines()
+    if line not in lines:
+        lines.append(line)
+    return "".join(f"{one}\n" for one in lines).encode("utf-8", "surrogateescape")
+
+
+def parse_alias(text):
+    """DRIVER=ID as (driver, modalias); ID is vendor:device, also with the subsystem's two, or a whole modalias."""
+    driver, equals, identity = text.partition("=")
+    if not (driver and equals and re.fullmatch(r"[A-Za-z0-9_-]+", driver)):
+        raise Usage(f"--alias-only is {text!r}, expected DRIVER=VENDOR:DEVICE, such as dummy=10ec:8168")
+    if MODALIAS.fullmatch(identity):
+        return driver.replace("-", "_"), identity
+    match = PCI_ID.fullmatch(identity)
+    if not match:
+        raise Usage(f"--alias-only names the id {identity!r}, expected VENDOR:DEVICE in hexadecimal, such as 10ec:8168")
+    vendor, device, sub_vendor, sub_device = (f"{int(part, 16):08X}" if part else "*" for part in match.groups())
+    return driver.replace("-", "_"), f"pci:v{vendor}d{device}sv{sub_vendor}sd{sub_device}bc*sc*i*"
+
+
+def pci_numbers(aliases):
+    """The PCI ids among a module's aliases, as (vendor, device, subsystem vendor, subsystem device), None for any."""
+    found = []
+    for alias in aliases:
+        if match := PCI_NUMBERS.match(alias):
+            found.append(tuple(None if part == "*" else int(part, 16) for part in match.groups()))
+    return found
+
+
+def hints(initrd, flavour, names):
+    """Files to be changed so that the modules are loaded, as {path: content}, and what is to be said."""
+    if flavour == "initramfs-tools":
+        content = initrd.read("conf/modules")
+        for name in names:
+            content = with_line(content, name)
+        return {"conf/modules": content}, []
+    if flavour in ("dracut", "anaconda"):
+        if not any(path.endswith("parse-kernel.sh") for path in initrd.tree):
+            return {}, ["this dracut image has no rd.driver.pre; its udev loads the modules by their PCI ids"]
+        content = initrd.read(DRACUT_HINT)
+        for name in names:
+            content = with_line(content, f"rd.driver.pre={name}")
+        return {DRACUT_HINT: content}, []
+    if flavour == "busybox":
+        if initrd.exists("etc/modules"):
+            content = initrd.read("etc/modules")
+            for name in names:
+                content = with_line(content, name)
+            return {"etc/modules": content}, []
+        return {}, [f"nothing in this initrd is known to load modules; its init must run: modprobe {' '.join(names)}"]
+    # The Debian installer's udev loads by alias, and its hw-detect does so again.
+    return {}, []
+
+
+def alias_file(initrd, aliases):
+    """modprobe.d's file with the aliases in it. It outlives a later depmod, as that of the Debian installer."""
+    content = initrd.read(CONFIGURATION)
+    for driver, modalias in aliases:
+        content = with_line(content, f"alias {modalias} {driver}")
+    return {CONFIGURATION: content}

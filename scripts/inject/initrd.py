@@ -1,0 +1,170 @@
+# SPDX-License-Identifier: GPL-2.0
+"""An initrd as the kernel sees it: its segments, and the tree that they unpack to, one over the other."""
+
+import hashlib
+from pathlib import Path
+
+from . import archive, segments
+from .errors import Damaged, Unfit
+
+FLAVOURS = {
+    "debian-installer": "the Debian installer",
+    "anaconda": "Anaconda (dracut)",
+    "dracut": "dracut",
+    "initramfs-tools": "initramfs-tools",
+    "anaconda-legacy": "Anaconda of RHEL 4 times",
+    "busybox": "made by hand with busybox",
+}
+
+# What is in one flavour and in none that stands below it; any of the paths will do.
+MARKS = [
+    ("debian-installer", ["usr/bin/anna", "bin/anna", "usr/lib/debian-installer", "lib/debian-installer"]),
+    ("anaconda-legacy", ["modules/modules.cgz"]),
+    ("anaconda", ["usr/lib/anaconda-lib.sh", "lib/anaconda-lib.sh", "usr/sbin/anaconda-listnet", "sbin/anaconda-listnet"]),
+    ("dracut", ["usr/lib/dracut", "lib/dracut", "usr/lib/dracut/hooks", "usr/lib/initrd-release"]),
+    ("initramfs-tools", ["conf/initramfs.conf", "conf/arch.conf", "scripts/functions"]),
+    ("busybox", ["usr/bin/busybox", "bin/busybox", "sbin/busybox", "usr/sbin/busybox"]),
+]
+
+# Microcode and ACPI tables, which the kernel looks for before it decompresses anything.
+EARLY = ("kernel", "early_cpio")
+
+
+def sha256_of(path):
+    """The SHA-256 of a file."""
+    digest = hashlib.sha256()
+    with open(path, "rb") as file:
+        while chunk := file.read(1 << 20):
+            digest.update(chunk)
+    return digest.hexdigest()
+
+
+class Initrd:
+    """The initrd at `path`, read; temporary files are made in `workdir`."""
+
+    def __init__(self, path, workdir, limit):
+        self.path = Path(path)
+        self.workdir = Path(workdir)
+        self.limit = limit
+        self.workdir.mkdir(parents=True, exist_ok=True)
+        self.segments = segments.read(self.path, self.workdir, limit)
+        # Path to Entry, later segments over earlier ones.
+        self.tree = {}
+        # What a kernel would not forgive, as sentences.
+        self.problems = []
+        self.early = []
+        for segment in self.segments:
+            self._unpack(segment)
+
+    def _unpack(self, segment):
+        names = []
+        for start, end in segment.archives:
+            for name, entry in archive.entries((segment.plain, start, end), self.workdir):
+                names.append(name)
+                if name:
+                    self._place(name, entry)
+        is_early = segment.compression == "none" and all(name.split("/")[0] in ("", *EARLY) for name in names)
+        self.early.append(is_early)
+
+    def _place(self, name, entry):
+        path = self.resolve_parent(name)
+        before = self.tree.get(path)
+        if before and before.kind == "link" and entry.kind == "dir":
+            self.problems.append(f"a later segment replaces the symbolic link {path} -> {before.link} by a directory")
+        self.tree[path] = entry
+
+    def archives(self):
+        """Every archive, in the order in which the kernel unpacks them."""
+        return [(part.plain, start, end) for part in self.segments for start, end in part.archives]
+
+    def resolve_parent(self, name):
+        """`name` with the symbolic links among its directories followed."""
+        parent, _, last = name.rpartition("/")
+        return f"{self.resolve(parent)}/{last}" if parent else last
+
+    def resolve(self, name):
+        """`name` with all symbolic links followed, as far as it exists."""
+        done, todo = [], archive.normal(name).split("/")
+        for _ in range(200):
+            if not todo:
+                return "/".join(done)
+            part = todo.pop(0)
+            if part == "..":
+                done = done[:-1]
+                continue
+            entry = self.tree.get("/".join([*done, part]))
+            if entry and entry.kind == "link":
+                if entry.link.startswith("/"):
+                    done = []
+                todo = archive.normal(entry.link).split("/") + todo
+            elif part:
+                done.append(part)
+        raise Damaged(f"the symbolic links at {name} lead in a circle; the initrd is damaged, make it again")
+
+    def get(self, name):
+        """The entry at `name`, symbolic links among its directories followed."""
+        return self.tree.get(self.resolve_parent(archive.normal(name)))
+
+    def exists(self, name):
+        """Whether there is such a path, symbolic links followed."""
+        resolved = self.resolve(name)
+        return resolved in self.tree or any(path.startswith(resolved + "/") for path in self.tree)
+
+    def read(self, name):
+        """The content of a file, or nothing when there is none."""
+        resolved = self.resolve(name)
+        if resolved not in self.tree:
+            return b""
+        # The last archive that has it decides; under which of its names it has it is not known.
+        for part in reversed(self.archives()):
+            for alias in {resolved, archive.normal(name)}:
+                if data := archive.content(part, alias, self.workdir, self.limit):
+                    return data
+        return b""
+
+    def flavour(self, wanted=None):
+        """Which of FLAVOURS it is."""
+        if wanted:
+            return wanted
+        for name, paths in MARKS:
+            if any(self.resolve(path) in self.tree for path in paths):
+                return name
+        raise Unfit(
+            "found no mark of the Debian installer, Anaconda, dracut, initramfs-tools or busybox in the initrd; say what it "
+            "is by --flavour"
+        )
+
+    def modules_base(self):
+        """Where the directories of kernel modules are, symbolic links followed."""
+        for name in ("lib/modules", "usr/lib/modules"):
+            if self.exists(name):
+                return self.resolve(name)
+        return self.resolve("lib/modules")
+
+    def kernels(self):
+        """The releases that it has module directories for, each with its module files, relative to the directory."""
+        base = self.modules_base() + "/"
+        found = {}
+        for path, entry in self.tree.items():
+            if not path.startswith(base):
+                continue
+            release, _, rest = path[len(base) :].partition("/")
+            if entry.kind == "dir" or rest:
+                modules = found.setdefault(release, [])
+                if is_module(rest) and entry.kind == "file":
+                    modules.append(rest)
+        return found
+
+    def newest_time(self):
+        """The newest time in it: what is added gets the same, so that the result depends on nothing else."""
+        return max((entry.time for entry in self.tree.values()), default=0)
+
+
+def is_module(name):
+    """Whether a file name is a kernel module's."""
+    return name.endswith((".ko", ".ko.xz", ".ko.zst", ".ko.gz"))
+
+
+def module_name(path):
+    """The module's name as lsmod shows it."""
+    return str(path).rpartition("/")[2].partition(".ko")[0].replace("-", "_")

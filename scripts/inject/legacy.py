@@ -1,0 +1,137 @@
+# SPDX-License-Identifier: GPL-2.0
+"""The Anaconda of RHEL 4 times: modules in a cpio archive of their own, and tables that name them.
+
+    modules/modules.cgz     gzipped cpio archive, members RELEASE/ARCH/NAME.ko (or RELEASE/NAME.ko)
+    modules/modules.dep     NAME: NAME NAME...
+    modules/pcitable        0xVENDOR <tab> 0xDEVICE <tab> "NAME" <tab> "DESCRIPTION"
+    modules/modules.pcimap  NAME and seven numbers
+    modules/module-info     NAME, its class and its description, each further indented
+"""
+
+from pathlib import Path
+
+from . import archive, segments
+from .archive import Addition
+from .errors import Unfit
+from .flavours import parse_alias, pci_numbers, with_line
+from .initrd import is_module, module_name
+from .kernel import read_module
+from .modules import check_fit
+
+ARCHIVE = "modules/modules.cgz"
+ANY = 0xFFFFFFFF
+
+
+def files(initrd, options, plan, workdir):
+    """The files of the initrd that change, as {path: (source, mode)}."""
+    work = workdir / "legacy"
+    work.mkdir()
+    inner = _Inner(initrd, work, options.limit)
+    modules = [read_module(path) for path in options.module]
+    tables = _Tables(initrd)
+    for module in modules:
+        plan.release = inner.release(module)
+        reference, machine = inner.reference()
+        plan.checks.append(f"{module.name}: {check_fit(module, plan.release, reference, machine)}")
+        missing = [name for name in module.depends if name not in inner.names and name not in {one.name for one in modules}]
+        if missing:
+            raise Unfit(f"{module.path} needs the module {missing[0]}, which modules.cgz does not have; give it too by --module")
+        tables.add_module(module)
+    if modules:
+        plan.checks.append("symbols: NOT CHECKED; an initrd of this kind tells nothing of its kernel's")
+    for text in options.alias_only:
+        driver, modalias = parse_alias(text)
+        if driver not in inner.names:
+            raise Unfit(f"found no driver {driver} among the {len(inner.names)} modules in modules.cgz; add it by --module")
+        tables.add_ids(driver, pci_numbers([modalias]), f"{driver} (by inject-initrd)")
+        plan.checks.append(f"{driver}: in modules.cgz; {modalias} leads to it")
+    changed = {path: (_save(work, path, content), 0o644) for path, content in tables.changed().items()}
+    if modules:
+        changed[ARCHIVE] = (inner.rewritten(modules), 0o644)
+    return changed
+
+
+def _save(work, path, content):
+    file = work / path.rpartition("/")[2]
+    file.write_bytes(content)
+    return file
+
+
+class _Inner:
+    """modules.cgz."""
+
+    def __init__(self, initrd, work, limit):
+        self._work, self._limit = work, limit
+        self._time = initrd.newest_time()
+        packed = work / "packed"
+        packed.write_bytes(initrd.read(ARCHIVE))
+        self._segments = segments.read(packed, work, limit)
+        self._archives = [(part.plain, start, end) for part in self._segments for start, end in part.archives]
+        self._members = [name for part in self._archives for name, entry in archive.entries(part, work) if is_module(name)]
+        self.names = {module_name(name): name for name in self._members}
+        if not self._members:
+            raise Unfit(f"found no module in {ARCHIVE}, expected members RELEASE/ARCH/NAME.ko")
+
+    def release(self, module):
+        """The release among those in it that the module is for; check_fit() tells the user of a wrong one."""
+        releases = sorted({name.split("/")[0] for name in self._members})
+        return module.release if module.release in releases else releases[0]
+
+    def reference(self):
+        """A module of it, to compare with, and what machine it is for."""
+        name = self._members[0]
+        file = self._work / "reference.ko"
+        file.write_bytes(archive.content(self._archives[0], name, self._work, self._limit))
+        module = read_module(file)
+        return module, module.machine
+
+    def rewritten(self, modules):
+        """The archive with the modules in it, where those of the same release and machine are."""
+        additions = []
+        for module in modules:
+            prefix = next(name for name in self._members if name.startswith(f"{module.release}/")).rpartition("/")[0]
+            additions.append(Addition(f"{prefix}/{module.file_name}", 0o644, Path(module.path)))
+        plain, packed = self._work / "plain", self._work / "modules.cgz"
+        excluded = [addition.path for addition in additions]
+        archive.write(plain, self._archives, excluded, additions, self._time, self._work, self._limit)
+        with open(packed, "wb") as out:
+            segments.compress(plain, out, "gzip", self._limit)
+        return packed
+
+
+class _Tables:
+    """The text files beside it; those that the initrd lacks stay absent, but for pcitable."""
+
+    def __init__(self, initrd):
+        names = ("modules.dep", "pcitable", "modules.pcimap", "module-info")
+        self._before = {f"modules/{name}": initrd.read(f"modules/{name}") for name in names if initrd.get(f"modules/{name}")}
+        self._now = dict(self._before)
+
+    def add_module(self, module):
+        """Enters a module into each of them."""
+        if module.depends:
+            self._line("modules/modules.dep", f"{module.name}: {' '.join(module.depends)}")
+        description = module.description or module.name
+        if "modules/module-info" in self._now:
+            entry = f'{module.name}\n\teth\n\t"{description}"\n'.encode()
+            if entry not in self._now["modules/module-info"]:
+                self._now["modules/module-info"] += entry
+        self.add_ids(module.name, pci_numbers(module.aliases), description)
+
+    def add_ids(self, driver, ids, description):
+        """Enters PCI ids for a driver."""
+        for vendor, device, sub_vendor, sub_device in ids:
+            numbers = [f"0x{number:04x}" for number in (vendor, device, sub_vendor, sub_device) if number is not None]
+            self._now.setdefault("modules/pcitable", b"")
+            self._line("modules/pcitable", "\t".join([*numbers, f'"{driver}"', f'"{description}"']))
+            mapped = [ANY if number is None else number for number in (vendor, device, sub_vendor, sub_device)]
+            words = " ".join(f"0x{number:08x}" for number in [*mapped, 0, 0, 0])
+            self._line("modules/modules.pcimap", f"{driver:<20} {words}")
+
+    def _line(self, path, line):
+        if path in self._now:
+            self._now[path] = with_line(self._now[path], line)
+
+    def changed(self):
+        """Those that are not as they were."""
+        return {path: content for path, content in self._now.items() if content != self._before.get(path)}

@@ -1,0 +1,223 @@
+# SPDX-License-Identifier: GPL-2.0
+"""The module tree that the initrd is to have: staged in a directory, checked, and indexed by kmod's own depmod."""
+
+import re
+import shutil
+from pathlib import Path
+
+from . import archive, tools
+from .errors import Failed, Unfit, Usage
+from .initrd import is_module, module_name
+from .kernel import read_module
+
+UNKNOWN_SYMBOL = re.compile(r"(\S+\.ko\S*) needs unknown symbol (\S+)")
+VERSION_DIFFERS = re.compile(r"(\S+\.ko\S*) disagrees about version of symbol (\S+)")
+
+# What the Debian installer needs besides its network drivers once its kernel is another: with its own, these come as udebs.
+INSTALLER_NEEDS = """
+ahci ata_generic ata_piix cdrom dm_mod e1000 e1000e efivarfs ehci_pci evdev ext4 fat hid_generic isofs libcrc32c loop md_mod
+mmc_block nls_ascii nls_cp437 nls_iso8859_1 nls_utf8 nvme ohci_pci raid1 r8169 realtek scsi_mod sd_mod sdhci_pci sr_mod
+squashfs uas uhci_hcd usb_storage usbhid vfat virtio_blk virtio_net virtio_pci virtio_rng virtio_scsi xfs xhci_pci
+""".split()
+
+
+class SourceTree:
+    """A kernel's installed modules, from which more are taken."""
+
+    def __init__(self, path, release):
+        top = Path(path)
+        places = [top, top / "lib/modules" / release, top / "usr/lib/modules" / release, top / release]
+        found = [place for place in places if (place / "modules.dep").is_file()]
+        if not found or found[0].resolve().name != release:
+            raise Usage(
+                f"found no modules of {release} in {path}; expected {release}/modules.dep there, or below lib/modules there; "
+                "unpack linux-modules or linux-image of that version and run depmod on it"
+            )
+        self.top = found[0]
+        self.release = release
+        self.paths, self._needs = {}, {}
+        for line in (self.top / "modules.dep").read_text(encoding="utf-8").splitlines():
+            path, _, needs = line.partition(":")
+            self.paths[module_name(path)] = path
+            self._needs[module_name(path)] = [module_name(need) for need in needs.split()]
+        self._softdeps()
+        self.builtin = {module_name(line) for line in self._lines("modules.builtin")}
+
+    def _softdeps(self):
+        for line in self._lines("modules.softdep"):
+            word, name, *rest = (line.split() + ["", ""])[:2] + line.split()[2:]
+            if word == "softdep" and "pre:" in rest:
+                before = " ".join(rest).partition("pre:")[2].partition("post:")[0].split()
+                names = [one.replace("-", "_") for one in before]
+                self._needs.setdefault(name.replace("-", "_"), []).extend(one for one in names if one in self.paths)
+
+    def _lines(self, name):
+        file = self.top / name
+        lines = file.read_text(encoding="utf-8").splitlines() if file.is_file() else []
+        return [line for line in lines if not line.startswith("#")]
+
+    def with_needs(self, names):
+        """The named modules, those that exist, and all that they depend on."""
+        todo, done = list(names), set()
+        while todo:
+            name = todo.pop()
+            if name in self.paths and name not in done:
+                done.add(name)
+                todo += self._needs.get(name, [])
+        return done
+
+
+class Staged:
+    """A module tree in a directory, as `depmod -b` wants it."""
+
+    def __init__(self, top, release, limit):
+        self.top = Path(top)
+        self.release = release
+        self.limit = limit
+        self.directory = self.top / "usr/lib/modules" / release
+        self.directory.mkdir(parents=True)
+        (self.top / "lib").symlink_to("usr/lib")
+        # Files taken over from outside, relative to the directory.
+        self.taken = set()
+        # Modules in it, by name.
+        self.names = {}
+
+    def take_initrd(self, initrd):
+        """Fills it with what the initrd has."""
+        base = initrd.modules_base()
+        aliases = {base, "lib/modules", "usr/lib/modules"}
+        patterns = [f"^{dot}{archive.glob(name)}/{archive.glob(self.release)}" for name in sorted(aliases) for dot in ("", "./")]
+        renames = [f"#^\\(\\./\\)\\{{0,1\\}}{re.escape(name)}/#usr/lib/modules/#" for name in sorted(aliases - {"usr/lib/modules"})]
+        for part in initrd.archives():
+            archive.extract(part, patterns, self.top, initrd.workdir, self.limit, renames)
+        self._look()
+
+    def take_tree(self, source, names):
+        """Fills it with modules of an installed kernel and with the lists that depmod works from."""
+        for name in sorted(names):
+            self.take_module(source, name)
+        for name in ("modules.order", "modules.builtin", "modules.builtin.modinfo"):
+            if (source.top / name).is_file():
+                self._copy(source, name)
+
+    def take_module(self, source, name):
+        """Adds one module of an installed kernel, at the same place."""
+        self._copy(source, source.paths[name])
+
+    def _copy(self, source, relative):
+        target = self.directory / relative
+        target.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(source.top / relative, target)
+        self.taken.add(relative)
+        if is_module(relative):
+            self.names[module_name(relative)] = relative
+
+    def _look(self):
+        for file in sorted(self.directory.rglob("*")):
+            if is_module(file.name) and file.is_file():
+                self.names[module_name(file)] = str(file.relative_to(self.directory))
+
+    def add(self, module):
+        """Puts a module where it has precedence over one of the same name."""
+        relative = f"updates/{module.file_name}"
+        target = self.directory / relative
+        target.parent.mkdir(exist_ok=True)
+        shutil.copyfile(module.path, target)
+        self.taken.add(relative)
+        self.names[module.name] = relative
+
+    def has(self, name):
+        """Whether modprobe would find it, as a file or built in."""
+        return name in self.names or self._modprobe(name)[0] == 0
+
+    def resolves(self, alias, name):
+        """Whether modprobe comes from an alias to a module."""
+        status, out = self._modprobe(alias)
+        path = self.names.get(name, "")
+        return status == 0 and f"/{path}".encode() in out
+
+    def _modprobe(self, name):
+        nothing = self.top / "no-configuration"
+        nothing.mkdir(exist_ok=True)
+        arguments = ["modprobe", "-C", str(nothing), "-d", str(self.top), "-S", self.release, "--show-depends", name]
+        status, out, _ = tools.run(arguments, 0)
+        return status, out
+
+    def reference(self):
+        """The first module that it has, which tells what all must be like; none when it has none."""
+        for relative in sorted(self.names.values()):
+            if relative not in self.taken or not relative.startswith("updates/"):
+                return read_module(self.directory / relative)
+        return None
+
+    def depmod(self, first, symbols=None):
+        """Makes the indexes; returns the (module, symbol) pairs that are amiss when a list of symbols is given.
+
+        The modules named `first` come before others that claim the same device. The order of all is fixed here, because
+        depmod takes the directory's where modules.order is silent, and that differs from machine to machine.
+        """
+        order = self.directory / "modules.order"
+        before = order.read_bytes() if order.is_file() else None
+        listed = before.decode("utf-8", "replace").splitlines() if before else []
+        ours = [self.names[name] for name in first if name in self.names]
+        rest = [path for path in sorted(self.names.values()) if path not in listed]
+        lines = dict.fromkeys(ours + listed + rest)
+        order.write_text("".join(f"{line}\n" for line in lines), encoding="utf-8")
+        empty = self.top / "depmod.conf"
+        empty.write_text("search updates built-in\n", encoding="ascii")
+        arguments = ["depmod", "-C", str(empty), "-b", str(self.top), *(symbols or []), self.release]
+        status, _, messages = tools.run(arguments, self.limit)
+        if before is None:
+            order.unlink()
+        else:
+            order.write_bytes(before)
+        if status:
+            raise Failed(f"depmod could not index the modules of {self.release}: {tools.last_line(messages)}")
+        pairs = UNKNOWN_SYMBOL.findall(messages) + VERSION_DIFFERS.findall(messages)
+        return [(module_name(path), symbol) for path, symbol in pairs]
+
+    def indexes(self):
+        """The index files, relative to the directory."""
+        return sorted(file.name for file in self.directory.glob("modules.*"))
+
+
+def check_fit(module, release, reference, machine):
+    """Refuses a module that the kernel would refuse; returns what was compared."""
+    if machine and module.machine and module.machine != machine:
+        raise Unfit(f"{module.path} is for {module.machine}, the initrd's kernel is for {machine}; build it for {machine}")
+    if module.release != release:
+        raise Unfit(
+            f"{module.path} is built for kernel {module.release}, expected {release}: build it for that kernel, or swap the "
+            f"initrd's kernel by --kernel and --modules of {module.release}"
+        )
+    if reference is None:
+        return f"release {release}; the other words of vermagic could not be compared, the initrd has no module"
+    if module.vermagic != reference.vermagic:
+        raise Unfit(
+            f"{module.path} has vermagic '{module.vermagic}', the initrd's modules have '{reference.vermagic}'; build it with "
+            "that kernel's own configuration"
+        )
+    return f"vermagic {module.vermagic}"
+
+
+def pull_needs(staged, modules, source):
+    """Adds what the modules depend on; returns the names added and those that are wanted but not to be had."""
+    pulled, absent = [], []
+    for module in modules:
+        needs = [(name, True) for name in module.depends] + [(name, False) for name in module.before]
+        for name, required in needs:
+            if staged.has(name) or (source and name in source.builtin):
+                continue
+            if source and name in source.paths:
+                for each in sorted(source.with_needs([name])):
+                    if each not in staged.names:
+                        staged.take_module(source, each)
+                        pulled.append(each)
+            elif required:
+                raise Unfit(
+                    f"{module.path} needs the module {name}, which the initrd does not have; give the modules of "
+                    f"{staged.release} by --modules TREE, or the file by --module"
+                )
+            else:
+                absent.append(name)
+    return pulled, absent

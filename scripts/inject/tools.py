@@ -1,0 +1,76 @@
+# SPDX-License-Identifier: GPL-2.0
+"""Runs other programs, with a bound on what they may use."""
+
+import os
+import resource
+import shutil
+import subprocess
+
+from .errors import Failed, MissingTool
+
+# Where Debian keeps each program; only asked for when it is missing.
+PACKAGES = {
+    "bsdtar": "libarchive-tools",
+    "depmod": "kmod",
+    "modinfo": "kmod",
+    "modprobe": "kmod",
+    "zstd": "zstd",
+    "lz4": "lz4",
+}
+
+# No archive that fits an installer needs more, and a damaged one must not take the machine down.
+MEMORY = 1 << 30
+CPU_SECONDS = 300
+
+# Users' PATH lacks the directories that kmod is in.
+SEARCH = os.environ.get("PATH", "") + ":/usr/local/sbin:/usr/sbin:/sbin"
+
+
+def find(program):
+    """The path of a program; refuses by naming the package that has it."""
+    path = shutil.which(program, path=SEARCH)
+    if not path:
+        package = PACKAGES[program]
+        raise MissingTool(f"found no {program} on this machine; install it: apt-get install {package}")
+    return path
+
+
+def _limit(file_size):
+    def apply():
+        resource.setrlimit(resource.RLIMIT_AS, (MEMORY, MEMORY))
+        resource.setrlimit(resource.RLIMIT_CPU, (CPU_SECONDS, CPU_SECONDS))
+        resource.setrlimit(resource.RLIMIT_FSIZE, (file_size, file_size))
+
+    return apply
+
+
+def run(arguments, file_size, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, cwd=None):
+    """Runs a program to its end and returns its exit status, output and messages.
+
+    `file_size` bounds every file that it writes.
+    """
+    command = [find(arguments[0]), *arguments[1:]]
+    environment = {**os.environ, "LC_ALL": "C.UTF-8", "TZ": "UTC"}
+    try:
+        done = subprocess.run(
+            command,
+            stdin=stdin,
+            stdout=stdout,
+            stderr=subprocess.PIPE,
+            cwd=cwd,
+            env=environment,
+            preexec_fn=_limit(file_size),
+            timeout=2 * CPU_SECONDS,
+            check=False,
+        )
+    except subprocess.TimeoutExpired:
+        raise Failed(f"{arguments[0]} had not ended after {2 * CPU_SECONDS} s; is this machine overloaded?") from None
+    except OSError as error:
+        raise Failed(f"cannot run {arguments[0]}: {error}") from None
+    return done.returncode, done.stdout or b"", done.stderr.decode("utf-8", "replace").strip()
+
+
+def last_line(text):
+    """The line of a program's messages that says most, for a one-line refusal."""
+    lines = [line for line in text.splitlines() if line.strip() and "Error exit delayed" not in line]
+    return lines[-1] if lines else "it gave no reason"

@@ -1,0 +1,184 @@
+# SPDX-License-Identifier: GPL-2.0
+"""What the tests of inject-initrd share: the program under test, initrds to try it on, and what the kernel would make of one."""
+
+import gzip
+import json
+import os
+import resource
+import shutil
+import subprocess
+import tempfile
+import unittest
+from pathlib import Path
+
+TOP = Path(__file__).resolve().parents[2]
+PROGRAM = TOP / "scripts/inject-initrd"
+
+KVER = os.environ["INJECT_KVER"]
+KERNEL = Path(os.environ["INJECT_KERNEL_DIR"]) / "usr/lib/modules" / KVER
+MODULE = Path(os.environ["INJECT_MODULE"])
+# The Debian installer's images, and initrds made by tests/inject/make-initrds.
+INSTALLER = Path(os.environ["INJECT_INSTALLER"])
+MADE = Path(os.environ["INJECT_MADE"])
+
+MODALIAS = "pci:v000010ECd00008168sv00001458sd0000E000bc02sc00i00"
+# What one run may take, whatever it is given.
+SECONDS = 120
+MEMORY = 2 << 30
+
+
+class Outcome:
+    """What a run of the program came to."""
+
+    def __init__(self, done):
+        self.status = done.returncode
+        self.out = done.stdout
+        self.errors = done.stderr
+
+    def json(self):
+        return json.loads(self.out)
+
+
+def inject(*arguments, memory=MEMORY, **environment):
+    """Runs the program, bounded in time and memory."""
+    done = subprocess.run(
+        [str(PROGRAM), *(str(argument) for argument in arguments)],
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        timeout=SECONDS,
+        env={**os.environ, **environment},
+        preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_AS, (memory, memory)),
+        check=False,
+    )
+    return Outcome(done)
+
+
+class Case(unittest.TestCase):
+    """A test with a directory of its own, in which nothing may be left over by the program."""
+
+    def setUp(self):
+        self.dir = Path(tempfile.mkdtemp(prefix="test-inject-"))
+        self.addCleanup(shutil.rmtree, self.dir)
+        (self.dir / "tmp").mkdir()
+
+    def inject(self, *arguments, status=0, **environment):
+        """Runs the program and requires its exit status, no traceback, and no temporary file left behind."""
+        outcome = inject(*arguments, TMPDIR=str(self.dir / "tmp"), **environment)
+        self.assertNotIn("Traceback", outcome.errors)
+        self.assertEqual(outcome.status, status, f"{arguments}: {outcome.errors or outcome.out}")
+        self.assertEqual(list((self.dir / "tmp").iterdir()), [])
+        self.assertEqual([path.name for path in self.dir.iterdir() if path.name.startswith(".")], [])
+        return outcome
+
+    def refuse(self, status, *arguments, says=(), **environment):
+        """Runs the program and requires a refusal of one line that has all the words."""
+        errors = self.inject(*arguments, status=status, **environment).errors
+        self.assertEqual(len(errors.splitlines()), 1, errors)
+        for word in says:
+            self.assertIn(word, errors)
+        return errors
+
+
+def listing(archive):
+    """What GNU cpio says of the archive in a plain file: one line a member, by name."""
+    with open(archive, "rb") as stdin:
+        done = subprocess.run(["cpio", "--quiet", "-itvn"], stdin=stdin, capture_output=True, check=True)
+    lines = {}
+    for line in done.stdout.decode("utf-8", "surrogateescape").splitlines():
+        # A device has two numbers where others have a size.
+        words = 9 if line[0] in "bc" else 8
+        lines[line.split(None, words)[words]] = line
+    return lines
+
+
+def unpack(archive, directory):
+    """Unpacks what GNU cpio can of a plain archive without root (no device nodes)."""
+    directory.mkdir(exist_ok=True)
+    command = ["cpio", "--quiet", "-idum", "--no-absolute-filenames", "--no-preserve-owner"]
+    with open(archive, "rb") as stdin:
+        subprocess.run(command, stdin=stdin, cwd=directory, capture_output=True, check=False)
+
+
+def modprobe(root, name):
+    """What modprobe would load for a name or an alias, in the tree of an unpacked initrd; as file names."""
+    done = subprocess.run(
+        ["modprobe", "-C", "/nonexistent", "-d", str(root), "-S", KVER, "--show-depends", name],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    return [line.split()[1].rpartition("/")[2] for line in done.stdout.splitlines() if line.startswith("insmod")]
+
+
+def decompress(path, compression, out):
+    """Decompresses a file by the compression's own program."""
+    programs = {"none": ["cat"], "gzip": ["gzip", "-dc"], "xz": ["xz", "-dc"], "lzma": ["xz", "--format=lzma", "-dc"]}
+    program = programs.get(compression, [compression, "-dc"])
+    with open(path, "rb") as stdin, open(out, "wb") as stdout:
+        subprocess.run(program, stdin=stdin, stdout=stdout, check=True)
+
+
+def cut(path, start, end, out):
+    """Writes bytes `start` to `end` of a file to another."""
+    with open(path, "rb") as file:
+        file.seek(start)
+        out.write_bytes(file.read(end - start))
+    return out
+
+
+def like_the_kernel(path, directory):
+    """Unpacks every segment that --list finds by other programs than inject-initrd uses, one over the other."""
+    root = directory / "root"
+    for number, part in enumerate(inject("--list", "--json", path).json()["initrd"]["segments"]):
+        piece = cut(path, part["offset"], part["end"], directory / f"piece-{number}")
+        plain = directory / f"plain-{number}"
+        decompress(piece, part["compression"], plain)
+        unpack(plain, root)
+    return root
+
+
+def tree(directory, files):
+    """Makes files out of a {path: content or link target} dictionary; a target is given as (target,)."""
+    for path, content in files.items():
+        file = directory / path
+        file.parent.mkdir(parents=True, exist_ok=True)
+        if isinstance(content, tuple):
+            file.symlink_to(content[0])
+        else:
+            file.write_bytes(content)
+    return directory
+
+
+def pack(directory, out, *, crc=False, compress=gzip.compress):
+    """Packs a directory into a reproducible initrd of root's."""
+    names = sorted(str(path.relative_to(directory)) for path in directory.rglob("*"))
+    done = subprocess.run(
+        ["cpio", "--quiet", "-o", "-H", "crc" if crc else "newc", "--reproducible", "-R", "0:0"],
+        input="\n".join(names).encode(),
+        cwd=directory,
+        capture_output=True,
+        check=True,
+    )
+    out.write_bytes(compress(done.stdout))
+    return out
+
+
+def small_initrd(directory, out):
+    """A busybox-made initrd with one real module of the kernel, its indexes, and links where today's systems have them."""
+    top = tree(
+        directory,
+        {
+            "lib": ("usr/lib",),
+            "bin": ("usr/bin",),
+            "usr/bin/busybox": b"#!not really\n",
+            "init": b"#!/bin/sh\n",
+            "etc/modules": b"e1000e\n",
+        },
+    )
+    source = next(KERNEL.rglob("e1000e.ko*"))
+    target = top / "usr/lib/modules" / KVER / source.relative_to(KERNEL)
+    target.parent.mkdir(parents=True)
+    shutil.copyfile(source, target)
+    subprocess.run(["depmod", "-b", str(top), KVER], check=True, capture_output=True)
+    return pack(top, out)

@@ -1,0 +1,118 @@
+# SPDX-License-Identifier: GPL-2.0
+"""Damaged and truncated initrds: a clear error or a valid result, in bounded time and memory, and the input as it was."""
+
+import concurrent.futures
+import hashlib
+import os
+import random
+import resource
+import shutil
+import subprocess
+import time
+from pathlib import Path
+
+from support import KERNEL, MODULE, Case, inject, like_the_kernel, pack, small_initrd, tree
+
+COUNT = int(os.environ.get("DAMAGED") or 1000)
+SEED = int(os.environ.get("SEED") or 8168)
+# For every run, with its children; a sound small initrd takes a tenth of either.
+LONGEST = 60
+MEMORY = 1 << 30
+
+
+def damage(content, random_source):
+    """The content with one kind of damage."""
+    data = bytearray(content)
+    kind = random_source.choice(["truncate", "flip", "flips", "zero", "random", "repeat", "swap", "digits", "grow"])
+    at = random_source.randrange(len(data))
+    length = min(random_source.choice([1, 4, 16, 512, 4096]), len(data) - at)
+    if kind == "truncate":
+        del data[at:]
+    elif kind == "flip":
+        data[at] ^= 1 << random_source.randrange(8)
+    elif kind == "flips":
+        for _ in range(64):
+            data[random_source.randrange(len(data))] ^= 1 << random_source.randrange(8)
+    elif kind == "zero":
+        data[at : at + length] = bytes(length)
+    elif kind == "random":
+        data[at : at + length] = random_source.randbytes(length)
+    elif kind == "repeat":
+        data[at:at] = data[at : at + length]
+    elif kind == "swap":
+        other = random_source.randrange(len(data))
+        data[at : at + length], data[other : other + length] = data[other : other + length], data[at : at + length]
+    elif kind == "digits":
+        # In a plain archive: the sizes in a header.
+        header = data.rfind(b"070701", 0, at + 1)
+        place = max(header, 0) + random_source.choice([6, 14, 38, 54, 94])
+        data[place : place + 8] = random_source.choice([b"FFFFFFFF", b"80000000", b"00000000", b"0000100g", b"-0000001"])
+    else:
+        data += random_source.randbytes(length)
+    return bytes(data), kind
+
+
+class Damage(Case):
+    def test_damaged_initrds(self):
+        originals = self.originals()
+        started = time.monotonic()
+        with concurrent.futures.ThreadPoolExecutor(os.cpu_count()) as pool:
+            statuses = list(pool.map(lambda number: self.one(number, originals[number % len(originals)]), range(COUNT)))
+        counts = {status: statuses.count(status) for status in sorted(set(statuses))}
+        peak = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss >> 10
+        print(f"{COUNT} damaged initrds (SEED={SEED}): exit statuses {counts}, {time.monotonic() - started:.0f} s, largest process {peak} MiB")
+        self.assertLessEqual(set(counts), {0, 1, 2, 3})
+        self.assertLess(peak << 20, MEMORY)
+        # Damage that is never noticed would be a test of nothing.
+        self.assertGreater(counts.get(1, 0), COUNT // 3)
+
+    def originals(self):
+        """Small initrds in every form."""
+        plain = pack(tree(self.dir / "tree", {"bin/busybox": b"x" * 5000, "init": b"#!/bin/sh\n", "etc/modules": b"a\n"}), self.dir / "p", compress=bytes)
+        full = small_initrd(self.dir / "small", self.dir / "full")
+        commands = [
+            ["cat"],
+            ["gzip", "-nc"],
+            ["xz", "--check=crc32", "-c"],
+            ["xz", "--format=lzma", "-c"],
+            ["bzip2", "-c"],
+            ["zstd", "-qc"],
+            ["lz4", "-lqc"],
+        ]
+        packed = [subprocess.run(command, input=plain.read_bytes(), capture_output=True, check=True).stdout for command in commands]
+        return [full.read_bytes(), *packed, *(plain.read_bytes() + one for one in packed[1:])]
+
+    def one(self, number, original):
+        """One damaged initrd, made from its number alone."""
+        content, kind = damage(original, random.Random(SEED * 1_000_003 + number))
+        home = self.dir / f"run-{number}"
+        (home / "tmp").mkdir(parents=True)
+        path, out = home / "initrd", home / "out"
+        path.write_bytes(content)
+        what = f"number {number} (SEED={SEED}, {kind})"
+        wanted = ["--module", MODULE, "--modules", KERNEL] if number % 8 == 0 else ["--file", f"{__file__}:/etc/added"]
+        started = time.monotonic()
+        outcome = inject(*wanted, "--repack" if number % 3 == 0 else "--append", path, "-o", out, memory=MEMORY, TMPDIR=str(home / "tmp"))
+        took = time.monotonic() - started
+        problems = []
+        if took > LONGEST:
+            problems.append(f"took {took:.0f} s")
+        if "Traceback" in outcome.errors or outcome.status < 0:
+            problems.append(f"came to status {outcome.status}: {outcome.errors}")
+        if hashlib.sha256(path.read_bytes()).digest() != hashlib.sha256(content).digest():
+            problems.append("changed its input")
+        if outcome.status == 0 and inject("--verify", out).status not in (0, 5):
+            problems.append("made a result that it does not read itself")
+        if outcome.status != 0 and (len(outcome.errors.splitlines()) != 1 or out.exists()):
+            problems.append(f"refused in other than one line, or left a file: {outcome.errors}")
+        if sorted(file.name for file in home.iterdir()) != sorted(["initrd", "tmp", *(["out"] if outcome.status == 0 else [])]):
+            problems.append(f"left {sorted(file.name for file in home.iterdir())}")
+        if any((home / "tmp").iterdir()):
+            problems.append("left temporary files")
+        if outcome.status == 0 and number % 20 == 0:
+            work = Path(home / "work")
+            work.mkdir()
+            like_the_kernel(out, work)
+        shutil.rmtree(home)
+        self.assertFalse(problems, f"{what}: {'; '.join(problems)}")
+        return outcome.status
