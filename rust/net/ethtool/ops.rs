@@ -44,6 +44,8 @@ pub(in crate::net) const fn table<T: Operations>() -> bindings::ethtool_ops {
     ops.set_msglevel = Some(set_msglevel);
     ops.get_ringparam = Some(get_ringparam::<T>);
     ops.set_ringparam = Some(set_ringparam::<T>);
+    ops.get_channels = Some(get_channels);
+    ops.set_channels = Some(set_channels);
     ops.get_coalesce = Some(get_coalesce::<T>);
     ops.set_coalesce = Some(set_coalesce::<T>);
     ops.get_pauseparam = Some(get_pauseparam::<T>);
@@ -167,6 +169,35 @@ unsafe extern "C" fn set_ringparam<T: Operations>(
             ),
         }
     }
+}
+
+/// `get_channels`: one queue each way, and one NAPI and one interrupt for both. The core has zeroed the
+/// structure.
+///
+/// # Safety
+///
+/// Called by the ethtool core, with a structure of its own.
+unsafe extern "C" fn get_channels(
+    _dev: *mut bindings::net_device,
+    channels: *mut bindings::ethtool_channels,
+) {
+    // SAFETY: The core calls this with a structure of its own.
+    let channels = unsafe { &mut *channels };
+    channels.max_combined = 1;
+    channels.combined_count = 1;
+}
+
+/// `set_channels`. The core lets through only what [`get_channels`] makes possible and what is a change:
+/// nothing. It is here because without it the core refuses to set even what is there.
+///
+/// # Safety
+///
+/// Called by the ethtool core.
+unsafe extern "C" fn set_channels(
+    _dev: *mut bindings::net_device,
+    _channels: *mut bindings::ethtool_channels,
+) -> c_int {
+    EINVAL.to_errno()
 }
 
 /// `get_coalesce`. The core has zeroed the structure.

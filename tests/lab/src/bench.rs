@@ -9,7 +9,7 @@ use std::time::Duration;
 use crate::guest::{self, Guest, Nic};
 use crate::http::HttpServer;
 use crate::initramfs::{Tree, MODULES};
-use crate::kernel::{modinfo, read_module, Kernel, Module};
+use crate::kernel::{Kernel, Module};
 use crate::model::{self, Chip, Counters, Model};
 use crate::passt::{self, Passt};
 use crate::peer::{Peer, Socket};
@@ -128,25 +128,10 @@ impl<'a> Setup<'a> {
     }
 
     fn driver_module(&self) -> Result<Option<Module>> {
-        let Driver::R8168Rust(path) = &self.driver else {
-            return Ok(None);
-        };
-        let object = read_module(path)?;
-        let built_for = modinfo(path, &object, "vermagic")?;
-        let built_for = built_for
-            .first()
-            .and_then(|magic| magic.split(' ').next())
-            .unwrap_or_default();
-        crate::require!(
-            built_for == self.kernel.version(),
-            "{} was built for kernel {built_for}, expected {}: build it against that kernel",
-            path.display(),
-            self.kernel.version()
-        );
-        Ok(Some(Module {
-            name: self.driver.name().to_owned(),
-            object,
-        }))
+        match &self.driver {
+            Driver::R8168Rust(path) => Module::ours(path, self.kernel).map(Some),
+            Driver::R8169 | Driver::E1000e => Ok(None),
+        }
     }
 }
 
@@ -231,7 +216,8 @@ impl Bench {
                     program: setup.model,
                     chip: setup.chip,
                     xid: setup.xid,
-                    wire: &wire,
+                    wire: model::Wire::Connect(&wire),
+                    port: 0,
                     pcap: setup.pcap,
                     drop_when_full: setup.drop_when_full,
                     artifacts,
@@ -245,7 +231,9 @@ impl Bench {
             kernel: setup.kernel,
             initramfs: &initramfs,
             memory_mib: setup.memory_mib(),
-            nic,
+            cpus: 2,
+            nics: &[nic],
+            shares: &[],
             artifacts,
             sockets: sockets.path(),
             interactive: setup.interactive,

@@ -47,8 +47,12 @@ pub struct Options<'a> {
     pub initramfs: &'a Path,
     /// Main memory.
     pub memory_mib: u32,
-    /// Its network card.
-    pub nic: Nic,
+    /// Processors.
+    pub cpus: u8,
+    /// Its network cards.
+    pub nics: &'a [Nic],
+    /// Directories of the lab's that it may read, each with the tag that it mounts them by (9p).
+    pub shares: &'a [(&'a str, &'a Path)],
     /// Where the console and QEMU's own messages are written.
     pub artifacts: &'a Path,
     /// Where sockets may be made; the path must be short.
@@ -258,7 +262,8 @@ fn command(options: &Options<'_>, control: &Path, console: &Path) -> Result<Comm
         .arg(format!(
             "memory-backend-memfd,id=mem,size={memory}M,share=on"
         ))
-        .args(["-m", &format!("{memory}M"), "-smp", "2"])
+        .args(["-m", &format!("{memory}M")])
+        .args(["-smp", &options.cpus.to_string()])
         .args(["-nodefaults", "-display", "none", "-no-reboot"])
         .args(accelerator()?)
         .arg("-kernel")
@@ -288,14 +293,33 @@ fn command(options: &Options<'_>, control: &Path, console: &Path) -> Result<Comm
         .args(["-serial", "chardev:console", "-chardev"])
         .arg(with_path("socket,id=control,server=off,path=", control))
         .args(["-serial", "chardev:control", "-append", &append]);
-    match &options.nic {
+    command.args(["-nic", "none"]);
+    for (number, nic) in options.nics.iter().enumerate() {
+        add_nic(&mut command, number, nic);
+    }
+    for (tag, path) in options.shares {
+        let share =
+            format!("local,mount_tag={tag},security_model=none,readonly=on,multidevs=remap,path=");
+        command.arg("-virtfs").arg(with_path(&share, path));
+    }
+    Ok(command)
+}
+
+fn add_nic(command: &mut Command, number: usize, nic: &Nic) {
+    match nic {
         Nic::Model(socket) => {
+            // Tests call the first one by its name when they unplug it.
+            let id = if number == 0 {
+                "nic".to_owned()
+            } else {
+                format!("nic{number}")
+            };
             let device = serde_json::json!({
                 "driver": "vfio-user-pci",
-                "id": "nic",
+                "id": id,
                 "socket": { "path": socket, "type": "unix" },
             });
-            command.args(["-nic", "none", "-device", &device.to_string()]);
+            command.args(["-device", &device.to_string()]);
         }
         Nic::E1000e(socket) => {
             command
@@ -311,7 +335,6 @@ fn command(options: &Options<'_>, control: &Path, console: &Path) -> Result<Comm
             command.args(["-nic", "none", "-device", &device.to_string()]);
         }
     }
-    Ok(command)
 }
 
 /// A QEMU option that ends in a file name, in which QEMU wants every comma doubled.

@@ -79,6 +79,11 @@ impl Kernel {
         &self.version
     }
 
+    /// The directory of its modules, as `/lib/modules` has it.
+    pub fn directory(&self) -> &Path {
+        &self.modules
+    }
+
     /// The bootable image.
     pub fn image(&self) -> &Path {
         &self.image
@@ -128,6 +133,28 @@ impl Kernel {
             .lines()
             .filter_map(|line| module_name(Path::new(line)))
             .collect())
+    }
+}
+
+impl Module {
+    /// Our driver, from a file that must have been built for that kernel.
+    pub fn ours(path: &Path, kernel: &Kernel) -> Result<Self> {
+        let object = read_module(path)?;
+        let built_for = modinfo(path, &object, "vermagic")?;
+        let built_for = built_for
+            .first()
+            .and_then(|magic| magic.split(' ').next())
+            .unwrap_or_default();
+        crate::require!(
+            built_for == kernel.version(),
+            "{} was built for kernel {built_for}, expected {}: build it against that kernel",
+            path.display(),
+            kernel.version()
+        );
+        Ok(Self {
+            name: "r8168_rust".to_owned(),
+            object,
+        })
     }
 }
 

@@ -14,12 +14,15 @@ pub mod guest;
 pub mod http;
 pub mod initramfs;
 pub mod kernel;
+pub mod ktap;
 pub mod model;
 pub mod namespace;
 pub mod passt;
 pub mod pcap;
 pub mod peer;
+pub mod ports;
 pub mod process;
 pub mod report;
+pub mod selftests;
 
 pub use error::{Error, Result};

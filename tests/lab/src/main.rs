@@ -1,5 +1,6 @@
 //! `lab run` and `lab shell`: a stock kernel on the emulated chip, for people.
 
+use std::collections::BTreeMap;
 use std::fmt::Display;
 use std::net::Ipv4Addr;
 use std::path::{Path, PathBuf};
@@ -14,6 +15,7 @@ use lab::drive;
 use lab::kernel::Kernel;
 use lab::model::Chip;
 use lab::report::{Outcome, Report};
+use lab::selftests::{self, Kept, Plan, Results, Verdict};
 
 /// Boots a stock Debian kernel on the emulated RTL8111B and drives it.
 ///
@@ -31,6 +33,28 @@ enum Command {
     Run(Options),
     /// Boot, load the driver, get a lease, then give an interactive console in the guest
     Shell(Options),
+    /// Run the kernel's own selftests, and r8169 on b380 beside it; the exit status tells whether all failures are explained
+    Selftests(SelftestOptions),
+}
+
+#[derive(Debug, Args)]
+struct SelftestOptions {
+    #[command(flatten)]
+    common: Options,
+    /// The Debian environment that the tests run in
+    #[arg(long, value_name = "DIR")]
+    root: PathBuf,
+    /// The selftests, installed by their own Makefile
+    #[arg(long, value_name = "DIR")]
+    tests: PathBuf,
+    /// Which tests, and what is known of them
+    #[arg(long, value_name = "FILE")]
+    plan: PathBuf,
+    /// Where to keep what r8169 gets, which takes as long as ours
+    #[arg(long, value_name = "DIR")]
+    witness_cache: PathBuf,
+    /// Only tests whose file contains one of these
+    words: Vec<String>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -97,6 +121,7 @@ fn main() -> ExitCode {
     let held = match &cli.command {
         Command::Run(options) => run(options),
         Command::Shell(options) => shell(options).map(|()| true),
+        Command::Selftests(options) => selftests(options),
     };
     match held {
         Ok(true) => ExitCode::SUCCESS,
@@ -383,4 +408,95 @@ fn shell(options: &Options) -> Result<()> {
         Err(error) => return Err(error.into()),
     }
     Ok(())
+}
+
+fn selftests(options: &SelftestOptions) -> Result<bool> {
+    let inputs = options.common.check()?;
+    let progress = Progress {
+        start: Instant::now(),
+    };
+    let text = std::fs::read_to_string(&options.plan)
+        .with_context(|| format!("{}: reading the list", options.plan.display()))?;
+    let mut plan = Plan::parse(&options.plan.display().to_string(), &text)?;
+    plan.keep(&options.words)?;
+    let setup = |name: &str, chip, driver| selftests::Setup {
+        kernel: &inputs.kernel,
+        model: &inputs.model,
+        root: &options.root,
+        tests: &options.tests,
+        cache: &inputs.cache,
+        artifacts: inputs.artifacts.join(name),
+        chip,
+        driver,
+    };
+    let reference = setup("r8169", Chip::B380, Driver::R8169);
+    let witness = witness(&reference, &plan, &options.witness_cache, &progress)?;
+    let chip = options.common.chip;
+    println!(
+        "\n  ours on {}, r8169 on b380 beside it; kernel {}",
+        chip.name(),
+        inputs.kernel.version()
+    );
+    let mut count = BTreeMap::new();
+    let mut bad = 0;
+    selftests::run(
+        &setup("ours", chip, inputs.driver.clone()),
+        &plan,
+        |test, cases| {
+            println!("{}", test.file);
+            for case in cases {
+                let beside = witness
+                    .get(&test.file)
+                    .and_then(|cases| cases.iter().find(|other| other.name == case.name));
+                let verdict = selftests::judge(&plan, &test.file, case, beside);
+                bad += usize::from(matches!(verdict, Verdict::Unexplained(_)));
+                *count.entry(case.outcome.name()).or_insert(0) += 1;
+                println!("{}", selftests::line(case, beside, &verdict));
+            }
+            Ok(())
+        },
+    )?;
+    let counted: Vec<String> = count
+        .iter()
+        .map(|(name, count)| format!("{count} {name}"))
+        .collect();
+    println!(
+        "\n{}; {bad} of the failures unexplained",
+        counted.join(", ")
+    );
+    println!("What the tests wrote is in {}", inputs.artifacts.display());
+    Ok(bad == 0)
+}
+
+/// What r8169 gets in the same tests; those whose outcome is not known yet are run.
+fn witness(
+    setup: &selftests::Setup<'_>,
+    plan: &Plan,
+    cache: &Path,
+    progress: &Progress,
+) -> Result<Results> {
+    let kept = Kept::open(cache, setup)?;
+    let mut results = Results::new();
+    let mut missing = plan.clone();
+    missing.tests.retain(|test| match kept.get(test) {
+        Some(cases) => {
+            results.insert(test.file.clone(), cases);
+            false
+        }
+        None => true,
+    });
+    if missing.tests.is_empty() {
+        return Ok(results);
+    }
+    progress.say(format_args!(
+        "first r8169 on b380, to have something to compare with: {} tests, kept for the next time",
+        missing.tests.len()
+    ));
+    selftests::run(setup, &missing, |test, cases| {
+        progress.say(format_args!("{}: {} cases", test.file, cases.len()));
+        kept.put(test, cases)?;
+        results.insert(test.file.clone(), cases.to_vec());
+        Ok(())
+    })?;
+    Ok(results)
 }

@@ -73,6 +73,15 @@ impl FromStr for Chip {
     }
 }
 
+/// A model's end of the wire, a stream socket.
+#[derive(Debug, Clone, Copy)]
+pub enum Wire<'a> {
+    /// The model connects to who listens there.
+    Connect(&'a Path),
+    /// Another model connects to this one.
+    Listen(&'a Path),
+}
+
 /// How the model is to be started.
 #[derive(Debug)]
 pub struct Options<'a> {
@@ -82,8 +91,10 @@ pub struct Options<'a> {
     pub chip: Chip,
     /// Another XID than the chip's own.
     pub xid: Option<u32>,
-    /// The stream socket of the wire, which the model connects to.
-    pub wire: &'a Path,
+    /// Its end of the wire.
+    pub wire: Wire<'a>,
+    /// Which of the guest's ports it is, from 0.
+    pub port: u8,
     /// Whether frames are kept in a pcap file.
     pub pcap: bool,
     /// Whether a frame that finds no descriptor is dropped, as hardware does, instead of waiting.
@@ -100,30 +111,39 @@ pub struct Model {
     process: Process,
     socket: PathBuf,
     control: BufReader<UnixStream>,
-    artifacts: PathBuf,
+    state: PathBuf,
     stopped: bool,
 }
 
 impl Model {
-    /// The station address that the model is given.
+    /// The station address that the model of the first port is given.
     pub const MAC: &'static str = "52:54:00:81:11:0b";
+
+    /// The station address of a port's model.
+    fn mac(port: u8) -> String {
+        format!("52:54:00:81:11:{:02x}", 0x0b + port)
+    }
 
     /// Starts the model and waits until it serves.
     pub fn start(options: &Options<'_>) -> Result<Self> {
-        let socket = options.sockets.join("nic");
-        let control = options.sockets.join("model");
+        let socket = options.sockets.join(of_port("nic", options.port));
+        let control = options.sockets.join(of_port("model", options.port));
+        let wire = match options.wire {
+            Wire::Connect(path) => format!("stream:connect:{}", path.display()),
+            Wire::Listen(path) => format!("stream:listen:{}", path.display()),
+        };
         let mut command = Command::new(options.program);
         command
             .arg("serve")
             .arg("--socket")
             .arg(&socket)
-            .args(["--chip", options.chip.name(), "--mac", Self::MAC])
-            .arg("--wire")
-            .arg(format!("stream:connect:{}", options.wire.display()))
+            .args(["--chip", options.chip.name()])
+            .args(["--mac", &Self::mac(options.port)])
+            .args(["--wire", &wire])
             .arg("--control")
             .arg(&control)
             .arg("--log")
-            .arg(options.artifacts.join(LOG))
+            .arg(options.artifacts.join(of_port(LOG, options.port)))
             .args([
                 "--rx-mode",
                 if options.drop_when_full {
@@ -133,12 +153,14 @@ impl Model {
                 },
             ]);
         if options.pcap {
-            command.arg("--pcap").arg(options.artifacts.join(CAPTURE));
+            command
+                .arg("--pcap")
+                .arg(options.artifacts.join(of_port(CAPTURE, options.port)));
         }
         if let Some(xid) = options.xid {
             command.args(["--xid", &format!("{xid:#x}")]);
         }
-        let output = options.artifacts.join("model.out");
+        let output = options.artifacts.join(of_port("model.out", options.port));
         let mut process = Process::start("the device model", &mut command, &output)?;
         process.wait_for_line("ready:", READY)?;
         let stream = UnixStream::connect(&control).map_err(Error::file(&control, "connecting"))?;
@@ -149,7 +171,7 @@ impl Model {
             process,
             socket,
             control: BufReader::new(stream),
-            artifacts: options.artifacts.to_path_buf(),
+            state: options.artifacts.join(of_port(STATE, options.port)),
             stopped: false,
         })
     }
@@ -237,8 +259,17 @@ impl Drop for Model {
             }
         }
         // This is evidence of another failure, which is the one to be reported.
-        let _ = std::fs::write(self.artifacts.join(STATE), text);
+        let _ = std::fs::write(&self.state, text);
         let _ = self.process.terminate(Duration::from_secs(5));
+    }
+}
+
+/// The name of a port's file; the first port, which is mostly the only one, has no number in it.
+fn of_port(name: &str, port: u8) -> String {
+    if port == 0 {
+        name.to_owned()
+    } else {
+        format!("{port}-{name}")
     }
 }
 

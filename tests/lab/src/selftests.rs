@@ -1,0 +1,411 @@
+//! Runs the kernel's own selftests in a guest with emulated ports, and judges what they say.
+
+use std::collections::BTreeMap;
+use std::fmt::Write;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use crate::bench::Driver;
+use crate::initramfs::sha256;
+use crate::kernel::Kernel;
+use crate::ktap::{self, Case, Outcome};
+use crate::model::Chip;
+use crate::ports::{self, Ports};
+use crate::{namespace, require, Error, Result};
+
+/// How a test is handed its ports.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Way {
+    /// One port, its far end in a namespace.
+    Endpoint,
+    /// This many ports, named on its command line.
+    Ports(usize),
+}
+
+/// One of the kernel's selftests.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Test {
+    /// Its file, below the selftests' directory.
+    pub file: String,
+    /// How it gets its ports.
+    pub way: Way,
+    /// How long it may take.
+    pub limit: Duration,
+}
+
+/// The tests to run and what is known of them.
+#[derive(Debug, Default, Clone, PartialEq, Eq)]
+pub struct Plan {
+    /// In their order.
+    pub tests: Vec<Test>,
+    /// Why a case, by file and name, fails without the driver's doing.
+    pub excuses: BTreeMap<(String, String), String>,
+}
+
+/// How long a test may take unless the plan says otherwise.
+const USUAL: Duration = Duration::from_secs(180);
+
+impl Plan {
+    /// Reads a plan; `name` is its file's, for messages.
+    pub fn parse(name: &str, text: &str) -> Result<Self> {
+        let mut plan = Self::default();
+        for (number, line) in text.lines().enumerate() {
+            let line = line.split_once('#').map_or(line, |(line, _)| line).trim();
+            if !line.is_empty() {
+                plan.add(line)
+                    .map_err(|why| Error::Input(format!("{name}, line {}: {why}", number + 1)))?;
+            }
+        }
+        Ok(plan)
+    }
+
+    fn add(&mut self, line: &str) -> std::result::Result<(), String> {
+        let words: Vec<&str> = line.split_whitespace().collect();
+        match words.as_slice() {
+            ["test", file, way, rest @ ..] if rest.len() < 2 => {
+                let way = match *way {
+                    "endpoint" => Way::Endpoint,
+                    "two" => Way::Ports(2),
+                    "four" => Way::Ports(4),
+                    other => {
+                        return Err(format!("found way {other}, expected endpoint, two or four"))
+                    }
+                };
+                let limit = match rest {
+                    [] => USUAL,
+                    [seconds, ..] => Duration::from_secs(
+                        seconds
+                            .parse()
+                            .map_err(|_| format!("found {seconds}, expected seconds"))?,
+                    ),
+                };
+                self.tests.push(Test {
+                    file: (*file).to_owned(),
+                    way,
+                    limit,
+                });
+                Ok(())
+            }
+            ["fails", ..] => {
+                let parts: Vec<&str> = line["fails".len()..].split(" | ").map(str::trim).collect();
+                let [file, case, reason] = parts.as_slice() else {
+                    return Err("expected `fails FILE | CASE | REASON`".to_owned());
+                };
+                let key = ((*file).to_owned(), (*case).to_owned());
+                self.excuses.insert(key, (*reason).to_owned());
+                Ok(())
+            }
+            _ => {
+                Err("expected `test FILE WAY [SECONDS]` or `fails FILE | CASE | REASON`".to_owned())
+            }
+        }
+    }
+
+    /// Keeps the tests whose file contains one of the words; all if there are none.
+    pub fn keep(&mut self, words: &[String]) -> Result<()> {
+        if words.is_empty() {
+            return Ok(());
+        }
+        self.tests
+            .retain(|test| words.iter().any(|word| test.file.contains(word.as_str())));
+        require!(
+            !self.tests.is_empty(),
+            "no selftest in the list contains any of: {}",
+            words.join(" ")
+        );
+        Ok(())
+    }
+}
+
+/// Where everything is.
+#[derive(Debug)]
+pub struct Setup<'a> {
+    /// The kernel.
+    pub kernel: &'a Kernel,
+    /// The device model's program.
+    pub model: &'a Path,
+    /// The Debian environment that the tests run in.
+    pub root: &'a Path,
+    /// The selftests, as their own Makefile installs them.
+    pub tests: &'a Path,
+    /// The cache for initramfs images.
+    pub cache: &'a Path,
+    /// Where logs are written.
+    pub artifacts: PathBuf,
+    /// The chip.
+    pub chip: Chip,
+    /// The driver.
+    pub driver: Driver,
+}
+
+/// What another driver is known to get, kept from one run to the next.
+#[derive(Debug)]
+pub struct Kept {
+    directory: PathBuf,
+}
+
+impl Kept {
+    /// What was kept below `cache` of runs in which everything that `setup` names was the same.
+    pub fn open(cache: &Path, setup: &Setup<'_>) -> Result<Self> {
+        let model =
+            std::fs::read(setup.model).map_err(Error::file(setup.model, "reading the model"))?;
+        let mut same = format!(
+            "{} {} {} {} {} ",
+            setup.kernel.version(),
+            setup.driver.name(),
+            setup.chip.name(),
+            setup.root.display(),
+            setup.tests.display()
+        );
+        for file in GUEST_FILES {
+            same.push_str(&sha256(file.1));
+        }
+        same.push_str(&sha256(&model));
+        let directory = cache.join(&sha256(same.as_bytes())[..12]);
+        std::fs::create_dir_all(&directory).map_err(Error::file(&directory, "creating"))?;
+        Ok(Self { directory })
+    }
+
+    fn path(&self, test: &Test) -> PathBuf {
+        let name = format!("{}.json", test.file.replace('/', "-"));
+        self.directory.join(name)
+    }
+
+    /// The cases of a test, if they were kept.
+    pub fn get(&self, test: &Test) -> Option<Vec<Case>> {
+        serde_json::from_slice(&std::fs::read(self.path(test)).ok()?).ok()
+    }
+
+    /// Keeps the cases of a test.
+    pub fn put(&self, test: &Test, cases: &[Case]) -> Result<()> {
+        let saving = "keeping what the witness got";
+        let path = self.path(test);
+        let file = tempfile::NamedTempFile::new_in(&self.directory)
+            .map_err(Error::file(&self.directory, saving))?;
+        serde_json::to_writer(&file, cases)
+            .map_err(|error| Error::file(&path, saving)(error.into()))?;
+        file.persist(&path)
+            .map_err(|error| Error::file(&path, saving)(error.error))?;
+        Ok(())
+    }
+}
+
+/// What became of the cases of each test, by its file.
+pub type Results = BTreeMap<String, Vec<Case>>;
+
+/// What sets the guest up.
+const GUEST_FILES: [(&str, &[u8]); 4] = [
+    (
+        "/usr/bin/selftest-ethtool",
+        include_bytes!("../guest/ethtool"),
+    ),
+    (
+        "/usr/bin/selftest-root",
+        include_bytes!("../guest/selftest-root"),
+    ),
+    (
+        "/usr/bin/selftest-ports",
+        include_bytes!("../guest/selftest-ports"),
+    ),
+    ("/usr/bin/mtools", include_bytes!("../guest/mtools")),
+];
+const PAIRS: u8 = 2;
+const MEMORY_MIB: u32 = 1536;
+
+/// Runs the tests in one guest; `report` is given each test's cases as soon as they are there.
+pub fn run(
+    setup: &Setup<'_>,
+    plan: &Plan,
+    mut report: impl FnMut(&Test, &[Case]) -> Result<()>,
+) -> Result<()> {
+    namespace::prepare()?;
+    let modules = setup.kernel.directory();
+    let mut ports = Ports::start(&ports::Setup {
+        kernel: setup.kernel,
+        model: setup.model,
+        chip: setup.chip,
+        driver: setup.driver.clone(),
+        pairs: PAIRS,
+        more_modules: &["virtio_pci", "9p", "9pnet_virtio", "overlay"],
+        more_files: &GUEST_FILES,
+        shares: &[
+            ("root", setup.root),
+            ("tests", setup.tests),
+            ("modules", modules),
+        ],
+        memory_mib: MEMORY_MIB,
+        cache: setup.cache,
+        artifacts: &setup.artifacts,
+    })?;
+    ports
+        .guest
+        .check_within("selftest-root", ports::MODULES_LIMIT)?;
+    let names = ports.load(&setup.driver)?;
+    for test in &plan.tests {
+        let cases = run_one(&mut ports, setup, test, &names)?;
+        report(test, &cases)?;
+    }
+    for counters in ports.counters()? {
+        counters.check_clean()?;
+    }
+    ports.finish()
+}
+
+fn run_one(
+    ports: &mut Ports,
+    setup: &Setup<'_>,
+    test: &Test,
+    names: &[String],
+) -> Result<Vec<Case>> {
+    let before = ports.kernel_problems()?.len();
+    let (prepare, arguments) = match test.way {
+        Way::Endpoint => (format!("endpoint {} {}", names[0], names[1]), String::new()),
+        Way::Ports(count) => {
+            let ports = names[..count].join(" ");
+            (format!("loose {ports}"), ports)
+        }
+    };
+    in_root(ports, &format!("selftest-ports {prepare}"), USUAL)?;
+    let (directory, file) = test.file.rsplit_once('/').unwrap_or((".", &test.file));
+    let seconds = test.limit.as_secs();
+    let script = format!(
+        "export NETIF={} LOCAL_V4=192.0.2.1 LOCAL_V6=2001:db8::1 REMOTE_V4=192.0.2.2 REMOTE_V6=2001:db8::2
+        export REMOTE_TYPE=netns REMOTE_ARGS=peer KSFT_MACHINE_SLOW=yes PYTHONDONTWRITEBYTECODE=1 NO_COLOR=1
+        export NETIF_NO_CABLE={}
+        cd /selftests/{directory}; timeout -k 10 {seconds} ./{file} {arguments}",
+        names[0], names[3]
+    );
+    let output = in_root(ports, &script, test.limit + Duration::from_secs(60))?;
+    let log = setup
+        .artifacts
+        .join(format!("{}.log", test.file.replace('/', "-")));
+    std::fs::write(&log, &output.text).map_err(Error::file(&log, "writing"))?;
+    let mut cases = ktap::read(&test.file, &output.text, output.status);
+    // The kernel's complaint belongs to the test that brought it on, and no driver may cause one.
+    if let Some(problem) = ports.kernel_problems()?.get(before) {
+        cases.push(Case {
+            name: "(kernel log)".to_owned(),
+            outcome: Outcome::Fail,
+            reason: problem.line.clone(),
+        });
+    }
+    Ok(cases)
+}
+
+/// Runs a shell script in the tests' root.
+fn in_root(ports: &mut Ports, script: &str, limit: Duration) -> Result<crate::channel::Output> {
+    let script = format!(
+        "cat >/r/tmp/command <<'END-OF-COMMAND'\n{script}\nEND-OF-COMMAND\n\
+        chroot /r /usr/bin/env -i PATH=/usr/local/sbin:/usr/sbin:/usr/bin HOME=/root TERM=dumb LANG=C.UTF-8 bash /tmp/command"
+    );
+    ports.guest.run_within(&script, limit)
+}
+
+/// What a case of ours comes to, next to what the witness has and what the plan knows.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Verdict {
+    /// As it should be.
+    Fine,
+    /// It fails for a reason that is known and does not lie in the driver; the witness fails too.
+    Excused(String),
+    /// It fails, and nobody has explained it.
+    Unexplained(&'static str),
+    /// The plan explains a failure that is not there.
+    Stale,
+}
+
+/// Judges one case.
+pub fn judge(plan: &Plan, file: &str, case: &Case, witness: Option<&Case>) -> Verdict {
+    let excuse = plan.excuses.get(&(file.to_owned(), case.name.clone()));
+    let witness_fails = witness.is_some_and(|witness| witness.outcome == Outcome::Fail);
+    match (case.outcome, excuse) {
+        (Outcome::Fail, None) => Verdict::Unexplained("nobody has explained this"),
+        (Outcome::Fail, Some(_)) if !witness_fails => {
+            Verdict::Unexplained("r8169 does not fail, so this is for the driver to mend")
+        }
+        (Outcome::Fail, Some(reason)) => Verdict::Excused(reason.clone()),
+        (_, Some(_)) => Verdict::Stale,
+        (_, None) => Verdict::Fine,
+    }
+}
+
+/// One line for a case, and further ones for a failure.
+pub fn line(case: &Case, witness: Option<&Case>, verdict: &Verdict) -> String {
+    let mut text = format!(
+        "  {:5} | {:5}  {}",
+        case.outcome,
+        witness.map_or("-", |case| case.outcome.name()),
+        case.name
+    );
+    if !case.reason.is_empty() {
+        let _ = write!(text, ": {}", case.reason);
+    }
+    match verdict {
+        Verdict::Fine => {}
+        Verdict::Excused(reason) => {
+            let _ = write!(text, "\n        known: {reason}");
+        }
+        Verdict::Unexplained(why) => {
+            let _ = write!(text, "\n        UNEXPLAINED: {why}");
+        }
+        Verdict::Stale => {
+            text.push_str("\n        the list says that it fails, and here it does not");
+        }
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn case(outcome: Outcome) -> Case {
+        Case {
+            name: "c".to_owned(),
+            outcome,
+            reason: String::new(),
+        }
+    }
+
+    #[test]
+    fn a_plan_is_read_and_its_mistakes_are_named() {
+        let text =
+            "# x\ntest a/b.py endpoint\ntest c.sh four 20\nfails a/b.py | c d | no rmon # y\n";
+        let plan = Plan::parse("list", text).unwrap();
+        assert_eq!(plan.tests[0].limit, USUAL);
+        assert_eq!(plan.tests[1].way, Way::Ports(4));
+        assert_eq!(plan.tests[1].limit, Duration::from_secs(20));
+        let key = ("a/b.py".to_owned(), "c d".to_owned());
+        assert_eq!(plan.excuses[&key], "no rmon");
+        let error = Plan::parse("list", "\ntest a three")
+            .unwrap_err()
+            .to_string();
+        assert_eq!(
+            error,
+            "list, line 2: found way three, expected endpoint, two or four"
+        );
+    }
+
+    #[test]
+    fn only_a_failure_that_is_explained_and_shared_is_excused() {
+        let plan = Plan::parse("list", "fails f | c | why").unwrap();
+        let none = Plan::default();
+        let pass = case(Outcome::Pass);
+        let fail = case(Outcome::Fail);
+        let judged = |plan, ours, witness| judge(plan, "f", ours, Some(witness));
+        assert_eq!(judged(&none, &pass, &fail), Verdict::Fine);
+        assert!(matches!(
+            judged(&none, &fail, &fail),
+            Verdict::Unexplained(_)
+        ));
+        assert!(matches!(
+            judged(&plan, &fail, &pass),
+            Verdict::Unexplained(_)
+        ));
+        assert_eq!(
+            judged(&plan, &fail, &fail),
+            Verdict::Excused("why".to_owned())
+        );
+        assert_eq!(judged(&plan, &pass, &fail), Verdict::Stale);
+    }
+}
