@@ -33,6 +33,7 @@ mod bindings {
     include!(env!("R8168_BINDINGS"));
 }
 
+mod compat;
 pub mod net;
 
 #[forbid(unsafe_code)]
@@ -50,7 +51,7 @@ const VERSION: &CStr =
 
 struct Module;
 
-kernel::pci_device_table!(
+compat::pci_device_table!(
     PCI_TABLE,
     <Module as pci::Driver>::IdInfo,
     [
@@ -68,7 +69,7 @@ impl pci::Driver for Module {
 
     fn probe<'bound>(
         pdev: &'bound pci::Device<Core<'_>>,
-        _info: Option<&'bound Self::IdInfo>,
+        _info: compat::IdInfo<'bound, Self::IdInfo>,
     ) -> impl PinInit<Self::Data<'bound>, Error> + 'bound {
         driver::Driver::probe(pdev)
     }

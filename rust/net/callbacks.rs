@@ -26,7 +26,10 @@ use super::{
     },
     stats::Errors, //
 };
-use crate::bindings;
+use crate::{
+    bindings,
+    compat::enums, //
+};
 use core::{
     cell::UnsafeCell,
     ffi::c_void,
@@ -330,8 +333,8 @@ unsafe extern "C" fn interrupt<T: Operations>(
     // SAFETY: The cookie is the device, see `open`.
     let (dev, private) = unsafe { Private::<T>::of(cookie.cast()) };
     match private.driver.interrupt(dev) {
-        Interrupt::Handled => bindings::irqreturn::IRQ_HANDLED,
-        Interrupt::NotOurs => bindings::irqreturn::IRQ_NONE,
+        Interrupt::Handled => enums::IRQ_HANDLED,
+        Interrupt::NotOurs => enums::IRQ_NONE,
     }
 }
 

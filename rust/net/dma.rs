@@ -8,12 +8,14 @@ use super::{
     from_device::FromDevice,
     pci, //
 };
-use crate::bindings;
+use crate::{
+    bindings,
+    compat, //
+};
 use core::ptr::NonNull;
 use kernel::{
     device::Bound,
-    prelude::*,
-    sync::barrier, //
+    prelude::*, //
 };
 
 /// Little-endian 32-bit words that the CPU and a device share.
@@ -99,12 +101,12 @@ impl<'a> SharedWords<'a> {
 
     /// Orders the reads before it against those after it, as far as the device is concerned.
     pub fn rmb(&self) {
-        barrier::dma_mb(barrier::Read);
+        compat::dma_rmb();
     }
 
     /// Orders the writes before it against those after it, as far as the device is concerned.
     pub fn wmb(&self) {
-        barrier::dma_mb(barrier::Write);
+        compat::dma_wmb();
     }
 }
 

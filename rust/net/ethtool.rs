@@ -14,7 +14,10 @@ use super::stats::{
     HardwareErrors,
     MacStatistics, //
 };
-use crate::bindings;
+use crate::{
+    bindings,
+    compat, //
+};
 use core::ops::RangeInclusive;
 use kernel::prelude::*;
 
@@ -33,9 +36,9 @@ impl Refused {
     }
 
     /// Refuses a setting that is possible elsewhere, or at another time.
-    pub const fn unsupported(why: &'static CStr) -> Self {
+    pub fn unsupported(why: &'static CStr) -> Self {
         Self {
-            error: EOPNOTSUPP,
+            error: compat::not_supported(),
             why,
         }
     }

@@ -15,7 +15,10 @@ use super::{
     pci,
     skb::SkBuff, //
 };
-use crate::bindings;
+use crate::{
+    bindings,
+    compat::enums, //
+};
 use core::{
     mem::ManuallyDrop,
     ptr::NonNull, //
@@ -126,7 +129,7 @@ impl<'a> PagePool<'a> {
         fast.nid = bindings::NUMA_NO_NODE;
         fast.dev = pci::device(pdev);
         fast.napi = dev.napi();
-        fast.dma_dir = bindings::dma_data_direction::DMA_FROM_DEVICE;
+        fast.dma_dir = enums::DMA_FROM_DEVICE;
         fast.max_len = layout.page_size();
         slow.netdev = dev.as_raw();
         slow.flags = bindings::NET_PP_FLAGS;

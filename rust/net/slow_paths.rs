@@ -14,7 +14,10 @@ use super::{
     },
     ethtool::TestResult, //
 };
-use crate::bindings;
+use crate::{
+    bindings,
+    compat, //
+};
 use core::ptr::NonNull;
 use kernel::{
     prelude::*,
@@ -306,7 +309,7 @@ impl<T: Operations> Private<T> {
         results: &mut [TestResult],
     ) -> Result {
         if !self.running.load(Relaxed) {
-            return Err(ENETDOWN);
+            return Err(compat::net_down());
         }
         // SAFETY: RTNL is held, so the device keeps running. With the work items disabled this is the
         // only slow path; once the device is quiet nothing else borrows the halves.

@@ -20,7 +20,10 @@ use super::{
     WakeEvents,
     MAX_TESTS, //
 };
-use crate::bindings;
+use crate::{
+    bindings,
+    compat, //
+};
 use core::mem::MaybeUninit;
 use kernel::{
     prelude::*,
@@ -292,7 +295,7 @@ unsafe extern "C" fn set_pauseparam<T: Operations>(
     };
     // The MAC obeys what the PHY has negotiated: nothing can be forced on it.
     if (param.autoneg != 0) != driver.phy().negotiates() {
-        return EOPNOTSUPP.to_errno();
+        return compat::not_supported().to_errno();
     }
     if let Err(refused) = driver.check_pause(dev.mtu()) {
         return refused.error.to_errno();
@@ -327,7 +330,7 @@ unsafe extern "C" fn get_sset_count<T: Operations>(
 ) -> c_int {
     match strings::<T>(set as u32) {
         Some(strings) => strings.len() as c_int,
-        None => EOPNOTSUPP.to_errno(),
+        None => compat::not_supported().to_errno(),
     }
 }
 
@@ -473,7 +476,7 @@ unsafe extern "C" fn set_wol<T: Operations>(
     // own.
     let (driver, events) = unsafe {
         if !bindings::net_helper_can_wakeup(dev) {
-            return EOPNOTSUPP.to_errno();
+            return compat::not_supported().to_errno();
         }
         (Private::<T>::of(dev).1.driver(), (*wol).wolopts)
     };

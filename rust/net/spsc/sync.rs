@@ -17,8 +17,7 @@ mod environment {
                 Acquire,
                 Atomic,
                 Release, //
-            },
-            barrier,
+            }, //
         },
     };
 
@@ -43,7 +42,7 @@ mod environment {
     }
 
     pub(crate) fn full_barrier() {
-        barrier::smp_mb(barrier::Full);
+        crate::compat::smp_mb();
     }
 
     pub(crate) fn shared<T>(value: T) -> Result<Arc<T>, Error> {
