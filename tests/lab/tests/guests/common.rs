@@ -26,6 +26,7 @@ pub const ECHO: Duration = Duration::from_secs(10);
 /// | `LAB_MODULE` | `r8168_rust.ko`, built for `LAB_KVER` |
 /// | `LAB_KERNEL_DIR`, `LAB_KVER` | the stock kernel to test on |
 /// | `LAB_KERNEL61_DIR`, `LAB_KVER61` | Debian 12's kernel, whose r8169 drives the B300 |
+/// | `LAB_MODULE_OLDER`, `LAB_KERNEL_OLDER_DIR`, `LAB_KVER_OLDER` | the same for the other series of kernels |
 /// | `LAB_CACHE` | where initramfs images are kept |
 /// | `LAB_STORMS`, `LAB_REMOVALS`, `LAB_CHANGES` | how often storms reopen, reinsert and resize; may be unset |
 /// | `LAB_ARTIFACTS` | where failed tests leave their logs |
@@ -69,6 +70,12 @@ impl Inputs {
         Kernel::find(&dir, &variable("LAB_KVER")?)
     }
 
+    /// The kernel of the other series.
+    pub fn kernel_older(&self) -> Result<Kernel> {
+        let dir = PathBuf::from(variable("LAB_KERNEL_OLDER_DIR")?);
+        Kernel::find(&dir, &variable("LAB_KVER_OLDER")?)
+    }
+
     /// Debian 12's kernel.
     pub fn kernel61(&self) -> Result<Kernel> {
         let dir = PathBuf::from(variable("LAB_KERNEL61_DIR")?);
@@ -83,6 +90,11 @@ impl Inputs {
     /// Our driver.
     pub fn ours(&self) -> Result<Driver> {
         file("LAB_MODULE").map(Driver::R8168Rust)
+    }
+
+    /// Our driver, built for the kernel of the other series.
+    pub fn ours_older(&self) -> Result<Driver> {
+        file("LAB_MODULE_OLDER").map(Driver::R8168Rust)
     }
 
     /// The usual set-up for tests, with `passt` as the world and a short transfer.
@@ -124,9 +136,9 @@ pub fn case(name: &str, body: impl FnOnce(&Inputs) -> Result<()>) {
     let outcome = inputs(name).and_then(|inputs| {
         let outcome = body(&inputs);
         let artifacts = &inputs.artifacts;
-        if outcome.is_ok() {
+        if outcome.is_ok() && artifacts.exists() {
             fs::remove_dir_all(artifacts).map_err(Error::file(artifacts, "removing"))?;
-        } else {
+        } else if outcome.is_err() {
             let console = lab::process::tail(&artifacts.join("console.log"), 20);
             eprintln!("the end of the guest's console:\n{console}");
             eprintln!("console, logs and capture are in {}", artifacts.display());

@@ -1,9 +1,13 @@
 //! Every driver on every chip that it drives, and its refusal of every other.
 
+use std::path::Path;
+use std::process::Command;
+
 use lab::bench::{Bench, Driver, Loaded, Setup};
 use lab::drive;
-use lab::kernel::{modinfo, read_module};
+use lab::kernel::{modinfo, module_name, read_module};
 use lab::model::Chip;
+use lab::process::output_of;
 use lab::{require, Result};
 
 use crate::common::{case, Inputs};
@@ -136,6 +140,105 @@ fn ours_drives_b380() {
 fn ours_needs_no_phy_driver() {
     case("ours_needs_no_phy_driver", |inputs| {
         ours(inputs, Chip::B300, false)
+    });
+}
+
+#[test]
+fn the_other_series_of_kernels_is_served_too() {
+    case("the_other_series_of_kernels_is_served_too", |inputs| {
+        let (kernel, model) = (inputs.kernel_older()?, inputs.model()?);
+        accepts(&inputs.setup(&kernel, &model, Chip::B300, inputs.ours_older()?))
+    });
+}
+
+/// Loads the two drivers one after the other, and requires that the device ends with `expected`.
+fn beside_r8169(inputs: &Inputs, chip: Chip, ours_first: bool, expected: &str) -> Result<()> {
+    let (kernel, model) = (inputs.kernel()?, inputs.model()?);
+    let setup = Setup {
+        more_modules: &["r8169"],
+        ..inputs.setup(&kernel, &model, chip, inputs.ours()?)
+    };
+    let mut bench = Bench::start(&setup)?;
+    if ours_first {
+        bench.load()?;
+        bench.insert("r8169")?;
+    } else {
+        bench.insert("realtek")?;
+        bench.insert("r8169")?;
+        bench.insert("r8168_rust")?;
+    }
+    let address = bench.device().address.clone();
+    let bound = bench.guest.check(&format!(
+        "basename \"$(readlink /sys/bus/pci/devices/{address}/driver)\""
+    ))?;
+    require!(
+        bound == expected,
+        "{} ends with {bound}, expected {expected}",
+        chip.name()
+    );
+    let Loaded::Interface(name) = bench.bound_interface()? else {
+        return Err(lab::Error::Unmet(format!("{bound} has no interface")));
+    };
+    bench.guest.check(&format!("ip link set {name} up"))?;
+    bench.wait_carrier(&name, true)?;
+    bench.finish()
+}
+
+#[test]
+fn r8169_first_leaves_b300_to_ours() {
+    case("r8169_first_leaves_b300_to_ours", |inputs| {
+        beside_r8169(inputs, Chip::B300, false, "r8168_rust")
+    });
+}
+
+#[test]
+fn who_is_first_gets_b380() {
+    case("who_is_first_gets_b380", |inputs| {
+        beside_r8169(inputs, Chip::B380, false, "r8169")?;
+        beside_r8169(inputs, Chip::B380, true, "r8168_rust")
+    });
+}
+
+/// What modprobe loads for a card, with `settings` as its only configuration, by the modules' names.
+fn loaded_for_card(root: &Path, version: &str, settings: &Path) -> Result<Vec<String>> {
+    let card = "pci:v000010ECd00008168sv00000000sd00000000bc02sc00i00";
+    let mut modprobe = Command::new("modprobe");
+    modprobe.arg("-d").arg(root).args(["-S", version, "-C"]);
+    modprobe.arg(settings).args(["--show-depends", card]);
+    let output = output_of(&mut modprobe)?;
+    Ok(String::from_utf8_lossy(&output)
+        .lines()
+        .filter_map(|line| module_name(Path::new(line.strip_prefix("insmod ")?.trim())))
+        .collect())
+}
+
+#[test]
+fn modprobe_d_has_ours_loaded_before_r8169() {
+    case("modprobe_d_has_ours_loaded_before_r8169", |inputs| {
+        let (kernel, Driver::R8168Rust(module)) = (inputs.kernel()?, inputs.ours()?) else {
+            return Err(lab::Error::Input("there is no module of ours".to_owned()));
+        };
+        let root = tempfile::tempdir().map_err(lab::Error::file(Path::new("/tmp"), "making"))?;
+        let home = root.path().join("lib/modules").join(kernel.version());
+        let script = format!(
+            "mkdir -p {home}/updates && ln -s {stock}/kernel {home}/kernel && cp {stock}/modules.order {home} &&
+            cp {stock}/modules.builtin* {home} && cp {ours} {home}/updates && depmod -b {root} {version}",
+            home = home.display(),
+            stock = kernel.directory().display(),
+            ours = module.display(),
+            root = root.path().display(),
+            version = kernel.version()
+        );
+        output_of(Command::new("sh").args(["-c", &script]))?;
+        let settings = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../packaging/modprobe.d");
+        let loaded = loaded_for_card(root.path(), kernel.version(), &settings)?;
+        let place = |name: &str| loaded.iter().position(|module| module == name);
+        let (ours, theirs) = (place("r8168_rust"), place("r8169"));
+        require!(
+            ours.is_some() && ours < theirs && place("realtek") < theirs,
+            "modprobe loads {loaded:?}, expected r8168_rust and realtek before r8169"
+        );
+        Ok(())
     });
 }
 
