@@ -16,6 +16,7 @@ use core::{
 };
 use kernel::{
     device::Bound,
+    error::to_result,
     prelude::*,
     types::Opaque, //
 };
@@ -176,6 +177,17 @@ impl SkBuff {
     fn consume(self, budget: i32) {
         // SAFETY: The reference is given up. With a budget of 0 the function does not assume NAPI.
         unsafe { bindings::napi_consume_skb(self.into_raw(), budget) };
+    }
+
+    /// Computes the checksum that was left to the device.
+    ///
+    /// # Errors
+    ///
+    /// `ENOMEM` or `EINVAL`: the frame cannot be sent.
+    pub fn checksum_in_software(&mut self) -> Result {
+        // SAFETY: By the type invariants, and whoever owns a frame to be sent may write to its header,
+        // which the function makes sure is nobody else's.
+        to_result(unsafe { bindings::skb_checksum_help(self.as_raw()) })
     }
 
     /// Records that the device has found the checksum of the frame right.

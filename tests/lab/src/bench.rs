@@ -35,6 +35,17 @@ impl Driver {
             Driver::E1000e => "e1000e",
         }
     }
+
+    /// What it does wrong now and then, by no fault of the model's.
+    ///
+    /// r8169 leaves the checksum of a frame below 60 bytes to a chip that cannot, if the frame is the last
+    /// piece of a larger one: the core cuts those after it has asked `ndo_features_check`.
+    fn known_violation(&self) -> Option<&'static str> {
+        match self {
+            Driver::R8169 => Some("checksum asked for in a frame of"),
+            Driver::R8168Rust(_) | Driver::E1000e => None,
+        }
+    }
 }
 
 /// What is at the far end of the wire.
@@ -396,7 +407,7 @@ impl Bench {
         let counters = self.counters()?;
         self.guest.shut_down()?;
         if let Some(counters) = counters {
-            counters.check_clean()?;
+            counters.check_clean_but(self.driver.known_violation())?;
         }
         self.model.map_or(Ok(()), Model::stop)
     }

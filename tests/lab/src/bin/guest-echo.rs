@@ -1,9 +1,13 @@
 //! Runs in the guest: sends every frame of the lab's ethertype back.
 //!
+//! With `gso ADDRESS PIECE LENGTH` it sends one UDP payload of LENGTH bytes instead, which the kernel or the card is to cut
+//! into datagrams of PIECE bytes.
+//!
 //! The interface may go down and even away at any time; the echo takes up again when it is back.
 
 use std::io;
 use std::mem;
+use std::net::UdpSocket;
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
 use std::thread;
 use std::time::Duration;
@@ -11,17 +15,50 @@ use std::time::Duration;
 use lab::frame::{self, Address};
 
 fn main() {
-    let Some(interface) = std::env::args().nth(1) else {
-        eprintln!("usage: guest-echo INTERFACE");
-        std::process::exit(2);
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    let interface = match arguments.as_slice() {
+        [interface] => interface,
+        [gso, address, piece, length] if gso == "gso" => {
+            if let Err(error) = send_pieces(address, piece, length) {
+                eprintln!("guest-echo: {error}");
+                std::process::exit(1);
+            }
+            return;
+        }
+        _ => {
+            eprintln!("usage: guest-echo INTERFACE | gso ADDRESS PIECE LENGTH");
+            std::process::exit(2);
+        }
     };
     loop {
         // Whatever ends a session (down, removed, not there yet), the cure is to begin anew.
-        if let Err(error) = session(&interface) {
+        if let Err(error) = session(interface) {
             eprintln!("{interface}: {error}");
         }
         thread::sleep(Duration::from_millis(20));
     }
+}
+
+/// One large UDP payload to the discard port, by `UDP_SEGMENT` (udp(7)).
+fn send_pieces(address: &str, piece: &str, length: &str) -> io::Result<()> {
+    let number = |text: &str| text.parse::<u16>().map_err(io::Error::other);
+    let (piece, length) = (libc::c_int::from(number(piece)?), number(length)?);
+    let socket = UdpSocket::bind("0.0.0.0:0")?;
+    // SAFETY: the pointer is to a live integer and the length is its size.
+    let set = unsafe {
+        libc::setsockopt(
+            socket.as_raw_fd(),
+            libc::SOL_UDP,
+            libc::UDP_SEGMENT,
+            (&raw const piece).cast(),
+            mem::size_of_val(&piece) as libc::socklen_t,
+        )
+    };
+    if set < 0 {
+        return Err(io::Error::last_os_error());
+    }
+    socket.send_to(&vec![0x5a; usize::from(length)], (address, 9))?;
+    Ok(())
 }
 
 fn session(interface: &str) -> io::Result<()> {
