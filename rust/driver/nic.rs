@@ -61,7 +61,14 @@ use kernel::{
     device::Bound,
     pci,
     prelude::*,
-    sync::Arc, //
+    sync::{
+        atomic::{
+            AtomicFlag,
+            Full,
+            Relaxed, //
+        },
+        Arc, //
+    },
 };
 
 /// How often a poll asks the chip whether there is more before it leaves that to an interrupt.
@@ -90,6 +97,8 @@ pub(crate) struct Nic<'a> {
     pub(super) tally: Tally<'a>,
     pub(super) hw: Arc<Hw<'a>>,
     pub(super) interrupt_test: InterruptTest,
+    /// Events were acknowledged that the poll has not looked after yet.
+    acknowledged: AtomicFlag,
     /// What is in the EEPROM; empty if there is none.
     pub(super) eeprom: KVec<u8>,
     pub(super) pdev: &'a pci::Device<Bound>,
@@ -136,6 +145,7 @@ impl<'a> Nic<'a> {
             phy,
             tally: Tally::new(pdev)?,
             interrupt_test: InterruptTest::new(),
+            acknowledged: AtomicFlag::new(false),
             eeprom: ethtool::read_eeprom(&hw)?,
             permanent_address: hw.mac_address(),
             hw,
@@ -317,20 +327,18 @@ impl<'a> Operations for Nic<'a> {
         // the acknowledgement is a posted write, and takes its time to the chip. A read waits for
         // it, and for what the chip wrote to memory before. So what comes after the read is either
         // seen by the next look, or its event stays and interrupts when that is possible again.
-        for round in 0..ROUNDS {
-            if received >= cx.budget() {
+        for round in 1..=ROUNDS {
+            // The exchange is a full barrier: an acknowledgement whose flag it sees is older than the
+            // read, one whose flag it does not see schedules this poll once more.
+            if received >= cx.budget() || !self.acknowledged.xchg(false, Full) {
                 break;
             }
-            let events = self.events();
-            if round + 1 < ROUNDS {
-                if let Some(events) = events {
+            if let Some(events) = self.events() {
+                if round < ROUNDS {
                     self.take(cx.device(), events);
                 }
             }
             received = self.work(cx, poll, received);
-            if events.is_none() {
-                break;
-            }
         }
         received
     }
@@ -429,6 +437,7 @@ impl<'a> Nic<'a> {
     /// Acknowledges events, and acts on those that are not about the rings.
     fn take(&self, dev: &NetDevice, events: u16) {
         self.hw.acknowledge(events);
+        self.acknowledged.store(true, Relaxed);
         if events & event::LINK_CHANGE != 0 {
             self.phy.mac_interrupt();
         }
