@@ -76,5 +76,5 @@ headers_version() {
 unpack_source() {
 	say "unpacking the kernel's source"
 	mkdir -p "$3"
-	tar -xf "$1/usr/src/linux-source-$2.tar.xz" -C "$3" --strip-components=1
+	"$top/scripts/toolbox" run -- tar -xf "$1/usr/src/linux-source-$2.tar.xz" -C "$3" --strip-components=1
 }
