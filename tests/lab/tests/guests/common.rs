@@ -2,7 +2,7 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Condvar, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use lab::bench::{Bench, Driver, Setup, World};
@@ -12,8 +12,32 @@ use lab::model::{Chip, Model};
 use lab::peer::Peer;
 use lab::{require, Error, Result};
 
-/// One guest at a time: two cores carry no more.
-static TURN: Mutex<()> = Mutex::new(());
+/// How many guests run now. Most of a test is one CPU of a guest booting or waiting: two cores carry two.
+static GUESTS: Mutex<usize> = Mutex::new(0);
+static GUEST_LEFT: Condvar = Condvar::new();
+const MOST_GUESTS: usize = 2;
+
+/// The right to have a guest running.
+struct Turn(usize);
+
+impl Turn {
+    /// Waits for `share` of [`MOST_GUESTS`].
+    fn take(share: usize) -> Self {
+        let guests = GUESTS.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut guests = GUEST_LEFT
+            .wait_while(guests, |guests| *guests + share > MOST_GUESTS)
+            .unwrap_or_else(PoisonError::into_inner);
+        *guests += share;
+        Self(share)
+    }
+}
+
+impl Drop for Turn {
+    fn drop(&mut self) {
+        *GUESTS.lock().unwrap_or_else(PoisonError::into_inner) -= self.0;
+        GUEST_LEFT.notify_all();
+    }
+}
 
 /// How long an echo may take on a busy machine.
 pub const ECHO: Duration = Duration::from_secs(10);
@@ -129,9 +153,17 @@ impl Inputs {
     }
 }
 
-/// Runs one test when its turn comes; keeps its logs if it fails.
+/// Runs one test, perhaps beside another; keeps its logs if it fails.
 pub fn case(name: &str, body: impl FnOnce(&Inputs) -> Result<()>) {
-    let _turn = TURN.lock().unwrap_or_else(PoisonError::into_inner);
+    run(name, Turn::take(1), body);
+}
+
+/// The same for a test that needs the machine to itself: it measures, or keeps both cores busy.
+pub fn case_alone(name: &str, body: impl FnOnce(&Inputs) -> Result<()>) {
+    run(name, Turn::take(MOST_GUESTS), body);
+}
+
+fn run(name: &str, _turn: Turn, body: impl FnOnce(&Inputs) -> Result<()>) {
     let start = Instant::now();
     let outcome = inputs(name).and_then(|inputs| {
         let outcome = body(&inputs);

@@ -1,4 +1,4 @@
-//! Tests that boot guests. They take turns: each has the machine to itself.
+//! Tests that boot guests. Two run at a time, but for those that need the machine to themselves.
 //!
 //! What they need comes from the environment (see [`common::Inputs`]); a missing piece fails the test.
 

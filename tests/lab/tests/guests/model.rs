@@ -8,7 +8,7 @@ use lab::drive::{self, Transfer};
 use lab::model::Chip;
 use lab::{require, Error, Result};
 
-use crate::common::{case, Inputs};
+use crate::common::{case_alone, Inputs};
 
 /// CPU time that one large frame may cost, in microseconds.
 const FRAME: f64 = 10.0;
@@ -53,5 +53,5 @@ fn is_quick_and_idle(inputs: &Inputs) -> Result<()> {
 
 #[test]
 fn the_model_is_quick_and_idle() {
-    case("the_model_is_quick_and_idle", is_quick_and_idle);
+    case_alone("the_model_is_quick_and_idle", is_quick_and_idle);
 }

@@ -9,7 +9,7 @@ use lab::model::Chip;
 use lab::process::wait_for;
 use lab::{require, Error, Result};
 
-use crate::common::{case, count, exchange, guest_address, peer, start_echo, Inputs, ECHO};
+use crate::common::{case_alone, count, exchange, guest_address, peer, start_echo, Inputs, ECHO};
 
 /// How often the interface goes down and up, and the module goes and comes, unless the caller says.
 const TIMES: u32 = 20;
@@ -179,28 +179,28 @@ fn echo_returns(bench: &mut Bench, time: u32) -> Result<()> {
 
 #[test]
 fn ours_goes_down_and_up_under_traffic() {
-    case("ours_goes_down_and_up_under_traffic", |inputs| {
+    case_alone("ours_goes_down_and_up_under_traffic", |inputs| {
         down_and_up(inputs, Chip::B380, inputs.ours()?)
     });
 }
 
 #[test]
 fn ours_is_removed_and_inserted_under_traffic() {
-    case("ours_is_removed_and_inserted_under_traffic", |inputs| {
+    case_alone("ours_is_removed_and_inserted_under_traffic", |inputs| {
         out_and_in(inputs, Chip::B300, inputs.ours()?)
     });
 }
 
 #[test]
 fn r8169_is_removed_and_inserted_under_traffic() {
-    case("r8169_is_removed_and_inserted_under_traffic", |inputs| {
+    case_alone("r8169_is_removed_and_inserted_under_traffic", |inputs| {
         out_and_in(inputs, Chip::B380, Driver::R8169)
     });
 }
 
 #[test]
 fn ours_is_reset_in_a_downpour() {
-    case("ours_is_reset_in_a_downpour", |inputs| {
+    case_alone("ours_is_reset_in_a_downpour", |inputs| {
         reset(inputs, Chip::B300, inputs.ours()?)
     });
 }
