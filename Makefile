@@ -13,7 +13,7 @@ export KVER
 endif
 
 .DEFAULT_GOAL := all
-.PHONY: all fuzz-model load unload install run shell test test-model test-guests test-inject test-debug test-selftests test-host lint module toolbox clean help
+.PHONY: all fuzz-model load unload install run shell test test-model test-guests test-inject test-debug test-selftests test-host lint module toolbox deb clean help
 
 all: ## Build the module for the running kernel (or for KDIR=DIRECTORY), without the toolbox
 	@kdir="$(KDIR)"; [ -n "$$kdir" ] || kdir=$$(scripts/host-kdir) && \
@@ -61,6 +61,9 @@ test-debug: ## Tests on a kernel that watches itself: KASAN, lockdep, leaks, fau
 
 test-selftests: ## The kernel's own selftests, with r8169's results beside ours (T= CHIP= KVER=)
 	@scripts/selftests $(T)
+
+deb: ## Make Debian packages: DKMS, prebuilt, udeb (KVER=)
+	@scripts/make-deb $(KVER)
 
 lint: ## Check form: rustfmt, clippy, shellcheck
 	@scripts/lint

@@ -105,13 +105,14 @@ def entries(archive, workdir):
             if line.startswith("#") or not line.strip():
                 continue
             name, *words = line.split()
-            found.append((normal(_unescape(name)), _entry(dict(word.split("=", 1) for word in words if "=" in word))))
+            attributes = dict(word.split("=", 1) for word in words if "=" in word)
+            found.append((normal(_unescape(name)), _entry(attributes)))
     return found
 
 
 def _entry(words):
     return Entry(
-        kind=words.get("type", "file"),
+        kind=words["type"],
         mode=int(words.get("mode", "0"), 8),
         uid=int(words.get("uid", "0")),
         gid=int(words.get("gid", "0")),

@@ -29,6 +29,8 @@ MOST_ENTRIES = 500_000
 LONGEST_NAME = 4096
 
 HEADER = 110
+# The highest digits of an entry's mode: pipe, character device, directory, block device, file, symbolic link, socket.
+FILE_TYPES = (0o1, 0o2, 0o4, 0o6, 0o10, 0o12, 0o14)
 HEADER_FORM = re.compile(rb"07070[12][0-9A-Fa-f]{104}")
 LZ4_MAGIC = b"\x02\x21\x4c\x18"
 # LZ4_compressBound() of the legacy format's 8 MiB blocks.
@@ -180,6 +182,8 @@ def headers(file, start, size):
         name = file.read(name_size)
         yield at
         at = _align(at + HEADER + name_size)
+        if name != b"TRAILER!!!\0" and int(header[14:22], 16) >> 12 not in FILE_TYPES:
+            raise Damaged(f"{printable(name)} is no file, directory, link, device, pipe or socket: damaged, fetch or make it again")
         if name == b"TRAILER!!!\0":
             yield None
             yield min(at, size)

@@ -61,7 +61,6 @@ class Damage(Case):
         counts = {status: statuses.count(status) for status in sorted(set(statuses))}
         peak = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss >> 10
         print(f"{COUNT} damaged initrds (SEED={SEED}): exit statuses {counts}, {time.monotonic() - started:.0f} s, largest process {peak} MiB")
-        self.assertLessEqual(set(counts), {0, 1, 2, 3})
         self.assertLess(peak << 20, MEMORY)
         # Damage that is never noticed would be a test of nothing.
         self.assertGreater(counts.get(1, 0), COUNT // 3)
@@ -97,7 +96,7 @@ class Damage(Case):
         problems = []
         if took > LONGEST:
             problems.append(f"took {took:.0f} s")
-        if "Traceback" in outcome.errors or outcome.status < 0:
+        if "Traceback" in outcome.errors or outcome.status not in (0, 1, 2, 3):
             problems.append(f"came to status {outcome.status}: {outcome.errors}")
         if hashlib.sha256(path.read_bytes()).digest() != hashlib.sha256(content).digest():
             problems.append("changed its input")
