@@ -13,7 +13,7 @@ export KVER
 endif
 
 .DEFAULT_GOAL := all
-.PHONY: all fuzz-model load unload install run shell test test-model test-guests test-inject test-debug test-selftests test-host lint module toolbox deb clean help
+.PHONY: all fuzz-briefly fuzz-model load unload install run shell test test-model test-guests test-inject test-debug test-selftests test-host lint module toolbox deb clean help
 
 all: ## Build the module for the running kernel (or for KDIR=DIRECTORY), without the toolbox
 	@kdir="$(KDIR)"; [ -n "$$kdir" ] || kdir=$$(scripts/host-kdir) && \
@@ -38,7 +38,7 @@ run: ## Boot a stock kernel on the emulated chip, drive it, report (CHIP= DRIVER
 shell: ## A console in the same guest (CHIP= DRIVER= KVER=)
 	@scripts/lab shell
 
-test: lint test-host test-guests ## All tests that need no hardware
+test: lint test-host fuzz-briefly test-guests ## All tests that need no hardware
 
 test-host: ## The tests that boot nothing: rings (with loom), the model, the lab
 	@scripts/test-host
@@ -49,6 +49,9 @@ test-guests: ## The tests that boot guests (T="NAME..." for some of them)
 test-model: ## The emulated chip's own tests, and what it costs the host under a stock guest
 	@scripts/test-host model
 	@scripts/lab test the_model
+
+fuzz-briefly:
+	@scripts/fuzz-model --seconds 5
 
 fuzz-model: ## Fuzz the emulated chip (SECONDS_EACH=30)
 	@scripts/fuzz-model --seconds $(or $(SECONDS_EACH),30)
