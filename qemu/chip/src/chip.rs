@@ -113,6 +113,9 @@ impl Chip {
         self.set(Reg::Config1, 0xcd);
         // LanWake [guess].
         self.set(Reg::Config5, 0x02);
+        // iPXE sends frames of every length and never writes it, so it begins with room for them; that it is the most
+        // there can be is a guess.
+        self.set(Reg::MaxTxPacketSize, 0x3f);
         self.soft_reset();
     }
 

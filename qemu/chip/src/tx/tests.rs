@@ -305,6 +305,19 @@ fn the_longest_frame_is_the_registers_to_say() {
     assert!(bench.last_violation().contains("1025"));
 }
 
+#[test]
+fn a_driver_that_does_not_say_so_may_send_the_longest_frame() {
+    // iPXE sets the ring and switches on, no more.
+    let mut bench = Bench::new();
+    bench.w32(0x24, 0);
+    bench.w32(0x20, TX_RING as u32);
+    bench.w8(0x37, 0x0c);
+    place(&mut bench, 0, WHOLE, &[1; 1514]);
+    ring(&mut bench);
+    assert_eq!(bench.guest.sent.len(), 1);
+    assert_eq!(bench.violations(), 0);
+}
+
 /// A guest that hands every descriptor back at once.
 struct Refilling {
     guest: crate::testing::Guest,
