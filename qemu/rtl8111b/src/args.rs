@@ -137,6 +137,10 @@ pub(crate) struct Serve {
     /// What happens to frames for which the driver has no room
     #[arg(long, value_enum, default_value_t = RxModeName::Wait)]
     rx_mode: RxModeName,
+    /// Frames wait while the driver's acknowledgement of what it read in IntrStatus is on its way, which on a bus is too
+    /// short for any to come
+    #[arg(long)]
+    pub(crate) prompt_acks: bool,
     /// End when QEMU disconnects
     #[arg(long)]
     pub(crate) once: bool,

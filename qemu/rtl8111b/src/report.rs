@@ -172,8 +172,13 @@ fn state(device: &Device) -> Value {
         .map(|&(name, value)| (name.to_owned(), format!("{value:#x}").into()))
         .collect();
     let page: Vec<String> = (0..32).map(|r| format!("{:#06x}", phy.peek(r))).collect();
+    let incidental: Vec<&str> = Reg::all()
+        .filter(|reg| reg.is_incidental())
+        .map(Reg::name)
+        .collect();
     json!({
         "registers": registers,
+        "incidental": incidental,
         "tx": ring(state.tx),
         "tx_high": ring(state.tx_high),
         "rx": ring(state.rx),

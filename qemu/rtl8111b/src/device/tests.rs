@@ -306,6 +306,40 @@ fn the_clock_rings_by_itself() {
 }
 
 #[test]
+fn frames_wait_for_an_acknowledgement_if_they_are_to() {
+    let shared = Shared(Mutex::new(ready()));
+    let offer = |again| {
+        let taken = shared.offer(&[0xff; 60], again);
+        let device = shared.lock();
+        (taken, device.chip.counters().rx_ignored)
+    };
+    let read_event = || {
+        let mut device = shared.lock();
+        device.set_link(false);
+        device.set_link(true);
+        let mut status = [0; 2];
+        device.read(BAR, 0x3e, &mut status);
+        assert_eq!(status, [0x20, 0]);
+    };
+    read_event();
+    assert_eq!(offer(false), (true, 1), "nobody has asked for it");
+    shared.lock().prompt_acks = true;
+    read_event();
+    assert_eq!(offer(false), (false, 1));
+    assert_eq!(offer(true), (false, 1));
+    shared.lock().write(BAR, 0x3e, &[0x20, 0]);
+    assert_eq!(offer(true), (true, 2));
+    assert!(!shared.lock().frame_unseen);
+    read_event();
+    read32(&mut shared.lock(), 0x40);
+    assert_eq!(offer(false), (true, 3), "it was not acknowledged");
+    read_event();
+    let late = Duration::from_nanos(ACK_WAIT);
+    std::thread::sleep(late);
+    assert_eq!(offer(false), (true, 4), "it will not be acknowledged");
+}
+
+#[test]
 fn a_sleeping_card_calls_for_power() {
     let shared = Shared(Mutex::new(ready()));
     {
