@@ -48,8 +48,9 @@ class Initrd:
         self.limit = limit
         self.workdir.mkdir(parents=True, exist_ok=True)
         self.segments = segments.read(self.path, self.workdir, limit)
-        # Path to Entry, later segments over earlier ones.
+        # Path to Entry, later segments over earlier ones; and which archive has it under which name.
         self.tree = {}
+        self._sources = {}
         # What a kernel would not forgive, as sentences.
         self.problems = []
         self.early = []
@@ -59,19 +60,21 @@ class Initrd:
     def _unpack(self, segment):
         names = []
         for start, end in segment.archives:
-            for name, entry in archive.entries((segment.plain, start, end), self.workdir):
+            part = (segment.plain, start, end)
+            for name, entry in archive.entries(part, self.workdir):
                 names.append(name)
                 if name:
-                    self._place(name, entry)
+                    self._place(name, entry, part)
         is_early = segment.compression == "none" and all(name.split("/")[0] in ("", *EARLY) for name in names)
         self.early.append(is_early)
 
-    def _place(self, name, entry):
+    def _place(self, name, entry, part):
         path = self.resolve_parent(name)
         before = self.tree.get(path)
         if before and before.kind == "link" and entry.kind == "dir":
             self.problems.append(f"a later segment replaces the symbolic link {path} -> {before.link} by a directory")
         self.tree[path] = entry
+        self._sources[path] = (part, name)
 
     def archives(self):
         """Every archive, in the order in which the kernel unpacks them."""
@@ -113,14 +116,10 @@ class Initrd:
     def read(self, name):
         """The content of a file, or nothing when there is none."""
         resolved = self.resolve(name)
-        if resolved not in self.tree:
+        if resolved not in self._sources:
             return b""
-        # The last archive that has it decides; under which of its names it has it is not known.
-        for part in reversed(self.archives()):
-            for alias in {resolved, archive.normal(name)}:
-                if data := archive.content(part, alias, self.workdir, self.limit):
-                    return data
-        return b""
+        part, member = self._sources[resolved]
+        return archive.content(part, member, self.workdir, self.limit)
 
     def flavour(self, wanted=None):
         """Which of FLAVOURS it is."""

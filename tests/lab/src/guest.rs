@@ -255,17 +255,8 @@ impl Drop for Guest {
 }
 
 fn command(options: &Options<'_>, control: &Path, console: &Path) -> Result<Command> {
-    let memory = options.memory_mib;
-    let mut command = Command::new("qemu-system-x86_64");
+    let mut command = machine(options.memory_mib, options.cpus)?;
     command
-        .args(["-machine", "q35,memory-backend=mem", "-object"])
-        .arg(format!(
-            "memory-backend-memfd,id=mem,size={memory}M,share=on"
-        ))
-        .args(["-m", &format!("{memory}M")])
-        .args(["-smp", &options.cpus.to_string()])
-        .args(["-nodefaults", "-display", "none", "-no-reboot"])
-        .args(accelerator()?)
         .arg("-kernel")
         .arg(options.kernel.image())
         .arg("-initrd")
@@ -305,7 +296,23 @@ fn command(options: &Options<'_>, control: &Path, console: &Path) -> Result<Comm
     Ok(command)
 }
 
-fn add_nic(command: &mut Command, number: usize, nic: &Nic) {
+/// QEMU with processors and memory that a device model can share, and nothing else.
+pub(crate) fn machine(memory_mib: u32, cpus: u8) -> Result<Command> {
+    let mut command = Command::new("qemu-system-x86_64");
+    command
+        .args(["-machine", "q35,memory-backend=mem", "-object"])
+        .arg(format!(
+            "memory-backend-memfd,id=mem,size={memory_mib}M,share=on"
+        ))
+        .args(["-m", &format!("{memory_mib}M")])
+        .args(["-smp", &cpus.to_string()])
+        .args(["-nodefaults", "-display", "none", "-no-reboot"])
+        .args(accelerator()?);
+    Ok(command)
+}
+
+/// Adds a network card; `number` counts them from 0.
+pub(crate) fn add_nic(command: &mut Command, number: usize, nic: &Nic) {
     match nic {
         Nic::Model(socket) => {
             // Tests call the first one by its name when they unplug it.
@@ -338,7 +345,7 @@ fn add_nic(command: &mut Command, number: usize, nic: &Nic) {
 }
 
 /// A QEMU option that ends in a file name, in which QEMU wants every comma doubled.
-fn with_path(option: &str, path: &Path) -> OsString {
+pub(crate) fn with_path(option: &str, path: &Path) -> OsString {
     OsString::from(format!(
         "{option}{}",
         path.display().to_string().replace(',', ",,")

@@ -13,6 +13,7 @@ pub mod frame;
 pub mod guest;
 pub mod http;
 pub mod initramfs;
+pub mod installer;
 pub mod kernel;
 pub mod ktap;
 pub mod model;

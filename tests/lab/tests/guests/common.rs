@@ -56,7 +56,8 @@ pub const ECHO: Duration = Duration::from_secs(10);
 /// | `LAB_ARTIFACTS` | where failed tests leave their logs |
 pub struct Inputs {
     cache: PathBuf,
-    artifacts: PathBuf,
+    /// Where this test leaves its logs.
+    pub artifacts: PathBuf,
 }
 
 fn variable(name: &str) -> Result<String> {
@@ -68,7 +69,8 @@ fn variable(name: &str) -> Result<String> {
     }
 }
 
-fn file(name: &str) -> Result<PathBuf> {
+/// The file that a variable names.
+pub fn file(name: &str) -> Result<PathBuf> {
     let path = PathBuf::from(variable(name)?);
     require!(path.is_file(), "{name}: found no file {}", path.display());
     Ok(path)

@@ -1,0 +1,168 @@
+//! A node that boots somebody else's initrd on the emulated chip: an installer's, for instance. It has no control
+//! channel; its console is all that it tells.
+
+use std::fs;
+use std::net::Ipv4Addr;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use crate::dmesg;
+use crate::guest::{add_nic, machine, with_path, Nic};
+use crate::model::{self, Chip, Model};
+use crate::passt::{self, Passt};
+use crate::pcap;
+use crate::process::{tail, wait_for, Process};
+use crate::{namespace, Error, Result};
+
+/// How a node is to be booted.
+#[derive(Debug)]
+pub struct Options<'a> {
+    /// The bootable kernel.
+    pub image: &'a Path,
+    /// The initrd.
+    pub initrd: &'a Path,
+    /// What the kernel's command line has besides the console.
+    pub append: &'a str,
+    /// Main memory.
+    pub memory_mib: u32,
+    /// The device model's program.
+    pub model: &'a Path,
+    /// Where logs are written.
+    pub artifacts: &'a Path,
+}
+
+/// A booting node with the emulated chip, and the world behind that.
+pub struct Node {
+    qemu: Process,
+    model: Model,
+    passt: Passt,
+    console: PathBuf,
+    capture: PathBuf,
+    // Last, so that it is removed after those who use it have ended.
+    _sockets: tempfile::TempDir,
+}
+
+impl Node {
+    /// Starts it.
+    pub fn boot(options: &Options<'_>) -> Result<Self> {
+        namespace::prepare()?;
+        let artifacts = options.artifacts;
+        fs::create_dir_all(artifacts).map_err(Error::file(artifacts, "creating"))?;
+        let sockets = tempfile::Builder::new()
+            .prefix("lab-")
+            .tempdir()
+            .map_err(Error::file(&std::env::temp_dir(), "making a directory"))?;
+        let passt = Passt::start(artifacts, sockets.path())?;
+        let model = Model::start(&model::Options {
+            program: options.model,
+            chip: Chip::B300,
+            xid: None,
+            wire: model::Wire::Connect(passt.socket()),
+            port: 0,
+            pcap: true,
+            drop_when_full: false,
+            artifacts,
+            sockets: sockets.path(),
+        })?;
+        let console = artifacts.join("console.log");
+        let append = format!(
+            "console=ttyS0 panic=-1 oops=panic random.trust_cpu=on {}",
+            options.append
+        );
+        let mut command = machine(options.memory_mib, 2)?;
+        command
+            .arg("-kernel")
+            .arg(options.image)
+            .arg("-initrd")
+            .arg(options.initrd)
+            .args(["-append", &append, "-nic", "none", "-chardev"])
+            .arg(with_path("file,id=console,path=", &console))
+            .args(["-serial", "chardev:console"]);
+        add_nic(&mut command, 0, &Nic::Model(model.socket().to_path_buf()));
+        let qemu = Process::start("QEMU", &mut command, &artifacts.join("qemu.log"))?;
+        Ok(Self {
+            qemu,
+            model,
+            passt,
+            console,
+            capture: artifacts.join(model::CAPTURE),
+            _sockets: sockets,
+        })
+    }
+
+    /// All that the console has shown so far.
+    pub fn console(&self) -> Result<String> {
+        match fs::read(&self.console) {
+            Ok(bytes) => Ok(String::from_utf8_lossy(&bytes).into_owned()),
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(String::new()),
+            Err(error) => Err(Error::file(&self.console, "reading the console")(error)),
+        }
+    }
+
+    /// Waits until the console shows a line that contains `text`; returns that line.
+    pub fn wait_for_line(&mut self, text: &str, limit: Duration) -> Result<String> {
+        let what = format!("{text:?} on the console");
+        let found = wait_for(&what, limit, || {
+            let console = self.console()?;
+            let line = console.lines().find(|line| line.contains(text));
+            if let Some(line) = line {
+                return Ok(Some(line.trim().to_owned()));
+            }
+            self.qemu.check_alive()?;
+            Ok(None)
+        });
+        found.map_err(|error| self.explain(error))
+    }
+
+    /// Waits until the wire has carried the DHCP server's grant of the guest's address.
+    pub fn wait_for_lease(&mut self, limit: Duration) -> Result<()> {
+        let granted = wait_for("a DHCP lease on the wire", limit, || {
+            self.qemu.check_alive()?;
+            let frames = pcap::frames(&self.capture)?;
+            Ok(frames.iter().any(|frame| grants(frame)).then_some(()))
+        });
+        granted.map_err(|error| self.explain(error))
+    }
+
+    fn explain(&self, error: Error) -> Error {
+        match error {
+            Error::Timeout { what, after, .. } => Error::Timeout {
+                what,
+                after,
+                detail: format!("; the console ends with:\n{}", tail(&self.console, 12)),
+            },
+            other => other,
+        }
+    }
+
+    /// Requires that the kernel and the device model have nothing to complain about; ends the node.
+    pub fn finish(mut self) -> Result<()> {
+        let console = self.console()?;
+        if let Some(problem) = dmesg::problems(&console).first() {
+            return Err(Error::Unmet(format!(
+                "a kernel message needs attention: {}",
+                problem.line
+            )));
+        }
+        self.passt.check_alive()?;
+        self.model.counters()?.check_clean()?;
+        drop(self.qemu);
+        self.model.stop()
+    }
+}
+
+/// Whether a frame is a DHCPACK (RFC 2131) that gives the guest its address.
+fn grants(frame: &[u8]) -> bool {
+    // Ethernet, IPv4 without options, UDP; then BOOTP, whose options begin behind 236 bytes and a magic number.
+    let is_dhcp = frame.get(12..14) == Some(&[8, 0])
+        && frame.get(23) == Some(&17)
+        && frame.get(34..36) == Some(&[0, 67]);
+    let address = passt::GUEST
+        .parse::<Ipv4Addr>()
+        .map(|address| address.octets());
+    let yours = frame
+        .get(58..62)
+        .is_some_and(|bytes| address.is_ok_and(|octets| bytes == octets));
+    let options = frame.get(282..).unwrap_or_default();
+    is_dhcp && yours && options.windows(3).any(|option| option == [53, 1, 5])
+}

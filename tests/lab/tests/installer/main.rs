@@ -1,0 +1,90 @@
+//! Installers and other boots whose initrds `scripts/inject-initrd` has been at; `scripts/test-inject` makes those.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+#[path = "../guests/common.rs"]
+#[expect(dead_code, reason = "what only the other tests use")]
+mod common;
+
+use common::{case, file, Inputs};
+use lab::installer::{Node, Options};
+use lab::{passt, require, Result};
+
+/// From power-on to the end of network configuration, on a busy machine without KVM.
+const LIMIT: Duration = Duration::from_secs(300);
+
+/// What lets the Debian installer run by itself as far as its network.
+const UNATTENDED: &str =
+    "auto=true priority=critical DEBIAN_FRONTEND=text locale=C.UTF-8 keymap=us \
+    hostname=node domain=lab net.ifnames=0";
+
+fn boot(inputs: &Inputs, image: PathBuf, initrd: PathBuf, append: &str) -> Result<Node> {
+    Node::boot(&Options {
+        image: &image,
+        initrd: &initrd,
+        append,
+        memory_mib: 1024,
+        model: &inputs.model()?,
+        artifacts: &inputs.artifacts,
+    })
+}
+
+/// Requires the line that `tests/inject/node/report` writes from inside once there is an address: by which driver.
+fn leases(mut node: Node) -> Result<()> {
+    let line = node.wait_for_line("INJECTED:", LIMIT)?;
+    let expected = format!("eth0 r8168_rust {}/24", passt::GUEST);
+    require!(
+        line.contains(&expected),
+        "the node says {line:?}, expected {expected:?}"
+    );
+    node.finish()
+}
+
+#[test]
+fn the_debian_installer_finds_no_network_without_the_driver() {
+    case(
+        "the_debian_installer_finds_no_network_without_the_driver",
+        |inputs| {
+            let (image, initrd) = (file("LAB_INSTALLER_IMAGE")?, file("LAB_INSTALLER_INITRD")?);
+            let mut node = boot(inputs, image, initrd, UNATTENDED)?;
+            node.wait_for_line("No network interfaces detected", LIMIT)?;
+            let console = node.console()?;
+            require!(
+                console.contains("unknown chip XID 300"),
+                "the installer's own r8169 does not refuse XID 300"
+            );
+            node.finish()
+        },
+    );
+}
+
+#[test]
+fn the_debian_installer_gets_its_lease_with_the_driver() {
+    case(
+        "the_debian_installer_gets_its_lease_with_the_driver",
+        |inputs| {
+            let image = inputs.kernel()?.image().to_path_buf();
+            let append = format!("{UNATTENDED} anna/no_kernel_modules=true");
+            let mut node = boot(inputs, image, file("LAB_INSTALLER_INJECTED")?, &append)?;
+            node.wait_for_line("Configuring the network with DHCP", LIMIT)?;
+            node.wait_for_lease(LIMIT)?;
+            // The chip is the only card, and this the only driver that takes it.
+            node.wait_for_line("RTL8111B (B300), XID 300", LIMIT)?;
+            node.finish()
+        },
+    );
+}
+
+#[test]
+fn a_dracut_initrd_gets_its_lease_with_the_driver() {
+    case("a_dracut_initrd_gets_its_lease_with_the_driver", |inputs| {
+        let image = inputs.kernel()?.image().to_path_buf();
+        leases(boot(
+            inputs,
+            image,
+            file("LAB_DRACUT_INJECTED")?,
+            "net.ifnames=0",
+        )?)
+    });
+}
