@@ -424,20 +424,22 @@ impl<'a> Nic<'a> {
         Verdict::Taken
     }
 
-    /// Returns what the chip wants to tell, or `None` if that is nothing.
+    /// Returns all that the chip tells, or `None` if nothing of it was asked for.
     ///
     /// A chip that is gone answers all ones, also to the other devices of a shared line; it has
     /// nothing to tell.
     fn events(&self) -> Option<u16> {
         let events = self.hw.events();
-        let ours = events.bits(self.hw.chip().events);
-        (ours != 0 && events.bits(event::GONE) != event::GONE).then_some(ours)
+        let (all, ours) = (events.bits(event::GONE), events.bits(self.hw.chip().events));
+        (ours != 0 && all != event::GONE).then_some(all)
     }
 
-    /// Acknowledges events, and acts on those that are not about the rings.
+    /// Acknowledges events, also those that nobody has asked for (r8169), and acts on those that are
+    /// not about the rings.
     fn take(&self, dev: &NetDevice, events: u16) {
         self.hw.acknowledge(events);
         self.acknowledged.store(true, Relaxed);
+        let events = events & self.hw.chip().events;
         if events & event::LINK_CHANGE != 0 {
             self.phy.mac_interrupt();
         }
