@@ -13,7 +13,7 @@ export KVER
 endif
 
 .DEFAULT_GOAL := all
-.PHONY: all fuzz-briefly fuzz-model load unload install run shell test test-model test-guests test-inject test-debug test-selftests test-host lint module toolbox deb clean help
+.PHONY: all fuzz-briefly fuzz-model load unload install run shell test test-model test-guests test-inject test-debug test-selftests test-witnesses test-host lint module toolbox deb clean help
 
 all: ## Build the module for the running kernel (or for KDIR=DIRECTORY), without the toolbox
 	@kdir="$(KDIR)"; [ -n "$$kdir" ] || kdir=$$(scripts/host-kdir) && \
@@ -64,6 +64,9 @@ test-debug: ## Tests on a kernel that watches itself: KASAN, lockdep, leaks, fau
 
 test-selftests: ## The kernel's own selftests, with r8169's results beside ours (T= CHIP= KVER=)
 	@scripts/selftests $(T)
+
+test-witnesses: ## Other drivers of the chip, and ours, on both chips: a table (W="NAME..." for some of them)
+	@scripts/lab witnesses $(W)
 
 deb: ## Make Debian packages: DKMS, prebuilt, udeb (KVER=)
 	@scripts/make-deb $(KVER)

@@ -19,11 +19,12 @@ apt_in_toolbox() {
 		-o Dir::Etc::SourceList="$cache/apt/sources.list" -o APT::Sandbox::User=root "$@"
 }
 
-# Reads the package lists of the toolbox's own mirror and, for Debian 12's kernel, of the same mirror's bookworm.
+# Reads the package lists of the toolbox's own mirror and, of the same mirror, those of bookworm for Debian 12's kernel and
+# those of non-free for Realtek's driver.
 update_lists() {
 	mkdir -p "$cache/apt/lists/partial" "$cache/apt/archives/partial"
 	# shellcheck disable=SC2016 # expanded inside the toolbox
-	"$top/scripts/toolbox" run -- sed -n "p; s/ $TOOLBOX_SUITE main/ bookworm main/p" /etc/apt/sources.list \
+	"$top/scripts/toolbox" run -- sed -n "p; s/ $TOOLBOX_SUITE main/ bookworm main/p; s/ bookworm main/ $TOOLBOX_SUITE non-free/p" /etc/apt/sources.list \
 		>"$cache/apt/sources.list"
 	say "reading the archive's package lists"
 	with_log "$cache/apt.log" apt_in_toolbox apt-get update -qq ||

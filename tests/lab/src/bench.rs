@@ -6,13 +6,15 @@ use std::net::Ipv4Addr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use crate::guest::{self, Guest, Nic};
+use crate::guest::{self, Guest, Loader, Nic};
 use crate::http::HttpServer;
 use crate::initramfs::{Tree, MODULES};
+use crate::ipxe::{self, Netboot};
 use crate::kernel::{Kernel, Module};
 use crate::model::{self, Chip, Counters, Model};
 use crate::passt::{self, Passt};
 use crate::peer::{Peer, Socket};
+use crate::slirp::Slirp;
 use crate::{debug, dmesg, namespace, Error, Result};
 
 /// The driver under test.
@@ -20,6 +22,8 @@ use crate::{debug, dmesg, namespace, Error, Result};
 pub enum Driver {
     /// Ours, from this file.
     R8168Rust(PathBuf),
+    /// Realtek's, from this file.
+    R8168(PathBuf),
     /// The kernel's own.
     R8169,
     /// None for the emulated chip: QEMU's e1000e takes its place, to test the lab itself.
@@ -31,8 +35,17 @@ impl Driver {
     pub fn name(&self) -> &'static str {
         match self {
             Driver::R8168Rust(_) => "r8168_rust",
+            Driver::R8168(_) => "r8168",
             Driver::R8169 => "r8169",
             Driver::E1000e => "e1000e",
+        }
+    }
+
+    /// The file of a driver that the kernel does not bring along.
+    pub fn file(&self) -> Option<&Path> {
+        match self {
+            Driver::R8168Rust(path) | Driver::R8168(path) => Some(path),
+            Driver::R8169 | Driver::E1000e => None,
         }
     }
 
@@ -43,7 +56,7 @@ impl Driver {
     fn known_violation(&self) -> Option<&'static str> {
         match self {
             Driver::R8169 => Some("checksum asked for in a frame of"),
-            Driver::R8168Rust(_) | Driver::E1000e => None,
+            Driver::R8168Rust(_) | Driver::R8168(_) | Driver::E1000e => None,
         }
     }
 }
@@ -85,8 +98,10 @@ pub struct Setup<'a> {
     pub phy_driver: bool,
     /// Further modules to have at hand in the guest.
     pub more_modules: &'a [&'a str],
-    /// The far end of the wire.
+    /// The far end of the wire; if the guest is booted over it, that is one which can do that.
     pub world: World,
+    /// How kernel and initramfs come over the wire, if they do.
+    pub netboot: Option<Netboot<'a>>,
     /// Where frames that find no descriptor go: dropped, or left waiting.
     pub drop_when_full: bool,
     /// Whether the frames are kept in a pcap file.
@@ -123,6 +138,7 @@ impl<'a> Setup<'a> {
             phy_driver: true,
             more_modules: &[],
             world: World::Internet,
+            netboot: None,
             drop_when_full: false,
             pcap: false,
             megabytes: 64,
@@ -139,10 +155,8 @@ impl<'a> Setup<'a> {
     }
 
     fn driver_module(&self) -> Result<Option<Module>> {
-        match &self.driver {
-            Driver::R8168Rust(path) => Module::ours(path, self.kernel).map(Some),
-            Driver::R8169 | Driver::E1000e => Ok(None),
-        }
+        let built = |path| Module::built(path, self.driver.name(), self.kernel);
+        self.driver.file().map(built).transpose()
     }
 }
 
@@ -171,6 +185,7 @@ pub struct Bench {
     model: Option<Model>,
     /// The far end, if it is `passt`.
     pub passt: Option<Passt>,
+    slirp: Option<Slirp>,
     /// The far end, if it is the lab.
     pub peer: Option<Peer>,
     /// The HTTP server, on the lab's loopback unless the wire is a real one.
@@ -206,10 +221,23 @@ impl Bench {
             .tempdir()
             .map_err(Error::file(&std::env::temp_dir(), "making a directory"))?;
 
+        let loader = match &setup.netboot {
+            None => Loader::Qemu,
+            Some(netboot) => {
+                http.offer("kernel", setup.kernel.image());
+                http.offer("initramfs", &initramfs);
+                ipxe::prepare(netboot, sockets.path(), http.port())?
+            }
+        };
         let mut passt = None;
+        let mut slirp = None;
         let mut listener = None;
         let wire = match setup.world {
             World::Internet if setup.card.is_some() => PathBuf::new(),
+            World::Internet if setup.netboot.is_some() => slirp
+                .insert(Slirp::start(artifacts, sockets.path(), ipxe::BOOT_FILE)?)
+                .socket()
+                .to_path_buf(),
             World::Internet => passt
                 .insert(Passt::start(artifacts, sockets.path())?)
                 .socket()
@@ -222,13 +250,15 @@ impl Bench {
         let (model, nic) = match (setup.card, &setup.driver) {
             (Some(card), _) => (None, Nic::Card(card.address.clone())),
             (None, Driver::E1000e) => (None, Nic::E1000e(wire)),
-            (None, Driver::R8168Rust(_) | Driver::R8169) => {
+            (None, Driver::R8168Rust(_) | Driver::R8168(_) | Driver::R8169) => {
                 let model = Model::start(&model::Options {
                     program: setup.model,
                     chip: setup.chip,
                     xid: setup.xid,
                     wire: model::Wire::Connect(&wire),
                     port: 0,
+                    // iPXE has four receive descriptors, and no time to lose.
+                    prompt_acks: setup.netboot.is_some(),
                     pcap: setup.pcap,
                     drop_when_full: setup.drop_when_full,
                     artifacts,
@@ -245,6 +275,7 @@ impl Bench {
             cpus: 2,
             nics: &[nic],
             shares: &[],
+            loader,
             artifacts,
             sockets: sockets.path(),
             interactive: setup.interactive,
@@ -255,6 +286,7 @@ impl Bench {
             guest,
             model,
             passt,
+            slirp,
             peer,
             http,
             gateway: passt::GATEWAY.to_owned(),
@@ -335,7 +367,20 @@ impl Bench {
     /// [`Bench::load`] for a driver that must accept the device; brings the interface up and waits for
     /// its carrier.
     pub fn load_and_open(&mut self) -> Result<String> {
-        match self.load()? {
+        let loaded = self.load()?;
+        self.open(loaded)
+    }
+
+    /// Unloads the driver, loads it again and opens the interface.
+    pub fn reload_and_open(&mut self) -> Result<String> {
+        self.unload()?;
+        self.insert(self.driver.name())?;
+        let loaded = self.bound_interface()?;
+        self.open(loaded)
+    }
+
+    fn open(&mut self, loaded: Loaded) -> Result<String> {
+        match loaded {
             Loaded::Interface(name) => {
                 self.guest.check(&format!("ip link set {name} up"))?;
                 self.wait_carrier(&name, true)?;
@@ -385,7 +430,13 @@ impl Bench {
     /// Requires that neither the kernel nor the device model has anything to complain about, then
     /// takes everything down in order. A kernel that watches itself is asked what it has seen, after
     /// the driver is gone.
-    pub fn finish(mut self) -> Result<()> {
+    pub fn finish(self) -> Result<()> {
+        let known = self.driver.known_violation();
+        self.finish_if(|counters| counters.check_clean_but(known))
+    }
+
+    /// [`Bench::finish`], with another verdict on what the device model has counted.
+    pub fn finish_if(mut self, verdict: impl FnOnce(&Counters) -> Result<()>) -> Result<()> {
         if debug::is_watching(&mut self.guest)? {
             let name = self.driver.name();
             self.guest.check(&format!(
@@ -404,10 +455,13 @@ impl Bench {
         if let Some(passt) = &mut self.passt {
             passt.check_alive()?;
         }
+        if let Some(slirp) = &mut self.slirp {
+            slirp.check_alive()?;
+        }
         let counters = self.counters()?;
         self.guest.shut_down()?;
         if let Some(counters) = counters {
-            counters.check_clean_but(self.driver.known_violation())?;
+            verdict(&counters)?;
         }
         self.model.map_or(Ok(()), Model::stop)
     }
@@ -419,6 +473,7 @@ fn forget_logs(artifacts: &Path) -> Result<()> {
         "console.log",
         "qemu.log",
         "passt.log",
+        "slirp.log",
         model::LOG,
         model::CAPTURE,
     ] {
@@ -435,11 +490,11 @@ fn forget_logs(artifacts: &Path) -> Result<()> {
 
 fn initramfs(setup: &Setup<'_>) -> Result<(PathBuf, Vec<String>)> {
     let mut names = Vec::new();
-    if setup.phy_driver && !matches!(setup.driver, Driver::E1000e) {
+    if setup.phy_driver && !matches!(setup.driver, Driver::E1000e | Driver::R8168(_)) {
         names.push("realtek");
     }
-    let ours = setup.driver_module()?;
-    if ours.is_none() {
+    let brought = setup.driver_module()?;
+    if brought.is_none() {
         names.push(setup.driver.name());
     }
     let modules = setup.kernel.modules(&names)?;
@@ -451,11 +506,15 @@ fn initramfs(setup: &Setup<'_>) -> Result<(PathBuf, Vec<String>)> {
     let mut tree = Tree::base()?;
     tree.add_modules(&modules);
     tree.add_modules(&setup.kernel.modules(setup.more_modules)?);
-    if let Some(module) = ours {
+    if let Some(module) = brought {
         tree.add_modules(&[module]);
     }
     if let Some(echo) = setup.echo {
         tree.add_program(echo, "/usr/bin/guest-echo")?;
+    }
+    if setup.netboot.is_some() {
+        // It came by a card and a driver that are under test.
+        tree.add_sums();
     }
     Ok((tree.cached(setup.cache)?, before))
 }
@@ -464,7 +523,7 @@ fn initramfs(setup: &Setup<'_>) -> Result<(PathBuf, Vec<String>)> {
 fn find_device(guest: &mut Guest, driver: &Driver) -> Result<Device> {
     let (id, is_chip) = match driver {
         Driver::E1000e => ("0x8086 0x10d3", false),
-        Driver::R8168Rust(_) | Driver::R8169 => ("0x10ec 0x8168", true),
+        Driver::R8168Rust(_) | Driver::R8168(_) | Driver::R8169 => ("0x10ec 0x8168", true),
     };
     let script = format!(
         "cd /sys/bus/pci/devices; for d in *; do

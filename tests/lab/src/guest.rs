@@ -38,6 +38,22 @@ pub enum Nic {
     Card(String),
 }
 
+/// What brings the kernel into the guest's memory.
+#[derive(Debug, Clone)]
+pub enum Loader {
+    /// QEMU does.
+    Qemu,
+    /// iPXE, which is in this option ROM of the card.
+    OptionRom(PathBuf),
+    /// iPXE, which QEMU loads as a kernel, with a script of its own.
+    Ipxe {
+        /// `ipxe.lkrn`.
+        image: PathBuf,
+        /// The script.
+        script: PathBuf,
+    },
+}
+
 /// How a guest is to be started.
 #[derive(Debug)]
 pub struct Options<'a> {
@@ -53,6 +69,8 @@ pub struct Options<'a> {
     pub nics: &'a [Nic],
     /// Directories of the lab's that it may read, each with the tag that it mounts them by (9p).
     pub shares: &'a [(&'a str, &'a Path)],
+    /// What loads kernel and initramfs.
+    pub loader: Loader,
     /// Where the console and QEMU's own messages are written.
     pub artifacts: &'a Path,
     /// Where sockets may be made; the path must be short.
@@ -74,13 +92,14 @@ impl Guest {
     /// Starts QEMU and waits for the guest's control channel.
     ///
     /// About one boot in a hundred stands still under TCG soon after the kernel has begun, before
-    /// anything of ours is loaded. Such a boot is tried once more, and said.
+    /// anything of ours is loaded. Such a boot is tried once more, and said. One in which iPXE
+    /// has not come as far as the kernel is not.
     pub fn boot(options: &Options<'_>) -> Result<Self> {
         if options.interactive {
             return Self::boot_once(options, BOOT);
         }
         match Self::boot_once(options, FIRST_BOOT) {
-            Err(Error::Timeout { .. }) if stood_still(&options.artifacts.join(CONSOLE)) => {
+            Err(Error::Timeout { .. }) if stood_still(options) => {
                 eprintln!(
                     "the kernel stood still while it booted, {} s without reaching /init; booting once more",
                     FIRST_BOOT.as_secs()
@@ -231,10 +250,13 @@ impl Guest {
 }
 
 /// Whether a kernel has neither reached its first program nor complained.
-fn stood_still(console: &Path) -> bool {
-    fs::read(console).is_ok_and(|bytes| {
+fn stood_still(options: &Options<'_>) -> bool {
+    let direct = matches!(options.loader, Loader::Qemu);
+    fs::read(options.artifacts.join(CONSOLE)).is_ok_and(|bytes| {
         let text = String::from_utf8_lossy(&bytes);
-        !text.contains("Run /init") && dmesg::problems(&text).is_empty()
+        (direct || text.contains("Linux version"))
+            && !text.contains("Run /init")
+            && dmesg::problems(&text).is_empty()
     })
 }
 
@@ -256,17 +278,25 @@ impl Drop for Guest {
 
 fn command(options: &Options<'_>, control: &Path, console: &Path) -> Result<Command> {
     let mut command = machine(options.memory_mib, options.cpus)?;
-    command
-        .arg("-kernel")
-        .arg(options.kernel.image())
-        .arg("-initrd")
-        .arg(options.initramfs);
-    // An oops must end the guest, so that the lab sees it at once.
-    // While a kernel identifies its processor it forgets for a moment that it has five levels of page
-    // tables, and an interrupt in that moment makes KASAN report a wild access: four are enough.
-    let mut append = "console=ttyS0 panic=-1 oops=panic random.trust_cpu=on no5lvl".to_owned();
+    if !matches!(options.loader, Loader::Qemu) {
+        // Without graphics the firmware, and with it iPXE, writes to the console.
+        command.args(["-machine", "graphics=off"]);
+    }
+    match &options.loader {
+        Loader::Qemu => {
+            command
+                .arg("-kernel")
+                .arg(options.kernel.image())
+                .arg("-initrd")
+                .arg(options.initramfs)
+                .args(["-append", &command_line(options.interactive)]);
+        }
+        Loader::OptionRom(_) => {}
+        Loader::Ipxe { image, script } => {
+            command.arg("-kernel").arg(image).arg("-initrd").arg(script);
+        }
+    }
     if options.interactive {
-        append.push_str(" quiet loglevel=4");
         command
             .arg("-chardev")
             .arg(with_path(
@@ -275,7 +305,6 @@ fn command(options: &Options<'_>, control: &Path, console: &Path) -> Result<Comm
             ))
             .args(["-object", "monitor-hmp,id=monitor,chardev=console"]);
     } else {
-        append.push_str(" ignore_loglevel");
         command
             .arg("-chardev")
             .arg(with_path("file,id=console,path=", console));
@@ -283,10 +312,10 @@ fn command(options: &Options<'_>, control: &Path, console: &Path) -> Result<Comm
     command
         .args(["-serial", "chardev:console", "-chardev"])
         .arg(with_path("socket,id=control,server=off,path=", control))
-        .args(["-serial", "chardev:control", "-append", &append]);
+        .args(["-serial", "chardev:control"]);
     command.args(["-nic", "none"]);
     for (number, nic) in options.nics.iter().enumerate() {
-        add_nic(&mut command, number, nic);
+        add_nic(&mut command, number, nic, &options.loader);
     }
     for (tag, path) in options.shares {
         let share =
@@ -311,8 +340,8 @@ pub(crate) fn machine(memory_mib: u32, cpus: u8) -> Result<Command> {
     Ok(command)
 }
 
-/// Adds a network card; `number` counts them from 0.
-pub(crate) fn add_nic(command: &mut Command, number: usize, nic: &Nic) {
+/// Adds a network card; `number` counts them from 0. The loader may be in its option ROM.
+pub(crate) fn add_nic(command: &mut Command, number: usize, nic: &Nic, loader: &Loader) {
     match nic {
         Nic::Model(socket) => {
             // Tests call the first one by its name when they unplug it.
@@ -321,11 +350,15 @@ pub(crate) fn add_nic(command: &mut Command, number: usize, nic: &Nic) {
             } else {
                 format!("nic{number}")
             };
-            let device = serde_json::json!({
+            let mut device = serde_json::json!({
                 "driver": "vfio-user-pci",
                 "id": id,
                 "socket": { "path": socket, "type": "unix" },
             });
+            if let Loader::OptionRom(rom) = loader {
+                device["romfile"] = serde_json::json!(rom);
+                device["bootindex"] = serde_json::json!(1);
+            }
             command.args(["-device", &device.to_string()]);
         }
         Nic::E1000e(socket) => {
@@ -342,6 +375,20 @@ pub(crate) fn add_nic(command: &mut Command, number: usize, nic: &Nic) {
             command.args(["-nic", "none", "-device", &device.to_string()]);
         }
     }
+}
+
+/// What the kernel is told.
+///
+/// An oops must end the guest, so that the lab sees it at once. While a kernel identifies its processor
+/// it forgets for a moment that it has five levels of page tables, and an interrupt in that moment makes
+/// KASAN report a wild access: four are enough.
+pub fn command_line(interactive: bool) -> String {
+    let verbosity = if interactive {
+        "quiet loglevel=4"
+    } else {
+        "ignore_loglevel"
+    };
+    format!("console=ttyS0 panic=-1 oops=panic random.trust_cpu=on no5lvl {verbosity}")
 }
 
 /// A QEMU option that ends in a file name, in which QEMU wants every comma doubled.

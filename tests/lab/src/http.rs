@@ -1,7 +1,9 @@
 //! An HTTP server on the lab's loopback that gives and takes bodies and knows their hashes.
 
 use std::collections::HashMap;
+use std::fs::File;
 use std::net::Ipv4Addr;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::{self, JoinHandle};
 
@@ -20,12 +22,14 @@ pub struct Received {
 }
 
 type Uploads = Arc<Mutex<HashMap<String, Received>>>;
+type Files = Arc<Mutex<HashMap<String, PathBuf>>>;
 
-/// Serves `GET /body` and keeps what `PUT /<name>` brings.
+/// Serves `GET /body` and what else it is told to offer, and keeps what `PUT /<name>` brings.
 pub struct HttpServer {
     server: Arc<Server>,
     worker: Option<JoinHandle<()>>,
     uploads: Uploads,
+    files: Files,
     body: Received,
     port: u16,
 }
@@ -46,14 +50,17 @@ impl HttpServer {
             .ok_or_else(|| Error::Input("the HTTP server has no address".to_owned()))?
             .port();
         let uploads = Uploads::default();
+        let files = Files::default();
         let worker = thread::spawn({
-            let (server, uploads, body) = (server.clone(), uploads.clone(), body.clone());
+            let (server, body) = (server.clone(), body.clone());
+            let (uploads, files) = (uploads.clone(), files.clone());
             move || {
                 for request in server.incoming_requests() {
-                    let (uploads, body) = (uploads.clone(), body.clone());
+                    let body = body.clone();
+                    let (uploads, files) = (uploads.clone(), files.clone());
                     thread::spawn(move || {
                         // A client that goes away in the middle is what some tests provoke.
-                        let _ = answer(request, &body, &uploads);
+                        let _ = answer(request, &body, &uploads, &files);
                     });
                 }
             }
@@ -62,6 +69,7 @@ impl HttpServer {
             server,
             worker: Some(worker),
             uploads,
+            files,
             body: Received {
                 length,
                 sha256: sha256(&body),
@@ -78,6 +86,12 @@ impl HttpServer {
     /// What `GET /body` sends.
     pub fn body(&self) -> &Received {
         &self.body
+    }
+
+    /// Serves a file as `GET /<name>`.
+    pub fn offer(&self, name: &str, file: &Path) {
+        let mut files = self.files.lock().unwrap_or_else(PoisonError::into_inner);
+        files.insert(format!("/{name}"), file.to_path_buf());
     }
 
     /// Forgets what was put under `name`.
@@ -103,11 +117,27 @@ impl Drop for HttpServer {
     }
 }
 
-fn answer(mut request: Request, body: &[u8], uploads: &Uploads) -> std::io::Result<()> {
+fn answer(
+    mut request: Request,
+    body: &[u8],
+    uploads: &Uploads,
+    files: &Files,
+) -> std::io::Result<()> {
     let path = request.url().to_owned();
     match request.method() {
         Method::Get if path == "/body" => {
             request.respond(Response::from_data(body.to_vec()).with_chunked_threshold(usize::MAX))
+        }
+        Method::Get => {
+            let files = files.lock().unwrap_or_else(PoisonError::into_inner);
+            let file = files.get(&path).cloned();
+            drop(files);
+            match file {
+                Some(file) => request.respond(
+                    Response::from_file(File::open(file)?).with_chunked_threshold(usize::MAX),
+                ),
+                None => refuse(request),
+            }
         }
         Method::Put => {
             let mut content = Vec::with_capacity(request.body_length().unwrap_or(0));
@@ -124,8 +154,12 @@ fn answer(mut request: Request, body: &[u8], uploads: &Uploads) -> std::io::Resu
                 .insert(path.trim_start_matches('/').to_owned(), received);
             Ok(())
         }
-        _ => request.respond(Response::from_string("not here\n").with_status_code(404)),
+        _ => refuse(request),
     }
+}
+
+fn refuse(request: Request) -> std::io::Result<()> {
+    request.respond(Response::from_string("not here\n").with_status_code(404))
 }
 
 /// Reproducible bytes in which no two words are alike (xorshift64*).
@@ -176,6 +210,21 @@ mod tests {
         let received = wait_for("upload", limit, || Ok(server.received("up"))).unwrap();
         assert_eq!(received.length, 4);
         assert_eq!(received.sha256, sha256(b"abcd"));
+    }
+
+    #[test]
+    fn files_are_served_by_the_name_they_are_offered_by() {
+        let server = HttpServer::start(Ipv4Addr::LOCALHOST, 1).unwrap();
+        let file = tempfile::NamedTempFile::new().unwrap();
+        std::fs::write(file.path(), b"content").unwrap();
+        server.offer("name", file.path());
+        let get = |name: &str| {
+            let request = format!("GET /{name} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n");
+            String::from_utf8(exchange(server.port(), request.as_bytes())).unwrap()
+        };
+        let answer = get("name");
+        assert!(answer.starts_with("HTTP/1.1 200") && answer.ends_with("content"));
+        assert!(get("other").starts_with("HTTP/1.1 404"));
     }
 
     #[test]

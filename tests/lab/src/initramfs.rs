@@ -23,8 +23,11 @@ const TOOLS: [&str; 4] = [
 /// Where the guest keeps its modules.
 pub const MODULES: &str = "/modules";
 
+/// Where the guest has the hashes of its files, if it has them.
+pub const SUMS: &str = "/etc/sums";
+
 /// How many images the cache keeps.
-const KEPT: usize = 12;
+const KEPT: usize = 16;
 
 /// A file system tree in memory, written out as a cpio archive.
 #[derive(Debug, Default)]
@@ -67,6 +70,15 @@ impl Tree {
             let path = format!("{MODULES}/{}.ko", module.name);
             self.add(&path, 0o644, module.object.clone());
         }
+    }
+
+    /// Adds [`SUMS`] of all files so far, for `sha256sum -c`.
+    pub fn add_sums(&mut self) {
+        let mut sums = String::new();
+        for (path, (_, content)) in &self.files {
+            sums.push_str(&format!("{}  {path}\n", sha256(content)));
+        }
+        self.add(SUMS, 0o644, sums.into_bytes());
     }
 
     /// Adds a program and the shared libraries that it is linked to.

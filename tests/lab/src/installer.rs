@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use crate::dmesg;
-use crate::guest::{add_nic, machine, with_path, Nic};
+use crate::guest::{add_nic, machine, with_path, Loader, Nic};
 use crate::model::{self, Chip, Model};
 use crate::passt::{self, Passt};
 use crate::pcap;
@@ -59,6 +59,7 @@ impl Node {
             xid: None,
             wire: model::Wire::Connect(passt.socket()),
             port: 0,
+            prompt_acks: false,
             pcap: true,
             drop_when_full: false,
             artifacts,
@@ -78,7 +79,12 @@ impl Node {
             .args(["-append", &append, "-nic", "none", "-chardev"])
             .arg(with_path("file,id=console,path=", &console))
             .args(["-serial", "chardev:console"]);
-        add_nic(&mut command, 0, &Nic::Model(model.socket().to_path_buf()));
+        add_nic(
+            &mut command,
+            0,
+            &Nic::Model(model.socket().to_path_buf()),
+            &Loader::Qemu,
+        );
         let qemu = Process::start("QEMU", &mut command, &artifacts.join("qemu.log"))?;
         Ok(Self {
             qemu,

@@ -137,8 +137,8 @@ impl Kernel {
 }
 
 impl Module {
-    /// Our driver, from a file that must have been built for that kernel.
-    pub fn ours(path: &Path, kernel: &Kernel) -> Result<Self> {
+    /// A driver that the kernel does not bring along, from a file that must have been built for it.
+    pub fn built(path: &Path, name: &str, kernel: &Kernel) -> Result<Self> {
         let object = read_module(path)?;
         let built_for = modinfo(path, &object, "vermagic")?;
         let built_for = built_for
@@ -152,7 +152,7 @@ impl Module {
             kernel.version()
         );
         Ok(Self {
-            name: "r8168_rust".to_owned(),
+            name: name.to_owned(),
             object,
         })
     }

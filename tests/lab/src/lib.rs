@@ -14,6 +14,7 @@ pub mod guest;
 pub mod http;
 pub mod initramfs;
 pub mod installer;
+pub mod ipxe;
 pub mod kernel;
 pub mod ktap;
 pub mod model;
@@ -25,5 +26,7 @@ pub mod ports;
 pub mod process;
 pub mod report;
 pub mod selftests;
+pub mod slirp;
+pub mod witness;
 
 pub use error::{Error, Result};

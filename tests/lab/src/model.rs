@@ -97,6 +97,8 @@ pub struct Options<'a> {
     pub port: u8,
     /// Whether frames are kept in a pcap file.
     pub pcap: bool,
+    /// Whether frames wait for acknowledgements; see `rtl8111b serve --help`.
+    pub prompt_acks: bool,
     /// Whether a frame that finds no descriptor is dropped, as hardware does, instead of waiting.
     pub drop_when_full: bool,
     /// Where its log and the pcap are written.
@@ -152,6 +154,9 @@ impl Model {
                     "wait"
                 },
             ]);
+        if options.prompt_acks {
+            command.arg("--prompt-acks");
+        }
         if options.pcap {
             command
                 .arg("--pcap")
@@ -193,6 +198,11 @@ impl Model {
             .map_err(|error| protocol(format!("{error} in {answer}")))?;
         counters.cpu = self.process.cpu_time()?;
         Ok(counters)
+    }
+
+    /// Has it count from zero again.
+    pub fn reset_counters(&mut self) -> Result<()> {
+        self.request(&json!({"cmd": "reset-counters"})).map(|_| ())
     }
 
     /// Plugs the cable in or out.

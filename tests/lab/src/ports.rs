@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use crate::bench::Driver;
 use crate::dmesg::{self, Problem};
-use crate::guest::{self, Guest, Nic};
+use crate::guest::{self, Guest, Loader, Nic};
 use crate::initramfs::{Tree, MODULES};
 use crate::kernel::{Kernel, Module};
 use crate::model::{self, Chip, Counters, Model, Wire};
@@ -72,6 +72,7 @@ impl Ports {
                     Wire::Connect(&cable)
                 },
                 port,
+                prompt_acks: false,
                 pcap: false,
                 drop_when_full: false,
                 artifacts,
@@ -90,6 +91,7 @@ impl Ports {
             cpus: 3,
             nics: &nics,
             shares: setup.shares,
+            loader: Loader::Qemu,
             artifacts,
             sockets: sockets.path(),
             interactive: false,
@@ -141,7 +143,9 @@ fn initramfs(setup: &Setup<'_>) -> Result<PathBuf> {
     names.extend(setup.more_modules);
     let mut tree = Tree::base()?;
     match &setup.driver {
-        Driver::R8168Rust(path) => tree.add_modules(&[Module::ours(path, setup.kernel)?]),
+        Driver::R8168Rust(path) => {
+            tree.add_modules(&[Module::built(path, "r8168_rust", setup.kernel)?])
+        }
         other => names.push(other.name()),
     }
     let modules = setup.kernel.modules(&names)?;

@@ -75,7 +75,9 @@ fn phy_driver(bench: &mut Bench, interface: &str) -> Result<String> {
 fn identifies_itself(bench: &mut Bench, setup: &Setup<'_>, interface: &str) -> Result<()> {
     let about = bench.guest.check(&format!("ethtool -i {interface}"))?;
     let version = match &setup.driver {
-        Driver::R8168Rust(path) => modinfo(path, &read_module(path)?, "version")?.join(" "),
+        Driver::R8168Rust(path) | Driver::R8168(path) => {
+            modinfo(path, &read_module(path)?, "version")?.join(" ")
+        }
         Driver::R8169 | Driver::E1000e => setup.kernel.version().to_owned(),
     };
     for (field, expected) in [

@@ -1,0 +1,92 @@
+//! Lets every witness drive the emulated chips and prints what came of it; see `make test-witnesses`.
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::Parser;
+
+use lab::kernel::Kernel;
+use lab::witness::Inputs;
+
+/// Drivers that other people wrote, and ours, on the same emulated chips: a table, witness by chip.
+///
+/// To be run inside the toolbox, in a network namespace of its own.
+#[derive(Debug, Parser)]
+#[command(version)]
+struct Cli {
+    /// The kernel's version, as in the name of its directory of modules
+    #[arg(long, value_name = "VERSION")]
+    kver: String,
+    /// Where its packages are unpacked
+    #[arg(long, value_name = "DIR")]
+    kernel_dir: PathBuf,
+    /// The version of Debian 12's kernel
+    #[arg(long, value_name = "VERSION")]
+    kver61: String,
+    /// Where its packages are unpacked
+    #[arg(long, value_name = "DIR")]
+    kernel61_dir: PathBuf,
+    /// r8168_rust.ko
+    #[arg(long, value_name = "FILE")]
+    ours: PathBuf,
+    /// Realtek's r8168.ko
+    #[arg(long, value_name = "FILE")]
+    vendor: PathBuf,
+    /// Its version
+    #[arg(long, value_name = "VERSION")]
+    vendor_version: String,
+    /// ipxe.lkrn
+    #[arg(long, value_name = "FILE")]
+    ipxe: PathBuf,
+    /// iPXE's option ROM for another of Realtek's cards
+    #[arg(
+        long,
+        value_name = "FILE",
+        default_value = "/usr/share/qemu/pxe-rtl8139.rom"
+    )]
+    rom: PathBuf,
+    /// The device model, rtl8111b
+    #[arg(long, value_name = "FILE")]
+    model: PathBuf,
+    /// Which registers differ, and why
+    #[arg(long, value_name = "FILE")]
+    differences: PathBuf,
+    /// Where initramfs images are kept
+    #[arg(long, value_name = "DIR")]
+    cache: PathBuf,
+    /// Where those that fail leave their logs
+    #[arg(long, value_name = "DIR")]
+    artifacts: PathBuf,
+    /// Only those whose names contain one of these
+    names: Vec<String>,
+}
+
+fn main() -> ExitCode {
+    match hear(Cli::parse()) {
+        Ok(true) => ExitCode::SUCCESS,
+        Ok(false) => ExitCode::FAILURE,
+        Err(error) => {
+            eprintln!("witnesses: {error}");
+            ExitCode::from(2)
+        }
+    }
+}
+
+fn hear(cli: Cli) -> lab::Result<bool> {
+    let inputs = Inputs {
+        kernel: Kernel::find(&cli.kernel_dir, &cli.kver)?,
+        kernel61: Kernel::find(&cli.kernel61_dir, &cli.kver61)?,
+        ours: cli.ours,
+        vendor: cli.vendor,
+        vendor_version: cli.vendor_version,
+        ipxe: cli.ipxe,
+        rom: cli.rom,
+        model: cli.model,
+        differences: cli.differences,
+        cache: cli.cache,
+        artifacts: cli.artifacts,
+    };
+    let table = inputs.hear(&cli.names)?;
+    print!("\n{}", table.render());
+    Ok(table.held())
+}
