@@ -5,6 +5,7 @@ use std::fs;
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::time::SystemTime;
 
 use cpio::newc::{trailer, Builder, ModeFileType};
 use sha2::{Digest, Sha256};
@@ -106,7 +107,12 @@ impl Tree {
     pub fn cached(&self, cache: &Path) -> Result<PathBuf> {
         fs::create_dir_all(cache).map_err(Error::file(cache, "creating the cache"))?;
         let path = cache.join(format!("{}.cpio", self.key()));
-        if path.is_file() {
+        // The time says which images are in use: those that have not been for the longest time go.
+        let used = fs::File::options()
+            .append(true)
+            .open(&path)
+            .and_then(|image| image.set_modified(SystemTime::now()));
+        if used.is_ok() {
             return Ok(path);
         }
         let saving = "writing the initramfs";
@@ -197,7 +203,7 @@ fn libraries(program: &Path) -> Result<Vec<PathBuf>> {
         .collect())
 }
 
-/// Removes the oldest images beyond [`KEPT`].
+/// Removes the images that were not used for the longest time, beyond [`KEPT`].
 fn prune(dir: &Path) -> Result<()> {
     let listing = "listing the cache";
     let mut images = Vec::new();
@@ -270,5 +276,24 @@ mod tests {
         };
         assert_eq!(image(b"one"), image(b"one"));
         assert_ne!(image(b"one"), image(b"two"));
+    }
+
+    #[test]
+    fn what_was_used_last_stays_in_the_cache() {
+        let cache = tempfile::tempdir().unwrap();
+        let image = |content: usize| {
+            let mut tree = Tree::default();
+            tree.add("/file", 0o644, content.to_le_bytes().to_vec());
+            let path = tree.cached(cache.path()).unwrap();
+            std::thread::sleep(std::time::Duration::from_millis(5));
+            path
+        };
+        let first = image(0);
+        for other in 1..2 * KEPT {
+            image(other);
+            assert_eq!(image(0), first);
+        }
+        assert!(first.exists());
+        assert_eq!(fs::read_dir(cache.path()).unwrap().count(), KEPT);
     }
 }
