@@ -306,7 +306,7 @@ pub struct Counters {
     pub doorbells_empty: u64,
     /// Rising edges of the interrupt line.
     pub interrupts_raised: u64,
-    /// Interrupts whose cause was gone when the driver looked.
+    /// Reads of IntrStatus that found it zero: an interrupt whose cause was gone, or a poll that made sure.
     pub interrupts_spurious: u64,
     /// Frames that the guest sent.
     pub tx_frames: u64,

@@ -82,7 +82,7 @@ impl Report {
         self.add(
             "interrupts",
             format_args!(
-                "{} raised, {} found nothing to do",
+                "{} raised; IntrStatus was zero in {} reads",
                 counters.interrupts_raised, counters.interrupts_spurious
             ),
         );
