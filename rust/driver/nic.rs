@@ -218,7 +218,8 @@ impl<'a> Operations for Nic<'a> {
         }
     }
 
-    fn start(&self, _dev: &NetDevice, xmit: &mut Xmit<'a>, poll: &mut Poll<'a>) {
+    fn start(&self, dev: &NetDevice, xmit: &mut Xmit<'a>, poll: &mut Poll<'a>) {
+        poll.pool.hand_over(dev);
         self.enabled.set_master(true);
         self.hw.start(
             xmit.memory.dma_address(),

@@ -87,7 +87,8 @@ impl Layout {
 ///
 /// # Invariants
 ///
-/// The pool is live, and its NAPI instance is that of the device it was made for.
+/// The pool is live. It has no NAPI instance, or that of the device it was made for, for which it was
+/// handed over.
 pub struct PagePool<'a> {
     pool: NonNull<bindings::page_pool>,
     pdev: &'a kernel::pci::Device<Bound>,
@@ -100,10 +101,8 @@ unsafe impl Send for PagePool<'_> {}
 impl<'a> PagePool<'a> {
     /// Makes a pool that keeps about `buffers` buffers at hand, each of at least `size` bytes.
     ///
-    /// It must be dropped while the NAPI of `dev` is disabled: only [`Operations::open`] and the
-    /// drop of what it returned have a [`NetDevice`] and run then.
-    ///
-    /// [`Operations::open`]: super::device::Operations::open
+    /// NAPI of `dev` may be running, with another pool. This one is free of it until
+    /// [`PagePool::hand_over`], so it may be dropped at any time until then.
     ///
     /// # Errors
     ///
@@ -128,14 +127,13 @@ impl<'a> PagePool<'a> {
         fast.pool_size = layout.pages_of(buffers);
         fast.nid = bindings::NUMA_NO_NODE;
         fast.dev = pci::device(pdev);
-        fast.napi = dev.napi();
         fast.dma_dir = enums::DMA_FROM_DEVICE;
         fast.max_len = layout.page_size();
         slow.netdev = dev.as_raw();
         slow.flags = bindings::NET_PP_FLAGS;
 
-        // SAFETY: The parameters are complete; device, NAPI and network device outlive the pool,
-        // which is part of what `open` returns.
+        // SAFETY: The parameters are complete; device and network device outlive the pool, which is
+        // part of what `open` returns.
         let pool = from_err_ptr(unsafe { bindings::page_pool_create(&params) })?;
         // INVARIANT: It was just made.
         Ok(Self {
@@ -143,6 +141,20 @@ impl<'a> PagePool<'a> {
             pdev,
             layout,
         })
+    }
+
+    /// Lets the poll of `dev`, for which the pool was made, return buffers without a lock from now on.
+    ///
+    /// NAPI must be disabled, as it is in [`Operations::start`], and again when the pool is dropped, as
+    /// it is when what [`Operations::open`] returned is.
+    ///
+    /// [`Operations::open`]: super::device::Operations::open
+    /// [`Operations::start`]: super::device::Operations::start
+    pub fn hand_over(&self, dev: &NetDevice) {
+        // SAFETY: The pool is live, and the instance outlives it. It is the only one that polls with
+        // the pool, so the two are on one CPU at a time. A second call does nothing.
+        // INVARIANT: The instance is that of the device.
+        unsafe { bindings::page_pool_enable_direct_recycling(self.pool.as_ptr(), dev.napi()) };
     }
 
     /// Returns how many bytes a device may write into a buffer.
@@ -177,8 +189,8 @@ impl<'a> PagePool<'a> {
 
 impl Drop for PagePool<'_> {
     fn drop(&mut self) {
-        // SAFETY: The pool is live, and its NAPI is disabled (see `new`). Buffers that are still
-        // out keep the rest of it alive.
+        // SAFETY: The pool is live, and its NAPI, if it has one, is disabled (see `hand_over`).
+        // Buffers that are still out keep the rest of it alive.
         unsafe { bindings::page_pool_destroy(self.pool.as_ptr()) };
     }
 }
@@ -282,8 +294,8 @@ impl RxBuffer<'_> {
 
     /// Turns the buffer into a frame of `length` bytes, without copying it.
     ///
-    /// Returns `None`, and the buffer to its pool, if there is no memory or if `length` is above
-    /// [`BUFFER_SIZE`].
+    /// Returns `None`, and the buffer to its pool, if there is no memory or if `length` is more than
+    /// the buffer has.
     pub fn into_skb(self, length: u32) -> Option<SkBuff> {
         if length > self.layout.size {
             return None;
