@@ -234,10 +234,12 @@ impl<'a> Operations for Nic<'a> {
     }
 
     fn stop(&self, dev: &NetDevice, xmit: &mut Xmit<'a>, poll: &mut Poll<'a>) {
-        self.hw.halt();
-        // So that a chip that ignores the rest can do no harm to buffers that are freed.
-        self.enabled.set_master(false);
-        self.hw.reset_quietly();
+        self.tally.undisturbed(|| {
+            self.hw.halt();
+            // So that a chip that ignores the rest can do no harm to buffers that are freed.
+            self.enabled.set_master(false);
+            self.hw.reset_quietly();
+        });
         tx::restart(&mut xmit.ring, &mut poll.tx, &xmit.memory, |fragment| {
             if fragment.complete(0).is_some() {
                 dev.errors().tx_dropped.count();

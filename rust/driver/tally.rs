@@ -147,6 +147,13 @@ impl<'a> Tally<'a> {
         *last = Some(now);
     }
 
+    /// Runs `f` while nobody asks the chip: it must not be stopped in the middle of an answer, and a
+    /// reset work item does not hold RTNL.
+    pub(super) fn undisturbed(&self, f: impl FnOnce()) {
+        let _last = self.last.lock();
+        f();
+    }
+
     fn add_up(&self, before: &[u64; COUNT], now: &[u64; COUNT]) {
         let changes = || before.iter().zip(now).zip(&PLACES);
         let restarted = changes().any(|((before, now), place)| place.width == 64 && now < before);

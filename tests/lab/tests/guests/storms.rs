@@ -1,10 +1,12 @@
 //! Opening, closing and removing under traffic, again and again.
 
+use std::path::Path;
 use std::time::Duration;
 
 use lab::bench::{Bench, Driver, Loaded, Setup};
 use lab::drive;
 use lab::frame::{expected_echo, request};
+use lab::kernel::Kernel;
 use lab::model::Chip;
 use lab::process::wait_for;
 use lab::{require, Error, Result};
@@ -73,16 +75,27 @@ fn is_bulk(bytes: u64, frames: u64) -> bool {
     frames > 100 && bytes > 200 * frames
 }
 
+/// A bench in which frames can rain.
+fn rain<'a>(
+    inputs: &'a Inputs,
+    kernel: &'a Kernel,
+    model: &'a Path,
+    chip: Chip,
+    driver: Driver,
+) -> Setup<'a> {
+    Setup {
+        drop_when_full: true,
+        // A storm fills a capture with the same frame over and over.
+        pcap: false,
+        ..inputs.frames(kernel, model, chip, driver)
+    }
+}
+
 /// Frames rain on the card and are echoed; the module goes and comes back in the middle of it.
 fn out_and_in(inputs: &Inputs, chip: Chip, driver: Driver) -> Result<()> {
     let (kernel, model) = (inputs.kernel()?, inputs.model()?);
     let guest = guest_address()?;
-    let mut bench = Bench::start(&Setup {
-        drop_when_full: true,
-        // A storm fills a capture with the same frame over and over.
-        pcap: false,
-        ..inputs.frames(&kernel, &model, chip, driver)
-    })?;
+    let mut bench = Bench::start(&rain(inputs, &kernel, &model, chip, driver))?;
     let interface = bench.load_and_open()?;
     start_echo(&mut bench, &interface)?;
     let flood = peer(&mut bench)?.flood(request(guest, 300, 1), DRIZZLE);
@@ -127,22 +140,20 @@ fn out_and_in(inputs: &Inputs, chip: Chip, driver: Driver) -> Result<()> {
     bench.finish()
 }
 
-/// The chip is reset again and again in a downpour, while the multicast filter changes: a filter that is set
-/// in the middle of a reset must not have the chip receive.
+/// The chip is reset again and again in a downpour, while the multicast filter changes and its counters are
+/// read: a filter that is set in the middle of a reset must not have the chip receive, and a chip that is being
+/// stopped must not be asked for its counters.
 fn reset(inputs: &Inputs, chip: Chip, driver: Driver) -> Result<()> {
     let (kernel, model) = (inputs.kernel()?, inputs.model()?);
     let guest = guest_address()?;
-    let mut bench = Bench::start(&Setup {
-        drop_when_full: true,
-        pcap: false,
-        ..inputs.frames(&kernel, &model, chip, driver)
-    })?;
+    let mut bench = Bench::start(&rain(inputs, &kernel, &model, chip, driver))?;
     let interface = bench.load_and_open()?;
     start_echo(&mut bench, &interface)?;
     bench.guest.check(&format!(
         "while test ! -e /run/enough; do
             ip maddr add 33:33:00:00:68:68 dev {interface}; ip maddr del 33:33:00:00:68:68 dev {interface}
-        done >/dev/null 2>&1 &"
+        done >/dev/null 2>&1 &
+        while test ! -e /run/enough; do ethtool -S {interface}; done >/dev/null 2>&1 &"
     ))?;
     let flood = peer(&mut bench)?.flood(request(guest, 300, 1), DOWNPOUR);
     // This chip must be reset after an overflow.
