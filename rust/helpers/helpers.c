@@ -333,9 +333,10 @@ void net_helper_kfree_skb_any(struct sk_buff *skb)
 	dev_kfree_skb_any(skb);
 }
 
-void net_helper_skb_set_protocol(struct sk_buff *skb, struct net_device *dev)
+bool net_helper_skb_set_protocol(struct sk_buff *skb, struct net_device *dev)
 {
 	skb->protocol = eth_type_trans(skb, dev);
+	return skb->pkt_type == PACKET_MULTICAST;
 }
 
 dma_addr_t net_helper_dma_map_single(struct device *dev, void *data, size_t len)

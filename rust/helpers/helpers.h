@@ -86,7 +86,8 @@ void net_helper_skb_put_data(struct sk_buff *skb, const void *data, unsigned int
 void net_helper_skb_mark_for_recycle(struct sk_buff *skb);
 void net_helper_skb_tx_timestamp(struct sk_buff *skb);
 void net_helper_kfree_skb_any(struct sk_buff *skb);
-void net_helper_skb_set_protocol(struct sk_buff *skb, struct net_device *dev);
+/* Returns whether the frame is to a multicast address. */
+bool net_helper_skb_set_protocol(struct sk_buff *skb, struct net_device *dev);
 
 /* streaming DMA */
 dma_addr_t net_helper_dma_map_single(struct device *dev, void *data, size_t len);

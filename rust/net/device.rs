@@ -392,7 +392,9 @@ impl<'a> PollContext<'a> {
         let skb = skb.into_raw();
         // SAFETY: The device is live, this is its poll, and the reference to the frame is given up.
         unsafe {
-            bindings::net_helper_skb_set_protocol(skb, dev);
+            if bindings::net_helper_skb_set_protocol(skb, dev) {
+                self.dev.errors().multicast.count();
+            }
             bindings::net_helper_napi_gro_receive(self.dev.napi(), skb);
             bindings::net_helper_sw_netstats_rx_add(dev, length);
         }

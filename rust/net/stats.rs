@@ -44,8 +44,8 @@ pub struct Errors {
     pub rx_fifo_errors: Counter,
     /// Good frames that were not handed up, for want of memory.
     pub rx_dropped: Counter,
-    /// Frames to a multicast address.
-    pub multicast: Counter,
+    /// Frames to a multicast address, broadcasts apart: no errors, but counted like them.
+    pub(super) multicast: Counter,
     /// Frames that could not be sent because the chip failed.
     pub tx_errors: Counter,
     /// Frames that were not given to the chip.

@@ -138,10 +138,16 @@ fn filter(bench: &mut Bench, interface: &str) -> Result<()> {
     bench
         .guest
         .check(&format!("ip link set {interface} allmulticast on"))?;
+    let before = drive::statistic(bench, interface, "multicast")?;
     let strangers = groups_received(bench, ECHO)?;
     require!(
         strangers == 16,
         "all-multicast: {strangers} of 16 groups are received"
+    );
+    let counted = drive::statistic(bench, interface, "multicast")?.saturating_sub(before);
+    require!(
+        counted >= 16,
+        "{counted} multicasts were counted, expected the 16 that were received"
     );
     require_filter(bench, "all-multicast", FOREIGN, false)?;
 
