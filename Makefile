@@ -7,13 +7,15 @@ include versions.conf
 # Passed on to scripts/lab, which checks them. KVER in versions.conf is the default; only one given here is passed on.
 CHIP ?= b300
 DRIVER ?= r8168_rust
-export CHIP DRIVER STORMS REMOVALS CHANGES DAMAGED SEED
+export CHIP DRIVER STORMS REMOVALS CHANGES DAMAGED SEED MODULE DIST
+# A module that is given tells for which kernel it was built.
+packed = $(if $(MODULE),,$(KVER))
 ifeq ($(origin KVER),command line)
 export KVER
 endif
 
 .DEFAULT_GOAL := all
-.PHONY: all fuzz-briefly fuzz-model load unload install run shell test test-model test-guests test-inject test-debug test-selftests test-witnesses test-host lint module toolbox deb clean help
+.PHONY: all fuzz-briefly fuzz-model load unload install run shell test test-model test-guests test-inject test-debug test-selftests test-witnesses test-host lint module toolbox deb rpm driver-disk test-driver-disks clean help
 
 all: ## Build the module for the running kernel (or for KDIR=DIRECTORY), without the toolbox
 	@kdir="$(KDIR)"; [ -n "$$kdir" ] || kdir=$$(scripts/host-kdir) && \
@@ -69,8 +71,17 @@ test-selftests: ## The kernel's own selftests, with r8169's results beside ours 
 test-witnesses: ## Other drivers of the chip, and ours, on both chips: a table (W="NAME..." for some of them)
 	@scripts/lab witnesses $(W)
 
-deb: ## Make Debian packages: DKMS, prebuilt, udeb (KVER=)
-	@scripts/make-deb $(KVER)
+test-driver-disks: ## Read the driver disks as the installers do (T=)
+	@scripts/test-driver-disks $(T)
+
+deb: ## Make Debian packages: DKMS, prebuilt, udeb (KVER= or MODULE=)
+	@scripts/make-deb $(packed)
+
+rpm: ## Make RPM packages: source, kmod (KVER= or MODULE=)
+	@scripts/make-rpm $(packed)
+
+driver-disk: ## Make a driver disk (FLAVOR=debian|anaconda|suse|rhel4, KVER= or MODULE=, DIST= for suse)
+	@scripts/make-driver-disk "$(FLAVOR)" $(packed)
 
 lint: ## Check form: rustfmt, clippy, shellcheck
 	@scripts/lint
@@ -85,4 +96,4 @@ clean: ## Remove what was built; the cache stays
 	rm -rf build qemu/target tests/target tests/rings/target
 
 help: ## This list
-	@sed -n 's/^\([a-z-]*\):[^#]*## \(.*\)/  \1\t\2/p' Makefile | expand -t 16
+	@sed -n 's/^\([a-z-]*\):[^#]*## \(.*\)/  \1\t\2/p' Makefile | expand -t 20

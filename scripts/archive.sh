@@ -19,12 +19,12 @@ apt_in_toolbox() {
 		-o Dir::Etc::SourceList="$cache/apt/sources.list" -o APT::Sandbox::User=root "$@"
 }
 
-# Reads the package lists of the toolbox's own mirror and, of the same mirror, those of bookworm for Debian 12's kernel and
-# those of non-free for Realtek's driver.
+# Reads the package lists of the toolbox's own mirror and, of the same mirror, those of bookworm for Debian 12's kernel,
+# those of non-free for Realtek's driver and those of the installer's parts.
 update_lists() {
 	mkdir -p "$cache/apt/lists/partial" "$cache/apt/archives/partial"
 	# shellcheck disable=SC2016 # expanded inside the toolbox
-	"$top/scripts/toolbox" run -- sed -n "p; s/ $TOOLBOX_SUITE main/ bookworm main/p; s/ bookworm main/ $TOOLBOX_SUITE non-free/p" /etc/apt/sources.list \
+	"$top/scripts/toolbox" run -- sed -n "p; s/ $TOOLBOX_SUITE main/ bookworm main/p; s/ bookworm main/ $TOOLBOX_SUITE non-free main\/debian-installer/p" /etc/apt/sources.list \
 		>"$cache/apt/sources.list"
 	say "reading the archive's package lists"
 	with_log "$cache/apt.log" apt_in_toolbox apt-get update -qq ||
@@ -33,6 +33,9 @@ update_lists() {
 
 # archive_version PACKAGE: the newest version of it that the archive has; nothing when it has none.
 archive_version() { apt_in_toolbox apt-cache madison "$1" | awk -F' *[|] *' 'NR == 1 { print $2 }'; }
+
+# archive_has PACKAGE VERSION: whether the archive has that very version.
+archive_has() { apt_in_toolbox apt-cache madison "$1" | awk -F' *[|] *' -v wanted="$2" '$2 == wanted { found = 1 } END { exit !found }'; }
 
 # settle_kver KVER: prints it if the archive has it, else the newest of the same series.
 settle_kver() {
@@ -48,16 +51,23 @@ settle_kver() {
 	echo "$newest"
 }
 
+# download_packages DIRECTORY PACKAGE[=VERSION]...: downloads packages there.
+download_packages() {
+	download_to=$1
+	shift
+	mkdir -p "$download_to"
+	size=$(apt_in_toolbox apt-cache show --no-all-versions "$@" | awk '/^Size:/ { s += $2 } END { print int(s / 1000000 + 1) }')
+	say "downloading $size MB: $*"
+	(cd "$download_to" && with_log "$cache/apt.log" apt_in_toolbox apt-get -qq download "$@") ||
+		die "could not download $*; see $cache/apt.log"
+}
+
 # fetch_packages DIRECTORY PACKAGE[=VERSION]...: downloads packages and unpacks them there, without their documentation.
 fetch_packages() {
 	fetch_to=$1
 	shift
-	mkdir -p "$fetch_to/debs"
-	size=$(apt_in_toolbox apt-cache show --no-all-versions "$@" | awk '/^Size:/ { s += $2 } END { print int(s / 1000000 + 1) }')
-	say "downloading $size MB: $*"
-	(cd "$fetch_to/debs" && with_log "$cache/apt.log" apt_in_toolbox apt-get -qq download "$@") ||
-		die "could not download $*; see $cache/apt.log"
-	for deb in "$fetch_to"/debs/*.deb; do
+	download_packages "$fetch_to/debs" "$@"
+	for deb in "$fetch_to"/debs/*deb; do
 		"$top/scripts/toolbox" run -- sh -c "dpkg-deb --fsys-tarfile '$deb' | tar -x -C '$fetch_to' --no-same-owner --exclude ./usr/share"
 	done
 	rm -rf "$fetch_to/debs"

@@ -1,0 +1,60 @@
+# SPDX-License-Identifier: GPL-2.0
+"""The disk for Anaconda, and the RPM packages. What is compared with: Anaconda's dracut/driver_updates.py and dracut/dd/."""
+
+import gzip
+import re
+
+from support import DISKS, KVER, MODALIAS, MODULE, Case, run
+
+
+class Anaconda(Case):
+    def setUp(self):
+        super().setUp()
+        self.image = DISKS / "anaconda/oemdrv.iso"
+        self.content = self.dir / "content"
+        self.content.mkdir()
+        run("bsdtar", "-C", self.content, "-xf", self.image)
+
+    def package(self):
+        # find_repos(): a directory with the file rhdd3 and the directory rpms/ARCH. dd_list: *.rpm in that directory.
+        self.assertTrue((self.content / "rhdd3").is_file())
+        packages = list((self.content / "rpms/x86_64").glob("*.rpm"))
+        self.assertEqual(len(packages), 1)
+        return packages[0]
+
+    def test_the_disk_is_one_that_anaconda_finds(self):
+        self.is_labelled(self.image)
+        self.package()
+
+    def test_the_package_is_for_one_kernel(self):
+        # dlabelProvides() in dd_list.c compares the running kernel with the version of this.
+        self.assertIn(f"kernel-modules = {KVER}", self.rpm(self.package(), "--provides"))
+        self.assertIn(f"kernel-uname-r = {KVER}", self.rpm(self.package(), "--requires"))
+
+    def test_the_package_has_the_module_where_anaconda_looks(self):
+        # dlabelFilter() in dd_extract.c takes *.ko, grab_driver_files() looks below lib/modules only.
+        package = self.package()
+        root = self.rpm_files(package)
+        module = root / "lib/modules" / KVER / "extra/r8168_rust/r8168_rust.ko"
+        self.assertEqual(module.read_bytes(), MODULE.read_bytes())
+        run("depmod", "-b", root, KVER)
+        found = run("modprobe", "-C", "/none", "-d", root, "-S", KVER, "--show-depends", MODALIAS)
+        self.assertIn("r8168_rust.ko", found)
+        # The librpm of an old Anaconda knows gzip in any case.
+        self.assertEqual(self.rpm(package, "--qf", "%{PAYLOADCOMPRESSOR}"), ["gzip"])
+
+    def test_the_repository_lists_the_package(self):
+        # The installed system gets the package from a copy of it (save_repo()).
+        repodata = self.content / "rpms/x86_64/repodata"
+        self.assertIn('type="primary"', (repodata / "repomd.xml").read_text())
+        primary = gzip.decompress((repodata / "primary.xml.gz").read_bytes()).decode()
+        self.assertIn("<name>kmod-r8168-rust</name>", primary)
+        self.assertRegex(primary, r'<rpm:entry name="kernel-modules" flags="EQ"')
+        self.assertIn(f'href="{self.package().name}"', primary)
+
+    def test_the_package_leaves_r8169_alone(self):
+        root = self.rpm_files(self.package())
+        text = (root / "usr/lib/modprobe.d/10-r8168_rust.conf").read_text()
+        self.assertFalse(re.search(r"^\s*blacklist", text, re.MULTILINE))
+        scripts = "\n".join(self.rpm(self.package(), "--scripts"))
+        self.assertEqual(scripts.count(f"depmod {KVER}"), 2)
