@@ -77,6 +77,8 @@ pub(crate) mod enums {
             dma_data_direction,
             irqreturn, //
         };
+        pub(crate) const DMA_BIDIRECTIONAL: dma_data_direction =
+            dma_data_direction::DMA_BIDIRECTIONAL;
         pub(crate) const DMA_FROM_DEVICE: dma_data_direction = dma_data_direction::DMA_FROM_DEVICE;
         pub(crate) const IRQ_HANDLED: irqreturn = irqreturn::IRQ_HANDLED;
         pub(crate) const IRQ_NONE: irqreturn = irqreturn::IRQ_NONE;
@@ -84,6 +86,7 @@ pub(crate) mod enums {
     #[cfg(linux_7_2)]
     mod these {
         pub(crate) use crate::bindings::{
+            dma_data_direction_DMA_BIDIRECTIONAL as DMA_BIDIRECTIONAL,
             dma_data_direction_DMA_FROM_DEVICE as DMA_FROM_DEVICE,
             irqreturn_IRQ_HANDLED as IRQ_HANDLED,
             irqreturn_IRQ_NONE as IRQ_NONE, //

@@ -12,6 +12,7 @@
 #include <linux/skbuff.h>
 #include <net/netdev_queues.h>
 #include <net/page_pool/types.h>
+#include <net/xdp.h>
 
 #include "../helpers/helpers.h"
 
@@ -32,4 +33,5 @@ static const unsigned int NET_MAX_SKB_FRAGS = MAX_SKB_FRAGS;
 static const unsigned int NET_IFF_PROMISC = IFF_PROMISC;
 static const unsigned int NET_IFF_ALLMULTI = IFF_ALLMULTI;
 static const unsigned int NET_PP_FLAGS = PP_FLAG_DMA_MAP | PP_FLAG_DMA_SYNC_DEV;
+static const unsigned int NET_NAPI_WEIGHT = NAPI_POLL_WEIGHT;
 static const unsigned long NET_SKB_OVERHEAD = SKB_DATA_ALIGN(sizeof(struct skb_shared_info));

@@ -43,6 +43,7 @@ use crate::net::{
     ethtool::TestResult,
     features::Features,
     page_pool::{
+        self,
         PagePool,
         RxBuffer, //
     },
@@ -53,9 +54,11 @@ use crate::net::{
         MappedFragment,
         Offload,
         Protocol,
+        Sent,
         SkBuff,
         Skb, //
     },
+    xdp::XdpFrame,
 };
 use kernel::{
     device::Bound,
@@ -166,6 +169,7 @@ impl<'a> Operations for Nic<'a> {
     const NAME: &'static CStr = c"r8168_rust";
     // With its header, VLAN tag and FCS such a frame has 4096 bytes.
     const MAX_MTU: u32 = 4074;
+    const MAX_XDP_MTU: u32 = page_pool::XDP_BUFFER_SIZE - FRAME_OVERHEAD;
     // SG and TSO are off by default, as in every driver of this chip: there are boards that send
     // corrupted segments.
     const FEATURES: Features = Self::DEFAULT_FEATURES
@@ -191,7 +195,7 @@ impl<'a> Operations for Nic<'a> {
         let rx_memory = Descriptors::new(self.pdev, config.rx)?;
         let (producer, consumer) = tx::channel(&tx_memory)?;
         let frame = config.mtu.saturating_add(FRAME_OVERHEAD);
-        let mut pool = PagePool::new(self.pdev, dev, config.rx, frame)?;
+        let mut pool = PagePool::new(self.pdev, dev, config.rx, frame, config.xdp)?;
         let size = pool.buffer_size();
         let rx = RxRing::new(&rx_memory, size, |_| pool.alloc().ok_or(ENOMEM))?;
         Ok((
@@ -322,6 +326,35 @@ impl<'a> Operations for Nic<'a> {
             }
         }
         Verdict::Taken
+    }
+
+    fn send_xdp(
+        &self,
+        cx: &XmitContext<'_>,
+        xmit: &mut Xmit<'a>,
+        frame: XdpFrame,
+    ) -> Result<(), XdpFrame> {
+        if !xmit.ring.has_room(1) || !desc::TX_FRAGMENT_SIZES.contains(&frame.length()) {
+            return Err(frame);
+        }
+        let fragment = MappedFragment::xdp(self.pdev, frame)?;
+        if xmit
+            .ring
+            .post(&xmit.memory, fragment, TxCommand::plain())
+            .is_err()
+        {
+            // Both reasons for it were asked about above; the frame is gone.
+            cx.device().errors().tx_dropped.count();
+        }
+        Ok(())
+    }
+
+    fn flush_xdp(&self, cx: &XmitContext<'_>, xmit: &mut Xmit<'a>) {
+        xmit.ring.stop_if_full(cx.device(), skb::MAX_FRAGMENTS);
+        self.hw.ring_doorbell();
+        if xmit.ring.finished_early(&xmit.memory) {
+            cx.device().schedule_poll();
+        }
     }
 
     fn poll(&self, cx: &PollContext<'_>, poll: &mut Poll<'a>) -> u32 {
@@ -466,12 +499,25 @@ impl<'a> Nic<'a> {
     /// Frees the frames that were sent and wakes the queue.
     fn complete_sent(&self, cx: &PollContext<'_>, poll: &mut Poll<'a>) {
         let (mut packets, mut bytes) = (0, 0u32);
+        let (mut xdp_packets, mut xdp_bytes) = (0, 0u32);
         let mut done = false;
-        while let Some(fragment) = poll.tx.next_done(&poll.tx_memory) {
+        // Without a budget this may be any context, in which the buffers of XDP cannot be freed.
+        let any = cx.budget() > 0;
+        while let Some(fragment) = poll
+            .tx
+            .next_done_if(&poll.tx_memory, |fragment| any || !fragment.is_xdp())
+        {
             done = true;
-            if let Some(length) = fragment.complete(cx.napi_budget()) {
-                packets += 1;
-                bytes = bytes.wrapping_add(length);
+            match fragment.complete(cx.napi_budget()) {
+                Some(Sent::Skb(length)) => {
+                    packets += 1;
+                    bytes = bytes.wrapping_add(length);
+                }
+                Some(Sent::Xdp(length)) => {
+                    xdp_packets += 1;
+                    xdp_bytes = xdp_bytes.wrapping_add(length);
+                }
+                None => {}
             }
         }
         if !done {
@@ -479,6 +525,9 @@ impl<'a> Nic<'a> {
         }
         poll.tx.release();
         cx.completed(packets, bytes);
+        if xdp_packets > 0 {
+            cx.completed_xdp(xdp_packets, xdp_bytes);
+        }
         poll.tx.wake_if_stopped(cx.device(), poll.wake_threshold);
         // The chip loses doorbells that come while it is busy with the frame before.
         if poll.tx.pending() > 0 {
@@ -506,7 +555,19 @@ impl<'a> Nic<'a> {
         };
 
         let tag = desc::rx_vlan(received.opts2());
-        let skb = if length <= COPY_BREAK {
+        let skb = if poll.pool.has_xdp() {
+            // What becomes of the buffer is the program's to say, so the ring gets another one first.
+            let Some(new) = poll.pool.alloc() else {
+                received.recycle(&poll.rx_memory);
+                errors.rx_dropped.count();
+                return true;
+            };
+            let buffer = received.replace(&poll.rx_memory, new);
+            let Some(skb) = poll.pool.run_xdp(cx, buffer, length) else {
+                return true;
+            };
+            Some(skb)
+        } else if length <= COPY_BREAK {
             let skb = received.buffer().copy_to_skb(cx, length);
             received.recycle(&poll.rx_memory);
             skb

@@ -1,8 +1,10 @@
 // SPDX-License-Identifier: GPL-2.0
 /* See helpers.h. */
+#include <linux/bpf_trace.h>
 #include <linux/build_bug.h>
 #include <linux/etherdevice.h>
 #include <linux/ethtool.h>
+#include <linux/filter.h>
 #include <linux/if_vlan.h>
 #include <linux/ip.h>
 #include <linux/netdevice.h>
@@ -13,6 +15,7 @@
 #include <linux/workqueue.h>
 #include <net/netdev_queues.h>
 #include <net/page_pool/helpers.h>
+#include <net/xdp.h>
 
 #include "helpers.h"
 
@@ -39,6 +42,7 @@ void net_helper_netdev_setup(struct net_device *dev, struct device *parent,
 	dev->priv_flags |= IFF_LIVE_ADDR_CHANGE;
 	dev->max_mtu = max_mtu;
 	dev->irq = irq;
+	dev->xdp_features = NETDEV_XDP_ACT_BASIC | NETDEV_XDP_ACT_REDIRECT | NETDEV_XDP_ACT_NDO_XMIT;
 }
 
 void net_helper_netdev_set_features(struct net_device *dev, netdev_features_t able,
@@ -392,9 +396,116 @@ void net_helper_page_pool_put(struct page *page)
 	page_pool_put_full_page(pp_page_to_nmdesc(page)->pp, page, false);
 }
 
+struct page_pool *net_helper_page_pool_of(const struct page *page)
+{
+	return pp_page_to_nmdesc(page)->pp;
+}
+
 void *net_helper_page_address(const struct page *page)
 {
 	return page_address(page);
+}
+
+u32 net_helper_xdp_run(struct net_device *dev, struct bpf_prog *prog, struct xdp_rxq_info *rxq,
+		       struct net_helper_xdp *frame)
+{
+	struct xdp_buff xdp;
+	u32 act;
+
+	xdp_init_buff(&xdp, frame->size, rxq);
+	xdp_prepare_buff(&xdp, frame->start, frame->headroom, frame->length, true);
+	act = bpf_prog_run_xdp(prog, &xdp);
+	switch (act) {
+	case XDP_PASS:
+		frame->headroom = xdp.data - xdp.data_hard_start;
+		frame->length = xdp.data_end - xdp.data;
+		frame->metadata = xdp.data - xdp.data_meta;
+		return act;
+	case XDP_TX:
+		frame->frame = xdp_convert_buff_to_frame(&xdp);
+		if (frame->frame)
+			return act;
+		break;
+	case XDP_REDIRECT:
+		if (!xdp_do_redirect(dev, &xdp, prog))
+			return act;
+		break;
+	case XDP_DROP:
+		return act;
+	default:
+		bpf_warn_invalid_xdp_action(dev, prog, act);
+		break;
+	case XDP_ABORTED:
+		break;
+	}
+	trace_xdp_exception(dev, prog, act);
+	return XDP_DROP;
+}
+
+int net_helper_xdp_rxq_reg(struct xdp_rxq_info *rxq, struct net_device *dev, struct page_pool *pool)
+{
+	int err = xdp_rxq_info_reg(rxq, dev, 0, 0);
+
+	if (err)
+		return err;
+	err = xdp_rxq_info_reg_mem_model(rxq, MEM_TYPE_PAGE_POOL, pool);
+	if (err)
+		xdp_rxq_info_unreg(rxq);
+	return err;
+}
+
+u32 net_helper_xdp_frame_len(const struct xdp_frame *frame)
+{
+	return frame->len;
+}
+
+void *net_helper_xdp_frame_data(const struct xdp_frame *frame)
+{
+	return frame->data;
+}
+
+bool net_helper_xdp_command(struct netdev_bpf *command, struct bpf_prog **prog)
+{
+	if (command->command != XDP_SETUP_PROG)
+		return false;
+	*prog = command->prog;
+	return true;
+}
+
+void net_helper_xdp_refuse_mtu(struct netdev_bpf *command, unsigned int limit)
+{
+	NL_SET_ERR_MSG_FMT_MOD(command->extack,
+			       "XDP takes frames of one buffer: the MTU must be %u or less", limit);
+}
+
+void net_helper_xdp_warn_mtu(struct net_device *dev, unsigned int limit)
+{
+	netdev_warn(dev, "with an XDP program the MTU must be %u or less\n", limit);
+}
+
+void net_helper_bpf_prog_put(struct bpf_prog *prog)
+{
+	bpf_prog_put(prog);
+}
+
+void net_helper_tx_lock(struct net_device *dev)
+{
+	__netif_tx_lock(netdev_get_tx_queue(dev, 0), smp_processor_id());
+}
+
+void net_helper_tx_unlock(struct net_device *dev)
+{
+	__netif_tx_unlock(netdev_get_tx_queue(dev, 0));
+}
+
+void net_helper_tx_touched(struct net_device *dev)
+{
+	txq_trans_cond_update(netdev_get_tx_queue(dev, 0));
+}
+
+void net_helper_skb_set_metadata(struct sk_buff *skb, u32 len)
+{
+	skb_metadata_set(skb, len);
 }
 
 void net_helper_init_work(struct work_struct *work, work_func_t function)

@@ -103,7 +103,32 @@ struct page *net_helper_page_pool_alloc_frag(struct page_pool *pool, unsigned in
 					     unsigned int size);
 dma_addr_t net_helper_page_pool_dma_addr(const struct page *page);
 void net_helper_page_pool_put(struct page *page);
+struct page_pool *net_helper_page_pool_of(const struct page *page);
 void *net_helper_page_address(const struct page *page);
+
+/* XDP */
+struct net_helper_xdp {
+	void *start;		/* of the buffer */
+	u32 size;		/* of the buffer */
+	u32 headroom;		/* from there to the frame */
+	u32 length;
+	u32 metadata;		/* bytes of it in front of the frame */
+	struct xdp_frame *frame;	/* with XDP_TX */
+};
+
+u32 net_helper_xdp_run(struct net_device *dev, struct bpf_prog *prog, struct xdp_rxq_info *rxq,
+		       struct net_helper_xdp *frame);
+int net_helper_xdp_rxq_reg(struct xdp_rxq_info *rxq, struct net_device *dev, struct page_pool *pool);
+u32 net_helper_xdp_frame_len(const struct xdp_frame *frame);
+void *net_helper_xdp_frame_data(const struct xdp_frame *frame);
+bool net_helper_xdp_command(struct netdev_bpf *command, struct bpf_prog **prog);
+void net_helper_xdp_refuse_mtu(struct netdev_bpf *command, unsigned int limit);
+void net_helper_xdp_warn_mtu(struct net_device *dev, unsigned int limit);
+void net_helper_bpf_prog_put(struct bpf_prog *prog);
+void net_helper_tx_lock(struct net_device *dev);
+void net_helper_tx_unlock(struct net_device *dev);
+void net_helper_tx_touched(struct net_device *dev);
+void net_helper_skb_set_metadata(struct sk_buff *skb, u32 len);
 
 /* work items */
 void net_helper_init_work(struct work_struct *work, work_func_t function);

@@ -24,7 +24,11 @@ use super::{
         SkBuff,
         Skb, //
     },
-    stats::Errors, //
+    stats::Errors,
+    xdp::{
+        self,
+        Xdp, //
+    }, //
 };
 use crate::{
     bindings,
@@ -54,6 +58,7 @@ pub(super) struct Core {
     /// Asks the device for its counters; see `get_stats64`.
     pub(super) refresh: Opaque<bindings::work_struct>,
     pub(super) errors: Errors,
+    pub(super) xdp: Xdp,
     /// The rings that the next `ndo_open` makes; written under RTNL.
     pub(super) rx_ring: Atomic<u32>,
     pub(super) tx_ring: Atomic<u32>,
@@ -97,6 +102,8 @@ impl<T: Operations> Tables<T> {
         ops.ndo_features_check = Some(features_check::<T>);
         ops.ndo_get_stats64 = Some(get_stats64::<T>);
         ops.ndo_tx_timeout = Some(tx_timeout);
+        ops.ndo_bpf = Some(xdp::command::<T>);
+        ops.ndo_xdp_xmit = Some(xdp::transmit::<T>);
         ops.ndo_eth_ioctl = Some(bindings::phy_do_ioctl_running);
         ops
     };
@@ -129,6 +136,7 @@ pub(super) unsafe fn init<T: Operations>(
                 reset: Opaque::uninit(),
                 refresh: Opaque::uninit(),
                 errors: Errors::new(),
+                xdp: Xdp::new(),
                 rx_ring: Atomic::new(T::RINGS.default),
                 tx_ring: Atomic::new(T::RINGS.default),
                 message_level: Atomic::new(bindings::NET_MSG_DEFAULT),
@@ -166,6 +174,8 @@ pub(super) unsafe fn init<T: Operations>(
         driver.set_features(T::DEFAULT_FEATURES);
         bindings::net_helper_napi_add(dev, core.napi.get(), Some(poll::<T>));
         queues::announce(dev, core.napi.get(), irq);
+        // Until `open` starts it: nobody but `ndo_xdp_xmit` looks before.
+        bindings::net_helper_stop_queue(dev);
     }
 }
 
@@ -392,9 +402,16 @@ unsafe extern "C" fn poll<T: Operations>(napi: *mut bindings::napi_struct, budge
         unsafe { bindings::napi_complete_done(napi, 0) };
         return 0;
     };
-    let done = private.driver.poll(&cx, half).min(cx.budget()) as c_int;
+    let done = private.driver.poll(&cx, half).min(cx.budget());
+    // SAFETY: The driver's part of the poll is over.
+    unsafe { private.finish_xdp(dev) };
+    if done == cx.budget() {
+        // There may be more: the core calls again, if all that it allows was used.
+        return budget;
+    }
+    let done = done as c_int;
     // SAFETY: As above. Interrupts come back only when the core says that the poll is over.
-    if done < budget && unsafe { bindings::napi_complete_done(napi, done) } {
+    if unsafe { bindings::napi_complete_done(napi, done) } {
         private.driver.enable_interrupts();
     }
     done
@@ -482,6 +499,10 @@ unsafe extern "C" fn change_mtu<T: Operations>(
     unsafe {
         let (dev, private) = Private::<T>::of(dev);
         let before = private.config(dev);
+        if before.xdp && mtu.unsigned_abs() > T::MAX_XDP_MTU {
+            bindings::net_helper_xdp_warn_mtu(dev.as_raw(), T::MAX_XDP_MTU);
+            return EINVAL.to_errno();
+        }
         let after = RingConfig {
             mtu: mtu.unsigned_abs(),
             ..before
@@ -515,10 +536,13 @@ unsafe extern "C" fn fix_features<T: Operations>(
 ) -> bindings::netdev_features_t {
     // SAFETY: The core calls this with a device whose operations are for `T`.
     let (dev, private) = unsafe { Private::<T>::of(dev) };
-    private
-        .driver
-        .fix_features(private.config(dev).mtu, Features::from_raw(wanted))
-        .as_raw()
+    let config = private.config(dev);
+    let mut features = Features::from_raw(wanted);
+    if config.xdp {
+        // A program is to see frames whole, and what it sends back would lose its tag.
+        features = features.without(Features::VLAN_RX);
+    }
+    private.driver.fix_features(config.mtu, features).as_raw()
 }
 
 /// `ndo_set_features`: process context, under RTNL.

@@ -48,7 +48,11 @@ use super::{
         Skb, //
     },
     spsc::TxQueue,
-    stats::Errors, //
+    stats::Errors,
+    xdp::{
+        Xdp,
+        XdpFrame, //
+    }, //
 };
 use crate::bindings;
 use core::{
@@ -91,6 +95,9 @@ pub trait Operations: Ethtool + Send + Sync {
     const NAME: &'static CStr;
     /// The largest MTU, in bytes.
     const MAX_MTU: u32;
+    /// The largest MTU with which a received frame fits into one buffer that XDP can work on; see
+    /// [`page_pool::XDP_BUFFER_SIZE`](super::page_pool::XDP_BUFFER_SIZE).
+    const MAX_XDP_MTU: u32;
     /// The offloads that can be switched on and off.
     const FEATURES: Features;
     /// Those of them that are on from the start.
@@ -155,6 +162,22 @@ pub trait Operations: Ethtool + Send + Sync {
     /// Sends a frame. Runs under the lock of the transmit queue, with soft interrupts off.
     fn start_xmit(&self, cx: &XmitContext<'_>, xmit: &mut Self::Xmit, skb: SkBuff) -> Verdict;
 
+    /// Queues a frame without an `sk_buff`; [`Operations::flush_xdp`] follows. Runs as
+    /// [`Operations::start_xmit`]. The byte queue limits do not count such frames.
+    ///
+    /// # Errors
+    ///
+    /// Gives the frame back if there is no room for it.
+    fn send_xdp(
+        &self,
+        cx: &XmitContext<'_>,
+        xmit: &mut Self::Xmit,
+        frame: XdpFrame,
+    ) -> Result<(), XdpFrame>;
+
+    /// Has the device send what was queued. Runs as [`Operations::start_xmit`].
+    fn flush_xdp(&self, cx: &XmitContext<'_>, xmit: &mut Self::Xmit);
+
     /// Completes what was sent and hands up what was received: [`PollContext::budget`] frames at
     /// most; returns how many. If fewer, the interrupts are enabled again. Soft interrupt context.
     fn poll(&self, cx: &PollContext<'_>, poll: &mut Self::Poll) -> u32;
@@ -197,6 +220,8 @@ pub struct RingConfig {
     pub rx: u32,
     /// Descriptors in the transmit ring, within [`Ethtool::RINGS`].
     pub tx: u32,
+    /// Whether programs are to be run on what is received; see [`xdp`](super::xdp).
+    pub xdp: bool,
 }
 
 /// What a device is to receive, besides frames to its own address and broadcasts.
@@ -263,6 +288,10 @@ impl NetDevice {
     /// Returns the error counters.
     pub fn errors(&self) -> &Errors {
         &self.core().errors
+    }
+
+    pub(super) fn xdp(&self) -> &Xdp {
+        &self.core().xdp
     }
 
     /// Returns the MTU in bytes.
@@ -349,6 +378,10 @@ impl<'a> XmitContext<'a> {
     }
 }
 
+/// The most frames that one call of [`Operations::poll`] receives. Only a busy poll asks for more, if its
+/// socket says so.
+pub(super) const MAX_BUDGET: u32 = bindings::NET_NAPI_WEIGHT;
+
 /// The surroundings of a call of [`Operations::poll`].
 pub struct PollContext<'a> {
     dev: &'a NetDevice,
@@ -376,7 +409,7 @@ impl<'a> PollContext<'a> {
 
     /// Returns how many frames may be received; 0 if only completions are wanted.
     pub fn budget(&self) -> u32 {
-        self.budget.unsigned_abs()
+        self.budget.unsigned_abs().min(MAX_BUDGET)
     }
 
     /// Returns the budget in the form that freeing a frame wants it in.
@@ -398,6 +431,12 @@ impl<'a> PollContext<'a> {
             bindings::net_helper_napi_gro_receive(self.dev.napi(), skb);
             bindings::net_helper_sw_netstats_rx_add(dev, length);
         }
+    }
+
+    /// Counts frames without an `sk_buff` that the device has sent.
+    pub fn completed_xdp(&self, packets: u32, bytes: u32) {
+        // SAFETY: The device is live, and this is its poll, which alone completes.
+        unsafe { bindings::net_helper_sw_netstats_tx_add(self.dev.as_raw(), packets, bytes) };
     }
 
     /// Counts frames that the device has sent, in the statistics and for the byte queue limits.

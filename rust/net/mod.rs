@@ -18,6 +18,7 @@ pub mod power;
 pub mod skb;
 pub mod spsc;
 pub mod stats;
+pub mod xdp;
 
 mod callbacks;
 mod queues;

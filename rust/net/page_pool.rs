@@ -13,7 +13,11 @@ use super::{
         PollContext, //
     },
     pci,
-    skb::SkBuff, //
+    skb::SkBuff,
+    xdp::{
+        self,
+        RxQueue, //
+    }, //
 };
 use crate::{
     bindings,
@@ -32,16 +36,25 @@ use kernel::{
 /// Room in front of a frame, for the headers that a router or a tunnel puts there (`NET_SKB_PAD`).
 const HEADROOM: usize = 64;
 
+/// The same for buffers that XDP programs work on (`XDP_PACKET_HEADROOM`).
+const XDP_HEADROOM: usize = 256;
+
+/// The largest buffer that XDP can work on, in bytes: what is left of a page.
+pub const XDP_BUFFER_SIZE: u32 =
+    (bindings::PAGE_SIZE - XDP_HEADROOM - bindings::NET_SKB_OVERHEAD) as u32 & !7;
+
 /// How buffers lie in their pages.
 ///
 /// # Invariants
 ///
 /// `slot` is a power of two that divides a page of `order`, and
-/// `HEADROOM + size + NET_SKB_OVERHEAD <= slot`.
+/// `headroom + size + NET_SKB_OVERHEAD <= slot`.
 #[derive(Clone, Copy)]
 struct Layout {
     /// What a buffer occupies, in bytes.
     slot: u32,
+    /// Where in that the device begins to write, in bytes.
+    headroom: u32,
     /// What a device may write of it, in bytes.
     size: u32,
     /// The size of a page, as a power of two of `PAGE_SIZE`.
@@ -49,12 +62,12 @@ struct Layout {
 }
 
 impl Layout {
-    /// Returns the layout for buffers of at least `size` bytes.
-    fn new(size: u32) -> Result<Self> {
-        const AROUND: u32 = (HEADROOM + bindings::NET_SKB_OVERHEAD) as u32;
+    /// Returns the layout for buffers of at least `size` bytes, with `headroom` in front.
+    fn new(size: u32, headroom: usize) -> Result<Self> {
+        let around = (headroom + bindings::NET_SKB_OVERHEAD) as u32;
         // A buffer of less than half a page saves nothing.
         let slot = size
-            .checked_add(AROUND)
+            .checked_add(around)
             .and_then(u32::checked_next_power_of_two)
             .ok_or(EINVAL)?
             .max(bindings::PAGE_SIZE as u32 / 2);
@@ -63,7 +76,8 @@ impl Layout {
         // is the size, which the chip wants in units of 8 bytes.
         Ok(Self {
             slot,
-            size: (slot - AROUND) & !7,
+            headroom: headroom as u32,
+            size: (slot - around) & !7,
             order: pages.trailing_zeros(),
         })
     }
@@ -93,27 +107,34 @@ pub struct PagePool<'a> {
     pool: NonNull<bindings::page_pool>,
     pdev: &'a kernel::pci::Device<Bound>,
     layout: Layout,
+    /// What XDP programs know the ring by; of this pool. `None` if there are none to be run.
+    queue: Option<RxQueue>,
 }
 
 // SAFETY: The pool belongs to no CPU; allocation needs `&mut`.
 unsafe impl Send for PagePool<'_> {}
 
 impl<'a> PagePool<'a> {
-    /// Makes a pool that keeps about `buffers` buffers at hand, each of at least `size` bytes.
+    /// Makes a pool that keeps about `buffers` buffers at hand, each of at least `size` bytes; with `xdp`
+    /// programs can be run on what is received into them.
     ///
     /// NAPI of `dev` may be running, with another pool. This one is free of it until
     /// [`PagePool::hand_over`], so it may be dropped at any time until then.
     ///
     /// # Errors
     ///
-    /// `ENOMEM`, `EINVAL` for an absurd size.
+    /// `ENOMEM`, `EINVAL` for an absurd size, or with `xdp` one above [`XDP_BUFFER_SIZE`].
     pub fn new(
         pdev: &'a kernel::pci::Device<Bound>,
         dev: &NetDevice,
         buffers: u32,
         size: u32,
+        xdp: bool,
     ) -> Result<Self> {
-        let layout = Layout::new(size)?;
+        if xdp && size > XDP_BUFFER_SIZE {
+            return Err(EINVAL);
+        }
+        let layout = Layout::new(size, if xdp { XDP_HEADROOM } else { HEADROOM })?;
         let mut params = bindings::page_pool_params::default();
         // SAFETY: Any bit pattern is valid in both variants of these unions, which are the same
         // fields twice, once named as a group.
@@ -127,7 +148,12 @@ impl<'a> PagePool<'a> {
         fast.pool_size = layout.pages_of(buffers);
         fast.nid = bindings::NUMA_NO_NODE;
         fast.dev = pci::device(pdev);
-        fast.dma_dir = enums::DMA_FROM_DEVICE;
+        // A program may write to a frame, and the buffer goes back to the device.
+        fast.dma_dir = if xdp {
+            enums::DMA_BIDIRECTIONAL
+        } else {
+            enums::DMA_FROM_DEVICE
+        };
         fast.max_len = layout.page_size();
         slow.netdev = dev.as_raw();
         slow.flags = bindings::NET_PP_FLAGS;
@@ -135,12 +161,19 @@ impl<'a> PagePool<'a> {
         // SAFETY: The parameters are complete; device and network device outlive the pool, which is
         // part of what `open` returns.
         let pool = from_err_ptr(unsafe { bindings::page_pool_create(&params) })?;
+        let pool = NonNull::new(pool).ok_or(ENOMEM)?;
         // INVARIANT: It was just made.
-        Ok(Self {
-            pool: NonNull::new(pool).ok_or(ENOMEM)?,
+        let mut this = Self {
+            pool,
             pdev,
             layout,
-        })
+            queue: None,
+        };
+        if xdp {
+            // SAFETY: The pool is live, and `drop` drops the queue before it destroys the pool.
+            this.queue = Some(unsafe { RxQueue::new(dev, pool) }?);
+        }
+        Ok(this)
     }
 
     /// Lets the poll of `dev`, for which the pool was made, return buffers without a lock from now on.
@@ -162,6 +195,61 @@ impl<'a> PagePool<'a> {
         self.layout.size
     }
 
+    /// Returns whether XDP programs are to be run on what is received.
+    pub fn has_xdp(&self) -> bool {
+        self.queue.is_some()
+    }
+
+    /// Runs the XDP program, if there is one, on a frame of `length` bytes in a buffer of this pool. Returns
+    /// what goes up the stack; all else is done.
+    pub fn run_xdp(
+        &self,
+        cx: &PollContext<'_>,
+        buffer: RxBuffer<'a>,
+        length: u32,
+    ) -> Option<SkBuff> {
+        let dropped = &cx.device().errors().rx_dropped;
+        let (Some(queue), true) = (&self.queue, length <= buffer.layout.size) else {
+            dropped.count();
+            return None;
+        };
+        // SAFETY: The page is live, and of a pool.
+        if unsafe { bindings::net_helper_page_pool_of(buffer.page.as_ptr()) } != self.pool.as_ptr()
+        {
+            dropped.count();
+            return None;
+        }
+        buffer.sync_for_cpu(length);
+        let place = xdp::Buffer {
+            start: buffer.start().as_ptr().cast(),
+            size: buffer.layout.slot,
+            headroom: buffer.layout.headroom,
+            length,
+        };
+        // SAFETY: By the invariants of the layout there is room for what `build_skb` puts at the end. The
+        // buffer is of this pool, whose queue that is, and is given up below.
+        match unsafe { xdp::run(cx, queue, &place) } {
+            xdp::Answer::Pass {
+                headroom,
+                length,
+                metadata,
+            } => {
+                // SAFETY: A program cannot move the frame out of the buffer, nor over the room at its end.
+                let Some(mut skb) = (unsafe { buffer.build_skb(headroom, length) }) else {
+                    dropped.count();
+                    return None;
+                };
+                skb.set_metadata(metadata);
+                Some(skb)
+            }
+            xdp::Answer::Gone => {
+                let _ = ManuallyDrop::new(buffer);
+                None
+            }
+            xdp::Answer::Drop => None,
+        }
+    }
+
     /// Takes a buffer out of the pool, or `None` if there is no memory.
     pub fn alloc(&mut self) -> Option<RxBuffer<'a>> {
         let mut offset = 0;
@@ -180,7 +268,7 @@ impl<'a> PagePool<'a> {
         Some(RxBuffer {
             page,
             offset,
-            address: address + u64::from(offset) + HEADROOM as u64,
+            address: address + u64::from(offset) + u64::from(self.layout.headroom),
             pdev: self.pdev,
             layout: self.layout,
         })
@@ -189,6 +277,7 @@ impl<'a> PagePool<'a> {
 
 impl Drop for PagePool<'_> {
     fn drop(&mut self) {
+        self.queue = None;
         // SAFETY: The pool is live, and its NAPI, if it has one, is disabled (see `hand_over`).
         // Buffers that are still out keep the rest of it alive.
         unsafe { bindings::page_pool_destroy(self.pool.as_ptr()) };
@@ -200,7 +289,7 @@ impl Drop for PagePool<'_> {
 /// # Invariants
 ///
 /// It owns one fragment of a page of a page pool: the `layout.slot` bytes at `offset`, which are mapped
-/// for `pdev` from `address - HEADROOM` on.
+/// for `pdev` from `address - layout.headroom` on.
 pub struct RxBuffer<'a> {
     page: NonNull<bindings::page>,
     offset: u32,
@@ -226,6 +315,12 @@ impl RxBuffer<'_> {
         }
     }
 
+    /// Returns where the device writes.
+    fn frame(&self) -> NonNull<u8> {
+        // SAFETY: By the invariants of the layout that is in the buffer.
+        unsafe { self.start().add(self.layout.headroom as usize) }
+    }
+
     fn sync_for_cpu(&self, length: u32) {
         // SAFETY: By the type invariants that many bytes are mapped there, for that device.
         unsafe {
@@ -247,15 +342,11 @@ impl RxBuffer<'_> {
         // SAFETY: The context shows that this is the poll of that NAPI instance.
         let skb = NonNull::new(unsafe { bindings::napi_alloc_skb(cx.device().napi(), length) })?;
         self.sync_for_cpu(length);
-        // SAFETY: The buffer has `HEADROOM + size` bytes and the `sk_buff` has room for
+        // SAFETY: The buffer has `headroom + size` bytes and the `sk_buff` has room for
         // `length`; the device may write at the same time, which gives some bytes. The mapping is
         // that of the type invariants.
         unsafe {
-            bindings::net_helper_skb_put_data(
-                skb.as_ptr(),
-                self.start().add(HEADROOM).as_ptr().cast(),
-                length,
-            );
+            bindings::net_helper_skb_put_data(skb.as_ptr(), self.frame().as_ptr().cast(), length);
             bindings::net_helper_dma_sync_for_device(
                 pci::device(self.pdev),
                 self.address,
@@ -275,12 +366,11 @@ impl RxBuffer<'_> {
         }
         let length = to.len() as u32;
         self.sync_for_cpu(length);
-        // SAFETY: The buffer has `HEADROOM + size` bytes, of which nobody in the kernel has a
+        // SAFETY: The buffer has `headroom + size` bytes, of which nobody in the kernel has a
         // reference; the device may write at the same time, which gives some bytes. The mapping is
         // that of the type invariants.
         unsafe {
-            self.start()
-                .add(HEADROOM)
+            self.frame()
                 .as_ptr()
                 .copy_to_nonoverlapping(to.as_mut_ptr(), to.len());
             bindings::net_helper_dma_sync_for_device(
@@ -302,7 +392,20 @@ impl RxBuffer<'_> {
         }
         self.sync_for_cpu(length);
         // SAFETY: By the invariants of the layout the slot has room for the frame and for what
-        // `build_skb` puts at its end. It is this value's alone, and becomes the frame's.
+        // `build_skb` puts at its end.
+        unsafe {
+            let headroom = self.layout.headroom;
+            self.build_skb(headroom, length)
+        }
+    }
+
+    /// Turns the buffer into the frame of `length` bytes that begins at `headroom`.
+    ///
+    /// # Safety
+    ///
+    /// The frame must be in the buffer, with `NET_SKB_OVERHEAD` bytes behind it.
+    unsafe fn build_skb(self, headroom: u32, length: u32) -> Option<SkBuff> {
+        // SAFETY: The slot is this value's alone, and becomes the frame's; the rest is the caller's promise.
         unsafe {
             let skb = NonNull::new(bindings::napi_build_skb(
                 self.start().as_ptr().cast(),
@@ -311,7 +414,7 @@ impl RxBuffer<'_> {
             // The frame returns the fragment to its pool when it is freed.
             let _ = ManuallyDrop::new(self);
             bindings::net_helper_skb_mark_for_recycle(skb.as_ptr());
-            bindings::net_helper_skb_reserve(skb.as_ptr(), HEADROOM as c_int);
+            bindings::net_helper_skb_reserve(skb.as_ptr(), headroom as c_int);
             bindings::skb_put(skb.as_ptr(), length);
             Some(SkBuff::from_raw(skb))
         }

@@ -6,7 +6,8 @@
 
 use super::{
     device::NetDevice,
-    pci, //
+    pci,
+    xdp::XdpFrame, //
 };
 use crate::bindings;
 use core::{
@@ -190,6 +191,14 @@ impl SkBuff {
         to_result(unsafe { bindings::skb_checksum_help(self.as_raw()) })
     }
 
+    /// Records that an XDP program has put this many bytes of metadata in front of the frame.
+    pub(super) fn set_metadata(&mut self, length: u32) {
+        if length > 0 {
+            // SAFETY: By the type invariants, and the frame is not shared yet.
+            unsafe { bindings::net_helper_skb_set_metadata(self.as_raw(), length) };
+        }
+    }
+
     /// Records that the device has found the checksum of the frame right.
     pub fn set_checksum_right(&mut self) {
         // SAFETY: By the type invariants, and the frame is not shared yet.
@@ -220,6 +229,22 @@ impl Drop for SkBuff {
     }
 }
 
+/// Whom a mapping keeps alive.
+enum Owned {
+    /// Nobody: another piece of the same frame does.
+    Nothing,
+    Skb(SkBuff),
+    Xdp(XdpFrame),
+}
+
+/// A frame that was sent, by its length in bytes.
+pub enum Sent {
+    /// One with an `sk_buff`.
+    Skb(u32),
+    /// One without.
+    Xdp(u32),
+}
+
 /// What is mapped of a frame, and so how it is unmapped.
 #[derive(Clone, Copy)]
 enum Area {
@@ -237,7 +262,7 @@ pub struct MappedFragment<'a> {
     address: u64,
     length: u32,
     area: Area,
-    skb: Option<SkBuff>,
+    frame: Owned,
 }
 
 impl<'a> MappedFragment<'a> {
@@ -286,8 +311,33 @@ impl<'a> MappedFragment<'a> {
             address,
             length,
             area,
-            skb: None,
+            frame: Owned::Nothing,
         })
+    }
+
+    /// Maps a frame without an `sk_buff`.
+    ///
+    /// # Errors
+    ///
+    /// Gives it back if it cannot be mapped.
+    pub fn xdp(pdev: &'a kernel::pci::Device<Bound>, frame: XdpFrame) -> Result<Self, XdpFrame> {
+        let length = frame.length();
+        // SAFETY: The device is bound, and the frame has `length` bytes.
+        let address = unsafe {
+            bindings::net_helper_dma_map_single(pci::device(pdev), frame.data(), length as usize)
+        };
+        match Self::checked(pdev, address, length, Area::Head) {
+            Ok(mapped) => Ok(Self {
+                frame: Owned::Xdp(frame),
+                ..mapped
+            }),
+            Err(_) => Err(frame),
+        }
+    }
+
+    /// Returns whether this is a frame without an `sk_buff`.
+    pub fn is_xdp(&self) -> bool {
+        matches!(self.frame, Owned::Xdp(_))
     }
 
     /// Returns the address for the device.
@@ -300,18 +350,22 @@ impl<'a> MappedFragment<'a> {
         self.length
     }
 
-    /// Unmaps a piece that was sent. If it is the last of its frame, frees the frame and returns
-    /// its length in bytes.
+    /// Unmaps a piece that was sent. If it is the last of its frame, frees the frame and says what it was.
     ///
-    /// `budget` is that of the NAPI poll this runs in.
-    pub fn complete(mut self, budget: i32) -> Option<u32> {
-        let skb = self.skb.take();
+    /// `budget` is that of the NAPI poll this runs in, or 0 in process context. A poll with a budget of 0 is
+    /// a netpoll, which may come with interrupts off: a frame without an `sk_buff` must not be freed there.
+    pub fn complete(mut self, budget: i32) -> Option<Sent> {
+        let frame = core::mem::replace(&mut self.frame, Owned::Nothing);
         drop(self);
-        skb.map(|skb| {
-            let length = skb.length();
-            skb.consume(budget);
-            length
-        })
+        match frame {
+            Owned::Nothing => None,
+            Owned::Skb(skb) => {
+                let length = skb.length();
+                skb.consume(budget);
+                Some(Sent::Skb(length))
+            }
+            Owned::Xdp(frame) => Some(Sent::Xdp(frame.length())),
+        }
     }
 }
 
@@ -352,6 +406,6 @@ pub fn map<'a>(
         each(piece)?;
         piece = MappedFragment::page(pdev, &skb, nth)?;
     }
-    piece.skb = Some(skb);
+    piece.frame = Owned::Skb(skb);
     each(piece)
 }

@@ -227,6 +227,7 @@ impl<T: Operations> Private<T> {
             mtu: dev.mtu(),
             rx: self.core.rx_ring.load(Relaxed),
             tx: self.core.tx_ring.load(Relaxed),
+            xdp: self.core.xdp.is_attached(),
         }
     }
 

@@ -241,8 +241,17 @@ impl<F: TxFragment> TxConsumer<F> {
     ///
     /// Its descriptor is free for the producer after [`TxConsumer::release`].
     pub fn next_done(&mut self, memory: &impl DescriptorMemory) -> Option<F> {
-        let (index, _) = self.ring.peek()?;
-        if memory.opts1(index).bits(desc::OWN) != 0 {
+        self.next_done_if(memory, |_| true)
+    }
+
+    /// The same, if it is one that `wanted` says.
+    pub fn next_done_if(
+        &mut self,
+        memory: &impl DescriptorMemory,
+        wanted: impl FnOnce(&F) -> bool,
+    ) -> Option<F> {
+        let (index, fragment) = self.ring.peek()?;
+        if memory.opts1(index).bits(desc::OWN) != 0 || !wanted(fragment) {
             return None;
         }
         self.ring.pop()

@@ -28,5 +28,6 @@ pub mod report;
 pub mod selftests;
 pub mod slirp;
 pub mod witness;
+pub mod xdp;
 
 pub use error::{Error, Result};

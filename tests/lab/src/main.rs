@@ -47,6 +47,9 @@ struct SelftestOptions {
     /// The selftests, installed by their own Makefile
     #[arg(long, value_name = "DIR")]
     tests: PathBuf,
+    /// Tests of our own
+    #[arg(long, value_name = "DIR")]
+    ours: PathBuf,
     /// Which tests, and what is known of them
     #[arg(long, value_name = "FILE")]
     plan: PathBuf,
@@ -424,6 +427,7 @@ fn selftests(options: &SelftestOptions) -> Result<bool> {
         model: &inputs.model,
         root: &options.root,
         tests: &options.tests,
+        ours: &options.ours,
         cache: &inputs.cache,
         artifacts: inputs.artifacts.join(name),
         chip,

@@ -1,7 +1,7 @@
 //! Runs in the guest: sends every frame of the lab's ethertype back.
 //!
 //! With `gso ADDRESS PIECE LENGTH` it sends one UDP payload of LENGTH bytes instead, which the kernel or the card is to cut
-//! into datagrams of PIECE bytes.
+//! into datagrams of PIECE bytes. With `xdp INTERFACE TASK` it has an XDP program there (`lab::xdp`) until it is killed.
 //!
 //! The interface may go down and even away at any time; the echo takes up again when it is back.
 
@@ -13,6 +13,7 @@ use std::thread;
 use std::time::Duration;
 
 use lab::frame::{self, Address};
+use lab::xdp::{self, Task};
 
 fn main() {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
@@ -25,8 +26,15 @@ fn main() {
             }
             return;
         }
+        [xdp, interface, task] if xdp == "xdp" => {
+            if let Err(error) = run_program(interface, task) {
+                eprintln!("guest-echo: {error}");
+                std::process::exit(1);
+            }
+            return;
+        }
         _ => {
-            eprintln!("usage: guest-echo INTERFACE | gso ADDRESS PIECE LENGTH");
+            eprintln!("usage: guest-echo INTERFACE | gso ADDRESS PIECE LENGTH | xdp INTERFACE pass|drop|echo");
             std::process::exit(2);
         }
     };
@@ -61,13 +69,25 @@ fn send_pieces(address: &str, piece: &str, length: &str) -> io::Result<()> {
     Ok(())
 }
 
+fn run_program(interface: &str, task: &str) -> io::Result<()> {
+    let task = Task::named(task).ok_or(io::ErrorKind::InvalidInput)?;
+    let _link = xdp::attach(index_of(interface)?, task)?;
+    println!("attached");
+    loop {
+        thread::park();
+    }
+}
+
+fn index_of(interface: &str) -> io::Result<i32> {
+    let index = std::fs::read_to_string(format!("/sys/class/net/{interface}/ifindex"))?;
+    index.trim().parse().map_err(io::Error::other)
+}
+
 fn session(interface: &str) -> io::Result<()> {
     let sysfs = format!("/sys/class/net/{interface}");
     let own = std::fs::read_to_string(format!("{sysfs}/address"))?;
     let own = frame::parse_address(&own).ok_or(io::ErrorKind::InvalidData)?;
-    let index = std::fs::read_to_string(format!("{sysfs}/ifindex"))?;
-    let index = index.trim().parse().map_err(io::Error::other)?;
-    let socket = open(index)?;
+    let socket = open(index_of(interface)?)?;
     eprintln!("{interface}: echoing");
     serve(&socket, own)
 }

@@ -21,7 +21,7 @@ const FOREIGN: Address = [0x02, 0x11, 0x22, 0x33, 0x44, 0x55];
 const GROUP: Address = [0x01, 0x00, 0x5e, 0x11, 0x22, 0x33];
 
 /// Sends a frame of every size and requires each to come back bit for bit.
-fn every_size(bench: &mut Bench) -> Result<()> {
+pub fn every_size(bench: &mut Bench) -> Result<()> {
     let guest = guest_address()?;
     let mut under_way: BTreeMap<usize, Vec<u8>> = BTreeMap::new();
     let mut sizes = frame::HEADER..=frame::LONGEST;
@@ -61,7 +61,7 @@ fn every_size(bench: &mut Bench) -> Result<()> {
 }
 
 /// The interface's statistics must count every frame once, with the lengths that the stack knows.
-fn sizes_are_counted(bench: &mut Bench, interface: &str) -> Result<()> {
+pub fn sizes_are_counted(bench: &mut Bench, interface: &str) -> Result<()> {
     let names = ["rx_packets", "tx_packets", "rx_bytes", "tx_bytes"];
     let mut risen = [0; 4];
     for (value, name) in risen.iter_mut().zip(names) {

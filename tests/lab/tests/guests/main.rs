@@ -13,3 +13,4 @@ mod model;
 mod offloads;
 mod power;
 mod storms;
+mod xdp;
