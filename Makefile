@@ -15,7 +15,7 @@ export KVER
 endif
 
 .DEFAULT_GOAL := all
-.PHONY: all fuzz-briefly fuzz-model load unload install run shell test test-model test-guests test-inject test-debug test-selftests test-witnesses test-host lint module toolbox deb rpm driver-disk test-driver-disks clean help
+.PHONY: all fuzz-briefly fuzz-model load unload install run shell test test-model test-guests test-inject test-debug test-selftests test-witnesses test-host lint module toolbox deb rpm driver-disk sign test-driver-disks test-signing clean help
 
 all: ## Build the module for the running kernel (or for KDIR=DIRECTORY), without the toolbox
 	@kdir="$(KDIR)"; [ -n "$$kdir" ] || kdir=$$(scripts/host-kdir) && \
@@ -71,6 +71,9 @@ test-selftests: ## The kernel's own selftests, with r8169's results beside ours 
 test-witnesses: ## Other drivers of the chip, and ours, on both chips: a table (W="NAME..." for some of them)
 	@scripts/lab witnesses $(W)
 
+test-signing: ## Load signed and unsigned modules on a machine with Secure Boot
+	@scripts/test-signing
+
 test-driver-disks: ## Read the driver disks as the installers do (T=)
 	@scripts/test-driver-disks $(T)
 
@@ -82,6 +85,9 @@ rpm: ## Make RPM packages: source, kmod (KVER= or MODULE=)
 
 driver-disk: ## Make a driver disk (FLAVOR=debian|anaconda|suse|rhel4, KVER= or MODULE=, DIST= for suse)
 	@scripts/make-driver-disk "$(FLAVOR)" $(packed)
+
+sign: ## Sign the module for Secure Boot (KEY= CERT=, KVER= or MODULE=, ENROLL=1)
+	@scripts/sign $(if $(ENROLL),--enroll) "$(KEY)" "$(CERT)" $(packed)
 
 lint: ## Check form: rustfmt, clippy, shellcheck
 	@scripts/lint
