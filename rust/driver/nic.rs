@@ -100,8 +100,10 @@ pub(crate) struct Nic<'a> {
     pub(super) tally: Tally<'a>,
     pub(super) hw: Arc<Hw<'a>>,
     pub(super) interrupt_test: InterruptTest,
-    /// Events were acknowledged that the poll has not looked after yet.
-    acknowledged: AtomicFlag,
+    /// Interrupts are unmasked, except while the handler looks.
+    unmasked: AtomicFlag,
+    /// The chip interrupted, and the poll has not acknowledged the events of the rings yet.
+    interrupted: AtomicFlag,
     /// What is in the EEPROM; empty if there is none.
     pub(super) eeprom: KVec<u8>,
     pub(super) pdev: &'a pci::Device<Bound>,
@@ -148,7 +150,8 @@ impl<'a> Nic<'a> {
             phy,
             tally: Tally::new(pdev)?,
             interrupt_test: InterruptTest::new(),
-            acknowledged: AtomicFlag::new(false),
+            unmasked: AtomicFlag::new(false),
+            interrupted: AtomicFlag::new(false),
             eeprom: ethtool::read_eeprom(&hw)?,
             permanent_address: hw.mac_address(),
             hw,
@@ -267,7 +270,13 @@ impl<'a> Operations for Nic<'a> {
     }
 
     fn enable_interrupts(&self) {
+        self.unmasked.store(true, Relaxed);
         self.hw.unmask();
+    }
+
+    fn disable_interrupts(&self) {
+        self.unmasked.store(false, Relaxed);
+        self.hw.mask();
     }
 
     fn link_changed(&self) {
@@ -280,10 +289,18 @@ impl<'a> Operations for Nic<'a> {
         if let Some(answer) = self.interrupt_test.take(&self.hw) {
             return answer;
         }
+        // Masked first, so that the read waits until the chip has released the line: an interrupt handler that
+        // returns before is called once more for nothing, and pays for a second read.
+        self.hw.mask();
         let Some(events) = self.events() else {
+            // Another device of the line interrupted. If the poll unmasks meanwhile, it has set the flag before
+            // and does it after the mask has arrived, so that in the end one of the two did.
+            if self.unmasked.load(Relaxed) {
+                self.hw.unmask();
+            }
             return Interrupt::NotOurs;
         };
-        self.hw.mask();
+        self.unmasked.store(false, Relaxed);
         self.take(dev, events);
         dev.schedule_poll();
         Interrupt::Handled
@@ -359,20 +376,19 @@ impl<'a> Operations for Nic<'a> {
 
     fn poll(&self, cx: &PollContext<'_>, poll: &mut Poll<'a>) -> u32 {
         let mut received = self.work(cx, poll, 0);
-        // What was acknowledged may have been about a frame that came after this look at the rings:
-        // the acknowledgement is a posted write, and takes its time to the chip. A read waits for
-        // it, and for what the chip wrote to memory before. So what comes after the read is either
-        // seen by the next look, or its event stays and interrupts when that is possible again.
-        for round in 1..=ROUNDS {
-            // The exchange is a full barrier: an acknowledgement whose flag it sees is older than the
-            // read, one whose flag it does not see schedules this poll once more.
-            if received >= cx.budget() || !self.acknowledged.xchg(false, Full) {
+        // One acknowledgement for all that came until now. It is a posted write and takes its time to
+        // the chip, so it may also be about a frame that came after the look at the rings. A read
+        // waits for it, and for what the chip wrote to memory before. So what comes after the read
+        // is either seen by the next look, or its event stays and interrupts when that is possible again.
+        for _ in 0..ROUNDS {
+            // The exchange is a full barrier: the events of an interrupt whose flag it sees are older than
+            // the acknowledgement; one whose flag it does not see schedules this poll once more.
+            if received >= cx.budget() || !self.interrupted.xchg(false, Full) {
                 break;
             }
+            self.hw.acknowledge(event::RINGS);
             if let Some(events) = self.events() {
-                if round < ROUNDS {
-                    self.take(cx.device(), events);
-                }
+                self.take(cx.device(), events);
             }
             received = self.work(cx, poll, received);
         }
@@ -470,12 +486,17 @@ impl<'a> Nic<'a> {
         (ours != 0 && all != event::GONE).then_some(all)
     }
 
-    /// Acknowledges events, also those that nobody has asked for (r8169), and acts on those that are
-    /// not about the rings.
+    /// Leaves the events of the rings to the poll, and acknowledges and acts on the others; those that
+    /// nobody has asked for are acknowledged, too (r8169).
     fn take(&self, dev: &NetDevice, events: u16) {
-        self.hw.acknowledge(events);
-        self.acknowledged.store(true, Relaxed);
+        let others = events & !event::RINGS;
+        if others != 0 {
+            self.hw.acknowledge(others);
+        }
         let events = events & self.hw.chip().events;
+        if events & event::RINGS != 0 {
+            self.interrupted.store(true, Relaxed);
+        }
         if events & event::LINK_CHANGE != 0 {
             self.phy.mac_interrupt();
         }

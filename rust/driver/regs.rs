@@ -212,6 +212,8 @@ pub(super) mod event {
     pub(crate) const RX_FIFO_OVERFLOW: u16 = 1 << 6;
     /// Software asked for an interrupt.
     pub(crate) const SOFTWARE: u16 = 1 << 8;
+    /// What is about descriptors and frames, and acknowledged by the poll: all but the rest here.
+    pub(crate) const RINGS: u16 = !(LINK_CHANGE | RX_FIFO_OVERFLOW | SOFTWARE);
     /// What a device that is gone answers.
     pub(crate) const GONE: u16 = 0xffff;
 }

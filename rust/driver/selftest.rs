@@ -77,14 +77,14 @@ impl InterruptTest {
         Self(Atomic::new(IDLE))
     }
 
-    /// Takes the interrupt if it is the one that is waited for. Hard interrupt context.
+    /// Answers for the chip while an interrupt is waited for. Hard interrupt context.
     pub(super) fn take(&self, hw: &Hw<'_>) -> Option<Interrupt> {
         if self.0.load(Relaxed) != ARMED {
             return None;
         }
         let events = hw.events();
         if events.is_all_ones() || events.bits(event::SOFTWARE) == 0 {
-            return None;
+            return Some(Interrupt::NotOurs);
         }
         hw.mask();
         hw.acknowledge(event::SOFTWARE);

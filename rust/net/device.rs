@@ -152,6 +152,10 @@ pub trait Operations: Ethtool + Send + Sync {
     /// Unmasks the interrupts. Any context.
     fn enable_interrupts(&self);
 
+    /// Masks the interrupts, before [`Operations::stop`]. A handler that runs meanwhile may unmask them once
+    /// more, one that begins later may not. Process context.
+    fn disable_interrupts(&self);
+
     /// Hears that the link has come, gone, or changed its speed. Process context, while the interface
     /// is up; phylib's lock of the PHY is held.
     fn link_changed(&self);

@@ -110,6 +110,9 @@ impl<T: Operations> Private<T> {
             self.receiving.store(false, Relaxed);
             bindings::net_helper_addr_unlock(dev.as_raw());
         }
+        self.driver.disable_interrupts();
+        // SAFETY: The interrupt is requested while the device is running.
+        unsafe { bindings::synchronize_irq(self.core.irq) };
         // SAFETY: So nothing else borrows the halves.
         let halves = unsafe { ((*self.xmit.get()).as_mut(), (*self.poll.get()).as_mut()) };
         if let (Some(xmit), Some(poll)) = halves {
