@@ -1,0 +1,14 @@
+# SPDX-License-Identifier: GPL-2.0
+"""The ways in which these programs decline; each is one line: what was found, what was expected, the way out."""
+
+
+class Refusal(Exception):
+    """An error that the user is told about in one line."""
+
+    status = 1
+
+
+class Usage(Refusal):
+    """An argument, or a file named in one, is not what it should be."""
+
+    status = 2

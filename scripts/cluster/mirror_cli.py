@@ -1,0 +1,95 @@
+# SPDX-License-Identifier: GPL-2.0
+"""The command line of scripts/mirror."""
+
+import argparse
+import fcntl
+import re
+import sys
+from pathlib import Path
+
+from . import mirror, templates
+from .errors import Refusal, Usage
+from .pool import Pool
+from .tools import replace
+
+TOP = Path(__file__).resolve().parents[2]
+
+HELP = """\
+Makes a small signed mirror of Debian that nodes are installed from: what packaging/cluster lists, a kernel, and the driver's
+package. Downloads go into a pool that stays and is asked first; without it, nothing is asked of the network. Runs where
+scripts/cluster.packages are installed: `scripts/toolbox --list cluster run -- scripts/mirror ...`.
+"""
+
+
+def parser():
+    """The options; --help is enough to use the program."""
+    result = argparse.ArgumentParser(prog="mirror", description=HELP, formatter_class=argparse.RawDescriptionHelpFormatter, allow_abbrev=False)
+    add = result.add_argument
+    add("--pool", metavar="DIR", required=True, help="where downloads stay")
+    add("--kver", metavar="RELEASE", required=True, help="the kernel that nodes get")
+    add("--suite", default="trixie", help="the release of Debian (default %(default)s)")
+    add("--deb", metavar="FILE", action="append", default=[], help="a package to be put in (repeatable)")
+    add("--fetch", action="store_true", help="only download what is missing")
+    add("--update", action="store_true", help="ask the archive for newer versions also if nothing is missing")
+    add("-o", "--output", metavar="DIR", help="the mirror, made anew; its public key is DIR.gpg")
+    add("--templates", nargs=2, metavar=("FROM", "TO"), help="also make files of the installer's questions without translations: FROM and TO are directories")
+    add("--keep-translations", action="store_true", help="leave the installer's questions as they are: slower")
+    return result
+
+
+def _sources():
+    """The mirrors that this environment was made from, each with its suite; that of the release first."""
+    files = [Path("/etc/apt/sources.list"), *sorted(Path("/etc/apt/sources.list.d").glob("*.list"))]
+    lines = [line for file in files if file.exists() for line in file.read_text().splitlines()]
+    found = [match[1] for line in lines if (match := re.match(r"deb (\S+ \S+) main\b", line))]
+    if not found:
+        raise Usage("found no line `deb URL SUITE main` below /etc/apt; run it by scripts/toolbox --list cluster run -- scripts/mirror ...")
+    return found
+
+
+def _say(text):
+    print(f"mirror: {text}", file=sys.stderr, flush=True)
+
+
+def run(options):
+    """Does what the options say."""
+    directory = Path(options.pool)
+    if not options.fetch and not options.output:
+        raise Usage("nothing to do: give --fetch or -o DIR")
+    for name in options.deb:
+        if not Path(name).is_file():
+            raise Usage(f"found no package {name} for --deb; `make deb` makes the driver's")
+    directory.mkdir(parents=True, exist_ok=True)
+    with open(directory / "lock", "w", encoding="ascii") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        pool = Pool(directory, _sources(), TOP / "packaging/cluster", options.kver, _say)
+        found = None if options.update else pool.packages()
+        packages, udebs = found or pool.fetch()
+        if options.templates:
+            _strip(*map(Path, options.templates))
+        if not options.output:
+            return
+        root = Path(options.output)
+        count = mirror.make(root, options.suite, packages, udebs, options.deb, directory / "stripped", options.keep_translations)
+        mirror.sign(root, options.suite, f"{root}.gpg")
+        _say(f"{count} packages in {root}, signed with a key made now")
+
+
+def _strip(source, target):
+    target.mkdir(parents=True, exist_ok=True)
+    for file in sorted(source.glob("*.templates")):
+        replace(target / file.name, templates.strip(file.read_text()))
+
+
+def main(arguments=None):
+    """The program."""
+    options = parser().parse_args(arguments)
+    try:
+        run(options)
+    except Refusal as refusal:
+        print(f"mirror: error: {refusal}", file=sys.stderr)
+        return refusal.status
+    except OSError as error:
+        print(f"mirror: error: {error.filename or ''}: {error.strerror or error}", file=sys.stderr)
+        return 1
+    return 0
