@@ -1,0 +1,306 @@
+# SPDX-License-Identifier: GPL-2.0
+"""The services of a head node on one interface: DHCP, TFTP and names by dnsmasq; HTTP for the rest; and a log of what nodes say."""
+
+import http.server
+import mimetypes
+import os
+import shutil
+import socket
+import socketserver
+import subprocess
+import threading
+import time
+import urllib.parse
+from pathlib import Path
+
+from .errors import Refusal
+from .plan import Register, fill
+from .tools import replace, run, words_of
+
+TEMPLATES = Path(__file__).resolve().parents[2] / "packaging/cluster"
+SYSLOG_PORT = 514
+# Installed by the installer by itself, when it is time.
+LATER = ("grub-pc",)
+# What HTTP serves of the tree.
+SERVED = ("boot", "mirror")
+
+
+def includes(kver):
+    """The packages that every node has besides the base system, installed together with it."""
+    listed = words_of(TEMPLATES / "node.packages")
+    return [*(name for name in listed if name not in LATER), f"linux-modules-{kver}", f"r8168-rust-modules-{kver}"]
+
+
+class Journal:
+    """What has happened, by node, with its time; `listener` is told of each as it comes."""
+
+    def __init__(self, directory, listener=None):
+        self.directory = Path(directory)
+        self.start = time.time()
+        self.listener = listener
+        self.heard = {}
+        self._lock = threading.Lock()
+
+    def note(self, node, source, text):
+        """Notes a line about a node."""
+        now = time.time()
+        text = " ".join(text.split())
+        with self._lock:
+            self.heard[node] = now
+            directory = self.directory / node
+            directory.mkdir(parents=True, exist_ok=True)
+            with open(directory / "journal", "a", encoding="utf-8", errors="replace") as out:
+                out.write(f"{now:.3f} {source} {text}\n")
+        if self.listener:
+            self.listener(node, source, text)
+
+
+class Head:
+    """The services. `tree` is what scripts/installer-tree has made, `key` the public key that nodes let in."""
+
+    def __init__(self, plan, interface, directory, tree, key, listener=None):
+        self.plan = plan
+        self.interface = interface
+        self.directory = Path(directory)
+        self.tree = Path(tree).resolve()
+        self.key = key
+        self.kver = (self.tree / "kver").read_text().strip()
+        self.journal = Journal(self.directory / "nodes", listener)
+        self.register = Register(plan, self.directory / "names")
+        self.words = {**plan.words(), "INCLUDES": " ".join(includes(self.kver)), "KVER": self.kver}
+        self.served = SERVED
+        # Addresses that nodes have had before DHCP knew their names.
+        self._strangers = {}
+        self._servers = []
+        self._dnsmasq = None
+        self._lock = threading.Lock()
+
+    def configuration(self):
+        """What dnsmasq is told."""
+        plan = self.plan
+        low, high = plan.strangers
+        return f"""\
+# Written by r8168_rust's head node; changes are lost.
+interface={self.interface}
+except-interface=lo
+bind-interfaces
+no-resolv
+no-hosts
+domain={plan.domain}
+local=/{plan.domain}/
+address=/head.{plan.domain}/{plan.head}
+dhcp-authoritative
+dhcp-range={low},{high},{plan.netmask},1h
+dhcp-option=option:router,{plan.head}
+dhcp-option=option:dns-server,{plan.head}
+dhcp-hostsdir={self.directory / 'hosts'}
+dhcp-leasefile={self.directory / 'leases'}
+dhcp-match=set:ipxe,175
+dhcp-match=set:efi,option:client-arch,7
+dhcp-boot=tag:ipxe,boot.ipxe
+dhcp-boot=tag:!ipxe,tag:!efi,undionly.kpxe
+dhcp-boot=tag:!ipxe,tag:efi,ipxe.efi
+enable-tftp
+tftp-root={self.directory / 'tftp'}
+log-dhcp
+log-facility=-
+user=root
+group=
+"""
+
+    def write(self):
+        """Writes all files that the services read."""
+        (self.directory / "hosts").mkdir(parents=True, exist_ok=True)
+        replace(self.directory / "dnsmasq.conf", self.configuration())
+        replace(self.directory / "tftp/boot.ipxe", self.template("boot.ipxe"))
+        for loader in sorted((self.tree / "tftp").iterdir()):
+            replace(self.directory / "tftp" / loader.name, loader.read_bytes())
+        for mac, name in self.register.names.items():
+            self._admit(mac, name)
+
+    def template(self, name, **words):
+        """A file of packaging/cluster with the plan's words filled in."""
+        return fill((TEMPLATES / name).read_text(), {**self.words, **words})
+
+    def _admit(self, mac, name):
+        """Lets DHCP know a node; dnsmasq looks into that directory by itself."""
+        path = self.directory / "hosts" / name
+        line = f"{mac},{self.plan.address(name)},{name},infinite\n"
+        if not path.exists() or path.read_text() != line:
+            replace(path, line)
+
+    def start(self):
+        """Starts them all."""
+        self.write()
+        if not shutil.which("dnsmasq"):
+            raise Refusal("found no dnsmasq; install dnsmasq-base")
+        command = ["dnsmasq", "--keep-in-foreground", f"--conf-file={self.directory / 'dnsmasq.conf'}"]
+        with open(self.directory / "dnsmasq.log", "wb") as log:
+            self._dnsmasq = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=log, stderr=log)
+        address = str(self.plan.head)
+        try:
+            web = _Web((address, 80), _Request, self)
+            self._servers = [web, _Syslog((address, SYSLOG_PORT), _Line, self)]
+        except OSError as error:
+            self.stop()
+            raise Refusal(f"cannot serve at {address}: {error.strerror}; does another program there use port 80 or {SYSLOG_PORT}?") from None
+        for server in self._servers:
+            threading.Thread(target=server.serve_forever, daemon=True).start()
+        time.sleep(0.3)
+        self.check()
+
+    def check(self):
+        """Fails if dnsmasq has ended."""
+        if self._dnsmasq.poll() is not None:
+            lines = (self.directory / "dnsmasq.log").read_text().strip().splitlines()
+            raise Refusal(f"dnsmasq has ended: {lines[-1] if lines else 'without a word'}")
+
+    def stop(self):
+        """Ends them all."""
+        for server in self._servers:
+            server.shutdown()
+            server.server_close()
+        if self._dnsmasq and self._dnsmasq.poll() is None:
+            self._dnsmasq.terminate()
+            self._dnsmasq.wait()
+
+    def is_installed(self, name):
+        """Whether a node is to boot from its disk; removing the file has it installed anew."""
+        return (self.directory / "installed" / name).exists()
+
+    def node_at(self, address):
+        """The name of the node that has an address; the address when nobody has."""
+        for name in self.register.names.values():
+            if str(self.plan.address(name)) == address:
+                return name
+        return self._strangers.get(address, address)
+
+    def boot_script(self, mac, address):
+        """What a machine's iPXE is to do."""
+        with self._lock:
+            name = self.register.find(mac)
+            if not name:
+                return f"#!ipxe\necho {mac}: no name is left (most = {self.plan.most}); booting from disk\nsleep 5\nexit\n"
+            self._admit(mac.lower(), name)
+            self._strangers[address] = name
+        self.journal.note(name, "ipxe", f"asks what to do, MAC {mac}")
+        if self.is_installed(name):
+            return f"#!ipxe\necho {name}: installed; booting from disk\nexit\n"
+        return self.template("install.ipxe", NODE=name)
+
+    def preseed(self, name):
+        """The answers for a node's installer."""
+        lines = self.template("preseed.cfg", NODE=name).splitlines()
+        # The installer takes its time for every line, also for those that say nothing.
+        return "".join(f"{line}\n" for line in lines if line and not line.startswith("#"))
+
+
+class _Web(http.server.ThreadingHTTPServer):
+    def __init__(self, address, handler, head):
+        super().__init__(address, handler)
+        self.head = head
+
+
+class _Request(http.server.BaseHTTPRequestHandler):
+    """Answers a GET; says so in the node's journal."""
+
+    protocol_version = "HTTP/1.1"
+    timeout = 60
+
+    def do_GET(self):  # pylint: disable=invalid-name
+        """What http.server calls."""
+        head = self.server.head
+        url = urllib.parse.urlsplit(self.path)
+        path = urllib.parse.unquote(url.path)
+        kind, _, rest = path.lstrip("/").partition("/")
+        node = head.node_at(self.client_address[0])
+        if kind == "ipxe":
+            self._text(head.boot_script(urllib.parse.parse_qs(url.query).get("mac", [""])[0], self.client_address[0]))
+        elif kind == "preseed" and rest in head.register.names.values():
+            head.journal.note(rest, "http", "200 /preseed")
+            self._text(head.preseed(rest))
+        elif kind == "installed" and rest in head.register.names.values():
+            replace(head.directory / "installed" / rest, "")
+            head.journal.note(rest, "http", "200 /installed")
+            self._text("well done\n")
+        elif path == "/key":
+            self._text(head.key)
+        else:
+            self._file(head, node, path)
+
+    do_HEAD = do_GET
+
+    def _text(self, text):
+        data = text.encode()
+        self._begin(200, len(data), "text/plain")
+        self._body(data)
+
+    def _begin(self, status, length, kind):
+        self.send_response(status)
+        self.send_header("Content-Length", str(length))
+        self.send_header("Content-Type", kind)
+        self.end_headers()
+
+    def _body(self, data):
+        if self.command == "GET":
+            self.wfile.write(data)
+
+    def _file(self, head, node, path):
+        file = Path(os.path.normpath(f"{head.tree}/{path}"))
+        if not any(file.is_relative_to(head.tree / name) for name in head.served) or not file.is_file():
+            head.journal.note(node, "http", f"404 {path}")
+            self._begin(404, 0, "text/plain")
+            return
+        with open(file, "rb") as source:
+            size = os.fstat(source.fileno()).st_size
+            head.journal.note(node, "http", f"200 {path} {size}")
+            self._begin(200, size, mimetypes.guess_type(file)[0] or "application/octet-stream")
+            if self.command == "GET":
+                try:
+                    shutil.copyfileobj(source, self.wfile, 1 << 18)
+                    if path.startswith("/boot/"):
+                        head.journal.note(node, "http", f"sent {path}")
+                except OSError as error:
+                    head.journal.note(node, "http", f"broken off {path}: {error}")
+                    self.close_connection = True
+
+    def log_message(self, format, *args):  # pylint: disable=redefined-builtin
+        """The journal has it already."""
+
+
+class _Syslog(socketserver.UDPServer):
+    allow_reuse_address = True
+    max_packet_size = 65536
+
+    def __init__(self, address, handler, head):
+        super().__init__(address, handler)
+        self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 1 << 22)
+        self.head = head
+
+
+class _Line(socketserver.BaseRequestHandler):
+    def handle(self):
+        """A line of syslog: `<priority>Mon DD HH:MM:SS program: text`."""
+        head = self.server.head
+        text = self.request[0].decode("utf-8", "replace").strip("\0\n ")
+        text = text.partition(">")[2] or text
+        head.journal.note(head.node_at(self.client_address[0]), "syslog", text[16:] if text[12:13] == ":" or text[9:10] == ":" else text)
+
+
+def set_up_wire(plan, count):
+    """Makes a switch with a port for each node, in a network namespace of our own; returns its interface and the ports."""
+    foreign = [name for _, name in socket.if_nameindex() if name != "lo"]
+    if foreign:
+        raise Refusal(f"found network interface {foreign[0]}: a demonstration runs only in a network namespace of its own")
+    run("ip", "link", "set", "lo", "up")
+    run("ip", "link", "add", "wire", "type", "bridge", "stp_state", "0", "forward_delay", "0")
+    run("ip", "address", "add", f"{plan.head}/{plan.prefix}", "dev", "wire")
+    run("ip", "link", "set", "wire", "up")
+    ports = [f"port{number}" for number in range(count)]
+    for port in ports:
+        try:
+            run("ip", "tuntap", "add", port, "mode", "tap")
+        except Refusal as refusal:
+            raise Refusal(f"{refusal}; nodes are connected by TAP interfaces: /dev/net/tun must be there and writable for you") from None
+        run("ip", "link", "set", port, "master", "wire", "up")
+    return "wire", ports

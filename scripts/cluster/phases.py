@@ -1,0 +1,85 @@
+# SPDX-License-Identifier: GPL-2.0
+"""The phases of an installation, read from a node's journal."""
+
+import re
+from dataclasses import dataclass
+from pathlib import Path
+
+# Each begins with the first line that matches after the one before has begun: (title, who says it, what it says).
+BEGINNINGS = [
+    ("firmware and iPXE", "machine", r"power-on"),
+    ("kernel and initrd over HTTP", "http", r"200 /boot/linux"),
+    ("installer boots, finds the network", "http", r"sent /boot/initrd"),
+    ("answer file, questions", "http", r"200 /preseed"),
+    ("installer's parts", "syslog", r"Menu item 'download-installer' selected"),
+    ("clock, users", "syslog", r"Menu item '(?:clock-setup|user-setup-udeb|disk-detect)' selected"),
+    ("partitions, file system", "syslog", r"Menu item 'partman-base' selected"),
+    ("base system: download, extract", "syslog", r"Menu item 'bootstrap-base' selected"),
+    ("base system: dpkg", "syslog", r"debootstrap: (?:dpkg: warning: parsing file|Selecting previously)"),
+    ("kernel, initramfs", "syslog", r"base-installer: info: (?:Using kernel|preseeded/current kernel)"),
+    ("apt", "syslog", r"Menu item 'apt-(?:setup-udeb|mirror-setup)' selected"),
+    ("packages", "syslog", r"Menu item 'pkgsel' selected"),
+    ("boot loader", "syslog", r"Menu item 'grub-installer' selected"),
+    ("end", "syslog", r"Menu item 'finish-install' selected"),
+    ("off", "machine", r"power-off"),
+]
+
+
+@dataclass
+class Phase:
+    """A phase, in seconds since the node was switched on."""
+
+    title: str
+    start: float
+    end: float
+    # What it cost the host's processors; None when nobody has counted.
+    cpu: float | None = None
+
+    @property
+    def seconds(self):
+        """How long it took."""
+        return self.end - self.start
+
+
+class Follower:
+    """Tells from a journal's lines, as they come, which phase a node is in."""
+
+    def __init__(self):
+        self.at = -1
+        self.starts = []
+
+    def title(self):
+        """The phase that the node is in; None when it is in none."""
+        return self.starts[-1][0] if self.starts else None
+
+    def hear(self, when, source, text):
+        """Takes a line; returns the title of the phase that begins with it, if one does. Phases may be left out by a node."""
+        for number in range(self.at + 1, len(BEGINNINGS)):
+            title, who, what = BEGINNINGS[number]
+            if who == source and re.search(what, text):
+                self.at = number
+                self.starts.append((title, when))
+                return title
+        return None
+
+
+def read(journal):
+    """The phases in a node's journal; the last, which is that of being off, is left out."""
+    follower = Follower()
+    costs = []
+    for line in Path(journal).read_text(encoding="utf-8", errors="replace").splitlines():
+        when, _, rest = line.partition(" ")
+        source, _, text = rest.partition(" ")
+        if source == "cpu":
+            # Stands behind the line that a phase begins with.
+            costs += [None] * (len(follower.starts) - len(costs) - 1) + [float(text)]
+        else:
+            follower.hear(float(when), source, text)
+    starts = follower.starts
+    costs += [None] * (len(starts) - len(costs))
+    found = []
+    for number, (title, when) in enumerate(starts[:-1]):
+        before, after = costs[number], costs[number + 1]
+        cpu = None if before is None or after is None else after - before
+        found.append(Phase(title, when - starts[0][1], starts[number + 1][1] - starts[0][1], cpu))
+    return found

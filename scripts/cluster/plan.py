@@ -1,0 +1,162 @@
+# SPDX-License-Identifier: GPL-2.0
+"""The plan of a cluster, out of its one file: names and addresses."""
+
+import configparser
+import ipaddress
+import re
+from pathlib import Path
+
+from .errors import Usage
+
+# Ranks in a cabinet, for the addresses.
+CABINET = 64
+KEYS = {
+    "network": {"head", "prefix", "domain", "first-node", "strangers"},
+    "nodes": {"cabinet", "most"},
+    "names": None,
+    "installation": {"suite", "timezone", "locale", "language", "country", "keymap", "packages", "afterwards"},
+}
+_NAME = re.compile(r"compute-(\d+)-(\d+)")
+_MAC = re.compile(r"(?:[0-9a-f]{2}:){5}[0-9a-f]{2}")
+
+
+class Plan:
+    """What the file says, checked."""
+
+    def __init__(self, path):
+        self.path = Path(path)
+        parser = configparser.ConfigParser(delimiters=("=",), interpolation=None)
+        try:
+            parser.read_string(self.path.read_text())
+        except OSError as error:
+            raise Usage(f"cannot read {path}: {error.strerror}") from None
+        except configparser.Error as error:
+            raise Usage(f"{path}: {' '.join(str(error).split())}") from None
+        self._check_keys(parser)
+        network = parser["network"]
+        self.head = self._address("head", network["head"])
+        self.prefix = self._number("prefix", network["prefix"], 8, 30)
+        self.network = ipaddress.ip_network(f"{self.head}/{self.prefix}", strict=False)
+        self.domain = network["domain"]
+        self.first = self._inside("first-node", network["first-node"])
+        low, dash, high = network["strangers"].partition("-")
+        if not dash:
+            raise Usage(f"{path}: strangers is {network['strangers']!r}, expected two addresses with a dash between")
+        self.strangers = (self._inside("strangers", low), self._inside("strangers", high))
+        self.cabinet = self._number("cabinet", parser["nodes"]["cabinet"], 0, 99)
+        self.most = self._number("most", parser["nodes"]["most"], 1, CABINET)
+        self.installation = dict(parser["installation"])
+        if self.installation["afterwards"] not in ("poweroff", "reboot"):
+            self._fail(f"afterwards is {self.installation['afterwards']!r}, expected poweroff or reboot")
+        self.names = {}
+        for mac, name in parser["names"].items():
+            self._check_name(mac, name)
+            self.names[mac] = name
+        self._check_room()
+
+    def _fail(self, text):
+        raise Usage(f"{self.path}: {text}")
+
+    def _check_keys(self, parser):
+        for section, keys in KEYS.items():
+            if section not in parser:
+                self._fail(f"found no section [{section}]; packaging/cluster/cluster.conf has them all")
+            for key in keys or ():
+                if key not in parser[section]:
+                    self._fail(f"[{section}] has no {key}; packaging/cluster/cluster.conf has them all")
+            for key in parser[section] if keys else ():
+                if key not in keys:
+                    self._fail(f"[{section}] has {key}, which nothing reads; known are {', '.join(sorted(keys))}")
+
+    def _address(self, key, text):
+        try:
+            return ipaddress.IPv4Address(text.strip())
+        except ValueError:
+            return self._fail(f"{key} is {text!r}, expected an address like 10.1.1.1")
+
+    def _inside(self, key, text):
+        address = self._address(key, text)
+        if address not in self.network or address in (self.network.network_address, self.network.broadcast_address):
+            self._fail(f"{key} is {address}, which is no host's address in {self.network}")
+        return address
+
+    def _number(self, key, text, low, high):
+        if not text.isdigit() or not low <= int(text) <= high:
+            self._fail(f"{key} is {text!r}, expected a number from {low} to {high}")
+        return int(text)
+
+    def _check_name(self, mac, name):
+        if not _MAC.fullmatch(mac):
+            self._fail(f"[names] has {mac!r}, expected a MAC address like 52:54:00:81:11:10")
+        if not _NAME.fullmatch(name):
+            self._fail(f"[names] calls {mac} {name!r}, expected a name like compute-0-3")
+        if name in self.names.values():
+            self._fail(f"[names] has {name} twice; every node needs a name of its own")
+
+    def _check_room(self):
+        names = [*self.names.values(), *(self.name(rank) for rank in range(self.most))]
+        for name in names:
+            address = self.address(name)
+            if address not in self.network or address == self.head or self.strangers[0] <= address <= self.strangers[1]:
+                self._fail(f"{name} would get {address}, which is the head's, a stranger's or outside {self.network}; change first-node")
+
+    def name(self, rank):
+        """The name of a node in the cabinet that newcomers get into."""
+        return f"compute-{self.cabinet}-{rank}"
+
+    def address(self, name):
+        """Where a node is: counted down from the first, cabinet by cabinet."""
+        cabinet, rank = map(int, _NAME.fullmatch(name).groups())
+        return self.first - (cabinet * CABINET + rank)
+
+    @property
+    def netmask(self):
+        """The mask of the network."""
+        return self.network.netmask
+
+    def words(self):
+        """What is filled into templates."""
+        words = {name.upper(): value for name, value in self.installation.items()}
+        words["POWEROFF"] = "true" if words.pop("AFTERWARDS") == "poweroff" else "false"
+        return {**words, "HEAD": str(self.head), "DOMAIN": self.domain, "NETMASK": str(self.netmask)}
+
+
+class Register:
+    """Who is who: MAC addresses and names, kept in a file so that a node that is installed again keeps its name."""
+
+    def __init__(self, plan, path):
+        self.plan = plan
+        self.path = Path(path)
+        self.names = dict(plan.names)
+        if self.path.exists():
+            for line in self.path.read_text().splitlines():
+                mac, _, name = line.partition(" ")
+                if _MAC.fullmatch(mac) and _NAME.fullmatch(name) and mac not in plan.names and name not in self.names.values():
+                    self.names[mac] = name
+
+    def find(self, mac):
+        """The name of a node; None when it has none and there is none left for it, or `mac` is none."""
+        mac = mac.lower()
+        if mac in self.names or not _MAC.fullmatch(mac):
+            return self.names.get(mac)
+        free = (self.plan.name(rank) for rank in range(self.plan.most))
+        name = next((name for name in free if name not in self.names.values()), None)
+        if name:
+            self.names[mac] = name
+            self.write()
+        return name
+
+    def mac(self, name):
+        """The MAC address of a node."""
+        return next(mac for mac, known in self.names.items() if known == name)
+
+    def write(self):
+        """Writes it down."""
+        from .tools import replace
+
+        replace(self.path, "".join(f"{mac} {name}\n" for mac, name in self.names.items()))
+
+
+def fill(text, words):
+    """Fills words into a template; one that has no value is an error of ours."""
+    return re.sub(r"@([A-Z]+)@", lambda match: words[match[1]], text)

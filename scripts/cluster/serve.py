@@ -1,0 +1,125 @@
+# SPDX-License-Identifier: GPL-2.0
+"""The command line of scripts/head-node, once all that it serves is made."""
+
+import argparse
+import os
+import signal
+import sys
+import time
+from pathlib import Path
+
+from . import head as head_node
+from . import phases, wire
+from .errors import Refusal, Usage
+from .plan import Plan
+from .tools import run
+
+SILENCE = 180
+POLL = 1
+
+
+def parser():
+    """The options."""
+    result = argparse.ArgumentParser(prog="head-node", allow_abbrev=False)
+    add = result.add_argument
+    add("interface")
+    add("directory")
+    add("--tree", required=True)
+    add("--plan", required=True)
+    add("--default-route", action="store_true")
+    add("--dry-run", action="store_true")
+    return result
+
+
+class Watch:
+    """Which node is at which phase."""
+
+    def __init__(self):
+        self.followers = {}
+        self.warned = set()
+        self.done = set()
+
+    @staticmethod
+    def say(text):
+        """A line for the operator."""
+        print(f"{time.strftime('%H:%M:%S')}  {text}", flush=True)
+
+    def hear(self, node, source, text):
+        """Takes a line of a node's journal."""
+        self.warned.discard(node)
+        if source == "http" and text == "200 /installed":
+            self.done.add(node)
+            self.say(f"{node}: installed; goes off, or boots from its disk")
+        elif source == "ipxe":
+            # It begins anew.
+            self.followers[node] = phases.Follower()
+            self.done.discard(node)
+            self.say(f"{node}: {text}")
+        elif source == "http" and text.startswith("404"):
+            self.say(f"{node}: asked for {text[4:]}, which is not here")
+        elif node in self.followers:
+            title = self.followers[node].hear(time.time(), source, text)
+            if title:
+                self.say(f"{node}: {title}")
+
+    def check(self, heard):
+        """Tells of nodes that have fallen silent."""
+        for node in self.followers:
+            silent = time.time() - heard.get(node, time.time())
+            if silent > SILENCE and node not in self.warned and node not in self.done:
+                self.warned.add(node)
+                self.say(f"{node}: has said nothing for {silent:.0f} s; look at its console")
+
+
+def run_head(options):
+    """Does what the options say."""
+    plan = Plan(options.plan)
+    watch = Watch()
+    directory = Path(options.directory).resolve()
+    if not (Path(options.tree) / "kver").is_file():
+        raise Usage(f"found no tree in {options.tree}; scripts/installer-tree makes it")
+    key = directory / "id.pub"
+    head = head_node.Head(plan, options.interface, directory, options.tree, key.read_text() if key.exists() else "", watch.hear)
+    wire.check_interface(options.interface, plan, options.default_route)
+    other = wire.other_server(options.interface)
+    if other:
+        raise Refusal(f"{other} serves DHCP on {options.interface} already: two servers on a wire give nodes wrong answers; switch that off, or use another wire")
+    if options.dry_run:
+        print(f"# {directory}/dnsmasq.conf\n{head.configuration()}")
+        for name in ("boot.ipxe", "install.ipxe", "preseed.cfg"):
+            print(f"# packaging/cluster/{name}, for the first node\n{head.template(name, NODE=plan.name(0))}")
+        print("# nothing was written or started (--dry-run)")
+        return
+    directory.mkdir(parents=True, exist_ok=True)
+    if not key.exists():
+        run("ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-C", "head node", "-f", directory / "id")
+        head.key = key.read_text()
+    head.start()
+    watch.say(f"serving {options.interface}: DHCP, TFTP, HTTP and names at {plan.head}; switch the nodes on; end with Ctrl-C")
+    try:
+        while True:
+            time.sleep(POLL)
+            head.check()
+            watch.check(dict(head.journal.heard))
+    except KeyboardInterrupt:
+        watch.say("ended; nodes that are being installed will fail")
+    finally:
+        head.stop()
+
+
+def main(arguments=None):
+    """The program."""
+    options = parser().parse_args(arguments)
+
+    def end(*_):
+        raise KeyboardInterrupt
+
+    signal.signal(signal.SIGTERM, end)
+    try:
+        if os.geteuid():
+            raise Refusal("must be root: DHCP, TFTP and HTTP have ports below 1024")
+        run_head(options)
+    except Refusal as refusal:
+        print(f"head-node: error: {refusal}", file=sys.stderr)
+        return refusal.status
+    return 0

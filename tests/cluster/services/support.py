@@ -1,0 +1,84 @@
+# SPDX-License-Identifier: GPL-2.0
+"""What these tests share. They run in a network namespace of their own, in which they are root, with what scripts/cluster.packages
+lists: `scripts/test-cluster`."""
+
+import subprocess
+import sys
+import tempfile
+import unittest
+import urllib.error
+import urllib.request
+from pathlib import Path
+
+TOP = Path(__file__).resolve().parents[3]
+sys.path.insert(0, str(TOP / "scripts"))
+
+from cluster import head as head_node  # noqa: E402
+from cluster.plan import Plan  # noqa: E402
+from cluster.tools import run  # noqa: E402
+
+PLAN = Plan(TOP / "packaging/cluster/cluster.conf")
+KVER = "7.3.4+deb13-amd64"
+
+
+def tree(directory):
+    """A tree like that of scripts/installer-tree, with next to nothing in it."""
+    for name, text in {"boot/linux": "a kernel", "boot/initrd": "an initrd", "mirror/dists/x": "x", "tftp/undionly.kpxe": "iPXE", "kver": KVER}.items():
+        path = directory / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text)
+    return directory
+
+
+class Case(unittest.TestCase):
+    """A wire with the head node's address at one end, and a machine (a network namespace) at the other."""
+
+    def setUp(self):
+        holder = tempfile.TemporaryDirectory(prefix="test-cluster-")
+        self.addCleanup(holder.cleanup)
+        self.dir = Path(holder.name)
+        self.machine = subprocess.Popen(["unshare", "--net", "sleep", "600"])
+        self.addCleanup(self._end)
+        run("ip", "link", "set", "lo", "up")
+        run("ip", "link", "add", "wire", "type", "veth", "peer", "name", "nic")
+        run("ip", "address", "add", f"{PLAN.head}/{PLAN.prefix}", "dev", "wire")
+        run("ip", "link", "set", "wire", "up")
+        self._move()
+        self.inside("ip", "link", "set", "nic", "up")
+
+    def _move(self):
+        # unshare may not have come so far yet.
+        mine = Path("/proc/self/ns/net").readlink()
+        while Path(f"/proc/{self.machine.pid}/ns/net").readlink() == mine:
+            pass
+        run("ip", "link", "set", "nic", "netns", self.machine.pid)
+
+    def _end(self):
+        self.machine.kill()
+        self.machine.wait()
+        subprocess.run(["ip", "link", "delete", "wire"], check=False, capture_output=True)
+
+    def inside(self, *command):
+        """Runs a program on the machine."""
+        return run("nsenter", f"--net=/proc/{self.machine.pid}/ns/net", *command)
+
+    def ask_for_dhcp(self):
+        """Who offers the machine an address; an empty string when nobody does."""
+        program = f"import sys; sys.path.insert(0, {str(TOP / 'scripts')!r}); from cluster import wire; print(wire.other_server('nic', 6) or '')"
+        return self.inside("python3", "-B", "-c", program).strip()
+
+    def head(self, **options):
+        """A head node that serves."""
+        head = head_node.Head(PLAN, "wire", self.dir / "head", tree(self.dir / "tree"), "ssh-ed25519 KEY head node\n", **options)
+        head.start()
+        self.addCleanup(head.stop)
+        return head
+
+
+def get(path):
+    """What the head node's web server answers: status and text."""
+    try:
+        with urllib.request.urlopen(f"http://{PLAN.head}{path}", timeout=10) as answer:
+            return answer.status, answer.read().decode()
+    except urllib.error.HTTPError as error:
+        return error.code, error.read().decode()

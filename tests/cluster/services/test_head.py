@@ -1,0 +1,109 @@
+# SPDX-License-Identifier: GPL-2.0
+"""What a head node serves, and on which wires it does not."""
+
+import unittest
+
+from support import PLAN, Case, get, run
+
+from cluster import head as head_node
+from cluster import wire
+from cluster.errors import Refusal, Usage
+
+MAC = "52:54:00:81:11:10"
+
+
+class Services(Case):
+    """A head node that serves."""
+
+    def test_a_machine_gets_its_script_and_its_answers_and_then_boots_from_its_disk(self):
+        head = self.head()
+        script = get(f"/ipxe?mac={MAC}")[1]
+        self.assertIn("hostname=compute-0-0 domain=cluster", script)
+        self.assertIn(f"url=http://{PLAN.head}/preseed/compute-0-0", script)
+        status, answers = get("/preseed/compute-0-0")
+        self.assertEqual(status, 200)
+        self.assertIn(f"d-i mirror/http/hostname string {PLAN.head}\n", answers)
+        self.assertEqual(get("/installed/compute-0-0")[0], 200)
+        self.assertIn("booting from disk", get(f"/ipxe?mac={MAC}")[1])
+        head.stop()
+        # The next head node in the same directory knows it too: nothing is erased by starting it again.
+        self.head()
+        self.assertIn("booting from disk", get(f"/ipxe?mac={MAC}")[1])
+
+    def test_files_of_the_tree_are_served_and_no_others(self):
+        self.head()
+        self.assertEqual(get("/boot/linux"), (200, "a kernel"))
+        self.assertEqual(get("/mirror/dists/x"), (200, "x"))
+        self.assertEqual(get("/key"), (200, "ssh-ed25519 KEY head node\n"))
+        for path in ("/boot", "/boot/no", "/kver", "/mirror/../kver", "/mirror/%2e%2e/kver", "/preseed/compute-0-9", "/installed/x", "/", "/../../etc/passwd"):
+            with self.subTest(path):
+                self.assertEqual(get(path)[0], 404)
+
+    def test_a_strange_mac_address_gets_no_name(self):
+        head = self.head()
+        for mac in ("", "x", "../../x", "52:54:00:81:11"):
+            self.assertIn("booting from disk", get(f"/ipxe?mac={mac}")[1])
+        self.assertEqual(head.register.names, {})
+
+    def test_tftp_has_the_first_script_and_ipxe(self):
+        self.head()
+        self.assertIn(f"chain http://{PLAN.head}/ipxe?mac=", run("curl", "-s", f"tftp://{PLAN.head}/boot.ipxe"))
+        self.assertEqual(run("curl", "-s", f"tftp://{PLAN.head}/undionly.kpxe"), "iPXE")
+
+    def test_a_machine_is_offered_an_address_a_route_and_a_boot_file(self):
+        head = self.head()
+        self.assertEqual(self.ask_for_dhcp(), str(PLAN.head))
+        log = (head.directory / "dnsmasq.log").read_text()
+        self.assertRegex(log, r"DHCPOFFER\(wire\) 10\.1\.254\.")
+        self.assertIn(f"option:  3 router  {PLAN.head}", log)
+        self.assertIn("bootfile name: undionly.kpxe", log)
+
+    def test_a_port_that_is_taken_is_said(self):
+        self.head()
+        other = head_node.Head(PLAN, "wire", self.dir / "other", self.dir / "tree", "")
+        with self.assertRaises(Refusal) as caught:
+            other.start()
+        self.assertIn("does another program", str(caught.exception))
+
+
+class Wires(Case):
+    """Before a head node serves."""
+
+    def test_nobody_serves_on_a_quiet_wire(self):
+        self.assertEqual(self.ask_for_dhcp(), "")
+
+    def test_an_interface_that_is_not_there_is_refused(self):
+        with self.assertRaises(Usage) as caught:
+            wire.check_interface("eth9", PLAN, False)
+        self.assertIn("there are: wire", str(caught.exception))
+
+    def test_an_interface_without_the_plans_address_is_refused(self):
+        run("ip", "address", "flush", "dev", "wire")
+        with self.assertRaises(Refusal) as caught:
+            wire.check_interface("wire", PLAN, False)
+        self.assertIn("ip address add 10.1.1.1/16 dev wire", str(caught.exception))
+
+    def test_an_interface_with_the_default_route_is_refused_unless_told(self):
+        run("ip", "route", "add", "default", "via", "10.1.9.9", "dev", "wire")
+        with self.assertRaises(Refusal) as caught:
+            wire.check_interface("wire", PLAN, False)
+        self.assertIn("default route", str(caught.exception))
+        wire.check_interface("wire", PLAN, True)
+
+
+class Packets(unittest.TestCase):
+    """What a DHCP server's answer may look like."""
+
+    def test_damaged_answers_are_no_offers(self):
+        good = bytearray(wire.discover(7, b"\2\0\0\0\0\1"))
+        good[0] = 2
+        good[-1:] = bytes((54, 4, 10, 1, 1, 1, 255))
+        self.assertEqual(wire.offer(bytes(good), 7), "10.1.1.1")
+        self.assertIsNone(wire.offer(bytes(good), 8))
+        self.assertIsNone(wire.offer(bytes(good[:239]), 7))
+        for cut in range(240, len(good)):
+            wire.offer(bytes(good[:cut]), 7)
+
+
+if __name__ == "__main__":
+    unittest.main()

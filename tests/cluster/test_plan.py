@@ -1,0 +1,123 @@
+# SPDX-License-Identifier: GPL-2.0
+"""Names and addresses."""
+
+import tempfile
+import unittest
+from pathlib import Path
+
+from support import TOP
+
+from cluster.errors import Usage
+from cluster.plan import Plan, Register, fill
+
+PLAN = (TOP / "packaging/cluster/cluster.conf").read_text()
+
+
+class PlanCase(unittest.TestCase):
+    """A case with a directory for its plans."""
+
+    def setUp(self):
+        self.dir = tempfile.TemporaryDirectory(prefix="test-cluster-")
+        self.addCleanup(self.dir.cleanup)
+        self.path = Path(self.dir.name) / "cluster.conf"
+
+    def plan(self, *changes):
+        """The plan of the project with some of its text replaced."""
+        text = PLAN
+        for old, new in changes:
+            self.assertIn(old, text)
+            text = text.replace(old, new)
+        self.path.write_text(text)
+        return Plan(self.path)
+
+    def refused(self, *changes):
+        """What is said to a wrong plan: one line that names the file."""
+        with self.assertRaises(Usage) as caught:
+            self.plan(*changes)
+        text = str(caught.exception)
+        self.assertEqual(len(text.splitlines()), 1)
+        self.assertIn(str(self.path), text)
+        return text
+
+
+class Plans(PlanCase):
+    """The file."""
+
+    def test_addresses_go_down_from_the_first(self):
+        plan = self.plan()
+        self.assertEqual(str(plan.address("compute-0-0")), "10.1.255.254")
+        self.assertEqual(str(plan.address("compute-0-1")), "10.1.255.253")
+        self.assertEqual(str(plan.address("compute-1-0")), "10.1.255.190")
+
+    def test_names_by_mac_are_read(self):
+        plan = self.plan(("#52:54:00:81:11:10 = compute-0-0", "52:54:00:81:11:10 = compute-0-7"))
+        self.assertEqual(plan.names, {"52:54:00:81:11:10": "compute-0-7"})
+
+    def test_what_is_wrong_is_named(self):
+        for change, words in {
+            ("head = 10.1.1.1", "head = 10.1.1"): "head",
+            ("prefix = 16", "prefix = 40"): "prefix",
+            ("first-node = 10.1.255.254", "first-node = 10.2.0.1"): "10.2.0.1",
+            ("first-node = 10.1.255.254", "first-node = 10.1.1.5"): "first-node",
+            ("cabinet = 0", "cabinet = x"): "cabinet",
+            ("most = 64", "most = 65"): "most",
+            ("most = 64", "mots = 64"): "most",
+            ("afterwards = poweroff", "afterwards = off"): "afterwards",
+            ("[names]", "[name]"): "[names]",
+            ("#52:54:00:81:11:10 = compute-0-0", "52:54 = compute-0-0"): "MAC",
+            ("#52:54:00:81:11:10 = compute-0-0", "52:54:00:81:11:10 = node1"): "node1",
+        }.items():
+            with self.subTest(change):
+                self.assertIn(words, self.refused(change))
+
+    def test_a_missing_file_is_named(self):
+        with self.assertRaises(Usage) as caught:
+            Plan(self.path / "no")
+        self.assertIn("cannot read", str(caught.exception))
+
+
+class Registers(PlanCase):
+    """Who is who."""
+
+    MACS = ("52:54:00:81:11:10", "52:54:00:81:11:11")
+
+    def test_names_come_in_the_order_of_appearance_and_stay(self):
+        plan = self.plan()
+        path = Path(self.dir.name) / "names"
+        register = Register(plan, path)
+        self.assertEqual([register.find(mac) for mac in self.MACS], ["compute-0-0", "compute-0-1"])
+        again = Register(plan, path)
+        self.assertEqual([again.find(mac.upper()) for mac in reversed(self.MACS)], ["compute-0-1", "compute-0-0"])
+
+    def test_a_name_of_the_plan_is_given_to_nobody_else(self):
+        plan = self.plan(("#52:54:00:81:11:10 = compute-0-0", "52:54:00:81:11:10 = compute-0-0"))
+        register = Register(plan, Path(self.dir.name) / "names")
+        self.assertEqual([register.find(mac) for mac in reversed(self.MACS)], ["compute-0-1", "compute-0-0"])
+
+    def test_the_last_name_is_the_last(self):
+        register = Register(self.plan(("most = 64", "most = 1")), Path(self.dir.name) / "names")
+        self.assertEqual([register.find(mac) for mac in self.MACS], ["compute-0-0", None])
+
+    def test_what_is_no_mac_address_gets_no_name(self):
+        register = Register(self.plan(), Path(self.dir.name) / "names")
+        self.assertIsNone(register.find("../../etc/passwd"))
+        self.assertFalse(register.path.exists())
+
+
+class Templates(PlanCase):
+    """What is filled in."""
+
+    def test_every_template_can_be_filled(self):
+        words = {**self.plan().words(), "NODE": "compute-0-0", "INCLUDES": "zstd", "KVER": "7.3.4+deb13-amd64"}
+        for name in ("boot.ipxe", "install.ipxe", "preseed.cfg"):
+            with self.subTest(name):
+                text = fill((TOP / "packaging/cluster" / name).read_text(), words)
+                self.assertNotRegex(text, "@[A-Z]+@")
+
+    def test_nothing_is_authenticated_by_being_switched_off(self):
+        for path in sorted((TOP / "packaging/cluster").iterdir()):
+            self.assertNotIn("unauthenticated", path.read_text())
+
+
+if __name__ == "__main__":
+    unittest.main()
