@@ -15,7 +15,7 @@ export KVER
 endif
 
 .DEFAULT_GOAL := all
-.PHONY: all fuzz-briefly fuzz-model load unload install run shell test test-model test-guests test-inject test-debug test-selftests test-witnesses test-host lint module toolbox deb rpm driver-disk sign test-driver-disks test-signing clean help
+.PHONY: all fuzz-briefly fuzz-model load unload install run shell test test-model test-guests test-inject test-debug test-selftests test-witnesses test-host lint module toolbox deb rpm driver-disk sign test-packages test-driver-disks test-signing clean help
 
 all: ## Build the module for the running kernel (or for KDIR=DIRECTORY), without the toolbox
 	@kdir="$(KDIR)"; [ -n "$$kdir" ] || kdir=$$(scripts/host-kdir) && \
@@ -34,7 +34,7 @@ unload: ## Unload the module (as root)
 install: build/host/r8168_rust.ko ## Install the module for the running kernel (as root)
 	@scripts/load --install build/host/r8168_rust.ko
 
-run: ## Boot a stock kernel on the emulated chip, drive it, report (CHIP= DRIVER= KVER=)
+run: ## Boot a stock kernel on the emulated chip, drive it, report (CHIP= DRIVER= KVER= MODULE=)
 	@scripts/lab run
 
 shell: ## A console in the same guest (CHIP= DRIVER= KVER=)
@@ -70,6 +70,9 @@ test-selftests: ## The kernel's own selftests, with r8169's results beside ours 
 
 test-witnesses: ## Other drivers of the chip, and ours, on both chips: a table (W="NAME..." for some of them)
 	@scripts/lab witnesses $(W)
+
+test-packages: ## Install, upgrade, remove the Debian packages in a system made for it; DKMS builds; loads that in guests
+	@scripts/test-packages
 
 test-signing: ## Load signed and unsigned modules on a machine with Secure Boot
 	@scripts/test-signing
