@@ -7,7 +7,7 @@ include versions.conf
 # Passed on to scripts/lab, which checks them. KVER in versions.conf is the default; only one given here is passed on.
 CHIP ?= b300
 DRIVER ?= r8168_rust
-export CHIP DRIVER STORMS REMOVALS CHANGES DAMAGED SEED MODULE DIST
+export CHIP DRIVER NODES STORMS REMOVALS CHANGES DAMAGED SEED MODULE DIST
 # A module that is given tells for which kernel it was built.
 packed = $(if $(MODULE),,$(KVER))
 ifeq ($(origin KVER),command line)
@@ -15,7 +15,7 @@ export KVER
 endif
 
 .DEFAULT_GOAL := all
-.PHONY: all fuzz-briefly fuzz-model load unload install run shell test test-model test-guests test-inject test-debug test-selftests test-witnesses test-host lint module toolbox deb rpm driver-disk sign test-packages test-driver-disks test-signing clean help
+.PHONY: all fuzz-briefly fuzz-model load unload install run shell test test-model test-guests test-inject test-cluster install-demo test-install test-install-faults test-debug test-selftests test-witnesses test-host lint module toolbox deb rpm driver-disk sign test-packages test-driver-disks test-signing clean help
 
 all: ## Build the module for the running kernel (or for KDIR=DIRECTORY), without the toolbox
 	@kdir="$(KDIR)"; [ -n "$$kdir" ] || kdir=$$(scripts/host-kdir) && \
@@ -61,6 +61,18 @@ fuzz-model: ## Fuzz the emulated chip (SECONDS_EACH=30)
 
 test-inject: ## Test inject-initrd on real, made and damaged initrds (T= DAMAGED= SEED=)
 	@scripts/test-inject $(T)
+
+test-cluster: ## Test the head node's services; boots nothing (T=)
+	@scripts/test-cluster $(T)
+
+install-demo: ## Install nodes from bare metal over the emulated chip; phases and a picture (NODES=1 KVER=)
+	@scripts/install-demo
+
+test-install: ## The same, failing if anything on the nodes is not as it should be (NODES=1 KVER=)
+	@scripts/install-demo --test
+
+test-install-faults: ## What goes wrong with an installation is told: a test for each (T= for some of them)
+	@scripts/install-demo --faults $(T)
 
 test-debug: ## Tests on a kernel that watches itself: KASAN, lockdep, leaks, faults (T= STORMS= REMOVALS= CHANGES=)
 	@scripts/lab debug $(T)

@@ -1,0 +1,121 @@
+# SPDX-License-Identifier: GPL-2.0
+"""Things that go wrong in a room of machines, made to happen to an emulated node; each tells what the operator must be told."""
+
+import os
+import re
+import signal
+import threading
+
+from .tools import replace
+
+# After so many packages the download is in full swing.
+PACKAGES = 20
+LINK_LOST_SECONDS = 30
+
+
+class Fault:
+    """Nothing goes wrong. `expects` is what the refusal must say; None if the installation must go on."""
+
+    expects = None
+    # How long a node may be silent; None for the usual time.
+    silence = None
+    disk_gib = None
+
+    def prepare(self, demo):
+        """Before the services start."""
+
+    def hear(self, demo, node, source, text):
+        """With each line of a node's journal."""
+
+    def judge(self, refusal):
+        """What is wrong with the message; None when it is as it must be."""
+        text = str(refusal).splitlines()[0]
+        return None if re.search(self.expects, text) else f"the message is {text!r}, expected {self.expects!r} in it"
+
+
+class NoDriver(Fault):
+    """The initrd does not have the driver: scripts/install-demo gives one without."""
+
+    expects = r"No network interfaces detected.*no driver for its card"
+
+
+class SmallDisk(Fault):
+    """The disk is too small."""
+
+    expects = r"its disk does not hold the system"
+    disk_gib = 1
+
+
+class DhcpRefused(Fault):
+    """DHCP ignores the node."""
+
+    expects = r"DHCP has refused it"
+    silence = 60
+
+    def prepare(self, demo):
+        mac = demo.machines[0].mac
+        demo.head.register.names.clear()
+        replace(demo.head.directory / "hosts/refused", f"{mac},ignore\n")
+
+
+class Silent(Fault):
+    """The node stands still."""
+
+    expects = r"has said nothing for \d+ s, in the phase 'answer file, questions'"
+
+    def hear(self, demo, node, source, text):
+        # The installer is silent for a minute by itself before it has come so far.
+        if source == "http" and text == "200 /preseed":
+            self.silence = 20
+            os.kill(demo.machines[0].pid, signal.SIGSTOP)
+
+
+class AfterPackages(Fault):
+    """Something happens while packages are downloaded."""
+
+    def __init__(self):
+        self.packages = 0
+
+    def hear(self, demo, node, source, text):
+        if source == "http" and text.startswith("200 /mirror/pool/") and ".deb " in text:
+            self.packages += 1
+            if self.packages == PACKAGES:
+                self.strike(demo)
+
+    def strike(self, demo):
+        """What happens."""
+
+
+class MirrorGone(AfterPackages):
+    """The mirror goes away."""
+
+    expects = r"the base system could not be downloaded"
+
+    def strike(self, demo):
+        demo.say("the mirror goes away")
+        demo.head.served = ("boot",)
+
+
+class LinkLost(AfterPackages):
+    """The cable is out for a while; the installation must go on."""
+
+    def strike(self, demo):
+        demo.say(f"the cable is out for {LINK_LOST_SECONDS} s")
+        demo.machines[0].ask_card('{"cmd":"link","up":false}')
+        threading.Timer(LINK_LOST_SECONDS, self._plug_in, [demo]).start()
+
+    @staticmethod
+    def _plug_in(demo):
+        demo.say("the cable is in again")
+        demo.machines[0].ask_card('{"cmd":"link","up":true}')
+
+
+FAULTS = {
+    "none": Fault,
+    "no-driver": NoDriver,
+    "small-disk": SmallDisk,
+    "dhcp-refused": DhcpRefused,
+    "silent": Silent,
+    "mirror-gone": MirrorGone,
+    "link-lost": LinkLost,
+}
