@@ -7,7 +7,7 @@ include versions.conf
 # Passed on to scripts/lab, which checks them. KVER in versions.conf is the default; only one given here is passed on.
 CHIP ?= b300
 DRIVER ?= r8168_rust
-export CHIP DRIVER NODES STORMS REMOVALS CHANGES DAMAGED SEED MODULE DIST
+export CHIP DRIVER NODES STORMS REMOVALS CHANGES UNPLUGS DAMAGED SEED MODULE DIST
 # A module that is given tells for which kernel it was built.
 packed = $(if $(MODULE),,$(KVER))
 ifeq ($(origin KVER),command line)
@@ -74,7 +74,7 @@ test-install: ## The same, failing if anything on the nodes is not as it should 
 test-install-faults: ## What goes wrong with an installation is told: a test for each (T= for some of them)
 	@scripts/install-demo --faults $(T)
 
-test-debug: ## Tests on a kernel that watches itself: KASAN, lockdep, leaks, faults (T= STORMS= REMOVALS= CHANGES=)
+test-debug: ## Tests on a kernel that watches itself: KASAN, lockdep, leaks, faults (T= STORMS= REMOVALS= CHANGES= UNPLUGS=)
 	@scripts/lab debug $(T)
 
 test-selftests: ## The kernel's own selftests, with r8169's results beside ours (T= CHIP= KVER=)

@@ -212,8 +212,15 @@ unsafe extern "C" fn error_detected<D: Driver>(
 /// Called by the PCI core, with a device of a [`Driver`].
 unsafe extern "C" fn slot_reset(pdev: *mut bindings::pci_dev) -> bindings::pci_ers_result_t {
     // SAFETY: The device is live, and its configuration was saved by `Enabled::save_state`.
-    unsafe { bindings::pci_restore_state(pdev) };
-    bindings::pci_ers_result_PCI_ERS_RESULT_RECOVERED
+    let answers = unsafe {
+        bindings::pci_restore_state(pdev);
+        bindings::pci_device_is_present(pdev)
+    };
+    if answers {
+        bindings::pci_ers_result_PCI_ERS_RESULT_RECOVERED
+    } else {
+        bindings::pci_ers_result_PCI_ERS_RESULT_DISCONNECT
+    }
 }
 
 /// `resume` after an error.

@@ -6,7 +6,9 @@ use std::net::Ipv4Addr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use crate::guest::{self, Guest, Loader, Nic};
+use serde_json::json;
+
+use crate::guest::{self, Guest, Loader, Nic, Slot};
 use crate::http::HttpServer;
 use crate::initramfs::{Tree, MODULES};
 use crate::ipxe::{self, Netboot};
@@ -14,8 +16,12 @@ use crate::kernel::{Kernel, Module};
 use crate::model::{self, Chip, Counters, Model};
 use crate::passt::{self, Passt};
 use crate::peer::{Peer, Socket};
+use crate::process::wait_for;
 use crate::slirp::Slirp;
 use crate::{debug, dmesg, namespace, Error, Result};
+
+/// How long a card may take to go, or to come.
+const UNPLUG: Duration = Duration::from_secs(60);
 
 /// The driver under test.
 #[derive(Debug, Clone)]
@@ -92,6 +98,8 @@ pub struct Setup<'a> {
     pub card: Option<&'a Card>,
     /// Another XID than the chip's own.
     pub xid: Option<u32>,
+    /// The slot that the card is in; without one it is soldered on.
+    pub slot: Option<Slot>,
     /// The driver that [`Bench::load`] loads.
     pub driver: Driver,
     /// Whether `realtek.ko` is loaded before it.
@@ -134,6 +142,7 @@ impl<'a> Setup<'a> {
             chip,
             card: None,
             xid: None,
+            slot: None,
             driver,
             phy_driver: true,
             more_modules: &[],
@@ -274,6 +283,7 @@ impl Bench {
             memory_mib: setup.memory_mib(),
             cpus: 2,
             nics: &[nic],
+            slot: setup.slot,
             shares: &[],
             loader,
             artifacts,
@@ -373,10 +383,15 @@ impl Bench {
 
     /// Unloads the driver, loads it again and opens the interface.
     pub fn reload_and_open(&mut self) -> Result<String> {
+        let loaded = self.reload()?;
+        self.open(loaded)
+    }
+
+    /// Unloads the driver and loads it again.
+    pub fn reload(&mut self) -> Result<Loaded> {
         self.unload()?;
         self.insert(self.driver.name())?;
-        let loaded = self.bound_interface()?;
-        self.open(loaded)
+        self.bound_interface()
     }
 
     fn open(&mut self, loaded: Loaded) -> Result<String> {
@@ -420,6 +435,25 @@ impl Bench {
     pub fn kernel_problems(&mut self) -> Result<Vec<dmesg::Problem>> {
         let console = self.guest.console()?;
         Ok(dmesg::problems(&console))
+    }
+
+    /// Pulls the card out of its slot, as the guest agrees to; comes back when it is gone.
+    pub fn unplug(&mut self) -> Result<()> {
+        let qmp = &mut self.guest.qmp;
+        qmp.execute("device_del", &json!({ "id": guest::NIC }))?;
+        qmp.wait_event("DEVICE_DELETED", Some(guest::NIC), UNPLUG)
+    }
+
+    /// Puts the card into its slot again and waits until the driver has an interface for it; returns that.
+    pub fn plug(&mut self) -> Result<String> {
+        let socket = self.model()?.socket().to_path_buf();
+        let device = guest::model_device(guest::NIC, &socket, Some(guest::SLOT));
+        self.guest.qmp.execute("device_add", &device)?;
+        let what = "the driver to take the card in its slot";
+        wait_for(what, UNPLUG, || match self.bound_interface()? {
+            Loaded::Interface(interface) => Ok(Some(interface)),
+            Loaded::Refused => Ok(None),
+        })
     }
 
     /// Powers the guest off without asking whether all was well.

@@ -10,6 +10,7 @@ use crate::channel::{Channel, Endpoint, Output, Silence};
 use crate::dmesg;
 use crate::kernel::Kernel;
 use crate::process::{tail, wait_for, Process};
+use crate::qmp::Qmp;
 use crate::{Error, Result};
 
 /// What the guest could still tell, among the artifacts of a run that failed.
@@ -26,6 +27,21 @@ const CONSOLE: &str = "console.log";
 
 /// How long a command may take unless it is told otherwise.
 pub const COMMAND: Duration = Duration::from_secs(60);
+
+/// QEMU's name of the first card; the others have a number behind it.
+pub const NIC: &str = "nic";
+
+/// QEMU's name of the slot, if there is one.
+pub const SLOT: &str = "slot0";
+
+/// A slot behind a root port, and who sees to it that cards come and go.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Slot {
+    /// The firmware (ACPI), at once. Of its link QEMU does not say that it is up, so the kernel cannot reset it.
+    Firmware,
+    /// The kernel itself (pciehp), which waits for five seconds after the button was pressed.
+    Native,
+}
 
 /// The network card that the guest finds.
 #[derive(Debug, Clone)]
@@ -67,6 +83,8 @@ pub struct Options<'a> {
     pub cpus: u8,
     /// Its network cards.
     pub nics: &'a [Nic],
+    /// The slot that the first card is in; without one it is soldered on.
+    pub slot: Option<Slot>,
     /// Directories of the lab's that it may read, each with the tag that it mounts them by (9p).
     pub shares: &'a [(&'a str, &'a Path)],
     /// What loads kernel and initramfs.
@@ -84,6 +102,8 @@ pub struct Options<'a> {
 pub struct Guest {
     qemu: Process,
     channel: Channel,
+    /// The machine's own channel.
+    pub qmp: Qmp,
     console: PathBuf,
     evidence: Option<PathBuf>,
 }
@@ -111,14 +131,17 @@ impl Guest {
     }
 
     fn boot_once(options: &Options<'_>, limit: Duration) -> Result<Self> {
-        let control = options.sockets.join("control");
-        // A boot that was given up has left its socket.
-        if control.exists() {
-            fs::remove_file(&control).map_err(Error::file(&control, "removing"))?;
+        let [control, machine] = ["control", "qmp"].map(|name| options.sockets.join(name));
+        for socket in [&control, &machine] {
+            // A boot that was given up has left its sockets.
+            if socket.exists() {
+                fs::remove_file(socket).map_err(Error::file(socket, "removing"))?;
+            }
         }
         let endpoint = Endpoint::listen(&control)?;
+        let qmp = Qmp::listen(&machine)?;
         let console = options.artifacts.join(CONSOLE);
-        let mut command = command(options, &control, &console)?;
+        let mut command = command(options, &control, &machine, &console)?;
         let log = options.artifacts.join("qemu.log");
         let mut qemu = if options.interactive {
             command.stdin(Stdio::inherit());
@@ -137,6 +160,7 @@ impl Guest {
         let mut guest = Self {
             qemu,
             channel,
+            qmp,
             console,
             // There is none before the channel is there.
             evidence: None,
@@ -202,6 +226,13 @@ impl Guest {
             .map_err(Error::file(&self.console, "reading the console"))
     }
 
+    /// Ends the machine, whatever the guest is doing.
+    pub fn switch_off(mut self) -> Result<()> {
+        self.evidence = None;
+        self.qmp.execute("quit", &serde_json::json!({}))?;
+        self.ended()
+    }
+
     /// Powers the guest off and waits until QEMU has ended.
     pub fn shut_down(mut self) -> Result<()> {
         self.evidence = None;
@@ -218,6 +249,11 @@ impl Guest {
                 })
             }
         }
+        self.ended()
+    }
+
+    /// Waits until QEMU has ended well.
+    fn ended(&mut self) -> Result<()> {
         let status = self.qemu.wait(Duration::from_secs(30))?;
         if status.success() {
             return Ok(());
@@ -276,7 +312,7 @@ impl Drop for Guest {
     }
 }
 
-fn command(options: &Options<'_>, control: &Path, console: &Path) -> Result<Command> {
+fn command(options: &Options<'_>, control: &Path, qmp: &Path, console: &Path) -> Result<Command> {
     let mut command = machine(options.memory_mib, options.cpus)?;
     if !matches!(options.loader, Loader::Qemu) {
         // Without graphics the firmware, and with it iPXE, writes to the console.
@@ -312,10 +348,22 @@ fn command(options: &Options<'_>, control: &Path, console: &Path) -> Result<Comm
     command
         .args(["-serial", "chardev:console", "-chardev"])
         .arg(with_path("socket,id=control,server=off,path=", control))
-        .args(["-serial", "chardev:control"]);
+        .args(["-serial", "chardev:control", "-chardev"])
+        .arg(with_path("socket,id=qmp,server=off,path=", qmp))
+        .args(["-object", "monitor-qmp,id=qmp-monitor,chardev=qmp"]);
     command.args(["-nic", "none"]);
+    if let Some(slot) = options.slot {
+        let firmware = if slot == Slot::Firmware { "on" } else { "off" };
+        command.args([
+            "-global",
+            &format!("ICH9-LPC.acpi-pci-hotplug-with-bridge-support={firmware}"),
+            "-device",
+            &format!("pcie-root-port,id={SLOT},chassis=1"),
+        ]);
+    }
     for (number, nic) in options.nics.iter().enumerate() {
-        add_nic(&mut command, number, nic, &options.loader);
+        let slot = options.slot.filter(|_| number == 0).map(|_| SLOT);
+        add_nic(&mut command, number, nic, slot, &options.loader);
     }
     for (tag, path) in options.shares {
         let share =
@@ -340,21 +388,35 @@ pub(crate) fn machine(memory_mib: u32, cpus: u8) -> Result<Command> {
     Ok(command)
 }
 
+/// The device that QEMU makes of a model behind `socket`, in a slot or soldered on.
+pub fn model_device(id: &str, socket: &Path, slot: Option<&str>) -> serde_json::Value {
+    let mut device = serde_json::json!({
+        "driver": "vfio-user-pci",
+        "id": id,
+        "socket": { "path": socket, "type": "unix" },
+    });
+    if let Some(slot) = slot {
+        device["bus"] = serde_json::json!(slot);
+    }
+    device
+}
+
 /// Adds a network card; `number` counts them from 0. The loader may be in its option ROM.
-pub(crate) fn add_nic(command: &mut Command, number: usize, nic: &Nic, loader: &Loader) {
+pub(crate) fn add_nic(
+    command: &mut Command,
+    number: usize,
+    nic: &Nic,
+    slot: Option<&str>,
+    loader: &Loader,
+) {
     match nic {
         Nic::Model(socket) => {
-            // Tests call the first one by its name when they unplug it.
             let id = if number == 0 {
-                "nic".to_owned()
+                NIC.to_owned()
             } else {
-                format!("nic{number}")
+                format!("{NIC}{number}")
             };
-            let mut device = serde_json::json!({
-                "driver": "vfio-user-pci",
-                "id": id,
-                "socket": { "path": socket, "type": "unix" },
-            });
+            let mut device = model_device(&id, socket, slot);
             if let Loader::OptionRom(rom) = loader {
                 device["romfile"] = serde_json::json!(rom);
                 device["bootindex"] = serde_json::json!(1);

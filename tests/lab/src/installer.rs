@@ -83,6 +83,7 @@ impl Node {
             &mut command,
             0,
             &Nic::Model(model.socket().to_path_buf()),
+            None,
             &Loader::Qemu,
         );
         let qemu = Process::start("QEMU", &mut command, &artifacts.join("qemu.log"))?;

@@ -24,6 +24,7 @@ pub mod pcap;
 pub mod peer;
 pub mod ports;
 pub mod process;
+pub mod qmp;
 pub mod report;
 pub mod selftests;
 pub mod slirp;

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
+use std::fs;
 use std::io::{BufRead, BufReader, Write};
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
@@ -114,6 +115,7 @@ pub struct Model {
     socket: PathBuf,
     control: BufReader<UnixStream>,
     state: PathBuf,
+    log: PathBuf,
     stopped: bool,
 }
 
@@ -177,6 +179,7 @@ impl Model {
             socket,
             control: BufReader::new(stream),
             state: options.artifacts.join(of_port(STATE, options.port)),
+            log: options.artifacts.join(of_port(LOG, options.port)),
             stopped: false,
         })
     }
@@ -239,6 +242,12 @@ impl Model {
         self.process.terminate(Duration::from_secs(10))
     }
 
+    /// How often the machine has reset the card.
+    pub fn resets(&self) -> Result<usize> {
+        let log = fs::read_to_string(&self.log).map_err(Error::file(&self.log, "reading"))?;
+        Ok(log.matches("reset by the machine").count())
+    }
+
     fn request(&mut self, request: &Value) -> Result<Value> {
         let stream = self.control.get_mut();
         writeln!(stream, "{request}").map_err(|error| protocol(error.to_string()))?;
@@ -269,7 +278,7 @@ impl Drop for Model {
             }
         }
         // This is evidence of another failure, which is the one to be reported.
-        let _ = std::fs::write(&self.state, text);
+        let _ = fs::write(&self.state, text);
         let _ = self.process.terminate(Duration::from_secs(5));
     }
 }

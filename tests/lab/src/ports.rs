@@ -90,6 +90,7 @@ impl Ports {
             // irq.py moves an interrupt to two processors out of more.
             cpus: 3,
             nics: &nics,
+            slot: None,
             shares: setup.shares,
             loader: Loader::Qemu,
             artifacts,

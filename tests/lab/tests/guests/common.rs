@@ -10,6 +10,7 @@ use lab::frame::{self, Address};
 use lab::kernel::Kernel;
 use lab::model::{Chip, Model};
 use lab::peer::Peer;
+use lab::process::wait_for;
 use lab::{require, Error, Result};
 
 /// How many guests run now. Most of a test is one CPU of a guest booting or waiting: two cores carry two.
@@ -52,7 +53,7 @@ pub const ECHO: Duration = Duration::from_secs(10);
 /// | `LAB_KERNEL61_DIR`, `LAB_KVER61` | Debian 12's kernel, whose r8169 drives the B300 |
 /// | `LAB_MODULE_OLDER`, `LAB_KERNEL_OLDER_DIR`, `LAB_KVER_OLDER` | the same for the other series of kernels |
 /// | `LAB_CACHE` | where initramfs images are kept |
-/// | `LAB_STORMS`, `LAB_REMOVALS`, `LAB_CHANGES` | how often storms reopen, reinsert and resize; may be unset |
+/// | `LAB_STORMS`, `LAB_REMOVALS`, `LAB_CHANGES`, `LAB_UNPLUGS` | how often storms reopen, reinsert, resize and unplug; may be unset |
 /// | `LAB_ARTIFACTS` | where failed tests leave their logs |
 pub struct Inputs {
     cache: PathBuf,
@@ -230,4 +231,59 @@ pub fn exchange(bench: &mut Bench, frame: &[u8], limit: Duration) -> Result<Opti
         }
     }
     Ok(None)
+}
+
+/// How long TCP may take to recover from an interruption.
+const TRAFFIC: Duration = Duration::from_secs(30);
+
+/// Starts TCP both ways, as much as there is room for, until [`end_tcp`]; an interruption does not end it.
+pub fn start_tcp(bench: &mut Bench) -> Result<()> {
+    let url = bench.url("")?;
+    // Without a limit one direction starves the other for seconds.
+    bench
+        .guest
+        .check(&format!(
+            "head -c 4194304 /dev/urandom >/tmp/upload
+            loop() {{ while test ! -e /run/enough; do \"$@\" >/dev/null 2>&1 || sleep 0.1; done; }}
+            loop curl -sf -m 2 --limit-rate 5M -o /dev/null {url}body &
+            loop curl -sf -m 2 --limit-rate 5M -T /tmp/upload {url}storm &"
+        ))
+        .map(|_| ())
+}
+
+/// Waits until TCP flows both ways, which it does when its timers allow.
+pub fn wait_tcp(bench: &mut Bench, when: &str) -> Result<()> {
+    let is_bulk = |bytes: u64, frames: u64| frames > 100 && bytes > 200 * frames;
+    let before = bench.model()?.counters()?;
+    let what = format!("TCP to flow both ways {when}");
+    wait_for(&what, TRAFFIC, || {
+        let seen = bench.model()?.counters()?.since(&before);
+        let flows =
+            is_bulk(seen.tx_bytes, seen.tx_frames) && is_bulk(seen.rx_bytes, seen.rx_frames);
+        Ok(flows.then_some(()))
+    })
+}
+
+/// Ends what [`start_tcp`] began.
+pub fn end_tcp(bench: &mut Bench) -> Result<()> {
+    bench
+        .guest
+        .check("touch /run/enough; killall curl 2>/dev/null; sleep 0.5")
+        .map(|_| ())
+}
+
+/// What the watchdog says, which is as it should be when the chip does not send.
+pub const TIMED_OUT: &str = "transmit queue 0 timed out";
+
+/// Requires that the kernel has had nothing to complain of, but for messages with one of these texts.
+pub fn only_expected_messages(bench: &mut Bench, expected: &[&str]) -> Result<()> {
+    let problems = bench.kernel_problems()?;
+    let unexpected = problems
+        .iter()
+        .find(|problem| !expected.iter().any(|text| problem.line.contains(text)));
+    require!(
+        unexpected.is_none(),
+        "a kernel message needs attention: {unexpected:?}"
+    );
+    Ok(())
 }

@@ -6,9 +6,9 @@ use std::time::Duration;
 use lab::bench::{Bench, Driver};
 use lab::model::Chip;
 use lab::process::wait_for;
-use lab::{drive, require, Result};
+use lab::{drive, Result};
 
-use crate::common::{case, Inputs};
+use crate::common::{case, only_expected_messages, Inputs, TIMED_OUT};
 
 /// The watchdog of the network core waits for five seconds, on a machine that is not in a hurry.
 const WATCHDOG: Duration = Duration::from_secs(40);
@@ -18,9 +18,6 @@ const RECOVERY: Duration = Duration::from_secs(30);
 
 /// How long each fault lasts.
 const SPELL: Duration = Duration::from_secs(3);
-
-/// What the watchdog says, which is as it should be when the chip does not send.
-const TIMED_OUT: &str = "transmit queue 0 timed out";
 
 /// Traffic both ways in the background, and a multicast filter that changes all the time, until
 /// `/run/enough` exists.
@@ -45,18 +42,6 @@ fn recovered(bench: &mut Bench, after: &str) -> Result<()> {
             Ok((ping.status == 0).then_some(()))
         },
     )
-}
-
-fn only_expected_messages(bench: &mut Bench, expected: &[&str]) -> Result<()> {
-    let problems = bench.kernel_problems()?;
-    let unexpected = problems
-        .iter()
-        .find(|problem| !expected.iter().any(|text| problem.line.contains(text)));
-    require!(
-        unexpected.is_none(),
-        "a kernel message needs attention: {unexpected:?}"
-    );
-    Ok(())
 }
 
 /// Sending stalls; the watchdog sees it, the driver resets the chip, and traffic comes back.

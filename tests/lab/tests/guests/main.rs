@@ -12,5 +12,6 @@ mod links;
 mod model;
 mod offloads;
 mod power;
+mod slot;
 mod storms;
 mod xdp;

@@ -8,16 +8,15 @@ use lab::drive;
 use lab::frame::{expected_echo, request};
 use lab::kernel::Kernel;
 use lab::model::Chip;
-use lab::process::wait_for;
 use lab::{require, Error, Result};
 
-use crate::common::{case_alone, count, exchange, guest_address, peer, start_echo, Inputs, ECHO};
+use crate::common::{
+    case_alone, count, end_tcp, exchange, guest_address, peer, start_echo, start_tcp, wait_tcp,
+    Inputs, ECHO,
+};
 
 /// How often the interface goes down and up, and the module goes and comes, unless the caller says.
 const TIMES: u32 = 20;
-
-/// How long TCP may take to recover from an interruption.
-const TRAFFIC: Duration = Duration::from_secs(30);
 
 /// How long a chip is reset again and again.
 const RESETS: Duration = Duration::from_secs(8);
@@ -35,44 +34,20 @@ fn down_and_up(inputs: &Inputs, chip: Chip, driver: Driver) -> Result<()> {
     let mut bench = Bench::start(&setup)?;
     let interface = bench.load_and_open()?;
     drive::lease(&mut bench, &interface)?;
-    let url = bench.url("")?;
-    // Without a limit one direction starves the other for seconds.
-    bench.guest.check(&format!(
-        "head -c 4194304 /dev/urandom >/tmp/upload
-        loop() {{ while test ! -e /run/enough; do \"$@\" >/dev/null 2>&1 || sleep 0.1; done; }}
-        loop curl -sf -m 2 --limit-rate 5M -o /dev/null {url}body &
-        loop curl -sf -m 2 --limit-rate 5M -T /tmp/upload {url}storm &"
-    ))?;
+    start_tcp(&mut bench)?;
     for time in 1..=count("LAB_STORMS", TIMES)? {
-        let opened = bench.model()?.counters()?;
-        // TCP comes back when its timers allow; closing under no traffic would show nothing.
-        wait_for(
-            &format!("TCP to flow both ways before closing number {time}"),
-            TRAFFIC,
-            || {
-                let seen = bench.model()?.counters()?.since(&opened);
-                Ok((is_bulk(seen.tx_bytes, seen.tx_frames)
-                    && is_bulk(seen.rx_bytes, seen.rx_frames))
-                .then_some(()))
-            },
-        )?;
+        // Closing under no traffic would show nothing.
+        wait_tcp(&mut bench, &format!("before closing number {time}"))?;
         bench.guest.check(&format!(
             "ip link set {interface} down; ip link set {interface} up"
         ))?;
         bench.wait_carrier(&interface, true)?;
     }
-    bench
-        .guest
-        .check("touch /run/enough; killall curl 2>/dev/null; sleep 0.5")?;
+    end_tcp(&mut bench)?;
     drive::ping(&mut bench, 5)?;
     drive::fetch(&mut bench)?;
     drive::send(&mut bench)?;
     bench.finish()
-}
-
-/// Whether so many bytes in so many frames are more than acknowledgements.
-fn is_bulk(bytes: u64, frames: u64) -> bool {
-    frames > 100 && bytes > 200 * frames
 }
 
 /// A bench in which frames can rain.

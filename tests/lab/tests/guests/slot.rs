@@ -1,0 +1,108 @@
+//! The card's slot: it is unplugged and plugged in again, and its link reports errors.
+//!
+//! A card whose model is killed cannot be tried: QEMU 11.1 aborts. One that reads all ones is among the faults.
+
+use std::time::Duration;
+
+use lab::bench::{Bench, Driver, Setup};
+use lab::guest::{Slot, SLOT};
+use lab::model::Chip;
+use lab::{drive, require, Result};
+
+use crate::common::{case, count, end_tcp, start_tcp, wait_tcp, Inputs};
+
+/// How long the kernel may take to reset a link.
+const RECOVERY: Duration = Duration::from_secs(30);
+
+/// How often a card is unplugged, unless the caller says.
+const TIMES: u32 = 3;
+
+/// The card is unplugged under traffic and plugged in again; each time traffic must come back.
+fn unplugged(inputs: &Inputs, chip: Chip, driver: Driver) -> Result<()> {
+    let (kernel, model) = (inputs.kernel()?, inputs.model()?);
+    let mut bench = Bench::start(&Setup {
+        slot: Some(Slot::Firmware),
+        pcap: false,
+        ..inputs.setup(&kernel, &model, chip, driver)
+    })?;
+    let interface = bench.load_and_open()?;
+    drive::lease(&mut bench, &interface)?;
+    start_tcp(&mut bench)?;
+    for time in 1..=count("LAB_UNPLUGS", TIMES)? {
+        wait_tcp(&mut bench, &format!("before unplugging number {time}"))?;
+        bench.unplug()?;
+        let left = bench.guest.check("ls /sys/class/net")?;
+        require!(
+            left == "lo",
+            "without the card the interfaces are {left:?}, expected lo alone"
+        );
+        let again = bench.plug()?;
+        require!(
+            again == interface,
+            "card number {time} became {again}, expected {interface}"
+        );
+        bench.guest.check(&format!("ip link set {interface} up"))?;
+        bench.wait_carrier(&interface, true)?;
+        drive::lease(&mut bench, &interface)?;
+    }
+    wait_tcp(&mut bench, "at the end")?;
+    end_tcp(&mut bench)?;
+    drive::fetch(&mut bench)?;
+    drive::send(&mut bench)?;
+    bench.finish()
+}
+
+/// The link to the card reports errors, which QEMU feigns in its port; the kernel resets the link, and the card
+/// with it, and traffic must come back.
+fn link_fails(inputs: &Inputs, chip: Chip, driver: Driver) -> Result<()> {
+    let (kernel, model) = (inputs.kernel()?, inputs.model()?);
+    let mut bench = Bench::start(&Setup {
+        slot: Some(Slot::Native),
+        pcap: false,
+        ..inputs.setup(&kernel, &model, chip, driver)
+    })?;
+    let interface = bench.load_and_open()?;
+    drive::lease(&mut bench, &interface)?;
+    start_tcp(&mut bench)?;
+    // Of a frozen link, and of one that goes on.
+    for (time, error) in ["DLP", "COMP_TIME"].into_iter().enumerate() {
+        wait_tcp(&mut bench, &format!("before {error}"))?;
+        let resets = bench.model()?.resets()?;
+        bench
+            .guest
+            .qmp
+            .tell(&format!("pcie_aer_inject_error {SLOT} {error}"))?;
+        let recovered = format!(
+            "test $(dmesg | grep -c 'device recovery successful') = {}",
+            time + 1
+        );
+        bench
+            .guest
+            .wait_until("the kernel to recover the link", &recovered, RECOVERY)?;
+        let resets = bench.model()?.resets()? - resets;
+        require!(
+            resets > 0,
+            "after {error} the card was not reset, expected it to be"
+        );
+        bench.wait_carrier(&interface, true)?;
+    }
+    wait_tcp(&mut bench, "at the end")?;
+    end_tcp(&mut bench)?;
+    drive::fetch(&mut bench)?;
+    drive::send(&mut bench)?;
+    bench.finish()
+}
+
+#[test]
+fn ours_recovers_from_errors_of_its_link_on_b300() {
+    case("ours_recovers_from_errors_of_its_link_on_b300", |inputs| {
+        link_fails(inputs, Chip::B300, inputs.ours()?)
+    });
+}
+
+#[test]
+fn ours_survives_unplugging_under_traffic() {
+    case("ours_survives_unplugging_under_traffic", |inputs| {
+        unplugged(inputs, Chip::B300, inputs.ours()?)
+    });
+}
