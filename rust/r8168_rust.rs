@@ -73,6 +73,10 @@ impl pci::Driver for Module {
     ) -> impl PinInit<Self::Data<'bound>, Error> + 'bound {
         driver::Driver::probe(pdev)
     }
+
+    fn unbind<'bound>(_pdev: &'bound pci::Device<Core<'_>>, this: Pin<&Self::Data<'bound>>) {
+        this.unregister();
+    }
 }
 
 impl net::power::Driver for Module {

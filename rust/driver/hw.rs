@@ -251,22 +251,38 @@ impl<'a> Hw<'a> {
     ///
     /// The bits stay over a reset of the chip. They do nothing while it is not asleep.
     pub(super) fn set_wake_events(&self, events: WakeEvents) {
-        let on = |event| events.contains(event);
         self.unlocked(|settings| {
             settings.wake = events;
-            self.bar().update(regs::CONFIG3, |config3| {
-                config3
-                    .with_wake_magic(on(WakeEvents::MAGIC))
-                    .with_wake_link(on(WakeEvents::PHY))
-            });
-            self.bar().update(regs::CONFIG5, |config5| {
-                config5
-                    .with_wake_broadcast(on(WakeEvents::BROADCAST))
-                    .with_wake_multicast(on(WakeEvents::MULTICAST))
-                    .with_wake_unicast(on(WakeEvents::UNICAST))
-                    .with_lan_wake(!events.is_none())
-            });
+            self.write_wake_events(events);
         });
+    }
+
+    /// Has a change of the link, and nothing else, wake the chip, until [`Hw::set_wake_events`].
+    pub(super) fn watch_link(&self) {
+        self.unlocked(|_| self.write_wake_events(WakeEvents::PHY));
+    }
+
+    /// Only while the configuration is unlocked.
+    fn write_wake_events(&self, events: WakeEvents) {
+        let on = |event| events.contains(event);
+        self.bar().update(regs::CONFIG3, |config3| {
+            config3
+                .with_wake_magic(on(WakeEvents::MAGIC))
+                .with_wake_link(on(WakeEvents::PHY))
+        });
+        self.bar().update(regs::CONFIG5, |config5| {
+            config5
+                .with_wake_broadcast(on(WakeEvents::BROADCAST))
+                .with_wake_multicast(on(WakeEvents::MULTICAST))
+                .with_wake_unicast(on(WakeEvents::UNICAST))
+                .with_lan_wake(!events.is_none())
+        });
+    }
+
+    /// Returns whether the PHY tells the chip that there is a link. A chip that is gone has none.
+    pub(super) fn has_link(&self) -> bool {
+        let status = self.bar().read(regs::PHY_STATUS);
+        status.into_raw() != !0 && status.link()
     }
 
     /// Has the chip write its tally counters to `address`, which is aligned to 64 bytes.

@@ -38,9 +38,13 @@ use crate::net::{
         RingConfig,
         RxFilter,
         Verdict,
+        WakeBy,
         XmitContext, //
     },
-    ethtool::TestResult,
+    ethtool::{
+        TestResult,
+        WakeEvents, //
+    },
     features::Features,
     page_pool::{
         self,
@@ -158,12 +162,6 @@ impl<'a> Nic<'a> {
             pdev,
             enabled,
         })
-    }
-}
-
-impl Drop for Nic<'_> {
-    fn drop(&mut self) {
-        self.retire();
     }
 }
 
@@ -403,10 +401,19 @@ impl<'a> Operations for Nic<'a> {
         self.hw.set_mac_address(address);
     }
 
-    fn prepare_sleep(&self, wake: bool) {
-        if wake {
-            self.hw.watch_for_wake();
+    fn prepare_sleep(&self, wake: WakeBy) {
+        match wake {
+            WakeBy::Nothing => return,
+            // The link that comes again would be such an event.
+            WakeBy::Events if self.hw.wake_events().contains(WakeEvents::PHY) => (),
+            WakeBy::Events => self.phy.speed_down(),
+            WakeBy::Link => self.hw.watch_link(),
         }
+        self.hw.watch_for_wake();
+    }
+
+    fn senses_link(&self) -> bool {
+        self.hw.has_link()
     }
 
     fn wake_up(&self, address: &MacAddress) {

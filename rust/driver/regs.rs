@@ -159,6 +159,12 @@ register! {
         15:0 data;
     }
 
+    /// PHYstatus: what the PHY tells the MAC without being asked.
+    pub(super) PHY_STATUS(u8) @ 0x6c {
+        /// There is a link (LinkStatus).
+        1:1 link => bool;
+    }
+
     /// RMS: frames above this many bytes are received in error.
     pub(super) RX_MAX_SIZE(u16) @ 0xda {
         13:0 bytes;

@@ -10,6 +10,7 @@
 #include <linux/netdevice.h>
 #include <linux/pci.h>
 #include <linux/phy.h>
+#include <linux/pm_runtime.h>
 #include <linux/pm_wakeup.h>
 #include <linux/skbuff.h>
 #include <linux/workqueue.h>
@@ -594,4 +595,56 @@ bool net_helper_powering_off(void)
 unsigned int net_helper_pci_irq(const struct pci_dev *pdev)
 {
 	return pdev->irq;
+}
+
+struct device *net_helper_netdev_parent(const struct net_device *dev)
+{
+	return dev->dev.parent;
+}
+
+void net_helper_set_wol_enabled(struct net_device *dev, bool enabled)
+{
+	dev->ethtool->wol_enabled = enabled;
+}
+
+/* Gives up the reference that the PCI core holds for the driver, if the device can call for power. */
+bool net_helper_pm_allow(struct device *dev, int delay_ms)
+{
+	if (!pci_dev_run_wake(to_pci_dev(dev)))
+		return false;
+	pm_runtime_set_autosuspend_delay(dev, delay_ms);
+	pm_runtime_use_autosuspend(dev);
+	pm_runtime_put_noidle(dev);
+	return true;
+}
+
+void net_helper_pm_forbid(struct device *dev)
+{
+	pm_runtime_get_sync(dev);
+	pm_runtime_dont_use_autosuspend(dev);
+}
+
+void net_helper_pm_get_sync(struct device *dev)
+{
+	pm_runtime_get_sync(dev);
+}
+
+void net_helper_pm_put(struct device *dev)
+{
+	pm_runtime_put(dev);
+}
+
+void net_helper_pm_mark_busy(struct device *dev)
+{
+	pm_runtime_mark_last_busy(dev);
+}
+
+void net_helper_pm_request_idle(struct device *dev)
+{
+	pm_request_idle(dev);
+}
+
+void net_helper_pm_request_resume(struct device *dev)
+{
+	pm_request_resume(dev);
 }

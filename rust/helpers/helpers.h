@@ -154,4 +154,15 @@ bool net_helper_device_may_wakeup(struct device *dev);
 bool net_helper_powering_off(void);
 unsigned int net_helper_pci_irq(const struct pci_dev *pdev);
 
+/* power management at run time */
+struct device *net_helper_netdev_parent(const struct net_device *dev);
+void net_helper_set_wol_enabled(struct net_device *dev, bool enabled);
+bool net_helper_pm_allow(struct device *dev, int delay_ms);
+void net_helper_pm_forbid(struct device *dev);
+void net_helper_pm_get_sync(struct device *dev);
+void net_helper_pm_put(struct device *dev);
+void net_helper_pm_mark_busy(struct device *dev);
+void net_helper_pm_request_idle(struct device *dev);
+void net_helper_pm_request_resume(struct device *dev);
+
 #endif

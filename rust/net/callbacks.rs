@@ -20,6 +20,10 @@ use super::{
     ethtool,
     features::Features,
     queues,
+    runtime_pm::{
+        self,
+        Awake, //
+    },
     skb::{
         SkBuff,
         Skb, //
@@ -82,6 +86,9 @@ pub(super) struct Private<T: Operations> {
     /// The device is to receive, so its filter may be set. Changed under the lock of the address
     /// lists, which is the only lock that the core always holds when it sets the filter.
     pub(super) receiving: Atomic<bool>,
+    /// The device sleeps because nobody uses it. Written by the callbacks of `runtime_pm` only, of which
+    /// the core runs one at a time.
+    pub(super) dozing: Atomic<bool>,
 }
 
 /// The two tables of operations; they hold only function pointers, so they live for ever.
@@ -147,6 +154,7 @@ pub(super) unsafe fn init<T: Operations>(
             poll: UnsafeCell::new(None),
             running: Atomic::new(false),
             receiving: Atomic::new(false),
+            dozing: Atomic::new(false),
         });
         let (core, driver) = (&(*private).core, &(*private).driver);
         core.napi.get().write_bytes(0, 1);
@@ -203,6 +211,7 @@ pub(super) unsafe fn free<T: Operations>(dev: NonNull<bindings::net_device>) {
 unsafe extern "C" fn open<T: Operations>(dev: *mut bindings::net_device) -> c_int {
     // SAFETY: The core calls this with a registered device, whose operations are for `T`.
     let (dev, private) = unsafe { Private::<T>::of(dev) };
+    let _awake = Awake::new(dev);
     let driver = &private.driver;
 
     let (xmit, poll) = match driver.open(dev, &private.config(dev)) {
@@ -259,6 +268,7 @@ unsafe extern "C" fn open<T: Operations>(dev: *mut bindings::net_device) -> c_in
 unsafe extern "C" fn stop<T: Operations>(dev: *mut bindings::net_device) -> c_int {
     // SAFETY: The core calls this with a registered device, whose operations are for `T`.
     let (dev, private) = unsafe { Private::<T>::of(dev) };
+    let _awake = Awake::new(dev);
 
     // SAFETY: `open` succeeded, so the interrupt is requested with this cookie and the PHY is
     // connected. Once the device is down nothing else borrows the halves.
@@ -329,6 +339,7 @@ unsafe extern "C" fn link_changed<T: Operations>(dev: *mut bindings::net_device)
         unsafe { bindings::net_helper_print_link(dev.as_raw()) };
     }
     private.driver.link_changed();
+    runtime_pm::link_changed(dev);
 }
 
 /// The interrupt handler: hard interrupt context, from `request_irq` to `free_irq`.

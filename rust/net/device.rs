@@ -29,6 +29,8 @@
 //!   wake:    wake_up -> up -> attach
 //! ```
 //!
+//! A device without a link sleeps in the same way while the system runs; see `runtime_pm`.
+//!
 //! C header: [`include/linux/netdevice.h`](srctree/include/linux/netdevice.h)
 
 use super::{
@@ -43,6 +45,7 @@ use super::{
     features::Features,
     pci,
     phy::Phy,
+    runtime_pm,
     skb::{
         SkBuff,
         Skb, //
@@ -63,7 +66,11 @@ use kernel::{
     device::Bound,
     error::to_result,
     prelude::*,
-    sync::atomic::Relaxed,
+    sync::atomic::{
+        AtomicFlag,
+        Full,
+        Relaxed, //
+    },
     types::Opaque, //
 };
 
@@ -85,6 +92,17 @@ pub enum Interrupt {
     Handled,
     /// It was not: the line is shared.
     NotOurs,
+}
+
+/// What ends the sleep of a device, besides the host.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub enum WakeBy {
+    /// Nothing does.
+    Nothing,
+    /// What [`Ethtool::set_wake_events`] has set.
+    Events,
+    /// The link, when it comes.
+    Link,
 }
 
 /// What a driver does. See the [module](self) for who runs when.
@@ -192,16 +210,20 @@ pub trait Operations: Ethtool + Send + Sync {
     /// Sets the MAC address. Runs under RTNL, up or down.
     fn set_mac_address(&self, address: &MacAddress);
 
-    /// Puts a device that was up and is quiet to sleep. With `wake` it watches for what shall wake the system.
+    /// Puts a device that was up and is quiet to sleep, and has it watch for what shall wake it.
     ///
     /// Works on a device that is dead or gone too. Runs under RTNL.
-    fn prepare_sleep(&self, wake: bool);
+    fn prepare_sleep(&self, wake: WakeBy);
+
+    /// Returns whether there is a link now, by the device's own word. The device watches for one, or runs.
+    fn senses_link(&self) -> bool;
 
     /// Undoes [`Operations::prepare_sleep`]. The device may have lost all its registers; it has
-    /// this address again afterwards. Runs under RTNL.
+    /// this address again afterwards. The interface is detached.
     fn wake_up(&self, address: &MacAddress);
 
-    /// Leaves the device to the firmware or to the next driver, after it was put to sleep.
+    /// Leaves the device to the firmware or to the next driver, after it was put to sleep or its interface
+    /// unregistered.
     fn retire(&self);
 
     /// Returns what of `wanted` is possible with an MTU of `mtu` bytes.
@@ -460,9 +482,12 @@ impl<'a> PollContext<'a> {
 ///
 /// # Invariants
 ///
-/// `dev` was allocated for a `Private<T>` that is initialized, and is registered.
+/// `dev` was allocated for a `Private<T>` that is initialized. It is registered while `registered` says so,
+/// and its parent may sleep meanwhile if `may_sleep` says so.
 pub struct Registration<'a, T: Operations + 'a> {
     dev: NonNull<bindings::net_device>,
+    registered: AtomicFlag,
+    may_sleep: bool,
     _owns: PhantomData<(&'a (), T)>,
 }
 
@@ -514,11 +539,35 @@ impl<'a, T: Operations + 'a> Registration<'a, T> {
             unsafe { callbacks::free::<T>(dev) };
             return Err(e);
         }
-        // INVARIANT: It is registered.
+        // SAFETY: It is registered.
+        let may_sleep = runtime_pm::allow(unsafe { NetDevice::from_raw(dev.as_ptr()) });
+        // INVARIANT: As it says.
         Ok(Self {
             dev,
+            registered: AtomicFlag::new(true),
+            may_sleep,
             _owns: PhantomData,
         })
+    }
+
+    /// Unregisters the network device and retires the device, unless that was done before.
+    ///
+    /// For `unbind` of the PCI driver, during which the bus keeps the device awake; it does not while the
+    /// private data is dropped.
+    pub fn unregister(&self) {
+        if !self.registered.xchg(false, Full) {
+            return;
+        }
+        // SAFETY: By the type invariants it was registered, and this is the only one to find it so.
+        // Afterwards the interface is down, its interrupt is freed and no callback runs, nor will one.
+        unsafe {
+            let (dev, private) = Private::<T>::of(self.dev.as_ptr());
+            if self.may_sleep {
+                runtime_pm::forbid(dev);
+            }
+            bindings::unregister_netdev(self.dev.as_ptr());
+            private.driver().retire();
+        }
     }
 
     pub(super) fn as_raw(&self) -> NonNull<bindings::net_device> {
@@ -528,11 +577,8 @@ impl<'a, T: Operations + 'a> Registration<'a, T> {
 
 impl<'a, T: Operations + 'a> Drop for Registration<'a, T> {
     fn drop(&mut self) {
-        // SAFETY: By the type invariants. After it is unregistered the interface is down, its
-        // interrupt is freed and no callback runs, nor will one.
-        unsafe {
-            bindings::unregister_netdev(self.dev.as_ptr());
-            callbacks::free::<T>(self.dev);
-        }
+        self.unregister();
+        // SAFETY: By the type invariants. It is not registered any more.
+        unsafe { callbacks::free::<T>(self.dev) };
     }
 }

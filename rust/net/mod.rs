@@ -22,4 +22,5 @@ pub mod xdp;
 
 mod callbacks;
 mod queues;
+mod runtime_pm;
 mod slow_paths;

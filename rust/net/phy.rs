@@ -214,14 +214,24 @@ impl<'a> Phy<'a> {
         Ok(())
     }
 
-    /// Powers the PHY up.
+    /// Powers the PHY up, and undoes [`Phy::speed_down`].
     pub(super) fn wake_up(&self) {
         // SAFETY: The PHY is connected. If its registers do not answer the link stays down, which
         // is all there is to say.
         unsafe {
             bindings::phy_init_hw(self.phydev.as_ptr());
             bindings::phy_resume(self.phydev.as_ptr());
+            bindings::phy_speed_up(self.phydev.as_ptr());
         }
+    }
+
+    /// Has the link renegotiated to the lowest speed that both ends have, for a sleeper that is to be
+    /// woken: it costs less power. Without a link nothing happens.
+    ///
+    /// Runs after [`Phy::stop`] and before [`Phy::disconnect`].
+    pub fn speed_down(&self) {
+        // SAFETY: The PHY lives as long as the bus. If it cannot be done the link stays as it is.
+        let _ = unsafe { bindings::phy_speed_down(self.phydev.as_ptr(), false) };
     }
 
     /// Starts negotiation and watching the link.

@@ -3,7 +3,8 @@
 //! Sleep, shutdown and PCI errors of a network device on the PCI bus.
 //!
 //! `kernel::pci::Adapter` fills in how a driver is bound and unbound. [`Adapter`] fills in the rest:
-//! all of it is quiescing the device and starting it again, see [`device`](super::device).
+//! all of it is quiescing the device and starting it again, see [`device`](super::device). What happens
+//! while the system runs is in `runtime_pm`.
 //!
 //! C headers: [`include/linux/pm.h`](srctree/include/linux/pm.h),
 //! [`include/linux/pci.h`](srctree/include/linux/pci.h)
@@ -11,8 +12,10 @@
 use super::{
     device::{
         Operations,
-        Registration, //
+        Registration,
+        WakeBy, //
     },
+    runtime_pm,
     slow_paths, //
 };
 use crate::bindings;
@@ -96,6 +99,9 @@ impl<D: Driver> Callbacks<D> {
         pm.thaw = Some(resume::<D>);
         pm.poweroff = Some(suspend::<D>);
         pm.restore = Some(resume::<D>);
+        pm.runtime_suspend = Some(runtime_pm::suspend::<D>);
+        pm.runtime_resume = Some(runtime_pm::resume::<D>);
+        pm.runtime_idle = Some(runtime_pm::idle::<D>);
         pm
     };
 
@@ -112,9 +118,9 @@ impl<D: Driver> Callbacks<D> {
 ///
 /// # Safety
 ///
-/// `dev` must be in a callback of a [`Driver`] `D`, with the lock of the device held: then the driver
-/// is bound, or there is no private data.
-unsafe fn net_device<D: Driver>(
+/// `dev` must be in a callback of a [`Driver`] `D`, with the lock of the device held, or in one that the
+/// bus waits for when the driver is unbound: then the driver is bound, or there is no private data.
+pub(super) unsafe fn net_device<D: Driver>(
     dev: *mut bindings::device,
 ) -> Option<NonNull<bindings::net_device>> {
     // SAFETY: The device is live.
@@ -123,9 +129,23 @@ unsafe fn net_device<D: Driver>(
         return None;
     }
     // SAFETY: The private data of a bound device is what `kernel::pci` made of the answer of the
-    // probe: a pinned box. The lock keeps the driver bound.
+    // probe: a pinned box. The driver stays bound.
     let data = unsafe { <Pin<KBox<D::Data<'_>>> as ForeignOwnable>::borrow(data.cast()) };
     Some(D::registration(&data).as_raw())
+}
+
+/// Returns what wakes a device that sleeps with the system.
+///
+/// # Safety
+///
+/// `dev` must be live.
+unsafe fn wake_by(dev: *mut bindings::device) -> WakeBy {
+    // SAFETY: By the safety requirement.
+    if unsafe { bindings::net_helper_device_may_wakeup(dev) } {
+        WakeBy::Events
+    } else {
+        WakeBy::Nothing
+    }
 }
 
 /// `suspend`, `freeze` and `poweroff`: process context, with the lock of the device held.
@@ -137,10 +157,7 @@ unsafe extern "C" fn suspend<D: Driver>(dev: *mut bindings::device) -> c_int {
     // SAFETY: By the safety requirements; the network device is of those operations.
     unsafe {
         if let Some(net) = net_device::<D>(dev) {
-            slow_paths::sleep::<D::Operations<'_>>(
-                net,
-                bindings::net_helper_device_may_wakeup(dev),
-            );
+            slow_paths::sleep::<D::Operations<'_>>(net, wake_by(dev));
         }
     }
     0
@@ -171,10 +188,7 @@ unsafe extern "C" fn shutdown<D: Driver>(pdev: *mut bindings::pci_dev) {
     unsafe {
         let dev = &raw mut (*pdev).dev;
         if let Some(net) = net_device::<D>(dev) {
-            slow_paths::sleep::<D::Operations<'_>>(
-                net,
-                bindings::net_helper_device_may_wakeup(dev),
-            );
+            slow_paths::sleep::<D::Operations<'_>>(net, wake_by(dev));
             slow_paths::retire::<D::Operations<'_>>(net);
             if bindings::net_helper_powering_off() {
                 bindings::pci_prepare_to_sleep(pdev);
@@ -195,7 +209,7 @@ unsafe extern "C" fn error_detected<D: Driver>(
     // SAFETY: By the safety requirements; the network device is of those operations.
     unsafe {
         if let Some(net) = net_device::<D>(&raw mut (*pdev).dev) {
-            slow_paths::sleep::<D::Operations<'_>>(net, false);
+            slow_paths::sleep::<D::Operations<'_>>(net, WakeBy::Nothing);
         }
     }
     if state == bindings::pci_channel_io_perm_failure {

@@ -10,9 +10,11 @@ use super::{
     device::{
         NetDevice,
         Operations,
-        RingConfig, //
+        RingConfig,
+        WakeBy, //
     },
-    ethtool::TestResult, //
+    ethtool::TestResult,
+    runtime_pm::Awake, //
 };
 use crate::{
     bindings,
@@ -130,8 +132,8 @@ impl<T: Operations> Private<T> {
     ///
     /// # Safety
     ///
-    /// RTNL must be held, and the interface have its halves, interrupt and PHY. The queue must be
-    /// stopped or not be active.
+    /// RTNL must be held, or the interface be detached, and the interface have its halves, interrupt
+    /// and PHY. The queue must be stopped or not be active.
     pub(super) unsafe fn up(&self, dev: &NetDevice) {
         let phy = self.driver.phy();
         phy.wake_up();
@@ -169,22 +171,18 @@ impl<T: Operations> Private<T> {
 }
 
 /// Puts a device to sleep, or to rest because it cannot be reached; nothing happens to one that is
-/// already. `wake` asks it to watch for what shall wake the system.
+/// already. It watches for `wake`.
 ///
 /// # Safety
 ///
 /// `dev` must be registered with operations for `T`, and stay so. Process context, without RTNL.
-pub(super) unsafe fn sleep<T: Operations>(dev: NonNull<bindings::net_device>, wake: bool) {
+pub(super) unsafe fn sleep<T: Operations>(dev: NonNull<bindings::net_device>, wake: WakeBy) {
     // SAFETY: By the safety requirements; RTNL is held in between.
     unsafe {
         let (dev, private) = Private::<T>::of(dev.as_ptr());
         bindings::rtnl_lock();
         if bindings::net_helper_device_present(dev.as_raw()) {
-            bindings::netif_device_detach(dev.as_raw());
-            private.down(dev);
-            if bindings::net_helper_netif_running(dev.as_raw()) {
-                private.driver.prepare_sleep(wake);
-            }
+            private.go_to_sleep(dev, wake);
         }
         bindings::rtnl_unlock();
     }
@@ -196,19 +194,64 @@ pub(super) unsafe fn sleep<T: Operations>(dev: NonNull<bindings::net_device>, wa
 ///
 /// As [`sleep`].
 pub(super) unsafe fn wake<T: Operations>(dev: NonNull<bindings::net_device>) {
-    // SAFETY: By the safety requirements; RTNL is held in between. An interface that is running,
-    // in the core's sense, has all that `open` gave it, and its queue is stopped by the detachment.
+    // SAFETY: By the safety requirements; RTNL is held in between.
     unsafe {
         let (dev, private) = Private::<T>::of(dev.as_ptr());
         bindings::rtnl_lock();
         if !bindings::net_helper_device_present(dev.as_raw()) {
-            private.driver.wake_up(&dev.address());
-            if bindings::net_helper_netif_running(dev.as_raw()) {
-                private.up(dev);
-            }
-            bindings::netif_device_attach(dev.as_raw());
+            private.come_back(dev);
         }
         bindings::rtnl_unlock();
+    }
+}
+
+/// Returns whether an interface is up and has a carrier: it is not to sleep.
+pub(super) fn is_in_use(dev: &NetDevice) -> bool {
+    // SAFETY: The device is live.
+    unsafe { bindings::net_helper_netif_running(dev.as_raw()) && dev.has_link() }
+}
+
+/// The answer of [`doze`].
+pub(super) enum Doze {
+    /// It sleeps.
+    Asleep,
+    /// It does not, and shall not: it is in use.
+    InUse,
+    /// It does not, because of something that will pass.
+    NotNow,
+}
+
+/// Puts a device to sleep that is not in use, until it is roused, or calls because its link has come.
+///
+/// # Safety
+///
+/// As [`sleep`], but that somebody may hold RTNL, and wait for this. No other slow path may put the device
+/// to sleep or wake it before [`rouse`] is called.
+pub(super) unsafe fn doze<T: Operations>(dev: NonNull<bindings::net_device>) -> Doze {
+    // SAFETY: By the safety requirements; RTNL is held where it is unlocked.
+    unsafe {
+        let (dev, private) = Private::<T>::of(dev.as_ptr());
+        if bindings::rtnl_trylock() == 0 {
+            return Doze::NotNow;
+        }
+        let answer = private.doze(dev);
+        bindings::rtnl_unlock();
+        answer
+    }
+}
+
+/// Undoes a [`doze`] after which the device sleeps.
+///
+/// # Safety
+///
+/// As [`doze`].
+pub(super) unsafe fn rouse<T: Operations>(dev: NonNull<bindings::net_device>) {
+    // SAFETY: By the safety requirements. A device that dozes is detached.
+    unsafe {
+        let (dev, private) = Private::<T>::of(dev.as_ptr());
+        if private.dozing.load(Relaxed) {
+            private.rouse(dev);
+        }
     }
 }
 
@@ -224,6 +267,79 @@ pub(super) unsafe fn retire<T: Operations>(dev: NonNull<bindings::net_device>) {
 }
 
 impl<T: Operations> Private<T> {
+    /// Keeps the core away from a device, and puts it to sleep.
+    ///
+    /// # Safety
+    ///
+    /// RTNL must be held.
+    unsafe fn go_to_sleep(&self, dev: &NetDevice, wake: WakeBy) {
+        // SAFETY: The device is live; RTNL is held.
+        unsafe {
+            bindings::netif_device_detach(dev.as_raw());
+            self.down(dev);
+            if bindings::net_helper_netif_running(dev.as_raw()) {
+                self.driver.prepare_sleep(wake);
+            }
+        }
+    }
+
+    /// Undoes [`Private::go_to_sleep`].
+    ///
+    /// # Safety
+    ///
+    /// The interface must be detached, and nobody else about to attach it.
+    unsafe fn come_back(&self, dev: &NetDevice) {
+        self.driver.wake_up(&dev.address());
+        // SAFETY: The device is live. An interface that is running, in the core's sense, has all that
+        // `open` gave it, and its queue is stopped by the detachment.
+        unsafe {
+            if bindings::net_helper_netif_running(dev.as_raw()) {
+                self.up(dev);
+            }
+            bindings::netif_device_attach(dev.as_raw());
+        }
+    }
+
+    /// # Safety
+    ///
+    /// RTNL must be held; the rest as [`doze`].
+    unsafe fn doze(&self, dev: &NetDevice) -> Doze {
+        // SAFETY: The device is live; RTNL is held. What fails to sleep is detached, and wakes.
+        unsafe {
+            if !bindings::net_helper_device_present(dev.as_raw()) {
+                // After an error that it did not recover from it rests already.
+                return Doze::Asleep;
+            }
+            if is_in_use(dev) {
+                return Doze::InUse;
+            }
+            self.dozing.store(true, Relaxed);
+            // Else phylib would power the PHY down, which then could not see a link.
+            bindings::net_helper_set_wol_enabled(dev.as_raw(), true);
+            self.go_to_sleep(dev, WakeBy::Link);
+            let running = bindings::net_helper_netif_running(dev.as_raw());
+            if running && self.driver.senses_link() {
+                // It came before the device watched for it, so it would never call.
+                self.rouse(dev);
+                return Doze::NotNow;
+            }
+        }
+        Doze::Asleep
+    }
+
+    /// # Safety
+    ///
+    /// The device must doze.
+    unsafe fn rouse(&self, dev: &NetDevice) {
+        let wakes = !self.driver.wake_events().is_none();
+        self.dozing.store(false, Relaxed);
+        // SAFETY: The device is live, and detached as long as it dozes.
+        unsafe {
+            bindings::net_helper_set_wol_enabled(dev.as_raw(), wakes);
+            self.come_back(dev);
+        }
+    }
+
     /// Returns the size that the rings are to have.
     pub(super) fn config(&self, dev: &NetDevice) -> RingConfig {
         RingConfig {
@@ -241,6 +357,8 @@ impl<T: Operations> Private<T> {
     ///
     /// RTNL must be held and the interface be up.
     pub(super) unsafe fn reopen(&self, dev: &NetDevice, config: &RingConfig) -> Result {
+        // A device that is roused meanwhile, which RTNL does not prevent, would borrow the halves.
+        let _awake = Awake::new(dev);
         let (xmit, poll) = self.driver.open(dev, config)?;
         let running = self.running.load(Relaxed);
         // SAFETY: With RTNL held and the work items disabled this is the only slow path. Once the

@@ -66,6 +66,8 @@ const SIGNS: &[&str] = &[
     "hw csum failure",
     "nobody cared",
     "Disabling IRQ",
+    // Power management at run time.
+    "usage count underflow",
     // The module loader.
     "taints kernel",
     "tainting kernel",
@@ -155,6 +157,7 @@ mod tests {
         "[    1.0] kmemleak: Memory pool empty, consider increasing CONFIG_DEBUG_KMEMLEAK_MEM_POOL_SIZE",
         "[    1.0] kmemleak: 3 new suspected memory leaks (see /sys/kernel/debug/kmemleak)",
         "[    1.0] irq 16: nobody cared (try booting with the \"irqpoll\" option)",
+        "[    1.0] r8168_rust 0000:00:02.0: Runtime PM usage count underflow!",
         "[    1.0] rust_kernel: panicked at drivers/ring.rs:10:5:",
         "[    1.0] r8168_rust: disagrees about version of symbol module_layout",
         "[    1.0] x: module license 'Proprietary' taints kernel.",

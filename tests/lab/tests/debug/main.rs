@@ -7,5 +7,6 @@ mod changes;
 #[path = "../guests/common.rs"]
 #[expect(dead_code, reason = "what only the other tests use")]
 mod common;
+mod dozing;
 mod faults;
 mod itself;

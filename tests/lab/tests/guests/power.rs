@@ -1,8 +1,10 @@
 //! Sleep and waking, under traffic and without.
 
+use std::time::Duration;
+
 use lab::bench::{Bench, Driver};
 use lab::model::Chip;
-use lab::{drive, Result};
+use lab::{drive, require, Result};
 
 use crate::common::{case, Inputs};
 
@@ -35,6 +37,109 @@ fn sleeps_and_wakes(inputs: &Inputs, chip: Chip, driver: Driver) -> Result<()> {
     bench.wait_carrier(&interface, true)?;
     drive::ping(&mut bench, 3)?;
     bench.finish()
+}
+
+/// How long a card without a link may take to go to sleep (r8169 waits for 10 s), and one with a link to be awake.
+const DOZE: Duration = Duration::from_secs(30);
+
+/// Waits until the card is `suspended` or `active`, as power management at run time has it, and requires that it is
+/// in the power state that belongs to it.
+fn wait_status(bench: &mut Bench, status: &str) -> Result<()> {
+    let dir = format!("/sys/bus/pci/devices/{}", bench.device().address);
+    let script = format!("test $(cat {dir}/power/runtime_status) = {status}");
+    let what = format!("the card to be {status}");
+    bench.guest.wait_until(&what, &script, DOZE)?;
+    let expected = if status == "active" { "D0" } else { "D3hot" };
+    let state = bench.guest.check(&format!("cat {dir}/power_state"))?;
+    require!(
+        state == expected,
+        "a card that is {status} is in {state}, expected {expected}"
+    );
+    Ok(())
+}
+
+/// Without a link the card sleeps, and is woken by the cable.
+fn dozes(bench: &mut Bench) -> Result<String> {
+    let interface = bench.load_and_open()?;
+    drive::lease(bench, &interface)?;
+    let power = format!("/sys/bus/pci/devices/{}/power", bench.device().address);
+    bench.guest.check(&format!("echo auto >{power}/control"))?;
+    if matches!(bench.driver(), Driver::R8168Rust(_)) {
+        bench
+            .guest
+            .check(&format!("echo 1000 >{power}/autosuspend_delay_ms"))?;
+    }
+    bench.guest.check("sleep 2")?;
+    wait_status(bench, "active")?;
+
+    bench.model()?.set_link(false)?;
+    wait_status(bench, "suspended")?;
+    bench.model()?.set_link(true)?;
+    wait_status(bench, "active")?;
+    bench.wait_carrier(&interface, true)?;
+    drive::ping(bench, 3)?;
+    Ok(interface)
+}
+
+/// Whoever needs a sleeping card's registers wakes it, for as long as that takes.
+fn dozes_lightly(inputs: &Inputs, chip: Chip, driver: Driver) -> Result<()> {
+    let (kernel, model) = (inputs.kernel()?, inputs.model()?);
+    let mut bench = Bench::start(&inputs.setup(&kernel, &model, chip, driver))?;
+    let interface = dozes(&mut bench)?;
+    bench.model()?.set_link(false)?;
+    wait_status(&mut bench, "suspended")?;
+    let text = bench.guest.check(&format!(
+        "ethtool -t {interface} online; ethtool {interface}"
+    ))?;
+    require!(
+        text.contains("Link detected: no") && text.contains("Supports Wake-on: pumbg"),
+        "of a sleeping card ethtool says: {text}"
+    );
+    wait_status(&mut bench, "suspended")?;
+    bench.guest.check(&format!(
+        "ip link set {interface} down; ip link set {interface} up"
+    ))?;
+    wait_status(&mut bench, "suspended")?;
+    bench
+        .guest
+        .check(&format!("ip link set {interface} down"))?;
+    wait_status(&mut bench, "suspended")?;
+    bench.model()?.set_link(true)?;
+    bench.guest.check(&format!("ip link set {interface} up"))?;
+    bench.wait_carrier(&interface, true)?;
+    drive::fetch(&mut bench)?;
+    drive::send(&mut bench)?;
+
+    // Asleep when the system goes to sleep, and when the driver goes.
+    bench.model()?.set_link(false)?;
+    wait_status(&mut bench, "suspended")?;
+    bench.guest.check(SUSPEND)?;
+    wait_status(&mut bench, "suspended")?;
+    bench.reload()?;
+    bench.guest.check(&format!("ip link set {interface} up"))?;
+    bench.model()?.set_link(true)?;
+    bench.wait_carrier(&interface, true)?;
+    drive::lease(&mut bench, &interface)?;
+    drive::ping(&mut bench, 3)?;
+    bench.finish()
+}
+
+#[test]
+fn ours_dozes_without_a_link_on_b300() {
+    case("ours_dozes_without_a_link_on_b300", |inputs| {
+        dozes_lightly(inputs, Chip::B300, inputs.ours()?)
+    });
+}
+
+#[test]
+fn r8169_dozes_without_a_link() {
+    case("r8169_dozes_without_a_link", |inputs| {
+        let (kernel, model) = (inputs.kernel()?, inputs.model()?);
+        let setup = inputs.setup(&kernel, &model, Chip::B380, Driver::R8169);
+        let mut bench = Bench::start(&setup)?;
+        dozes(&mut bench)?;
+        bench.finish()
+    });
 }
 
 #[test]
