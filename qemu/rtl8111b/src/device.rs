@@ -206,6 +206,10 @@ impl Device {
         (status, enabled, self.pme_raised)
     }
 
+    pub(crate) fn power(&self) -> Power {
+        self.config.power()
+    }
+
     pub(crate) fn memory_ranges(&self) -> usize {
         self.dma.len()
     }

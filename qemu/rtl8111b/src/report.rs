@@ -190,6 +190,7 @@ fn state(device: &Device) -> Value {
             "page": phy.page(),
             "registers": page,
         },
+        "power": format!("{:?}", device.power()),
         "pme": {"status": pme_status, "enabled": pme_enabled, "raised": pme_raised},
         "memory_ranges": device.memory_ranges(),
     })

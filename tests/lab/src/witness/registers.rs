@@ -46,7 +46,7 @@ pub fn at_rest(bench: &mut Bench) -> Result<Snapshot> {
 }
 
 /// The registers in the model's answer to `state`, but for those that hold addresses or the time.
-fn snapshot(state: &Value) -> Result<Snapshot> {
+pub fn snapshot(state: &Value) -> Result<Snapshot> {
     let strange = || Error::Protocol {
         peer: "the device model",
         what: format!("cannot read its state: {state}"),

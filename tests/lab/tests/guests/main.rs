@@ -14,4 +14,5 @@ mod offloads;
 mod power;
 mod slot;
 mod storms;
+mod wake;
 mod xdp;

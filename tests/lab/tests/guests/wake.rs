@@ -1,0 +1,244 @@
+//! Waking the machine: what the card watches for while the system sleeps or is switched off.
+//!
+//! How the guest is woken cannot be tried: vfio-user has no PME. What can is that the card, asleep, with power
+//! management enabled to call for power, does call for the right frames, and for no others.
+
+use std::path::Path;
+use std::time::Duration;
+
+use lab::bench::{Bench, Driver, Setup};
+use lab::frame::{expected_echo, request, Address};
+use lab::model::{Chip, Model};
+use lab::process::wait_for;
+use lab::witness::registers::{self, snapshot, Snapshot};
+use lab::{require, Result};
+use serde_json::{json, Value};
+
+use crate::common::{case, exchange, guest_address, peer, start_echo, Inputs, ECHO};
+
+/// The kernel's own test of suspending, up to where devices are without power, for two seconds.
+const PREPARE: &str =
+    "echo platform >/sys/power/pm_test; echo 2 >/sys/module/suspend/parameters/pm_test_delay";
+
+/// How long a guest may take to fall asleep, or to wake.
+const ASLEEP: Duration = Duration::from_secs(20);
+
+/// A frame that is to wake nobody would have done so by then.
+const SILENCE: Duration = Duration::from_millis(200);
+
+const BROADCAST: Address = [0xff; 6];
+/// The group that every host with an address belongs to.
+const ALL_HOSTS: Address = [0x01, 0x00, 0x5e, 0x00, 0x00, 0x01];
+const FOREIGN: Address = [0x02, 0x11, 0x22, 0x33, 0x44, 0x55];
+
+/// A magic packet for `station`, to everybody.
+fn magic(station: Address) -> Vec<u8> {
+    let mut frame = request(BROADCAST, 60, 1);
+    frame.extend_from_slice(&[0xff; 6]);
+    for _ in 0..16 {
+        frame.extend_from_slice(&station);
+    }
+    frame
+}
+
+/// What `ethtool` calls an event, the frame that is one, and those that are none.
+type Event = (&'static str, Vec<u8>, Vec<Vec<u8>>);
+
+fn events() -> Result<[Event; 4]> {
+    let own = guest_address()?;
+    let plain = |to| request(to, 60, 1);
+    Ok([
+        (
+            "g",
+            magic(own),
+            vec![
+                plain(own),
+                plain(ALL_HOSTS),
+                plain(BROADCAST),
+                magic(FOREIGN),
+            ],
+        ),
+        (
+            "u",
+            plain(own),
+            vec![
+                plain(ALL_HOSTS),
+                plain(BROADCAST),
+                plain(FOREIGN),
+                magic(own),
+            ],
+        ),
+        (
+            "m",
+            plain(ALL_HOSTS),
+            vec![plain(own), plain(BROADCAST), magic(own)],
+        ),
+        (
+            "b",
+            plain(BROADCAST),
+            vec![plain(own), plain(ALL_HOSTS), plain(FOREIGN)],
+        ),
+    ])
+}
+
+fn state(model: &mut Model) -> Result<Value> {
+    model.state().map(|mut answer| answer["state"].take())
+}
+
+fn wait_power(bench: &mut Bench, power: &str) -> Result<()> {
+    wait_for(&format!("the card to be in {power}"), ASLEEP, || {
+        Ok((state(bench.model()?)?["power"] == power).then_some(()))
+    })
+}
+
+/// Requires that the card has called for power `times`, and that it was let.
+fn calls(bench: &mut Bench, times: u64, after: &str) -> Result<()> {
+    std::thread::sleep(SILENCE);
+    let pme = state(bench.model()?)?["pme"].take();
+    require!(
+        pme["raised"] == times && pme["enabled"] == true,
+        "asleep, {after}, the state of PME is {pme}, expected it enabled and raised {times} times"
+    );
+    Ok(())
+}
+
+/// Has the system sleep while `what` is done.
+fn sleep(bench: &mut Bench, what: impl FnOnce(&mut Bench) -> Result<()>) -> Result<()> {
+    let awoken = |bench: &mut Bench| -> Result<usize> {
+        Ok(bench.guest.console()?.matches("PM: suspend exit").count())
+    };
+    let before = awoken(bench)?;
+    bench
+        .guest
+        .check("echo mem >/sys/power/state 2>/dev/null &")?;
+    wait_power(bench, "D3Hot")?;
+    what(bench)?;
+    require!(
+        state(bench.model()?)?["power"] == "D3Hot",
+        "the system has woken before all was tried"
+    );
+    wait_power(bench, "D0")?;
+    // The guest's end of the control channel is the last to wake.
+    wait_for("the system to wake", ASLEEP, || {
+        Ok((awoken(bench)? > before).then_some(()))
+    })
+}
+
+/// Each event calls for power while the system sleeps, and only that does; afterwards all is as before.
+/// (r8169 passes on b380 as well, which is not repeated each time.)
+fn called(inputs: &Inputs, chip: Chip, driver: Driver) -> Result<()> {
+    let (kernel, model) = (inputs.kernel()?, inputs.model()?);
+    let mut bench = Bench::start(&inputs.frames(&kernel, &model, chip, driver))?;
+    let interface = bench.load_and_open()?;
+    bench.guest.check(&format!(
+        "{PREPARE}; ip addr add 10.0.0.2/24 dev {interface}"
+    ))?;
+    start_echo(&mut bench, &interface)?;
+    let mut raised = 0;
+    for (letter, waking, others) in events()? {
+        bench
+            .guest
+            .check(&format!("ethtool -s {interface} wol {letter}"))?;
+        sleep(&mut bench, |bench| {
+            for other in others {
+                peer(bench)?.send(&other)?;
+            }
+            calls(
+                bench,
+                raised,
+                &format!("with Wake-on {letter}, after other frames"),
+            )?;
+            peer(bench)?.send(&waking)?;
+            raised += 1;
+            calls(
+                bench,
+                raised,
+                &format!("with Wake-on {letter}, after its frame"),
+            )
+        })?;
+    }
+    bench
+        .guest
+        .check(&format!("ethtool -s {interface} wol p"))?;
+    sleep(&mut bench, |bench| {
+        calls(bench, raised, "with Wake-on p, before the cable was pulled")?;
+        bench.model()?.set_link(false)?;
+        calls(
+            bench,
+            raised + 1,
+            "with Wake-on p, after the cable was pulled",
+        )?;
+        bench.model()?.set_link(true)
+    })?;
+    bench.wait_carrier(&interface, true)?;
+    peer(&mut bench)?.drain(ECHO / 10)?;
+    let (own, frame) = (guest_address()?, request(guest_address()?, 700, 3));
+    let echo = exchange(&mut bench, &frame, ECHO)?;
+    require!(
+        echo == Some(expected_echo(&frame, own)),
+        "after all that a frame does not come back as it was"
+    );
+    bench.finish()
+}
+
+/// Switches a machine off that a magic packet is to wake, and has it called; returns what the chip was left with.
+fn switched_off(inputs: &Inputs, chip: Chip, driver: Driver) -> Result<Snapshot> {
+    let (kernel, model) = (inputs.kernel()?, inputs.model()?);
+    let name = driver.name();
+    let mut bench = Bench::start(&Setup {
+        pcap: false,
+        ..inputs.frames(&kernel, &model, chip, driver)
+    })?;
+    let interface = bench.load_and_open()?;
+    bench
+        .guest
+        .check(&format!("ethtool -s {interface} wol g"))?;
+    let qmp = &mut bench.guest.qmp;
+    qmp.execute("set-action", &json!({"shutdown": "pause"}))?;
+    bench
+        .guest
+        .check("(sleep 0.1; poweroff -f) >/dev/null 2>&1 &")?;
+    bench.guest.qmp.wait_event("SHUTDOWN", None, ASLEEP)?;
+    let state = state(bench.model()?)?;
+    require!(
+        state["power"] == "D3Hot",
+        "{name} leaves the card of a machine that is off in {}, expected D3Hot",
+        state["power"]
+    );
+    calls(&mut bench, 0, "before the magic packet")?;
+    peer(&mut bench)?.send(&magic(guest_address()?))?;
+    calls(&mut bench, 1, "after the magic packet")?;
+    bench.counters()?.unwrap_or_default().check_clean()?;
+    bench.guest.switch_off()?;
+    snapshot(&state)
+}
+
+#[test]
+fn ours_is_called_by_each_event_on_b300() {
+    case("ours_is_called_by_each_event_on_b300", |inputs| {
+        called(inputs, Chip::B300, inputs.ours()?)
+    });
+}
+
+#[test]
+fn ours_is_called_when_switched_off_on_b300() {
+    case("ours_is_called_when_switched_off_on_b300", |inputs| {
+        switched_off(inputs, Chip::B300, inputs.ours()?).map(|_| ())
+    });
+}
+
+#[test]
+fn ours_leaves_b380_as_r8169_does_when_switched_off() {
+    case(
+        "ours_leaves_b380_as_r8169_does_when_switched_off",
+        |inputs| {
+            let ours = switched_off(inputs, Chip::B380, inputs.ours()?)?;
+            let theirs = switched_off(inputs, Chip::B380, Driver::R8169)?;
+            let explained = registers::read(Path::new(concat!(
+                env!("CARGO_MANIFEST_DIR"),
+                "/witnesses/differences.conf"
+            )))?;
+            registers::judge(Chip::B380, &ours, &theirs, &explained).map(|_| ())
+        },
+    );
+}
