@@ -34,6 +34,8 @@ mod bindings {
 }
 
 mod compat;
+#[cfg(CONFIG_KUNIT)]
+mod kunit;
 pub mod net;
 
 #[forbid(unsafe_code)]

@@ -31,7 +31,7 @@ const UNITS: [u32; 4] = [1, 8, 16, 32];
 
 /// What goes into the two registers.
 #[derive(Clone, Copy, PartialEq, Eq)]
-pub(super) struct Mitigation {
+pub(crate) struct Mitigation {
     unit: u16,
     bits: u16,
 }
@@ -48,15 +48,15 @@ fn base(speed: Option<u32>) -> u32 {
 
 impl Mitigation {
     /// Interrupts do not wait.
-    pub(super) const OFF: Self = Self { unit: 0, bits: 0 };
+    pub(crate) const OFF: Self = Self { unit: 0, bits: 0 };
 
     /// Returns what CPlusCmd gets.
-    pub(super) fn unit(self) -> u16 {
+    pub(crate) fn unit(self) -> u16 {
         self.unit
     }
 
     /// Returns what IntrMitigate gets.
-    pub(super) fn bits(self) -> u16 {
+    pub(crate) fn bits(self) -> u16 {
         self.bits
     }
 
@@ -65,7 +65,7 @@ impl Mitigation {
     /// # Errors
     ///
     /// If it is too much, or frames are to be waited for without a limit of time.
-    pub(super) fn encode(speed: Option<u32>, wanted: &Coalesce) -> Result<Self, Refused> {
+    pub(crate) fn encode(speed: Option<u32>, wanted: &Coalesce) -> Result<Self, Refused> {
         let refuse = |why| Refused { error: ERANGE, why };
         if wanted.rx_frames.max(wanted.tx_frames) > u32::from(FIELD_MAX) * FRAMES {
             return Err(refuse(c"interrupts wait for 60 frames at most"));
@@ -84,7 +84,7 @@ impl Mitigation {
     }
 
     /// As [`Mitigation::encode`], but what is too much becomes the most that is possible.
-    pub(super) fn nearest(speed: Option<u32>, wanted: &Coalesce) -> Self {
+    pub(crate) fn nearest(speed: Option<u32>, wanted: &Coalesce) -> Self {
         let unit = Self::unit_for(speed, wanted).unwrap_or(UNITS.len() - 1);
         let length = Self::length(speed, unit);
         let time = |usecs: u32| field(divide_up(u64::from(usecs) * 1000, length));
@@ -99,7 +99,7 @@ impl Mitigation {
     }
 
     /// Returns what it means with a link of `speed` Mbit/s, in microseconds rounded up.
-    pub(super) fn decode(self, speed: Option<u32>) -> Coalesce {
+    pub(crate) fn decode(self, speed: Option<u32>) -> Coalesce {
         let length = Self::length(speed, usize::from(self.unit));
         let field = |shift: u16| u32::from(self.bits >> shift & FIELD_MAX);
         // 15 units of 1.31 ms are far from the end of an u32.

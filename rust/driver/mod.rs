@@ -2,8 +2,8 @@
 
 //! The driver of the RTL8111B. There is no `unsafe` here, see `rust/net`.
 
-mod chip;
-mod coalesce;
+pub(crate) mod chip;
+pub(crate) mod coalesce;
 pub mod eeprom;
 mod ethtool;
 mod hw;

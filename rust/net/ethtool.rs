@@ -56,7 +56,7 @@ pub struct RingSizes {
 
 impl RingSizes {
     /// Refuses sizes that are not possible.
-    fn check(&self, rx: u32, tx: u32) -> Result<(), Refused> {
+    pub(crate) fn check(&self, rx: u32, tx: u32) -> Result<(), Refused> {
         if !self.rx.contains(&rx) {
             return Err(Refused::invalid(
                 c"RX ring: too few or too many descriptors",

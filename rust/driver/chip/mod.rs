@@ -16,7 +16,7 @@ use kernel::{
 };
 
 /// A chip: what it is called and what it needs. Everything else is common to all.
-pub(super) struct Chip {
+pub(crate) struct Chip {
     /// The name in the log.
     pub(super) name: &'static CStr,
     /// The value of the bits of the XID that identify it; see [`Xid`].
@@ -38,25 +38,25 @@ static CHIPS: [&Chip; 2] = [&b300::CHIP, &b380::CHIP];
 /// The number that tells the chips of the family apart: bits 31:20 of TxConfig without bits 25:24,
 /// which are the inter-frame gap.
 #[derive(Clone, Copy)]
-pub(super) struct Xid(u32);
+pub(crate) struct Xid(u32);
 
 impl Xid {
     /// The bits of the XID that tell one of our chips from any other.
     const FAMILY: u32 = 0x7c8;
 
     /// Takes the number out of TxConfig.
-    pub(super) fn of(tx_config: FromDevice<u32>) -> Self {
+    pub(crate) fn of(tx_config: FromDevice<u32>) -> Self {
         Self((tx_config.bits(!0) >> 20) & 0xfcf)
     }
 
     /// Returns the chip with this number, if it is one of ours.
-    pub(super) fn chip(self) -> Option<&'static Chip> {
+    pub(crate) fn chip(self) -> Option<&'static Chip> {
         let family = self.0 & Self::FAMILY;
         CHIPS.iter().copied().find(|chip| chip.xid == family)
     }
 
     /// Returns the number as it is printed.
-    pub(super) fn number(self) -> u32 {
+    pub(crate) fn number(self) -> u32 {
         self.0
     }
 }

@@ -10,3 +10,4 @@ mod common;
 mod dozing;
 mod faults;
 mod itself;
+mod kunit;
