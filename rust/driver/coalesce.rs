@@ -118,11 +118,14 @@ impl Mitigation {
         NonZeroU64::new(u64::from(base(speed) * multiple)).unwrap_or(NonZeroU64::MIN)
     }
 
-    /// Returns the finest unit that reaches as far as `wanted` wants, if one does.
+    /// Returns the finest unit that reaches as far as `wanted` wants, if one does; how far it reaches is
+    /// rounded up, as in [`Mitigation::decode`], so that what was shown can be set again.
     fn unit_for(speed: Option<u32>, wanted: &Coalesce) -> Option<usize> {
-        let longest = u64::from(wanted.rx_usecs.max(wanted.tx_usecs)) * 1000;
-        (0..UNITS.len())
-            .find(|&unit| longest <= Self::length(speed, unit).get() * u64::from(FIELD_MAX))
+        let longest = u64::from(wanted.rx_usecs.max(wanted.tx_usecs));
+        (0..UNITS.len()).find(|&unit| {
+            let reach = Self::length(speed, unit).get() * u64::from(FIELD_MAX);
+            longest <= reach.div_ceil(1000)
+        })
     }
 }
 
