@@ -40,7 +40,7 @@ run: ## Boot a stock kernel on the emulated chip, drive it, report (CHIP= DRIVER
 shell: ## A console in the same guest (CHIP= DRIVER= KVER=)
 	@scripts/lab shell
 
-test: lint test-host fuzz-briefly test-guests ## All tests that need no hardware
+test: lint test-host test-cluster fuzz-briefly test-guests ## All tests that need no hardware
 	@echo "make test: everything passed"
 
 test-host: ## The tests that boot nothing: rings (with loom), the model, the lab
