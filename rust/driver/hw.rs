@@ -475,8 +475,9 @@ impl<'a> Hw<'a> {
         bar.write_reg(self.tx_config());
     }
 
-    /// Sets which frames are received, besides those to the MAC address and broadcasts.
-    pub(super) fn set_rx_filter(&self, filter: RxFilter) {
+    /// Sets which frames are received, besides those to the MAC address and broadcasts; with `damaged` also if
+    /// their check sequence is wrong or they are too short.
+    pub(super) fn set_rx_filter(&self, filter: RxFilter, damaged: bool) {
         let hash = match filter {
             RxFilter::Own => 0,
             RxFilter::Multicast(hash) => hash,
@@ -492,7 +493,9 @@ impl<'a> Hw<'a> {
                 .with_accept_broadcast(true)
                 .with_accept_own(true)
                 .with_accept_multicast(filter != RxFilter::Own)
-                .with_accept_all(filter == RxFilter::Promiscuous),
+                .with_accept_all(filter == RxFilter::Promiscuous)
+                .with_accept_error(damaged)
+                .with_accept_runt(damaged),
         );
     }
 }

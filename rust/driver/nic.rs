@@ -108,6 +108,10 @@ pub(crate) struct Nic<'a> {
     unmasked: AtomicFlag,
     /// The chip interrupted, and the poll has not acknowledged the events of the rings yet.
     interrupted: AtomicFlag,
+    /// Damaged frames are wanted.
+    keep_damaged: AtomicFlag,
+    /// The FCS of frames is wanted.
+    keep_fcs: AtomicFlag,
     /// What is in the EEPROM; empty if there is none.
     pub(super) eeprom: KVec<u8>,
     pub(super) pdev: &'a pci::Device<Bound>,
@@ -156,6 +160,8 @@ impl<'a> Nic<'a> {
             interrupt_test: InterruptTest::new(),
             unmasked: AtomicFlag::new(false),
             interrupted: AtomicFlag::new(false),
+            keep_damaged: AtomicFlag::new(false),
+            keep_fcs: AtomicFlag::new(false),
             eeprom: ethtool::read_eeprom(&hw)?,
             permanent_address: hw.mac_address(),
             hw,
@@ -175,7 +181,9 @@ impl<'a> Operations for Nic<'a> {
     // corrupted segments.
     const FEATURES: Features = Self::DEFAULT_FEATURES
         .with(Features::SG)
-        .with(Features::TSO);
+        .with(Features::TSO)
+        .with(Features::RXALL)
+        .with(Features::RXFCS);
     const DEFAULT_FEATURES: Features = Features::IP_CSUM
         .with(Features::RXCSUM)
         .with(Features::VLAN_TX)
@@ -394,7 +402,8 @@ impl<'a> Operations for Nic<'a> {
     }
 
     fn set_rx_filter(&self, filter: RxFilter) {
-        self.hw.set_rx_filter(filter);
+        self.hw
+            .set_rx_filter(filter, self.keep_damaged.load(Relaxed));
     }
 
     fn set_mac_address(&self, address: &MacAddress) {
@@ -437,6 +446,10 @@ impl<'a> Operations for Nic<'a> {
     }
 
     fn set_features(&self, features: Features) {
+        self.keep_damaged
+            .store(features.contains(Features::RXALL), Relaxed);
+        self.keep_fcs
+            .store(features.contains(Features::RXFCS), Relaxed);
         self.hw.set_rx_offloads(
             features.contains(Features::RXCSUM),
             features.contains(Features::VLAN_RX),
@@ -518,7 +531,7 @@ impl<'a> Nic<'a> {
     /// answer those after.
     fn work(&self, cx: &PollContext<'_>, poll: &mut Poll<'a>, mut received: u32) -> u32 {
         self.complete_sent(cx, poll);
-        while received < cx.budget() && Self::receive_one(cx, poll) {
+        while received < cx.budget() && self.receive_one(cx, poll) {
             received += 1;
         }
         received
@@ -564,22 +577,28 @@ impl<'a> Nic<'a> {
     }
 
     /// Hands up the next frame; returns whether the chip had finished a descriptor.
-    fn receive_one(cx: &PollContext<'_>, poll: &mut Poll<'a>) -> bool {
+    fn receive_one(&self, cx: &PollContext<'_>, poll: &mut Poll<'a>) -> bool {
         let errors = cx.device().errors();
         let Some(received) = poll.rx.next(&poll.rx_memory) else {
             return false;
         };
-        let (length, checksum) = match received.info() {
-            Ok(info) => (info.length(), info.checksum()),
-            Err(error) => {
-                errors.rx_errors.count();
-                match error {
-                    RxError::Crc => errors.rx_crc_errors.count(),
-                    _ => errors.rx_length_errors.count(),
-                }
-                received.recycle(&poll.rx_memory);
-                return true;
+        let frame = received.info().or_else(|error| {
+            errors.rx_errors.count();
+            match error {
+                RxError::Crc => errors.rx_crc_errors.count(),
+                _ => errors.rx_length_errors.count(),
             }
+            let wanted = self.keep_damaged.load(Relaxed);
+            wanted.then(|| received.damaged()).flatten().ok_or(error)
+        });
+        let Ok(frame) = frame else {
+            received.recycle(&poll.rx_memory);
+            return true;
+        };
+        let length = if self.keep_fcs.load(Relaxed) {
+            frame.length_with_fcs()
+        } else {
+            frame.length()
         };
 
         let tag = desc::rx_vlan(received.opts2());
@@ -607,7 +626,7 @@ impl<'a> Nic<'a> {
         };
         match skb {
             Some(mut skb) => {
-                if checksum != RxChecksum::Unknown {
+                if frame.checksum() != RxChecksum::Unknown {
                     skb.set_checksum_right();
                 }
                 if let Some(tag) = tag {

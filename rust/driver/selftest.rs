@@ -133,7 +133,7 @@ impl<'a> Nic<'a> {
         set(INTERRUPT, self.interrupt_test.run(&self.hw));
         self.start(dev, xmit, poll);
         self.hw.set_loopback();
-        self.hw.set_rx_filter(RxFilter::Own);
+        self.hw.set_rx_filter(RxFilter::Own, false);
         set(LOOPBACK, self.loopback(dev, xmit, poll).unwrap_or(false));
         self.stop(dev, xmit, poll);
     }

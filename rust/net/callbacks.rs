@@ -566,8 +566,14 @@ unsafe extern "C" fn set_features<T: Operations>(
     features: bindings::netdev_features_t,
 ) -> c_int {
     // SAFETY: The core calls this with a device whose operations are for `T`.
-    let (_, private) = unsafe { Private::<T>::of(dev) };
+    let (dev, private) = unsafe { Private::<T>::of(dev) };
     private.driver.set_features(Features::from_raw(features));
+    // SAFETY: The device is live, its operations are for `T`, and the lock is the one that the core holds.
+    unsafe {
+        bindings::net_helper_addr_lock(dev.as_raw());
+        set_rx_mode::<T>(dev.as_raw());
+        bindings::net_helper_addr_unlock(dev.as_raw());
+    }
     0
 }
 

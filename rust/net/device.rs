@@ -230,7 +230,7 @@ pub trait Operations: Ethtool + Send + Sync {
     fn fix_features(&self, mtu: u32, wanted: Features) -> Features;
 
     /// Switches on the offloads of reception in `features`, and the others off. Runs under RTNL, up
-    /// or down.
+    /// or down; [`Operations::set_rx_filter`] follows if frames are received.
     fn set_features(&self, features: Features);
 
     /// Returns what of `features` is possible for this frame. Any context.

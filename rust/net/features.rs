@@ -24,6 +24,10 @@ impl Features {
     pub const VLAN_TX: Self = Self(bindings::NET_F_VLAN_TX);
     /// Stripping VLAN tags.
     pub const VLAN_RX: Self = Self(bindings::NET_F_VLAN_RX);
+    /// Leaving the frame check sequence at the end of received frames.
+    pub const RXFCS: Self = Self(bindings::NET_F_RXFCS);
+    /// Receiving frames with a wrong check sequence, and runts.
+    pub const RXALL: Self = Self(bindings::NET_F_RXALL);
     /// What depends on checksums: without them it cannot be had.
     const NEED_CSUM: Self = Self(bindings::NET_F_CSUM_MASK | bindings::NET_F_GSO_MASK);
 

@@ -229,6 +229,11 @@ impl RxFrameInfo {
         self.length
     }
 
+    /// Returns the length in bytes with the FCS, which follows the frame in the buffer.
+    pub fn length_with_fcs(&self) -> u32 {
+        self.length.saturating_add(FCS_LENGTH)
+    }
+
     /// Returns what the chip found out about the checksums.
     pub fn checksum(&self) -> RxChecksum {
         self.checksum
@@ -276,5 +281,18 @@ impl RxStatus {
 
         // INVARIANT: `bounded` checked both ends.
         Ok(RxFrameInfo { length, checksum })
+    }
+
+    /// The same for a frame that has a wrong FCS or is a runt, as if it had not; `None` for any other.
+    pub fn decode_damaged(opts1: FromDevice<u32>, buffer_size: u32) -> Option<RxFrameInfo> {
+        if opts1.bits(RX_WATCHDOG) != 0 || opts1.bits(RX_CRC | RX_RUNT) == 0 {
+            return None;
+        }
+        let whole = FromDevice::new(opts1.bits(!RX_ERROR));
+        let info = Self::decode(whole, buffer_size).ok()?;
+        Some(RxFrameInfo {
+            checksum: RxChecksum::Unknown,
+            ..info
+        })
     }
 }

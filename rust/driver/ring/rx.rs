@@ -106,6 +106,7 @@ impl<B: RxBuffer> RxRing<B> {
 
         Some(Received {
             info: RxStatus::decode(opts1, self.buffer_size),
+            opts1,
             opts2: memory.opts2(index),
             index,
             slot,
@@ -128,6 +129,7 @@ fn is_end(index: u32, count: u32) -> bool {
 #[must_use = "the ring stands still until the descriptor is replaced or recycled"]
 pub struct Received<'a, B> {
     info: Result<RxFrameInfo, RxError>,
+    opts1: FromDevice<u32>,
     opts2: FromDevice<u32>,
     index: u32,
     slot: &'a mut B,
@@ -140,6 +142,11 @@ impl<B: RxBuffer> Received<'_, B> {
     /// Returns the frame in the buffer, or why there is none.
     pub fn info(&self) -> Result<RxFrameInfo, RxError> {
         self.info
+    }
+
+    /// Returns the frame in the buffer if all that is wrong with it is its FCS, or that it is too short.
+    pub fn damaged(&self) -> Option<RxFrameInfo> {
+        RxStatus::decode_damaged(self.opts1, self.buffer_size)
     }
 
     /// Returns the second word of the descriptor, which holds the VLAN tag.

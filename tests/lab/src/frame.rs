@@ -81,6 +81,16 @@ fn station(length: usize) -> Address {
     [STATION[0], STATION[1], STATION[2], STATION[3], high, low]
 }
 
+/// The check sequence that a wire carries behind `frame` (IEEE 802.3, clause 3.2.9), in the order in which it does.
+pub fn check_sequence(frame: &[u8]) -> [u8; 4] {
+    let crc = frame.iter().fold(!0_u32, |crc, &byte| {
+        (0..8).fold(crc ^ u32::from(byte), |crc, _| {
+            (crc >> 1) ^ (0xedb8_8320 & (crc & 1).wrapping_neg())
+        })
+    });
+    (!crc).to_le_bytes()
+}
+
 /// Reads a station address written as `52:54:00:12:34:56`.
 pub fn parse_address(text: &str) -> Option<Address> {
     let mut address = [0; 6];
@@ -127,6 +137,11 @@ mod tests {
         // Nor are echoes, which carry the guest's address as their source.
         let own = expected_echo(&request(GUEST, 64, 7), GUEST);
         assert_eq!(echo(&own, GUEST), None);
+    }
+
+    #[test]
+    fn the_check_sequence_is_that_of_the_standard_string() {
+        assert_eq!(check_sequence(b"123456789"), 0xcbf4_3926_u32.to_le_bytes());
     }
 
     #[test]

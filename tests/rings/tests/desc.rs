@@ -45,6 +45,29 @@ fn errors_are_named() {
 }
 
 #[test]
+fn a_damaged_frame_is_there_for_who_wants_it() {
+    let damaged = |opts1, size| {
+        RxStatus::decode_damaged(FromDevice::new(opts1), size)
+            .map(|info| (info.length_with_fcs(), info.checksum()))
+    };
+    let (summary, crc, runt, watchdog) = (1 << 21, 1 << 19, 1 << 20, 1 << 22);
+    let frame = FS | LS | summary | 1 << 17;
+    assert_eq!(
+        damaged(frame | crc | 64, 2048),
+        Some((64, RxChecksum::Unknown))
+    );
+    assert_eq!(
+        damaged(frame | runt | 40, 2048),
+        Some((40, RxChecksum::Unknown))
+    );
+    assert_eq!(damaged(frame | 64, 2048), None);
+    assert_eq!(damaged(frame | crc | watchdog | 64, 2048), None);
+    assert_eq!(damaged(FS | summary | crc | 64, 2048), None);
+    assert_eq!(damaged(frame | crc | 17, 2048), None);
+    assert_eq!(damaged(frame | crc | 2049, 2048), None);
+}
+
+#[test]
 fn a_part_of_a_frame_is_none() {
     for part in [0, FS, LS] {
         assert_eq!(decode(part | 64, 2048), Err(RxError::Fragmented));

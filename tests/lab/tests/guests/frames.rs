@@ -165,6 +165,41 @@ fn filter(bench: &mut Bench, interface: &str) -> Result<()> {
     require_filter(bench, "promiscuous no more", guest, true)
 }
 
+/// The check sequence of a frame, and frames in which it is wrong, are received by those who want them.
+fn check_sequences(bench: &mut Bench, interface: &str) -> Result<()> {
+    let request = request(guest_address()?, 200, 1);
+    let expected = expected_echo(&request, guest_address()?);
+    let mut with_sequence = expected.clone();
+    with_sequence.extend_from_slice(&frame::check_sequence(&request));
+    let ask = |bench: &mut Bench, option: &str, damaged: bool, limit| {
+        let script = format!("ethtool -K {interface} {option}");
+        bench.guest.check(&script)?;
+        bench.model()?.fault("crc-error", damaged)?;
+        let echo = exchange(bench, &request, limit);
+        bench.model()?.fault("crc-error", false)?;
+        echo
+    };
+    let whole = ask(bench, "rx-fcs on", false, ECHO)?;
+    require!(
+        whole.as_ref() == Some(&with_sequence),
+        "with rx-fcs a frame came in as {whole:02x?}, expected {with_sequence:02x?}"
+    );
+    require!(
+        ask(bench, "rx-fcs off", true, SILENCE)?.is_none(),
+        "a damaged frame was received that nobody wanted"
+    );
+    let damaged = ask(bench, "rx-all on", true, ECHO)?;
+    require!(
+        damaged.as_ref() == Some(&expected),
+        "with rx-all a damaged frame came in as {damaged:02x?}"
+    );
+    require!(
+        ask(bench, "rx-all off", true, SILENCE)?.is_none(),
+        "a damaged frame was received although rx-all is off again"
+    );
+    Ok(())
+}
+
 fn frames(inputs: &Inputs, chip: Chip, driver: Driver) -> Result<()> {
     let (kernel, model) = (inputs.kernel()?, inputs.model()?);
     let mut bench = Bench::start(&Setup {
@@ -179,6 +214,7 @@ fn frames(inputs: &Inputs, chip: Chip, driver: Driver) -> Result<()> {
     start_echo(&mut bench, &interface)?;
     sizes_are_counted(&mut bench, &interface)?;
     filter(&mut bench, &interface)?;
+    check_sequences(&mut bench, &interface)?;
     bench.finish()
 }
 
