@@ -134,7 +134,8 @@ group=
         self.write()
         if not shutil.which("dnsmasq"):
             raise Refusal("found no dnsmasq; install dnsmasq-base")
-        command = ["dnsmasq", "--keep-in-foreground", f"--conf-file={self.directory / 'dnsmasq.conf'}"]
+        # However this program ends, nobody may serve on after it.
+        command = ["setpriv", "--pdeathsig", "TERM", "dnsmasq", "--keep-in-foreground", f"--conf-file={self.directory / 'dnsmasq.conf'}"]
         with open(self.directory / "dnsmasq.log", "wb") as log:
             self._dnsmasq = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=log, stderr=log)
         address = str(self.plan.head)

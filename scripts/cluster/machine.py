@@ -89,7 +89,8 @@ class Machine:
 
     def _spawn(self, command, log):
         with open(self.directory / log, "wb") as out:
-            return subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=out, stderr=out)
+            # However this program ends, no node may run on after it.
+            return subprocess.Popen(["setpriv", "--pdeathsig", "KILL", *map(str, command)], stdin=subprocess.DEVNULL, stdout=out, stderr=out)
 
     def running(self):
         """Whether it is switched on; fails if it went out in a way of its own."""
