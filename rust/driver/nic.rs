@@ -329,6 +329,11 @@ impl<'a> Operations for Nic<'a> {
         };
 
         let length = skb.length();
+        let segments = if command.segments() {
+            skb.segments()
+        } else {
+            0
+        };
         skb.tx_timestamp();
         let mut frame = xmit.ring.frame();
         let mapped = skb::map(self.pdev, skb, |fragment| {
@@ -337,6 +342,9 @@ impl<'a> Operations for Nic<'a> {
         if mapped.is_err() {
             drop(frame);
             return self.drop_frame(dev);
+        }
+        if segments > 0 {
+            cx.segmented(segments);
         }
         let last_of_batch = cx.sent(length);
         frame.commit(&xmit.memory, command);

@@ -273,6 +273,11 @@ unsigned int net_helper_skb_gso_size(const struct sk_buff *skb)
 	return skb_shinfo(skb)->gso_size;
 }
 
+unsigned int net_helper_skb_gso_segs(const struct sk_buff *skb)
+{
+	return skb_shinfo(skb)->gso_segs;
+}
+
 bool net_helper_skb_csum_partial(const struct sk_buff *skb)
 {
 	return skb->ip_summed == CHECKSUM_PARTIAL;

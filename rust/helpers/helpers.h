@@ -73,6 +73,7 @@ void net_helper_napi_gro_receive(struct napi_struct *napi, struct sk_buff *skb);
 unsigned int net_helper_skb_nr_frags(const struct sk_buff *skb);
 unsigned int net_helper_skb_frag_size(const struct sk_buff *skb, unsigned int frag);
 unsigned int net_helper_skb_gso_size(const struct sk_buff *skb);
+unsigned int net_helper_skb_gso_segs(const struct sk_buff *skb);
 bool net_helper_skb_csum_partial(const struct sk_buff *skb);
 u8 net_helper_skb_ip_protocol(const struct sk_buff *skb);
 bool net_helper_skb_vlan_tag_present(const struct sk_buff *skb);

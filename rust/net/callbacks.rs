@@ -28,7 +28,10 @@ use super::{
         SkBuff,
         Skb, //
     },
-    stats::Errors,
+    stats::{
+        Errors,
+        Segmentation, //
+    },
     xdp::{
         self,
         Xdp, //
@@ -62,6 +65,7 @@ pub(super) struct Core {
     /// Asks the device for its counters; see `get_stats64`.
     pub(super) refresh: Opaque<bindings::work_struct>,
     pub(super) errors: Errors,
+    pub(super) segmentation: Segmentation,
     pub(super) xdp: Xdp,
     /// The rings that the next `ndo_open` makes; written under RTNL.
     pub(super) rx_ring: Atomic<u32>,
@@ -143,6 +147,7 @@ pub(super) unsafe fn init<T: Operations>(
                 reset: Opaque::uninit(),
                 refresh: Opaque::uninit(),
                 errors: Errors::new(),
+                segmentation: Segmentation::new(),
                 xdp: Xdp::new(),
                 rx_ring: Atomic::new(T::RINGS.default),
                 tx_ring: Atomic::new(T::RINGS.default),

@@ -51,7 +51,10 @@ use super::{
         Skb, //
     },
     spsc::TxQueue,
-    stats::Errors,
+    stats::{
+        Errors,
+        Segmentation, //
+    },
     xdp::{
         Xdp,
         XdpFrame, //
@@ -316,6 +319,10 @@ impl NetDevice {
         &self.core().errors
     }
 
+    pub(super) fn segmentation(&self) -> &Segmentation {
+        &self.core().segmentation
+    }
+
     pub(super) fn xdp(&self) -> &Xdp {
         &self.core().xdp
     }
@@ -401,6 +408,13 @@ impl<'a> XmitContext<'a> {
     pub fn sent(&self, bytes: u32) -> bool {
         // SAFETY: The device is live, and this is `ndo_start_xmit` of its only queue.
         unsafe { bindings::net_helper_sent_queue(self.dev.as_raw(), bytes) }
+    }
+
+    /// Counts a frame that the device is to cut into this many.
+    pub fn segmented(&self, segments: u32) {
+        let counters = self.dev.segmentation();
+        counters.frames.count();
+        counters.segments.add(segments);
     }
 }
 

@@ -90,6 +90,8 @@ unsafe extern "C" fn tx_stats(
     let totals = totals(dev);
     stats.packets = totals.tx_packets;
     stats.bytes = totals.tx_bytes;
+    stats.hw_gso_packets = dev.segmentation().frames.value();
+    stats.hw_gso_wire_packets = dev.segmentation().segments.value();
 }
 
 /// `get_base_stats`: what happened outside of the queues there are now, which is nothing.
@@ -109,4 +111,6 @@ unsafe extern "C" fn base_stats(
     rx.alloc_fail = 0;
     tx.packets = 0;
     tx.bytes = 0;
+    tx.hw_gso_packets = 0;
+    tx.hw_gso_wire_packets = 0;
 }

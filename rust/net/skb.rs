@@ -110,6 +110,12 @@ impl Skb {
         }
     }
 
+    /// Returns how many frames this one is to be cut into; 0 if it is not.
+    pub fn segments(&self) -> u32 {
+        // SAFETY: By the type invariants.
+        unsafe { bindings::net_helper_skb_gso_segs(self.as_raw()) }
+    }
+
     /// Returns whether the frame wants its checksum computed, and is not to be cut.
     pub fn wants_checksum(&self) -> bool {
         matches!(self.offload(), Offload::Checksum(_))

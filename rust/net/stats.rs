@@ -26,8 +26,30 @@ impl Counter {
         self.0.add(1, Relaxed);
     }
 
-    fn value(&self) -> u64 {
+    /// Adds a number.
+    pub(super) fn add(&self, number: u32) {
+        self.0.add(u64::from(number), Relaxed);
+    }
+
+    pub(super) fn value(&self) -> u64 {
         self.0.load(Relaxed)
+    }
+}
+
+/// What the device has segmented; see [`XmitContext::segmented`](super::device::XmitContext::segmented).
+pub(super) struct Segmentation {
+    /// Frames before that.
+    pub(super) frames: Counter,
+    /// Frames after that.
+    pub(super) segments: Counter,
+}
+
+impl Segmentation {
+    pub(super) const fn new() -> Self {
+        Self {
+            frames: Counter::new(),
+            segments: Counter::new(),
+        }
     }
 }
 

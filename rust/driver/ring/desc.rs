@@ -146,6 +146,11 @@ impl TxCommand {
         self
     }
 
+    /// Returns whether the frame is to be cut into segments.
+    pub const fn segments(self) -> bool {
+        self.opts1 & TX_SEGMENT != 0
+    }
+
     /// Insert a VLAN tag.
     pub const fn vlan(mut self, tag: u16) -> Self {
         self.opts2 |= TX_VLAN | tag.swap_bytes() as u32;

@@ -479,7 +479,7 @@ fn witness(
     cache: &Path,
     progress: &Progress,
 ) -> Result<Results> {
-    let kept = Kept::open(cache, setup)?;
+    let kept = Kept::open(cache, setup, plan)?;
     let mut results = Results::new();
     let mut missing = plan.clone();
     missing.tests.retain(|test| match kept.get(test) {

@@ -40,6 +40,8 @@ pub struct Plan {
     pub tests: Vec<Test>,
     /// Why a case, by file and name, fails without the driver's doing. A name may end in `*`.
     pub excuses: BTreeMap<(String, String), String>,
+    /// What is done before a test, by its file: a shell command.
+    pub before: BTreeMap<String, String>,
 }
 
 /// How long a test may take unless the plan says otherwise.
@@ -95,9 +97,12 @@ impl Plan {
                 self.excuses.insert(key, (*reason).to_owned());
                 Ok(())
             }
-            _ => {
-                Err("expected `test FILE WAY [SECONDS]` or `fails FILE | CASE | REASON`".to_owned())
+            ["before", file, "|", ..] => {
+                let command = line.split_once(" | ").map_or("", |(_, command)| command);
+                self.before.insert((*file).to_owned(), command.to_owned());
+                Ok(())
             }
+            _ => Err("expected `test FILE WAY [SECONDS]`, `before FILE | COMMAND` or `fails FILE | CASE | REASON`".to_owned()),
         }
     }
 
@@ -159,8 +164,9 @@ pub struct Kept {
 }
 
 impl Kept {
-    /// What was kept below `cache` of runs in which everything that `setup` names was the same.
-    pub fn open(cache: &Path, setup: &Setup<'_>) -> Result<Self> {
+    /// What was kept below `cache` of runs in which everything that `setup` names was the same, and what `plan` does before
+    /// tests.
+    pub fn open(cache: &Path, setup: &Setup<'_>, plan: &Plan) -> Result<Self> {
         let model =
             std::fs::read(setup.model).map_err(Error::file(setup.model, "reading the model"))?;
         let mut same = format!(
@@ -171,6 +177,9 @@ impl Kept {
             setup.root.display(),
             setup.tests.display()
         );
+        for (file, command) in &plan.before {
+            same.push_str(&format!("{file} {command} "));
+        }
         for file in GUEST_FILES {
             same.push_str(&sha256(file.1));
         }
@@ -265,7 +274,8 @@ pub fn run(
         .check_within("selftest-root", ports::MODULES_LIMIT)?;
     let names = ports.load(&setup.driver)?;
     for test in &plan.tests {
-        let cases = run_one(&mut ports, setup, test, &names)?;
+        let before = plan.before.get(&test.file).map_or("", String::as_str);
+        let cases = run_one(&mut ports, setup, test, before, &names)?;
         report(test, &cases)?;
     }
     for counters in ports.counters()? {
@@ -278,6 +288,7 @@ fn run_one(
     ports: &mut Ports,
     setup: &Setup<'_>,
     test: &Test,
+    prelude: &str,
     names: &[String],
 ) -> Result<Vec<Case>> {
     let before = ports.kernel_problems()?.len();
@@ -295,6 +306,7 @@ fn run_one(
         "export NETIF={} LOCAL_V4=192.0.2.1 LOCAL_V6=2001:db8::1 REMOTE_V4=192.0.2.2 REMOTE_V6=2001:db8::2
         export REMOTE_TYPE=netns REMOTE_ARGS=peer KSFT_MACHINE_SLOW=yes PYTHONDONTWRITEBYTECODE=1 NO_COLOR=1
         export NETIF_NO_CABLE={}
+        {prelude}
         cd /selftests/{directory}; timeout -k 10 {seconds} ./{file} {arguments}",
         names[0], names[3]
     );
@@ -393,13 +405,14 @@ mod tests {
     #[test]
     fn a_plan_is_read_and_its_mistakes_are_named() {
         let text =
-            "# x\ntest a/b.py endpoint\ntest c.sh four 20\nfails a/b.py | c d | no rmon # y\n";
+            "# x\ntest a/b.py endpoint\ntest c.sh four 20\nfails a/b.py | c d | no rmon # y\nbefore c.sh | a | b\n";
         let plan = Plan::parse("list", text).unwrap();
         assert_eq!(plan.tests[0].limit, USUAL);
         assert_eq!(plan.tests[1].way, Way::Ports(4));
         assert_eq!(plan.tests[1].limit, Duration::from_secs(20));
         let key = ("a/b.py".to_owned(), "c d".to_owned());
         assert_eq!(plan.excuses[&key], "no rmon");
+        assert_eq!(plan.before["c.sh"], "a | b");
         let error = Plan::parse("list", "\ntest a three")
             .unwrap_err()
             .to_string();
