@@ -9,6 +9,7 @@ mod ethtool;
 mod hw;
 mod memory;
 mod nic;
+mod poll;
 mod regs;
 pub mod ring;
 mod selftest;
