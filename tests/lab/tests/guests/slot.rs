@@ -17,17 +17,31 @@ const RECOVERY: Duration = Duration::from_secs(30);
 /// How often a card is unplugged, unless the caller says.
 const TIMES: u32 = 3;
 
-/// The card is unplugged under traffic and plugged in again; each time traffic must come back.
-fn unplugged(inputs: &Inputs, chip: Chip, driver: Driver) -> Result<()> {
+/// A bench with the card in a slot, and TCP both ways over the interface that is named.
+fn begin(inputs: &Inputs, chip: Chip, driver: Driver, slot: Slot) -> Result<(Bench, String)> {
     let (kernel, model) = (inputs.kernel()?, inputs.model()?);
     let mut bench = Bench::start(&Setup {
-        slot: Some(Slot::Firmware),
+        slot: Some(slot),
         pcap: false,
         ..inputs.setup(&kernel, &model, chip, driver)
     })?;
     let interface = bench.load_and_open()?;
     drive::lease(&mut bench, &interface)?;
     start_tcp(&mut bench)?;
+    Ok((bench, interface))
+}
+
+fn end(mut bench: Bench) -> Result<()> {
+    wait_tcp(&mut bench, "at the end")?;
+    end_tcp(&mut bench)?;
+    drive::fetch(&mut bench)?;
+    drive::send(&mut bench)?;
+    bench.finish()
+}
+
+/// The card is unplugged under traffic and plugged in again; each time traffic must come back.
+fn unplugged(inputs: &Inputs, chip: Chip, driver: Driver) -> Result<()> {
+    let (mut bench, interface) = begin(inputs, chip, driver, Slot::Firmware)?;
     for time in 1..=count("LAB_UNPLUGS", TIMES)? {
         wait_tcp(&mut bench, &format!("before unplugging number {time}"))?;
         bench.unplug()?;
@@ -45,25 +59,13 @@ fn unplugged(inputs: &Inputs, chip: Chip, driver: Driver) -> Result<()> {
         bench.wait_carrier(&interface, true)?;
         drive::lease(&mut bench, &interface)?;
     }
-    wait_tcp(&mut bench, "at the end")?;
-    end_tcp(&mut bench)?;
-    drive::fetch(&mut bench)?;
-    drive::send(&mut bench)?;
-    bench.finish()
+    end(bench)
 }
 
 /// The link to the card reports errors, which QEMU feigns in its port; the kernel resets the link, and the card
 /// with it, and traffic must come back.
 fn link_fails(inputs: &Inputs, chip: Chip, driver: Driver) -> Result<()> {
-    let (kernel, model) = (inputs.kernel()?, inputs.model()?);
-    let mut bench = Bench::start(&Setup {
-        slot: Some(Slot::Native),
-        pcap: false,
-        ..inputs.setup(&kernel, &model, chip, driver)
-    })?;
-    let interface = bench.load_and_open()?;
-    drive::lease(&mut bench, &interface)?;
-    start_tcp(&mut bench)?;
+    let (mut bench, interface) = begin(inputs, chip, driver, Slot::Native)?;
     // Of a frozen link, and of one that goes on.
     for (time, error) in ["DLP", "COMP_TIME"].into_iter().enumerate() {
         wait_tcp(&mut bench, &format!("before {error}"))?;
@@ -86,11 +88,7 @@ fn link_fails(inputs: &Inputs, chip: Chip, driver: Driver) -> Result<()> {
         );
         bench.wait_carrier(&interface, true)?;
     }
-    wait_tcp(&mut bench, "at the end")?;
-    end_tcp(&mut bench)?;
-    drive::fetch(&mut bench)?;
-    drive::send(&mut bench)?;
-    bench.finish()
+    end(bench)
 }
 
 #[test]
