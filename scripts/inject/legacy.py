@@ -8,6 +8,7 @@
     modules/module-info     NAME, its class and its description, each further indented
 """
 
+import re
 from pathlib import Path
 
 from . import archive, segments
@@ -45,6 +46,7 @@ def files(initrd, options, plan, workdir):
             raise Unfit(f"found no driver {driver} among the {len(inner.names)} modules in modules.cgz; add it by --module")
         tables.add_ids(driver, pci_numbers([modalias]), f"{driver} (by inject-initrd)")
         plan.checks.append(f"{driver}: in modules.cgz; {modalias} leads to it")
+    plan.notes += tables.notes
     changed = {path: (_save(work, path, content), 0o644) for path, content in tables.changed().items()}
     if modules:
         changed[ARCHIVE] = (inner.rewritten(modules), 0o644)
@@ -55,6 +57,11 @@ def _save(work, path, content):
     file = work / path.rpartition("/")[2]
     file.write_bytes(content)
     return file
+
+
+def _ended(content):
+    """Text whose last line is ended."""
+    return content if content.endswith(b"\n") or not content else content + b"\n"
 
 
 class _Inner:
@@ -106,27 +113,44 @@ class _Tables:
         names = ("modules.dep", "pcitable", "modules.pcimap", "module-info")
         self._before = {f"modules/{name}": initrd.read(f"modules/{name}") for name in names if initrd.get(f"modules/{name}")}
         self._now = dict(self._before)
+        self.notes = []
 
     def add_module(self, module):
         """Enters a module into each of them."""
-        if module.depends:
-            self._line("modules/modules.dep", f"{module.name}: {' '.join(module.depends)}")
-        description = module.description or module.name
-        if "modules/module-info" in self._now:
-            entry = f'{module.name}\n\teth\n\t"{description}"\n'.encode()
-            if entry not in self._now["modules/module-info"]:
-                self._now["modules/module-info"] += entry
+        # The loader goes by the first line of a name (mlLoadDeps() in loader2/moduledeps.c): an older one must go.
+        needs = f"{module.name}: {' '.join(module.depends)}" if module.depends else None
+        self._settle("modules/modules.dep", re.compile(rf"{re.escape(module.name)}\s*:"), needs, lambda line: line == needs)
+        description = (module.description or module.name).replace('"', "'")
+        known = self._now.get("modules/module-info")
+        if known is not None and module.name.encode() not in known.splitlines():
+            self._now["modules/module-info"] = _ended(known) + f'{module.name}\n\teth\n\t"{description}"\n'.encode()
         self.add_ids(module.name, pci_numbers(module.aliases), description)
 
     def add_ids(self, driver, ids, description):
         """Enters PCI ids for a driver."""
+        self._now.setdefault("modules/pcitable", b"")
         for vendor, device, sub_vendor, sub_device in ids:
             numbers = [f"0x{number:04x}" for number in (vendor, device, sub_vendor, sub_device) if number is not None]
-            self._now.setdefault("modules/pcitable", b"")
-            self._line("modules/pcitable", "\t".join([*numbers, f'"{driver}"', f'"{description}"']))
+            line = "\t".join([*numbers, f'"{driver}"', f'"{description}"'])
+            # Of two lines with the same ids chance takes one (pciReadDrivers() of kudzu sorts and bisects).
+            same_ids = re.compile(r"\s+".join(numbers) + r'\s+"', re.IGNORECASE)
+            for other in self._settle("modules/pcitable", same_ids, line, lambda one: f'"{driver}"' in one):
+                self.notes.append(f"pcitable had {' '.join(other.split())}; this id leads to {driver} now")
             mapped = [ANY if number is None else number for number in (vendor, device, sub_vendor, sub_device)]
             words = " ".join(f"0x{number:08x}" for number in [*mapped, 0, 0, 0])
             self._line("modules/modules.pcimap", f"{driver:<20} {words}")
+
+    def _settle(self, path, key, line, says_so):
+        """Has `line` be the only one that begins with `key`, if it is not so already; returns those that said otherwise."""
+        if path not in self._now:
+            return []
+        lines = self._now[path].decode("utf-8", "surrogateescape").splitlines()
+        found = [one for one in lines if key.match(one.lstrip())]
+        others = [one for one in found if not says_so(one)]
+        if others or len(found) != (line is not None):
+            left = [one for one in lines if one not in found] + ([line] if line else [])
+            self._now[path] = "".join(f"{one}\n" for one in left).encode("utf-8", "surrogateescape")
+        return others
 
     def _line(self, path, line):
         if path in self._now:

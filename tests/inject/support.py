@@ -182,3 +182,26 @@ def small_initrd(directory, out):
     shutil.copyfile(source, target)
     subprocess.run(["depmod", "-b", str(top), KVER], check=True, capture_output=True)
     return pack(top, out)
+
+
+def legacy_initrd(directory, out):
+    """One like RHEL 4's, with two modules of the kernel's, and with lines in its tables for drivers to come."""
+    inner = directory / "inner"
+    prefix = inner / KVER / "x86_64"
+    prefix.mkdir(parents=True)
+    for name in ("e1000e", "r8169"):
+        decompress(next(KERNEL.rglob(f"{name}.ko*")), "xz", prefix / f"{name}.ko")
+    cgz = pack(inner, directory / "modules.cgz", crc=True)
+    top = tree(
+        directory / "legacy",
+        {
+            "init": b"loader",
+            "sbin/loader": b"loader",
+            "modules/modules.cgz": cgz.read_bytes(),
+            "modules/modules.dep": b"r8168_rust: mii crc32\nr8169: mii\n",
+            "modules/pcitable": b'0x8086\t0x10d3\t"e1000e"\t"Intel"\n0x10EC\t0x8168\t"r8169"\t"Realtek"\n',
+            "modules/module-info": b'Version 0\ne1000e\n\teth\n\t"Intel PRO/1000"\n',
+            "modules/modules.pcimap": b"# pci module\n",
+        },
+    )
+    return pack(top, out)
