@@ -89,7 +89,7 @@ test-packages: ## Install, upgrade, remove the Debian packages in a system made 
 test-signing: ## Load signed and unsigned modules on a machine with Secure Boot
 	@scripts/test-signing
 
-test-driver-disks: ## Read the driver disks as the installers do (T=)
+test-driver-disks: ## Have the driver disks read by the programs of installers (T= ANACONDA_DRACUT=FILE PUBLIC_FILES=DIRECTORY)
 	@scripts/test-driver-disks $(T)
 
 deb: ## Make Debian packages: DKMS, prebuilt, udeb (KVER= or MODULE=)

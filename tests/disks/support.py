@@ -29,6 +29,12 @@ def run(*command, **options):
     return done.stdout
 
 
+def consumer(name, what):
+    """A program of another installer's that scripts/test-driver-disks has fetched, as a path; and what skips tests without it."""
+    path = os.environ.get(f"DISKS_{name}")
+    return path and Path(path), unittest.skipUnless(path, os.environ.get(f"DISKS_NO_{name}") or f"{what} is not at hand")
+
+
 class Case(unittest.TestCase):
     """A test with a directory of its own."""
 
@@ -57,3 +63,36 @@ class Case(unittest.TestCase):
         to.mkdir()
         run("sh", "-c", 'rpm2cpio "$1" | cpio --quiet -idum --no-absolute-filenames', "-", package, cwd=to)
         return to
+
+
+class System:
+    """A root directory for what believes to be on a machine of its own: the programs of this environment, and a /lib/modules."""
+
+    def __init__(self, top, stand_ins):
+        self.top = top
+        for name in ("usr", "lib/modules", "dev", "proc", "sys", "tmp", "run", "etc", "stand-ins"):
+            (top / name).mkdir(parents=True)
+        for name in ("bin", "sbin", "lib64"):
+            (top / name).symlink_to(f"usr/{name}")
+        for name in ("cmdline", "modules"):
+            self.write(f"proc/{name}", "")
+        for name, content in stand_ins.items():
+            self.write(f"stand-ins/{name}", content).chmod(0o755)
+
+    def write(self, path, content):
+        """Makes a file in it."""
+        file = self.top / path
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_text(content)
+        return file
+
+    def run(self, *command, mounts="", **environment):
+        """Runs a program in it, its stand-ins before all others; `mounts` are commands in sh, $1 is the root directory."""
+        script = f'mount --bind /usr "$1/usr"; mount --bind /dev "$1/dev"; {mounts} exec chroot "$@"'
+        environment = {"PATH": "/stand-ins:/usr/bin:/usr/sbin", "HOME": "/tmp", "LC_ALL": "C.UTF-8", **environment}
+        words = [f"{name}={value}" for name, value in environment.items()]
+        return run("unshare", "--mount", "sh", "-ec", script, "-", self.top, "env", "-i", *words, *command)
+
+    def read(self, path):
+        """The text of a file in it."""
+        return (self.top / path).read_text()

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0
-"""The disk for Anaconda, and the RPM packages. What is compared with: Anaconda's dracut/driver_updates.py and dracut/dd/."""
+"""What is on the disk for Anaconda, and the RPM packages, compared with the source of Anaconda: dracut/dd/ and driver_updates.py."""
 
 import gzip
 import re
@@ -7,7 +7,7 @@ import re
 from support import DISKS, KVER, MODALIAS, MODULE, Case, run
 
 
-class Anaconda(Case):
+class Rpm(Case):
     def setUp(self):
         super().setUp()
         self.image = DISKS / "anaconda/oemdrv.iso"
