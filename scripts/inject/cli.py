@@ -41,15 +41,23 @@ exit status:
   3  a module does not fit the kernel, or the initrd has no place for it
   4  a program is missing on this machine; the package that has it is named
   5  writing failed, or the result did not read back as it should; no file is left behind
+  130, 143  interrupted, or told to end; no file is left behind
 
 SOURCE_DATE_EPOCH sets the time of what is added; without it, that is the newest time in the initrd. TMPDIR is where
 temporary files go, about three times the size of the initrd's content.
 """
 
 
+class Parser(argparse.ArgumentParser):
+    """One that refuses as all else does: in one line, and as JSON if that is asked for."""
+
+    def error(self, message):
+        raise Usage(f"{message} (try --help)")
+
+
 def parser():
     """The options; --help is enough to use the program."""
-    result = argparse.ArgumentParser(
+    result = Parser(
         prog="inject-initrd", description=HELP, epilog=EPILOG, formatter_class=argparse.RawDescriptionHelpFormatter, allow_abbrev=False
     )
     add = result.add_argument
@@ -197,7 +205,11 @@ def _lines(report, options):
 
 def main(arguments=None):
     """The program."""
-    options = parser().parse_args(arguments)
+    arguments = sys.argv[1:] if arguments is None else arguments
+    try:
+        options = parser().parse_args(arguments)
+    except Usage as refusal:
+        return _fail(argparse.Namespace(json="--json" in arguments), refusal.status, str(refusal))
     # A user who gives up must not find temporary files or half an initrd.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     try:

@@ -1,0 +1,93 @@
+# SPDX-License-Identifier: GPL-2.0
+"""The commands of docs/installer.md for an initrd, run as they stand there, in a directory where its files are."""
+
+import os
+import shutil
+import subprocess
+
+from support import INSTALLER, KERNEL, KVER, MADE, MODALIAS, MODULE, TOP, Case, decompress, legacy_initrd, like_the_kernel, modprobe
+
+PAGE = TOP / "docs/installer.md"
+
+
+def recipe(heading):
+    """The commands of the page's section with this heading, for the kernel that the tests have."""
+    section = next(part for part in PAGE.read_text().split("\n## ") if part.startswith(heading))
+    commands = "\n".join(line.strip() for line in section.splitlines() if line.startswith("    "))
+    assert commands, f"found no commands below '{heading}' in {PAGE}"
+    written = (TOP / "versions.conf").read_text().split("\nKVER=")[1].split("\n")[0]
+    assert written in commands or "7.3" not in commands, f"{PAGE} is about another kernel than versions.conf, {written}"
+    return commands.replace(written, KVER)
+
+
+class Recipes(Case):
+    def setUp(self):
+        super().setUp()
+        self.work = self.dir / "work"
+        self.work.mkdir()
+        (self.work / "scripts").symlink_to(TOP / "scripts")
+        shutil.copy(MODULE, self.work / "r8168_rust.ko")
+        self.programs = self.dir / "bin"
+        self.programs.mkdir()
+
+    def stand_in(self, name, text):
+        """A program of this name for the commands."""
+        (self.programs / name).write_text(f"#!/bin/sh\nset -e\n{text}\n")
+        (self.programs / name).chmod(0o755)
+
+    def follow(self, heading):
+        """Runs the commands; each has to succeed."""
+        environment = {**os.environ, "PATH": f"{self.programs}:{os.environ['PATH']}", "TMPDIR": str(self.dir / "tmp")}
+        done = subprocess.run(["sh", "-exuc", recipe(heading)], cwd=self.work, capture_output=True, text=True, check=False, env=environment)
+        self.assertEqual(done.returncode, 0, f"{done.stdout}{done.stderr}")
+        self.assertNotIn("WARNING", done.stderr)
+        return done.stdout
+
+    def finds_the_driver(self, initrd):
+        root = like_the_kernel(self.work / initrd, self.dir)
+        self.assertIn("r8168_rust.ko", modprobe(root, MODALIAS))
+        self.assertTrue(modprobe(root, "realtek"), "realtek.ko was not added")
+        subprocess.run(["rm", "-rf", str(root)], check=True)
+
+    def test_what_it_is(self):
+        shutil.copy(INSTALLER / "initrd.gz", self.work)
+        self.assertIn("the Debian installer", self.follow("# The driver in an installer"))
+
+    def test_debian_netboot(self):
+        # Without a network: the archive's packages are made again, each with what it has there. What depmod makes is in none.
+        self.stand_in(
+            "apt-get",
+            f"""[ "$1" = download ]
+            shift
+            for package in "$@"; do
+                to=package/usr/lib/modules/{KVER}
+                mkdir -p package/DEBIAN $to
+                case $package in
+                linux-base-{KVER}) cp {KERNEL}/modules.order {KERNEL}/modules.builtin {KERNEL}/modules.builtin.modinfo $to ;;
+                linux-modules-{KVER}) cp -r {KERNEL}/kernel $to ;;
+                linux-binary-{KVER}) cp {KERNEL}/vmlinuz $to ;;
+                esac
+                printf 'Package: %s\\nVersion: 1\\nArchitecture: amd64\\nMaintainer: a <a@b>\\nDescription: d\\n' "$package" >package/DEBIAN/control
+                dpkg-deb --root-owner-group -Znone -b package "${{package}}_1_amd64.deb"
+                rm -r package
+            done""",
+        )
+        shutil.copy(INSTALLER / "initrd.gz", self.work)
+        self.assertIn("left out, built into the new kernel", self.follow("Debian 13"))
+        self.finds_the_driver("initrd-new.gz")
+
+    def test_a_running_system(self):
+        for made in ("initramfs-tools.zstd+microcode", "dracut.zstd+microcode"):
+            self.stand_in("uname", f"echo {KVER}")
+            with self.subTest(made):
+                self.assertIn("/boot/initrd.img-$(uname -r)", recipe("An initrd of a running system"))
+                os.makedirs("/boot", exist_ok=True)
+                shutil.copy(MADE / made, f"/boot/initrd.img-{KVER}")
+                self.follow("An initrd of a running system")
+                self.finds_the_driver("initrd-new")
+
+    def test_rhel4(self):
+        decompress(next(KERNEL.rglob("r8169.ko*")), "xz", self.work / "r8168.ko")
+        legacy_initrd(self.dir, self.work / "initrd.img")
+        self.follow("Anaconda of RHEL 4 times")
+        self.assertTrue((self.work / "initrd-new.img").exists())
