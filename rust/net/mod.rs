@@ -23,4 +23,5 @@ pub mod xdp;
 mod callbacks;
 mod queues;
 mod runtime_pm;
+mod settings;
 mod slow_paths;

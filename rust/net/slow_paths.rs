@@ -3,10 +3,7 @@
 //! Quiesce and resume, and the slow paths made of them; see [`device`](super::device).
 
 use super::{
-    callbacks::{
-        self,
-        Private, //
-    },
+    callbacks::Private,
     device::{
         NetDevice,
         Operations,
@@ -14,7 +11,8 @@ use super::{
         WakeBy, //
     },
     ethtool::TestResult,
-    runtime_pm::Awake, //
+    runtime_pm::Awake,
+    settings, //
 };
 use crate::{
     bindings,
@@ -87,7 +85,7 @@ impl<T: Operations> Private<T> {
         unsafe {
             bindings::net_helper_addr_lock(dev.as_raw());
             self.receiving.store(true, Relaxed);
-            callbacks::set_rx_mode::<T>(dev.as_raw());
+            settings::set_rx_mode::<T>(dev.as_raw());
             bindings::net_helper_addr_unlock(dev.as_raw());
             bindings::napi_enable(dev.napi());
         }

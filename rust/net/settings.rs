@@ -1,0 +1,192 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! What the network core sets: the receive filter, the address, the MTU and the features.
+//!
+//! The callbacks of [`callbacks`](super::callbacks) that change how a device works while it may be up.
+
+use super::{
+    callbacks::Private,
+    device::{
+        Operations,
+        RingConfig,
+        RxFilter, //
+    },
+    features::Features,
+    skb::Skb, //
+};
+use crate::bindings;
+use core::ffi::c_void;
+use kernel::{
+    prelude::*,
+    sync::atomic::Relaxed, //
+};
+
+/// `ndo_set_rx_mode`: under the lock of the address lists, any context but hard interrupts.
+///
+/// # Safety
+///
+/// Called by the network core, or with the same lock held, with a device whose operations are for `T`.
+pub(super) unsafe extern "C" fn set_rx_mode<T: Operations>(dev: *mut bindings::net_device) {
+    // SAFETY: The core calls this with a device whose operations are for `T`.
+    let (_, private) = unsafe { Private::<T>::of(dev) };
+    if !private.receiving.load(Relaxed) {
+        // A slow path has stopped the receiver; `resume` sets the filter of then.
+        return;
+    }
+    // SAFETY: The device is live.
+    let flags = unsafe { bindings::net_helper_netdev_flags(dev) };
+    let filter = if flags & bindings::NET_IFF_PROMISC != 0 {
+        RxFilter::Promiscuous
+    } else if flags & bindings::NET_IFF_ALLMULTI != 0 {
+        RxFilter::AllMulticast
+    } else {
+        // SAFETY: The lock of the lists is held.
+        match unsafe { multicast_hash(dev) } {
+            0 => RxFilter::Own,
+            hash => RxFilter::Multicast(hash),
+        }
+    };
+    private.driver.set_rx_filter(filter);
+}
+
+/// # Safety
+///
+/// The lock of the address lists of `dev` must be held.
+unsafe fn multicast_hash(dev: *mut bindings::net_device) -> u64 {
+    let mut hash = 0u64;
+    let mut entry = core::ptr::null_mut();
+    loop {
+        // SAFETY: The lock keeps the list as it is; `entry` is null or the entry before. An entry
+        // has an address of 6 bytes at least.
+        unsafe {
+            entry = bindings::net_helper_mc_next(dev, entry);
+            if entry.is_null() {
+                return hash;
+            }
+            let crc = bindings::net_helper_ether_crc(6, bindings::net_helper_hw_addr(entry));
+            hash |= 1 << (crc >> 26);
+        }
+    }
+}
+
+/// `ndo_set_mac_address`: process context, under RTNL.
+///
+/// # Safety
+///
+/// Called by the network core, with a `struct sockaddr` and a device whose operations are for `T`.
+pub(super) unsafe extern "C" fn set_mac_address<T: Operations>(
+    dev: *mut bindings::net_device,
+    address: *mut c_void,
+) -> c_int {
+    // SAFETY: The core calls this with a `struct sockaddr` and a device of `T`, which then has a
+    // valid address of 6 bytes.
+    unsafe {
+        let result = bindings::eth_mac_addr(dev, address);
+        if result == 0 {
+            let (dev, private) = Private::<T>::of(dev);
+            private.driver.set_mac_address(&dev.address());
+        }
+        result
+    }
+}
+
+/// `ndo_change_mtu`: process context, under RTNL. The MTU is within the limits.
+///
+/// # Safety
+///
+/// Called by the network core, with a device whose operations are for `T`.
+pub(super) unsafe extern "C" fn change_mtu<T: Operations>(
+    dev: *mut bindings::net_device,
+    mtu: c_int,
+) -> c_int {
+    // SAFETY: The core calls this with a device whose operations are for `T`, under RTNL.
+    unsafe {
+        let (dev, private) = Private::<T>::of(dev);
+        let before = private.config(dev);
+        if before.xdp && mtu.unsigned_abs() > T::MAX_XDP_MTU {
+            bindings::net_helper_xdp_warn_mtu(dev.as_raw(), T::MAX_XDP_MTU);
+            return EINVAL.to_errno();
+        }
+        let after = RingConfig {
+            mtu: mtu.unsigned_abs(),
+            ..before
+        };
+        bindings::net_helper_netdev_set_mtu(dev.as_raw(), after.mtu);
+        if bindings::net_helper_netif_running(dev.as_raw()) {
+            if let Err(e) = private.reopen(dev, &after) {
+                bindings::net_helper_netdev_set_mtu(dev.as_raw(), before.mtu);
+                return e.to_errno();
+            }
+        }
+        let allowed = private.driver.check_pause(after.mtu).is_ok();
+        if allowed != private.driver.check_pause(before.mtu).is_ok() {
+            let up = private.running.load(Relaxed);
+            private.driver.phy().allow_pause(allowed, up);
+        }
+        // What the new size allows is asked of `fix_features`.
+        bindings::netdev_update_features(dev.as_raw());
+    }
+    0
+}
+
+/// `ndo_fix_features`: process context, under RTNL.
+///
+/// # Safety
+///
+/// Called by the network core, with a device whose operations are for `T`.
+pub(super) unsafe extern "C" fn fix_features<T: Operations>(
+    dev: *mut bindings::net_device,
+    wanted: bindings::netdev_features_t,
+) -> bindings::netdev_features_t {
+    // SAFETY: The core calls this with a device whose operations are for `T`.
+    let (dev, private) = unsafe { Private::<T>::of(dev) };
+    let config = private.config(dev);
+    let mut features = Features::from_raw(wanted);
+    if config.xdp {
+        // A program is to see frames whole, and what it sends back would lose its tag.
+        features = features.without(Features::VLAN_RX);
+    }
+    private.driver.fix_features(config.mtu, features).as_raw()
+}
+
+/// `ndo_set_features`: process context, under RTNL.
+///
+/// # Safety
+///
+/// Called by the network core, with a device whose operations are for `T`.
+pub(super) unsafe extern "C" fn set_features<T: Operations>(
+    dev: *mut bindings::net_device,
+    features: bindings::netdev_features_t,
+) -> c_int {
+    // SAFETY: The core calls this with a device whose operations are for `T`.
+    let (dev, private) = unsafe { Private::<T>::of(dev) };
+    private.driver.set_features(Features::from_raw(features));
+    // SAFETY: The device is live, its operations are for `T`, and the lock is the one that the core holds.
+    unsafe {
+        bindings::net_helper_addr_lock(dev.as_raw());
+        set_rx_mode::<T>(dev.as_raw());
+        bindings::net_helper_addr_unlock(dev.as_raw());
+    }
+    0
+}
+
+/// `ndo_features_check`: any context but hard interrupts, before each frame is sent.
+///
+/// # Safety
+///
+/// Called by the network core, with a device whose operations are for `T` and a live frame.
+pub(super) unsafe extern "C" fn features_check<T: Operations>(
+    skb: *mut bindings::sk_buff,
+    dev: *mut bindings::net_device,
+    features: bindings::netdev_features_t,
+) -> bindings::netdev_features_t {
+    // SAFETY: The core calls this with a device whose operations are for `T`, and with a frame that
+    // only it uses, and not while this runs.
+    unsafe {
+        let (_, private) = Private::<T>::of(dev);
+        let features = private
+            .driver
+            .check_features(Skb::from_raw(skb), Features::from_raw(features));
+        bindings::net_helper_vlan_features_check(skb, features.as_raw())
+    }
+}
