@@ -29,6 +29,8 @@ examples:
     inject-initrd --module r8168_rust.ko initrd.gz -o initrd-new.gz
   and with another kernel, because the driver needs that (boot the result with that kernel):
     inject-initrd --module r8168_rust.ko --kernel /boot/vmlinuz-7.3.4 --modules /lib/modules/7.3.4 initrd.gz -o initrd-new.gz
+  a PCI id for a driver that is inside already:
+    inject-initrd --alias-only r8169=10ec:8168 initrd.gz -o initrd-new.gz
   an answer file:
     inject-initrd --file preseed.cfg:/preseed.cfg initrd.gz -o initrd-new.gz
   what is in it:

@@ -184,6 +184,14 @@ def small_initrd(directory, out):
     return pack(top, out)
 
 
+def anaconda_initrd(directory, out):
+    """One of dracut's with what tells Anaconda's from others."""
+    mark = pack(tree(directory / "mark", {"usr/lib/anaconda-lib.sh": b"# Anaconda's\n"}), directory / "mark.gz")
+    plain = (MADE / "dracut.gzip").read_bytes()
+    out.write_bytes(plain + bytes(-len(plain) % 4) + mark.read_bytes())
+    return out
+
+
 def legacy_initrd(directory, out):
     """One like RHEL 4's, with two modules of the kernel's, and with lines in its tables for drivers to come."""
     inner = directory / "inner"

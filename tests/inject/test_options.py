@@ -7,7 +7,7 @@ import signal
 import subprocess
 import time
 
-from support import INSTALLER, KERNEL, KVER, MADE, MODULE, PROGRAM, TOP, Case, gzip, inject, like_the_kernel, pack, small_initrd, tree
+from support import INSTALLER, KERNEL, KVER, MODULE, PROGRAM, TOP, Case, anaconda_initrd, gzip, inject, like_the_kernel, pack, small_initrd, tree
 
 
 class Options(Case):
@@ -35,7 +35,6 @@ class Options(Case):
         report = self.inject("--json", "--module", "tg3", "--modules", KERNEL, self.initrd, "-o", self.out).json()
         names = [path.rpartition("/")[2].partition(".")[0] for path in report["added"]]
         self.assertIn("tg3", names)
-        self.assertTrue(any("tg3" in note or "libphy" in note for note in report["notes"]) or "ptp" not in names)
         self.refuse(2, "--module", "nonesuch", "--modules", KERNEL, self.initrd, "-o", self.dir / "none", says=["no module nonesuch"])
 
     def test_errors_are_json_too(self):
@@ -59,13 +58,14 @@ class Options(Case):
         self.assertEqual(outputs, [1000000000, 1100000000])
 
     def test_one_that_is_told_to_end_leaves_nothing(self):
-        (self.dir / "tmp").mkdir(exist_ok=True)
         for number, status in ((signal.SIGTERM, 143), (signal.SIGINT, 130)):
             options = ["--module", str(MODULE), "--kernel", str(KERNEL / "vmlinuz"), "--modules", str(KERNEL)]
             command = [str(PROGRAM), *options, str(INSTALLER / "initrd.gz"), "-o", str(self.out)]
             environment = {**os.environ, "TMPDIR": str(self.dir / "tmp")}
             with subprocess.Popen(command, stderr=subprocess.PIPE, text=True, env=environment) as running:
-                time.sleep(3)
+                # It is at work once it has a directory for that.
+                while running.poll() is None and not any((self.dir / "tmp").iterdir()):
+                    time.sleep(0.05)
                 running.send_signal(number)
                 errors = running.communicate(timeout=60)[1]
             self.assertEqual(running.returncode, status, errors)
@@ -74,10 +74,7 @@ class Options(Case):
             self.assertEqual([path.name for path in self.dir.iterdir() if "out" in path.name], [])
 
     def test_anaconda_is_told_from_dracut(self):
-        mark = pack(tree(self.dir / "mark", {"usr/lib/anaconda-lib.sh": b"# Anaconda's\n"}), self.dir / "mark.gz")
-        plain = (MADE / "dracut.gzip").read_bytes()
-        initrd = self.dir / "anaconda"
-        initrd.write_bytes(plain + bytes(-len(plain) % 4) + mark.read_bytes())
+        initrd = anaconda_initrd(self.dir, self.dir / "anaconda")
         self.assertIn("Anaconda (dracut)", self.inject("--list", initrd).out)
         self.inject("--module", MODULE, "--modules", KERNEL, initrd, "-o", self.out)
         root = like_the_kernel(self.out, self.dir)

@@ -5,7 +5,9 @@ import os
 import shutil
 import subprocess
 
-from support import INSTALLER, KERNEL, KVER, MADE, MODALIAS, MODULE, TOP, Case, decompress, legacy_initrd, like_the_kernel, modprobe
+from support import (
+    INSTALLER, KERNEL, KVER, MADE, MODALIAS, MODULE, TOP, Case, anaconda_initrd, decompress, legacy_initrd, like_the_kernel, modprobe,
+)
 
 PAGE = TOP / "docs/installer.md"
 
@@ -85,6 +87,15 @@ class Recipes(Case):
                 shutil.copy(MADE / made, f"/boot/initrd.img-{KVER}")
                 self.follow("An initrd of a running system")
                 self.finds_the_driver("initrd-new")
+
+    def test_anaconda(self):
+        # The module is built already, and scripts/test-driver-disks is about the disk.
+        self.stand_in("make", 'echo "$@" >>called\nmkdir -p build/host\ncp r8168_rust.ko build/host/')
+        anaconda_initrd(self.dir, self.work / "initrd.img")
+        self.assertIn("Anaconda (dracut)", self.follow("Fedora, RHEL"))
+        root = like_the_kernel(self.work / "initrd-new.img", self.dir)
+        self.assertIn("r8168_rust.ko", modprobe(root, MODALIAS))
+        self.assertEqual((self.work / "called").read_text().split()[1:3], ["driver-disk", "FLAVOR=anaconda"])
 
     def test_rhel4(self):
         decompress(next(KERNEL.rglob("r8169.ko*")), "xz", self.work / "r8168.ko")
