@@ -290,6 +290,8 @@ def _by_library(file, at, compression, plain, budget):
                 out.write(content)
     except (zlib.error, lzma.LZMAError, OSError, EOFError) as error:
         raise _bad(compression, at, error) from None
+    if compression == "xz" and decoder.check not in (lzma.CHECK_NONE, lzma.CHECK_CRC32):
+        raise Damaged(f"the xz segment at byte {at} has a check that the kernel does not know; recompress it with xz --check=crc32")
     return file.tell() - len(decoder.unused_data)
 
 

@@ -131,6 +131,8 @@ class Refusals(Case):
         frame = subprocess.run(["lz4", "-c"], input=b"x", capture_output=True, check=True).stdout
         (self.dir / "frame").write_bytes(frame)
         self.refuse(1, "--list", self.dir / "frame", says=["lz4 -l"])
+        (self.dir / "crc64").write_bytes(lzma.compress(pack(top, self.dir / "plain", compress=bytes).read_bytes(), check=lzma.CHECK_CRC64))
+        self.refuse(1, "--list", self.dir / "crc64", says=["xz --check=crc32"])
         self.refuse(1, "--list", KERNEL / "vmlinuz", says=["a kernel or EFI program"])
 
     def test_a_second_segment_that_destroys_a_link(self):
