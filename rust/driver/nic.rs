@@ -411,12 +411,17 @@ impl<'a> Operations for Nic<'a> {
         self.hw.set_mac_address(address);
     }
 
+    fn before_sleep(&self, wake: WakeBy) {
+        // Where the link itself is to wake, its coming again at another speed would.
+        if wake == WakeBy::Events && !self.hw.wake_events().contains(WakeEvents::PHY) {
+            self.phy.speed_down();
+        }
+    }
+
     fn prepare_sleep(&self, wake: WakeBy) {
         match wake {
             WakeBy::Nothing => return,
-            // The link that comes again would be such an event.
-            WakeBy::Events if self.hw.wake_events().contains(WakeEvents::PHY) => (),
-            WakeBy::Events => self.phy.speed_down(),
+            WakeBy::Events => (),
             WakeBy::Link => self.hw.watch_link(),
         }
         self.hw.watch_for_wake();

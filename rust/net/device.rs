@@ -25,7 +25,7 @@
 //!   open:    Operations::open -> request IRQ -> connect PHY -> up
 //!   stop:    down -> free IRQ -> disconnect PHY -> drop halves
 //!   reset:   quiesce -> resume                  (a work item; after a timeout or a fatal error)
-//!   sleep:   detach -> down -> prepare_sleep    (also when the PCI bus reports an error)
+//!   sleep:   detach -> before_sleep -> down -> prepare_sleep    (also when the PCI bus reports an error)
 //!   wake:    wake_up -> up -> attach
 //! ```
 //!
@@ -212,6 +212,10 @@ pub trait Operations: Ethtool + Send + Sync {
 
     /// Sets the MAC address. Runs under RTNL, up or down.
     fn set_mac_address(&self, address: &MacAddress);
+
+    /// Is told that a device that is up will be put to sleep, while its PHY still knows what the other end of the
+    /// link offers. Runs under RTNL.
+    fn before_sleep(&self, wake: WakeBy);
 
     /// Puts a device that was up and is quiet to sleep, and has it watch for what shall wake it.
     ///

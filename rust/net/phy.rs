@@ -228,7 +228,7 @@ impl<'a> Phy<'a> {
     /// Has the link renegotiated to the lowest speed that both ends have, for a sleeper that is to be
     /// woken: it costs less power. Without a link nothing happens.
     ///
-    /// Runs after [`Phy::stop`] and before [`Phy::disconnect`].
+    /// Does nothing after [`Phy::stop`], which forgets what the other end has.
     pub fn speed_down(&self) {
         // SAFETY: The PHY lives as long as the bus. If it cannot be done the link stays as it is.
         let _ = unsafe { bindings::phy_speed_down(self.phydev.as_ptr(), false) };

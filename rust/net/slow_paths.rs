@@ -274,6 +274,9 @@ impl<T: Operations> Private<T> {
         // SAFETY: The device is live; RTNL is held.
         unsafe {
             bindings::netif_device_detach(dev.as_raw());
+            if self.running.load(Relaxed) {
+                self.driver.before_sleep(wake);
+            }
             self.down(dev);
             if bindings::net_helper_netif_running(dev.as_raw()) {
                 self.driver.prepare_sleep(wake);
