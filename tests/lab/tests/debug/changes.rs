@@ -5,17 +5,32 @@ use lab::frame::request;
 use lab::model::Chip;
 use lab::{require, Result};
 
-use crate::common::{case, count, guest_address, peer, start_echo, Inputs};
+use crate::common::{case, count, guest_address, peer, progress, start_echo, Inputs};
 use crate::faults::echo_returns;
 
-/// How often the MTU changes, there and back, unless the caller says.
+/// How often they are replaced, there and back, unless the caller says.
 const TIMES: u32 = 25;
 
 /// Frames a second: enough that the transmit ring fills and its queue stops now and then.
 const DOWNPOUR: u32 = 30_000;
 
-/// The poll completes frames, and wakes the queue, at the very moment at which the device is made quiet.
-fn mtu_under_traffic(inputs: &Inputs, chip: Chip, driver: Driver) -> Result<()> {
+/// By the MTU: other buffers in as many descriptors.
+const MTU: [&str; 2] = ["ip link set PORT mtu 4000", "ip link set PORT mtu 1500"];
+
+/// By `ethtool -G`, from the smallest to the largest; r8169 cannot.
+const SIZES: [&str; 2] = [
+    "ethtool -G PORT rx 16 tx 32",
+    "ethtool -G PORT rx 1024 tx 1024",
+];
+
+/// Changes there and back in a downpour: the poll completes frames, and wakes the queue, at the very moment at which the
+/// device is made quiet.
+fn under_traffic(
+    inputs: &Inputs,
+    chip: Chip,
+    driver: Driver,
+    [there, back]: [&str; 2],
+) -> Result<()> {
     let (kernel, model) = (inputs.kernel()?, inputs.model()?);
     let mut bench = Bench::start(&Setup {
         drop_when_full: true,
@@ -24,12 +39,13 @@ fn mtu_under_traffic(inputs: &Inputs, chip: Chip, driver: Driver) -> Result<()> 
     })?;
     let interface = bench.load_and_open()?;
     start_echo(&mut bench, &interface)?;
+    let change = format!("sleep 0.1; {there}; sleep 0.1; {back}").replace("PORT", &interface);
     let flood = peer(&mut bench)?.flood(request(guest_address()?, 300, 1), DOWNPOUR);
-    for time in 1..=count("LAB_CHANGES", TIMES)? {
+    let times = count("LAB_CHANGES", TIMES)?;
+    for time in 1..=times {
+        progress("changes", time, times);
         let before = bench.model()?.counters()?;
-        bench.guest.check(&format!(
-            "sleep 0.1; ip link set {interface} mtu 4000; sleep 0.1; ip link set {interface} mtu 1500"
-        ))?;
+        bench.guest.check(&change)?;
         let seen = bench.model()?.counters()?.since(&before);
         require!(
             seen.rx_frames > 10 && seen.tx_frames > 10,
@@ -48,13 +64,20 @@ fn mtu_under_traffic(inputs: &Inputs, chip: Chip, driver: Driver) -> Result<()> 
 #[test]
 fn ours_changes_its_mtu_under_traffic_on_b380() {
     case("ours_changes_its_mtu_under_traffic_on_b380", |inputs| {
-        mtu_under_traffic(inputs, Chip::B380, inputs.ours()?)
+        under_traffic(inputs, Chip::B380, inputs.ours()?, MTU)
+    });
+}
+
+#[test]
+fn ours_changes_its_rings_under_traffic_on_b300() {
+    case("ours_changes_its_rings_under_traffic_on_b300", |inputs| {
+        under_traffic(inputs, Chip::B300, inputs.ours()?, SIZES)
     });
 }
 
 #[test]
 fn r8169_changes_its_mtu_under_traffic() {
     case("r8169_changes_its_mtu_under_traffic", |inputs| {
-        mtu_under_traffic(inputs, Chip::B380, Driver::R8169)
+        under_traffic(inputs, Chip::B380, Driver::R8169, MTU)
     });
 }

@@ -9,10 +9,10 @@ use lab::frame::{expected_echo, request};
 use lab::model::Chip;
 use lab::{require, Error, Result};
 
-use crate::common::{case, exchange, guest_address, peer, start_echo, Inputs, ECHO};
+use crate::common::{case, exchange, guest_address, peer, progress, start_echo, Inputs, ECHO};
 
 /// How long a sweep over all allocations of an operation may take.
-const SWEEP: Duration = Duration::from_secs(1200);
+const SWEEP: Duration = Duration::from_secs(2400);
 
 /// How often the module is loaded while memory is short.
 const INSERTIONS: u32 = 25;
@@ -46,6 +46,10 @@ fn sweep(bench: &mut Bench, operation: &str, undo: &str) -> Result<(u32, u32)> {
             fi
         done
         echo $((nth - 1)) $spared"
+    );
+    println!(
+        "  each allocation below `{operation}` fails in its turn: at most {} minutes",
+        SWEEP.as_secs() / 60
     );
     let text = bench.guest.check_within(&script, SWEEP)?;
     let mut numbers = text.split_whitespace().map(str::parse::<u32>);
@@ -136,7 +140,8 @@ fn loading(inputs: &Inputs, chip: Chip, driver: Driver) -> Result<()> {
         false,
     )?;
     let (mut refused, mut without) = (0, 0);
-    for _ in 0..INSERTIONS {
+    for time in 1..=INSERTIONS {
+        progress("insertions", time, INSERTIONS);
         let loaded = bench.guest.run(&format!(
             "echo 1 >/proc/self/make-it-fail; exec insmod /modules/{name}.ko"
         ))?;
@@ -178,6 +183,7 @@ fn in_the_rain(inputs: &Inputs, chip: Chip, driver: Driver) -> Result<()> {
     let faults = Faults::below(&mut bench.guest, name)?;
     let mut refused = 0;
     for time in 1..=REOPENINGS {
+        progress("reopenings", time, REOPENINGS);
         // Now and then nearly nothing is left.
         let percent = if time % 5 == 0 { 90 } else { 20 };
         faults.arm(&mut bench.guest, percent, 2, true)?;
@@ -204,7 +210,7 @@ fn in_the_rain(inputs: &Inputs, chip: Chip, driver: Driver) -> Result<()> {
 pub fn echo_returns(bench: &mut Bench, time: u32) -> Result<()> {
     let guest = guest_address()?;
     // Late echoes of the one before have another length.
-    let frame = request(guest, 1000 + time as usize, time);
+    let frame = request(guest, 1000 + time as usize % 500, time);
     for _ in 0..20 {
         if let Some(echo) = exchange(bench, &frame, ECHO / 10)? {
             require!(

@@ -90,6 +90,14 @@ pub fn count(name: &str, default: u32) -> Result<u32> {
     }
 }
 
+/// Says how far a long test is, ten times in all.
+pub fn progress(what: &str, time: u32, times: u32) {
+    let tenths = |time: u32| time * 10 / times;
+    if tenths(time) > tenths(time - 1) {
+        println!("  {time} of {times} {what}");
+    }
+}
+
 impl Inputs {
     /// The kernel under test.
     pub fn kernel(&self) -> Result<Kernel> {

@@ -9,7 +9,7 @@ use lab::guest::{Slot, SLOT};
 use lab::model::Chip;
 use lab::{drive, require, Result};
 
-use crate::common::{case, count, end_tcp, start_tcp, wait_tcp, Inputs};
+use crate::common::{case, count, end_tcp, progress, start_tcp, wait_tcp, Inputs};
 
 /// How long the kernel may take to reset a link.
 const RECOVERY: Duration = Duration::from_secs(30);
@@ -42,7 +42,9 @@ fn end(mut bench: Bench) -> Result<()> {
 /// The card is unplugged under traffic and plugged in again; each time traffic must come back.
 fn unplugged(inputs: &Inputs, chip: Chip, driver: Driver) -> Result<()> {
     let (mut bench, interface) = begin(inputs, chip, driver, Slot::Firmware)?;
-    for time in 1..=count("LAB_UNPLUGS", TIMES)? {
+    let times = count("LAB_UNPLUGS", TIMES)?;
+    for time in 1..=times {
+        progress("unpluggings", time, times);
         wait_tcp(&mut bench, &format!("before unplugging number {time}"))?;
         bench.unplug()?;
         let left = bench.guest.check("ls /sys/class/net")?;

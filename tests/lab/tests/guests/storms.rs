@@ -11,8 +11,8 @@ use lab::model::Chip;
 use lab::{require, Error, Result};
 
 use crate::common::{
-    case_alone, count, end_tcp, exchange, guest_address, peer, start_echo, start_tcp, wait_tcp,
-    Inputs, ECHO,
+    case_alone, count, end_tcp, exchange, guest_address, peer, progress, start_echo, start_tcp,
+    wait_tcp, Inputs, ECHO,
 };
 
 /// How often the interface goes down and up, and the module goes and comes, unless the caller says.
@@ -35,7 +35,9 @@ fn down_and_up(inputs: &Inputs, chip: Chip, driver: Driver) -> Result<()> {
     let interface = bench.load_and_open()?;
     drive::lease(&mut bench, &interface)?;
     start_tcp(&mut bench)?;
-    for time in 1..=count("LAB_STORMS", TIMES)? {
+    let times = count("LAB_STORMS", TIMES)?;
+    for time in 1..=times {
+        progress("times down and up", time, times);
         // Closing under no traffic would show nothing.
         wait_tcp(&mut bench, &format!("before closing number {time}"))?;
         bench.guest.check(&format!(
@@ -75,7 +77,9 @@ fn out_and_in(inputs: &Inputs, chip: Chip, driver: Driver) -> Result<()> {
     start_echo(&mut bench, &interface)?;
     let flood = peer(&mut bench)?.flood(request(guest, 300, 1), DRIZZLE);
     let name = bench.driver().name();
-    for time in 1..=count("LAB_REMOVALS", TIMES)? {
+    let times = count("LAB_REMOVALS", TIMES)?;
+    for time in 1..=times {
+        progress("removals", time, times);
         // In a downpour the driver only polls; most removals are to meet interrupts.
         let drizzle = time % 4 != 0;
         flood.set_rate(if drizzle { DRIZZLE } else { DOWNPOUR });
