@@ -20,6 +20,8 @@ class Fault:
     # How long a node may be silent; None for the usual time.
     silence = None
     disk_gib = None
+    # Whether it has happened, of those that happen at some time.
+    struck = False
 
     def prepare(self, demo):
         """Before the services start."""
@@ -108,6 +110,7 @@ class LinkLost(AfterPackages):
     def _plug_in(demo):
         demo.say("the cable is in again")
         demo.machines[0].ask_card('{"cmd":"link","up":true}')
+        demo.fault.struck = True
 
 
 FAULTS = {

@@ -12,6 +12,8 @@ from .errors import Refusal, Usage
 
 MEMORY_MIB = 1024
 DISK_GIB = 4
+# What is kept of each frame: the headers, and the beginning of what they carry. An installation is 25 MB of that.
+SNAPLEN = 128
 # iPXE's driver of Realtek's cards, in the ROM of another one.
 ROM = Path("/usr/share/qemu/pxe-rtl8139.rom")
 
@@ -66,6 +68,7 @@ class Machine:
             Path(path).unlink(missing_ok=True)
         # iPXE has four descriptors, and a processor without KVM takes milliseconds to acknowledge an interrupt.
         card = [self.model, "serve", "--socket", nic, "--control", control, "--mac", self.mac, "--wire", f"tap:{self.port}", "--prompt-acks"]
+        card += ["--pcap", self.directory / f"{boot}.pcap", "--pcap-snaplen", str(SNAPLEN)]
         self._card = self._spawn(card, f"{boot}-card.log")
         _wait(lambda: Path(nic).exists(), 20, "the emulated card to be there", self._card)
         # To be installed it boots from its card; afterwards its disk is all that it needs.

@@ -119,6 +119,9 @@ pub(crate) struct Serve {
     /// Capture the cable's frames
     #[arg(long, value_name = "FILE")]
     pub(crate) pcap: Option<PathBuf>,
+    /// Of each frame, only so much: what is left is its length
+    #[arg(long, value_name = "BYTES", requires = "pcap", value_parser = clap::value_parser!(u32).range(14..))]
+    pub(crate) pcap_snaplen: Option<u32>,
     /// Write down everything that happens to the chip: "rtl8111b trace" reads it
     #[arg(long, value_name = "FILE")]
     pub(crate) trace: Option<PathBuf>,
@@ -462,7 +465,7 @@ mod tests {
     #[test]
     fn a_full_command_line() {
         let args = "rtl8111b serve --socket s --chip b380 --mac 02:00:00:00:00:01 --xid 0x541 --vendor-id 0x0001 \
-            --wire stream:listen:w --pcap p --control c --log l --rx-mode drop --once";
+            --wire stream:listen:w --pcap p --pcap-snaplen 128 --control c --log l --rx-mode drop --once";
         let Ok(Parsed::Command(Command::Serve(serve))) = parse_from(args.split_whitespace()) else {
             panic!("refused");
         };
@@ -472,6 +475,7 @@ mod tests {
         assert_eq!(chip.xid, Some(0x541));
         assert_eq!(chip.rx_mode, RxMode::Drop);
         assert_eq!((serve.vendor_id, serve.device_id), (1, 0x8168));
+        assert_eq!(serve.pcap_snaplen, Some(128));
         assert!(serve.once);
     }
 }

@@ -89,7 +89,11 @@ pub(crate) fn run(options: &Serve) -> Result<(), ServeError> {
         _ => None,
     };
     let wire_listener = listen(wire_path)?;
-    let pcap = options.pcap.as_deref().map(Pcap::create).transpose()?;
+    let pcap = options
+        .pcap
+        .as_deref()
+        .map(|path| Pcap::create(path, options.pcap_snaplen))
+        .transpose()?;
     let pcap = pcap.map(|pcap| Arc::new(Mutex::new(pcap)));
     let (pump, sender) = Pump::open(&options.wire, wire_listener, pcap.clone())?;
 
