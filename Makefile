@@ -15,7 +15,7 @@ export KVER
 endif
 
 .DEFAULT_GOAL := all
-.PHONY: all fuzz-briefly fuzz-model load unload install run shell test test-model test-guests test-inject test-cluster install-demo test-install test-install-faults test-debug test-selftests test-witnesses test-host lint module toolbox deb rpm driver-disk sign test-packages test-driver-disks test-signing clean help
+.PHONY: all fuzz-briefly fuzz-model load unload install run shell test test-model test-guests test-inject test-cluster install-demo test-install test-install-faults diskless-demo test-diskless test-debug test-selftests test-witnesses test-host lint module toolbox deb rpm driver-disk sign test-packages test-driver-disks test-signing clean help
 
 all: ## Build the module for the running kernel (or for KDIR=DIRECTORY), without the toolbox
 	@kdir="$(KDIR)"; [ -n "$$kdir" ] || kdir=$$(scripts/host-kdir) && \
@@ -73,6 +73,12 @@ test-install: ## The same, failing if anything on the nodes is not as it should 
 
 test-install-faults: ## What goes wrong with an installation is told: a test for each (T= for some of them)
 	@scripts/install-demo --faults $(T)
+
+diskless-demo: ## Boot nodes without a disk over the emulated chip, the root loaded by HTTP (NODES=1 KVER=)
+	@scripts/install-demo --diskless
+
+test-diskless: ## The same, failing if anything on the nodes is not as it should be (NODES=1 KVER=)
+	@scripts/install-demo --diskless --test
 
 test-debug: ## Tests on a kernel that watches itself: KASAN, lockdep, leaks, faults (T= STORMS= REMOVALS= CHANGES= UNPLUGS=)
 	@scripts/lab debug $(T)

@@ -40,12 +40,19 @@ def parser():
     add("--artifacts", metavar="DIR", required=True, help="where logs are left; what is in it is removed")
     add("--history", metavar="FILE", required=True, help="the phases of the last run, to be compared with, and then of this")
     add("--test", action="store_true", help="fail if anything on the nodes is not as it should be")
+    add("--diskless", action="store_true", help="the nodes have no disk: they are not installed but boot a root over the network")
     add("--fault", choices=FAULTS, default="none", help="what goes wrong with the first node; fails unless the operator is told so")
     return result
 
 
 class Demo:
     """The head node, and the machines."""
+
+    # The run's picture, and what is remembered of it.
+    beginnings = phases.BEGINNINGS
+    goal = GOAL
+    span = "from power-on to power-off"
+    done = "installed"
 
     def __init__(self, options):
         self.options = options
@@ -71,7 +78,7 @@ class Demo:
         return (self.artifacts / "id.pub").read_text()
 
     def _hear(self, node, source, text):
-        title = self.followers.setdefault(node, phases.Follower()).hear(time.time(), source, text)
+        title = self.followers.setdefault(node, phases.Follower(self.beginnings)).hear(time.time(), source, text)
         if title:
             self.say(f"{node}: {title}")
             for machine in self.machines:
@@ -87,18 +94,25 @@ class Demo:
         rom = option_rom(self.artifacts / "ipxe.rom")
         for number, port in enumerate(ports):
             name = self.plan.name(number)
-            self.machines.append(Machine(name, number, port, options.model, self.artifacts / "nodes" / name, rom, self.fault.disk_gib or DISK_GIB))
+            self.machines.append(Machine(name, number, port, options.model, self.artifacts / "nodes" / name, rom, self.disk_gib()))
         self.head.register.names = {machine.mac: machine.name for machine in self.machines}
         self.fault.prepare(self)
         self.head.start()
         try:
-            self._install()
-            for machine in self.machines:
-                self._visit(machine)
+            self._do()
         finally:
             for machine in self.machines:
                 machine.stop()
             self.head.stop()
+
+    def disk_gib(self):
+        """How large their disks are."""
+        return self.fault.disk_gib or DISK_GIB
+
+    def _do(self):
+        self._install()
+        for machine in self.machines:
+            self._visit(machine)
 
     def _install(self):
         for machine in self.machines:
@@ -145,11 +159,19 @@ class Demo:
         machine.start("disk")
         self.visitor.wait(address, SSH, machine.running)
         self.say(f"{machine.name}: answers by ssh, {time.time() - start:.0f} s after power-on")
+        self._look(machine, address, visit.expected(self.plan, machine.name, self.head.kver))
+        self._power_off(machine, address, "under the installed system")
+
+    def _look(self, machine, address, expected):
+        """Looks around on a node."""
         found = self.visitor.look(address)
         replace(machine.directory / "found", "".join(f"{what}: {value}\n" for what, value in found.items()))
         for what in ("full name", "kernel", "driver", "address", "module's package", "apt-get update", "system state", "disk"):
             self.say(f"{machine.name}:   {what}: {found.get(what)}")
-        self.wrong += [f"{machine.name}: {line}" for line in visit.judge(found, visit.expected(self.plan, machine.name, self.head.kver))]
+        self.wrong += [f"{machine.name}: {line}" for line in visit.judge(found, expected)]
+
+    def _power_off(self, machine, address, when):
+        """Has a node go off by itself."""
         self.visitor.run(address, "systemctl poweroff", 30)
         end = time.time() + OFF
         while machine.running():
@@ -157,7 +179,7 @@ class Demo:
                 self.wrong.append(f"{machine.name} is still on {OFF} s after `systemctl poweroff`")
                 break
             time.sleep(POLL)
-        self._check_card(machine, "under the installed system")
+        self._check_card(machine, when)
         machine.stop()
 
     def lost(self):
@@ -171,7 +193,7 @@ class Demo:
     def report(self):
         """The table, and the picture: this run, and the last that was whole."""
         history = Path(self.options.history)
-        rows = [(machine.name, phases.read(machine.directory / "journal")) for machine in self.machines]
+        rows = [(machine.name, phases.read(machine.directory / "journal", self.beginnings)) for machine in self.machines]
         rows = [(name, found) for name, found in rows if found]
         try:
             last = [(f"{name}, last run", [phases.Phase(**phase) for phase in found]) for name, found in json.loads(history.read_text())]
@@ -179,23 +201,23 @@ class Demo:
             last = []
         if not rows:
             return
-        print("\n" + table(rows))
+        print("\n" + table(rows, self.span))
         picture = self.artifacts / "timeline.svg"
-        replace(picture, timeline.draw(rows + last, GOAL))
+        replace(picture, timeline.draw(rows + last, self.goal, self.span.capitalize()))
         run("rsvg-convert", "--zoom", "2", "-o", picture.with_suffix(".png"), picture)
         print(f"\npicture: {picture} and .png; logs: {self.artifacts}/nodes")
-        if self.options.fault == "none" and all(found[-1].title == phases.BEGINNINGS[-2][0] for _, found in rows):
+        if self.options.fault == "none" and all(found[-1].title == self.beginnings[-2][0] for _, found in rows):
             replace(history, json.dumps([(name, [vars(phase) for phase in found]) for name, found in rows]))
 
 
-def table(rows):
+def table(rows, span):
     """Phases as text: for each node the seconds that passed, and those of the host's processors."""
     titles = list(dict.fromkeys(phase.title for _, found in rows for phase in found))
-    width = max(len(title) for title in titles) + 2
+    width = max(len(title) for title in [*titles, span]) + 2
     lines = [" " * width + "".join(f"{name:>20}" for name, _ in rows), " " * width + f"{'seconds':>11}{'CPU':>9}" * len(rows)]
     for title in titles:
         lines.append(f"{title:{width}}" + "".join(_cells([phase for phase in found if phase.title == title]) for _, found in rows))
-    lines.append(f"{'from power-on to power-off':{width}}" + "".join(_cells(found) for _, found in rows))
+    lines.append(f"{span:{width}}" + "".join(_cells(found) for _, found in rows))
     return "\n".join(lines)
 
 
@@ -211,7 +233,11 @@ def main(arguments=None):
     # Nobody's nodes may outlive this.
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
-        demo = Demo(options)
+        kind = Demo
+        if options.diskless:
+            # It is made of this.
+            from .diskless import Diskless as kind
+        demo = kind(options)
         try:
             demo.run()
         finally:
@@ -242,5 +268,5 @@ def verdict(demo):
     if demo.fault.expects:
         print(f"install-nodes: error: installed in spite of the fault '{demo.options.fault}'", file=sys.stderr)
         return 1
-    print(f"r8168_rust: {len(demo.machines)} node(s) installed; " + (f"{len(demo.wrong)} things are not as they should be" if demo.wrong else "everything held"))
+    print(f"r8168_rust: {len(demo.machines)} node(s) {demo.done}; " + (f"{len(demo.wrong)} things are not as they should be" if demo.wrong else "everything held"))
     return 1 if demo.wrong and (demo.options.test or faulty) else 0

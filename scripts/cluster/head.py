@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0
 """The services of a head node on one interface: DHCP, TFTP and names by dnsmasq; HTTP for the rest; and a log of what nodes say."""
 
+import base64
+import hashlib
 import http.server
 import mimetypes
 import os
@@ -23,6 +25,8 @@ SYSLOG_PORT = 514
 LATER = ("grub-pc",)
 # What HTTP serves of the tree.
 SERVED = ("boot", "mirror")
+# Without them no node can be diskless.
+DISKLESS = ("boot/diskless-initrd", "boot/root.squashfs")
 
 
 def includes(kver):
@@ -110,6 +114,9 @@ group=
 
     def write(self):
         """Writes all files that the services read."""
+        for name in DISKLESS if "diskless" in self.plan.modes.values() else ():
+            if not (self.tree / name).is_file():
+                raise Refusal(f"the plan has diskless nodes, but {self.tree / name} is not there; scripts/diskless-tree makes it")
         (self.directory / "hosts").mkdir(parents=True, exist_ok=True)
         replace(self.directory / "dnsmasq.conf", self.configuration())
         replace(self.directory / "tftp/boot.ipxe", self.template("boot.ipxe"))
@@ -185,9 +192,36 @@ group=
             self._admit(mac.lower(), name)
             self._strangers[address] = name
         self.journal.note(name, "ipxe", f"asks what to do, MAC {mac}")
+        if self.plan.mode(name) == "diskless":
+            return self.template("diskless.ipxe", NODE=name)
         if self.is_installed(name):
             return f"#!ipxe\necho {name}: installed; booting from disk\nexit\n"
         return self.template("install.ipxe", NODE=name)
+
+    def node_script(self, name):
+        """What a diskless node does to its root before that takes over."""
+        private = self._host_key(name).read_text().strip()
+        mirror = base64.b64encode((self.tree / "mirror.gpg").read_bytes()).decode()
+        machine = hashlib.sha256(f"{name}.{self.plan.domain}".encode()).hexdigest()[:32]
+        return self.template("diskless-node.sh", NODE=name, KEY=self.key.strip(), HOSTKEY=private, MIRRORKEY=mirror, MACHINE=machine)
+
+    def _host_key(self, name):
+        """The private key by which a diskless node is known; made once, so that it stays the same node."""
+        private = self.directory / "hostkeys" / name
+        with self._lock:
+            if not private.exists():
+                private.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+                # A key that was not finished is of no use.
+                fresh = private.with_name(f".{name}")
+                for path in (fresh, fresh.with_name(f"{fresh.name}.pub")):
+                    path.unlink(missing_ok=True)
+                run("ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-C", name, "-f", fresh)
+                public = fresh.with_name(f"{fresh.name}.pub")
+                with open(self.directory / "known_hosts", "a", encoding="ascii") as known:
+                    known.write(f"{name},{name}.{self.plan.domain},{self.plan.address(name)} {public.read_text()}")
+                public.unlink()
+                fresh.rename(private)
+        return private
 
     def preseed(self, name):
         """The answers for a node's installer."""
@@ -224,6 +258,9 @@ class _Request(http.server.BaseHTTPRequestHandler):
             replace(head.directory / "installed" / rest, "")
             head.journal.note(rest, "http", "200 /installed")
             self._text("well done\n")
+        elif kind == "node" and rest == node and head.plan.mode(rest) == "diskless" and rest in head.register.names.values():
+            head.journal.note(rest, "http", "200 /node")
+            self._text(head.node_script(rest))
         elif path == "/key":
             self._text(head.key)
         else:

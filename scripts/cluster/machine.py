@@ -42,7 +42,7 @@ def accelerator():
 
 
 class Machine:
-    """A node. `port` is the TAP interface that its cable is plugged into."""
+    """A node. `port` is the TAP interface that its cable is plugged into; without a size it has no disk."""
 
     def __init__(self, name, number, port, model, directory, rom, disk_gib=DISK_GIB):
         self.name = name
@@ -53,9 +53,11 @@ class Machine:
         self.directory.mkdir(parents=True, exist_ok=True)
         self.rom = rom
         self.disk = self.directory / "disk"
-        # Empty, and takes no room before something is written.
-        with open(self.disk, "wb") as disk:
-            disk.truncate(disk_gib << 30)
+        self.disk_gib = disk_gib
+        if disk_gib:
+            # Empty, and takes no room before something is written.
+            with open(self.disk, "wb") as disk:
+                disk.truncate(disk_gib << 30)
         self._card = None
         self._qemu = None
         self._cpu = 0.0
@@ -71,8 +73,8 @@ class Machine:
         card += ["--pcap", self.directory / f"{boot}.pcap", "--pcap-snaplen", str(SNAPLEN)]
         self._card = self._spawn(card, f"{boot}-card.log")
         _wait(lambda: Path(nic).exists(), 20, "the emulated card to be there", self._card)
-        # To be installed it boots from its card; afterwards its disk is all that it needs.
-        card_first = 1 if boot == "install" else 2
+        # Once it is installed its disk is all that it needs.
+        card_first = 2 if boot == "disk" else 1
         device = f'{{"driver":"vfio-user-pci","socket":{{"path":"{nic}","type":"unix"}},"romfile":"{self.rom}","bootindex":{card_first}}}'
         memory = f"memory-backend-memfd,id=mem,size={MEMORY_MIB}M,share=on"
         self.console = self.directory / f"{boot}-console.log"
@@ -80,15 +82,18 @@ class Machine:
             [
                 *("qemu-system-x86_64", "-name", self.name, "-machine", "q35,memory-backend=mem,graphics=off", "-object", memory),
                 *("-m", f"{MEMORY_MIB}M", "-smp", "2", "-nodefaults", "-display", "none", "-no-reboot", *accelerator()),
-                # A node that loses its power is installed anew: the host need not wait for its own disk.
-                *("-drive", f"if=none,id=disk,format=raw,cache=unsafe,discard=unmap,file={self.disk}"),
-                *("-device", f"ide-hd,drive=disk,bus=ide.0,bootindex={3 - card_first},model=node,serial=1"),
+                *(self._disk(3 - card_first) if self.disk_gib else ()),
                 *("-chardev", f"file,id=console,path={self.console}", "-serial", "chardev:console"),
                 *("-nic", "none", "-device", device, "-qmp", f"unix:/tmp/{self.name}.qmp,server=on,wait=off"),
             ],
             f"{boot}-qemu.log",
         )
         self.control = control
+
+    def _disk(self, bootindex):
+        # A node that loses its power is installed anew: the host need not wait for its own disk.
+        drive = f"if=none,id=disk,format=raw,cache=unsafe,discard=unmap,file={self.disk}"
+        return "-drive", drive, "-device", f"ide-hd,drive=disk,bus=ide.0,bootindex={bootindex},model=node,serial=1"
 
     def _spawn(self, command, log):
         with open(self.directory / log, "wb") as out:

@@ -24,6 +24,17 @@ BEGINNINGS = [
     ("off", "machine", r"power-off"),
 ]
 
+# The same for a node that is diskless, as far as it is heard of; the last two are seen from outside.
+DISKLESS = [
+    ("firmware and iPXE", "machine", r"power-on"),
+    ("kernel and initrd over HTTP", "http", r"200 /boot/linux"),
+    ("kernel, initramfs", "http", r"sent /boot/diskless-initrd"),
+    ("root over HTTP", "http", r"200 /boot/root\.squashfs"),
+    ("system starts", "http", r"sent /boot/root\.squashfs"),
+    ("ssh", "machine", r"login"),
+    ("there", "machine", r"answers by ssh"),
+]
+
 
 @dataclass
 class Phase:
@@ -44,7 +55,8 @@ class Phase:
 class Follower:
     """Tells from a journal's lines, as they come, which phase a node is in."""
 
-    def __init__(self):
+    def __init__(self, beginnings=None):
+        self.beginnings = beginnings or BEGINNINGS
         self.at = -1
         self.starts = []
 
@@ -54,8 +66,8 @@ class Follower:
 
     def hear(self, when, source, text):
         """Takes a line; returns the title of the phase that begins with it, if one does. Phases may be left out by a node."""
-        for number in range(self.at + 1, len(BEGINNINGS)):
-            title, who, what = BEGINNINGS[number]
+        for number in range(self.at + 1, len(self.beginnings)):
+            title, who, what = self.beginnings[number]
             if who == source and re.search(what, text):
                 self.at = number
                 self.starts.append((title, when))
@@ -63,9 +75,9 @@ class Follower:
         return None
 
 
-def read(journal):
-    """The phases in a node's journal; the last, which is that of being off, is left out."""
-    follower = Follower()
+def read(journal, beginnings=None):
+    """The phases in a node's journal; the last, which is that of being off or there, is left out."""
+    follower = Follower(beginnings)
     costs = []
     for line in Path(journal).read_text(encoding="utf-8", errors="replace").splitlines():
         when, _, rest = line.partition(" ")

@@ -12,11 +12,14 @@ from .errors import Usage
 CABINET = 64
 KEYS = {
     "network": {"head", "prefix", "domain", "first-node", "strangers"},
-    "nodes": {"cabinet", "most"},
+    "nodes": {"cabinet", "most", "mode"},
     "names": None,
+    "modes": None,
     "installation": {"suite", "timezone", "locale", "language", "country", "keymap", "packages", "afterwards"},
 }
 _NAME = re.compile(r"compute-(\d+)-(\d+)")
+# What nodes may do when they boot from the network.
+MODES = ("install", "diskless")
 _MAC = re.compile(r"(?:[0-9a-f]{2}:){5}[0-9a-f]{2}")
 
 
@@ -52,6 +55,8 @@ class Plan:
         for mac, name in parser["names"].items():
             self._check_name(mac, name)
             self.names[mac] = name
+        self.modes = {"*": parser["nodes"]["mode"], **parser["modes"]}
+        self._check_modes()
         self._check_room()
 
     def _fail(self, text):
@@ -93,6 +98,13 @@ class Plan:
         if name in self.names.values():
             self._fail(f"[names] has {name} twice; every node needs a name of its own")
 
+    def _check_modes(self):
+        for name, mode in self.modes.items():
+            if name != "*" and not _NAME.fullmatch(name):
+                self._fail(f"[modes] has {name!r}, expected a name like compute-0-3")
+            if mode not in MODES:
+                self._fail(f"the mode of {'[nodes]' if name == '*' else name} is {mode!r}, expected {' or '.join(MODES)}")
+
     def _check_room(self):
         names = [*self.names.values(), *(self.name(rank) for rank in range(self.most))]
         for name in names:
@@ -103,6 +115,10 @@ class Plan:
     def name(self, rank):
         """The name of a node in the cabinet that newcomers get into."""
         return f"compute-{self.cabinet}-{rank}"
+
+    def mode(self, name):
+        """What a node does when it boots from the network."""
+        return self.modes.get(name, self.modes["*"])
 
     def address(self, name):
         """Where a node is: counted down from the first, cabinet by cabinet."""

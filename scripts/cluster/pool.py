@@ -78,7 +78,7 @@ class Pool:
         self.sources = sources
         self.kver = kver
         self.say = say
-        self.debs = [*words_of(lists / "node.packages"), f"linux-image-{kver}"]
+        self.debs = [*words_of(lists / "node.packages"), *words_of(lists / "diskless.packages"), f"linux-image-{kver}"]
         self.udebs = words_of(lists / "installer.packages")
         text = json.dumps([RECIPE, kver, self.debs, self.udebs])
         self.manifest = self.directory / f"pool-{hashlib.sha256(text.encode()).hexdigest()[:12]}.json"

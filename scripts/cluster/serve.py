@@ -34,7 +34,8 @@ def parser():
 class Watch:
     """Which node is at which phase."""
 
-    def __init__(self):
+    def __init__(self, plan):
+        self.plan = plan
         self.followers = {}
         self.warned = set()
         self.done = set()
@@ -50,9 +51,12 @@ class Watch:
         if source == "http" and text == "200 /installed":
             self.done.add(node)
             self.say(f"{node}: installed; goes off, or boots from its disk")
+        elif source == "http" and text == f"sent /{head_node.DISKLESS[1]}":
+            self.done.add(node)
+            self.say(f"{node}: has its root; starts its system")
         elif source == "ipxe":
             # It begins anew.
-            self.followers[node] = phases.Follower()
+            self.followers[node] = phases.Follower(phases.DISKLESS if self.plan.mode(node) == "diskless" else None)
             self.done.discard(node)
             self.say(f"{node}: {text}")
         elif source == "http" and text.startswith("404"):
@@ -74,7 +78,7 @@ class Watch:
 def run_head(options):
     """Does what the options say."""
     plan = Plan(options.plan)
-    watch = Watch()
+    watch = Watch(plan)
     directory = Path(options.directory).resolve()
     if not (Path(options.tree) / "kver").is_file():
         raise Usage(f"found no tree in {options.tree}; scripts/installer-tree makes it")
@@ -86,7 +90,7 @@ def run_head(options):
         raise Refusal(f"{other} serves DHCP on {options.interface} already: two servers on a wire give nodes wrong answers; switch that off, or use another wire")
     if options.dry_run:
         print(f"# {directory}/dnsmasq.conf\n{head.configuration()}")
-        for name in ("boot.ipxe", "install.ipxe", "preseed.cfg"):
+        for name in ("boot.ipxe", "diskless.ipxe", "install.ipxe", "preseed.cfg"):
             print(f"# packaging/cluster/{name}, for the first node\n{head.template(name, NODE=plan.name(0))}")
         print("# nothing was written or started (--dry-run)")
         return

@@ -24,7 +24,7 @@ def _ticks(total):
     return range(0, int(total) + 1, step)
 
 
-def draw(rows, goal=None):
+def draw(rows, goal=None, span="From power-on to power-off"):
     """The picture as SVG; `rows` are (label, phases), `goal` a number of seconds that is marked."""
     titles = list(dict.fromkeys(phase.title for _, phases in rows for phase in phases))
     total = max([phases[-1].end for _, phases in rows] + [goal or 0]) * 1.02
@@ -38,7 +38,7 @@ def draw(rows, goal=None):
     def text(where, row, content, size=12, anchor="start", fill="#222"):
         out.append(f"<text x='{where:.1f}' y='{row:.1f}' {FONT} font-size='{size}' text-anchor='{anchor}' fill='{fill}'>{escape(content)}</text>")
 
-    text(LEFT, 22, "From power-on to power-off, seconds", 14)
+    text(LEFT, 22, f"{span}, seconds", 14)
     for tick in _ticks(total):
         where = LEFT + tick * scale
         out.append(f"<line x1='{where:.1f}' y1='{top - 8}' x2='{where:.1f}' y2='{bottom}' stroke='#ddd'/>")

@@ -34,6 +34,7 @@ tell 'system state' "$(timeout 120 systemctl is-system-running --wait)"
 tell 'failed units' "$(systemctl --failed --plain --no-legend | awk '{ print $1 }')"
 tell 'kernel errors' "$(dmesg --facility kern --level emerg,alert,crit,err --notime)"
 tell 'left from the installation' "$(ls -d /var/tmp/dpkg-eatmydata-wrapper /etc/apt/apt.conf.d/*eatmydata /etc/dpkg/dpkg.cfg.d/force-unsafe-io 2>/dev/null)"
+tell root "$(findmnt --noheadings --output FSTYPE /)"
 tell 'disk' "$(df -h / | awk 'NR == 2 { print $3, "of", $2 }')"
 """
 
@@ -99,7 +100,14 @@ def expected(plan, name, kver):
         "failed units": "",
         "kernel errors": "",
         "left from the installation": "",
+        "root": "ext4",
     }
+
+
+def expected_diskless(plan, name, kver):
+    """The same for a node that has no disk."""
+    different = {"root": "overlay", "locale": None, "initramfs": ""}
+    return {what: value for what, value in {**expected(plan, name, kver), **different}.items() if value is not None}
 
 
 def judge(found, wanted):

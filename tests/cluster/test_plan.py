@@ -53,6 +53,10 @@ class Plans(PlanCase):
         plan = self.plan(("#52:54:00:81:11:10 = compute-0-0", "52:54:00:81:11:10 = compute-0-7"))
         self.assertEqual(plan.names, {"52:54:00:81:11:10": "compute-0-7"})
 
+    def test_a_mode_is_that_of_all_or_of_one(self):
+        plan = self.plan(("#compute-0-7 = diskless", "compute-0-7 = diskless"))
+        self.assertEqual([plan.mode(name) for name in ("compute-0-0", "compute-0-7")], ["install", "diskless"])
+
     def test_what_is_wrong_is_named(self):
         for change, words in {
             ("head = 10.1.1.1", "head = 10.1.1"): "head",
@@ -62,6 +66,9 @@ class Plans(PlanCase):
             ("cabinet = 0", "cabinet = x"): "cabinet",
             ("most = 64", "most = 65"): "most",
             ("most = 64", "mots = 64"): "most",
+            ("mode = install", "mode = disk"): "'disk'",
+            ("#compute-0-7 = diskless", "node7 = diskless"): "node7",
+            ("#compute-0-7 = diskless", "compute-0-7 = none"): "compute-0-7",
             ("afterwards = poweroff", "afterwards = off"): "afterwards",
             ("[names]", "[name]"): "[names]",
             ("#52:54:00:81:11:10 = compute-0-0", "52:54 = compute-0-0"): "MAC",
@@ -109,7 +116,8 @@ class Templates(PlanCase):
 
     def test_every_template_can_be_filled(self):
         words = {**self.plan().words(), "NODE": "compute-0-0", "INCLUDES": "zstd", "KVER": "7.3.4+deb13-amd64"}
-        for name in ("boot.ipxe", "install.ipxe", "preseed.cfg"):
+        words |= dict.fromkeys(("MACHINE", "KEY", "HOSTKEY", "MIRRORKEY"), "x")
+        for name in ("boot.ipxe", "install.ipxe", "diskless.ipxe", "diskless-node.sh", "preseed.cfg"):
             with self.subTest(name):
                 text = fill((TOP / "packaging/cluster" / name).read_text(), words)
                 self.assertNotRegex(text, "@[A-Z]+@")

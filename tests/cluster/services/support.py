@@ -23,7 +23,7 @@ KVER = "7.3.4+deb13-amd64"
 
 def tree(directory):
     """A tree like that of scripts/installer-tree, with next to nothing in it."""
-    for name, text in {"boot/linux": "a kernel", "boot/initrd": "an initrd", "mirror/dists/x": "x", "tftp/undionly.kpxe": "iPXE", "kver": KVER}.items():
+    for name, text in {"boot/linux": "a kernel", "boot/initrd": "an initrd", "mirror/dists/x": "x", "mirror.gpg": "its key", "tftp/undionly.kpxe": "iPXE", "kver": KVER}.items():
         path = directory / name
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(text)
@@ -67,9 +67,9 @@ class Case(unittest.TestCase):
         program = f"import sys; sys.path.insert(0, {str(TOP / 'scripts')!r}); from cluster import wire; print(wire.other_server('nic', 6) or '')"
         return self.inside("python3", "-B", "-c", program).strip()
 
-    def head(self, **options):
+    def head(self, plan=PLAN, **options):
         """A head node that serves."""
-        head = head_node.Head(PLAN, "wire", self.dir / "head", tree(self.dir / "tree"), "ssh-ed25519 KEY head node\n", **options)
+        head = head_node.Head(plan, "wire", self.dir / "head", tree(self.dir / "tree"), "ssh-ed25519 KEY head node\n", **options)
         head.start()
         self.addCleanup(head.stop)
         return head

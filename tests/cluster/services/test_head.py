@@ -3,7 +3,7 @@
 
 import unittest
 
-from support import PLAN, Case, get, run
+from support import PLAN, Case, Plan, get, run, tree
 
 from cluster import head as head_node
 from cluster import wire
@@ -29,6 +29,46 @@ class Services(Case):
         # The next head node in the same directory knows it too: nothing is erased by starting it again.
         self.head()
         self.assertIn("booting from disk", get(f"/ipxe?mac={MAC}")[1])
+
+    def test_a_diskless_node_gets_a_root_and_what_only_it_has(self):
+        plan = Plan(PLAN.path)
+        plan.modes = {"*": "install", "compute-0-0": "diskless"}
+        with self.assertRaises(Refusal) as caught:
+            self.head(plan)
+        self.assertIn("scripts/diskless-tree", str(caught.exception))
+        for name in head_node.DISKLESS:
+            (self.dir / "tree" / name).write_text("x")
+        head = self.head(plan)
+        self.assertEqual(get("/node/compute-0-0")[0], 404, "asked by somebody else")
+        script = get(f"/ipxe?mac={MAC}")[1]
+        self.assertIn(f"fetch=http://{PLAN.head}/boot/root.squashfs", script)
+        self.assertIn("initrd http://10.1.1.1/node/compute-0-0 /node", script)
+        node = get("/node/compute-0-0")[1]
+        self.assertIn("ssh-ed25519 KEY head node", node)
+        self.assertIn("-----BEGIN OPENSSH PRIVATE KEY-----", node)
+        self.assertRegex((head.directory / "known_hosts").read_text(), r"compute-0-0,compute-0-0\.cluster,10\.1\.255\.254 ssh-ed25519 ")
+        self.assertEqual(get("/node/compute-0-0")[1], node, "the same node at its next boot")
+        # The next machine is installed, and has no business there.
+        self.assertIn("preseed/compute-0-1", get("/ipxe?mac=52:54:00:81:11:11")[1])
+        self.assertEqual([get(f"/node/compute-0-{rank}")[0] for rank in (0, 1)], [404, 404])
+
+    def test_what_a_diskless_node_has_of_its_own_comes_into_its_root(self):
+        plan = Plan(PLAN.path)
+        plan.modes = {"*": "diskless"}
+        for name in ("boot/linux", *head_node.DISKLESS):
+            (tree(self.dir / "tree") / name).write_text("x")
+        self.head(plan)
+        get(f"/ipxe?mac={MAC}")
+        root = self.dir / "root"
+        for name in ("etc/apt/trusted.gpg.d", "etc/ssh", "root"):
+            (root / name).mkdir(parents=True)
+        run("sh", env={"rootmnt": str(root)}, stdin=get("/node/compute-0-0")[1])
+        self.assertRegex((root / "etc/machine-id").read_text(), r"^[0-9a-f]{32}\n$")
+        self.assertEqual((root / "etc/apt/trusted.gpg.d/cluster-mirror.gpg").read_text(), "its key")
+        self.assertEqual((root / "root/.ssh/authorized_keys").read_text(), "ssh-ed25519 KEY head node\n")
+        key = root / "etc/ssh/ssh_host_ed25519_key"
+        self.assertEqual(key.stat().st_mode & 0o777, 0o600)
+        self.assertIn("compute-0-0", run("ssh-keygen", "-l", "-f", key))
 
     def test_files_of_the_tree_are_served_and_no_others(self):
         self.head()

@@ -1,0 +1,63 @@
+# SPDX-License-Identifier: GPL-2.0
+"""Boots emulated nodes that have no disk."""
+
+import re
+import time
+
+from . import phases, visit
+from .demo import Demo
+from .errors import Refusal
+
+LIMIT = 900
+POLL = 0.2
+_LOGIN = re.compile(r"^compute-\d+-\d+ login:", re.MULTILINE)
+
+
+class Diskless(Demo):
+    """The head node, and machines that load their root from it."""
+
+    beginnings = phases.DISKLESS
+    goal = 90
+    span = "from power-on to an answer by ssh"
+    done = "booted without a disk"
+
+    def __init__(self, options):
+        super().__init__(options)
+        self.plan.modes = {"*": "diskless"}
+
+    def disk_gib(self):
+        """They have none."""
+        return 0
+
+    def _do(self):
+        waiting = list(self.machines)
+        for machine in self.machines:
+            self.head.journal.note(machine.name, "machine", "power-on")
+            machine.start("diskless")
+        while waiting:
+            time.sleep(POLL)
+            self.head.check()
+            waiting = [machine for machine in waiting if not self._is_there(machine)]
+        for machine in self.machines:
+            expected = visit.expected_diskless(self.plan, machine.name, self.head.kver)
+            self._look(machine, self.plan.address(machine.name), expected)
+        for machine in self.machines:
+            self._power_off(machine, self.plan.address(machine.name), "without a disk")
+
+    def _is_there(self, machine):
+        """Whether a node can be worked on."""
+        passed = time.time() - self.start
+        if not machine.running() or passed > LIMIT or "BOOT FAILED!" in machine.console_text():
+            tail = "\n".join(machine.console_tail())
+            raise Refusal(f"{machine.name} is not there {passed:.0f} s after power-on; its console ends with:\n{tail}")
+        follower = self.followers.get(machine.name)
+        if not follower or follower.title() not in ("system starts", "ssh"):
+            return False
+        if follower.title() == "system starts":
+            if _LOGIN.search(machine.console_text()):
+                self.head.journal.note(machine.name, "machine", "login")
+            return False
+        status, _ = self.visitor.run(self.plan.address(machine.name), "true", 30)
+        if status == 0:
+            self.head.journal.note(machine.name, "machine", "answers by ssh")
+        return status == 0
