@@ -7,7 +7,7 @@ include versions.conf
 # Passed on to scripts/lab, which checks them. KVER in versions.conf is the default; only one given here is passed on.
 CHIP ?= b300
 DRIVER ?= r8168_rust
-export CHIP DRIVER NODES STORMS REMOVALS CHANGES UNPLUGS DAMAGED SEED MODULE DIST
+export CHIP DRIVER NODES KICKSTART STORMS REMOVALS CHANGES UNPLUGS DAMAGED SEED MODULE DIST
 # A module that is given tells for which kernel it was built.
 packed = $(if $(MODULE),,$(KVER))
 ifeq ($(origin KVER),command line)

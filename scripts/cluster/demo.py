@@ -40,6 +40,7 @@ def parser():
     add("--artifacts", metavar="DIR", required=True, help="where logs are left; what is in it is removed")
     add("--history", metavar="FILE", required=True, help="the phases of the last run, to be compared with, and then of this")
     add("--test", action="store_true", help="fail if anything on the nodes is not as it should be")
+    add("--kickstart", metavar="FILE", help="a kickstart file for them, instead of the plan's")
     add("--diskless", action="store_true", help="the nodes have no disk: they are not installed but boot a root over the network")
     add("--fault", choices=FAULTS, default="none", help="what goes wrong with the first node; fails unless the operator is told so")
     return result
@@ -60,6 +61,8 @@ class Demo:
         shutil.rmtree(self.artifacts, ignore_errors=True)
         self.artifacts.mkdir(parents=True)
         self.plan = Plan(options.plan)
+        if options.kickstart:
+            self.plan.kickstart = Path(options.kickstart)
         self.visitor = visit.Visitor(self.artifacts / "id", self.artifacts / "known_hosts")
         self.start = time.time()
         self.fault = FAULTS[options.fault]()
@@ -91,6 +94,8 @@ class Demo:
         options = self.options
         wire, ports = head_node.set_up_wire(self.plan, options.nodes)
         self.head = head_node.Head(self.plan, wire, self.artifacts, options.tree, self._key(), self._hear)
+        for line in self.head.kickstart.complaints if self.head.kickstart else ():
+            self.say(f"{self.plan.kickstart.name}: {line}")
         rom = option_rom(self.artifacts / "ipxe.rom")
         for number, port in enumerate(ports):
             name = self.plan.name(number)

@@ -16,6 +16,7 @@ import urllib.parse
 from pathlib import Path
 
 from .errors import Refusal
+from .kickstart import Kickstart
 from .plan import Register, fill
 from .tools import replace, run, words_of
 
@@ -73,11 +74,18 @@ class Head:
         self.register = Register(plan, self.directory / "names")
         self.words = {**plan.words(), "INCLUDES": " ".join(includes(self.kver)), "KVER": self.kver}
         self.served = SERVED
+        self.kickstart = self._read_kickstart() if plan.kickstart else None
         # Addresses that nodes have had before DHCP knew their names.
         self._strangers = {}
         self._servers = []
         self._dnsmasq = None
         self._lock = threading.Lock()
+
+    def _read_kickstart(self):
+        lines = [line.split(maxsplit=3) for line in self._answers(self.plan.name(0))]
+        known = {words[1]: (words + [""])[3] for words in lines}
+        known["debian-installer/locale"] = self.plan.installation["locale"]
+        return Kickstart(self.plan.kickstart, self.tree, known)
 
     def configuration(self):
         """What dnsmasq is told."""
@@ -196,7 +204,14 @@ group=
             return self.template("diskless.ipxe", NODE=name)
         if self.is_installed(name):
             return f"#!ipxe\necho {name}: installed; booting from disk\nexit\n"
-        return self.template("install.ipxe", NODE=name)
+        return self.install_script(name)
+
+    def install_script(self, name):
+        """What a node's iPXE is to do that is to be installed."""
+        extra = {"KICKSTART": "", "KICKSEED": ""}
+        if self.kickstart:
+            extra = {"KICKSTART": f"ks=http://{self.plan.head}/kickstart/{name}", "KICKSEED": f"initrd http://{self.plan.head}/boot/kickseed"}
+        return self.template("install.ipxe", NODE=name, **extra)
 
     def node_script(self, name):
         """What a diskless node does to its root before that takes over."""
@@ -224,10 +239,14 @@ group=
         return private
 
     def preseed(self, name):
-        """The answers for a node's installer."""
+        """The answers for a node's installer, but those that a kickstart file has given."""
+        lines = self._answers(name)
+        return "".join(f"{line}\n" for line in (self.kickstart.preseed(lines) if self.kickstart else lines))
+
+    def _answers(self, name):
         lines = self.template("preseed.cfg", NODE=name).splitlines()
         # The installer takes its time for every line, also for those that say nothing.
-        return "".join(f"{line}\n" for line in lines if line and not line.startswith("#"))
+        return [line for line in lines if line and not line.startswith("#")]
 
 
 class _Web(http.server.ThreadingHTTPServer):
@@ -254,6 +273,9 @@ class _Request(http.server.BaseHTTPRequestHandler):
         elif kind == "preseed" and rest in head.register.names.values():
             head.journal.note(rest, "http", "200 /preseed")
             self._text(head.preseed(rest))
+        elif kind == "kickstart" and head.kickstart and rest in head.register.names.values():
+            head.journal.note(rest, "http", "200 /kickstart")
+            self._text(head.kickstart.text)
         elif kind == "installed" and rest in head.register.names.values():
             replace(head.directory / "installed" / rest, "")
             head.journal.note(rest, "http", "200 /installed")

@@ -12,7 +12,7 @@ from .errors import Refusal, Usage
 
 MEMORY_MIB = 1024
 DISK_GIB = 4
-# What is kept of each frame: the headers, and the beginning of what they carry. An installation is 25 MB of that.
+# What is kept of each frame: the headers, and the beginning of what they carry. About a tenth of the whole.
 SNAPLEN = 128
 # iPXE's driver of Realtek's cards, in the ROM of another one.
 ROM = Path("/usr/share/qemu/pxe-rtl8139.rom")

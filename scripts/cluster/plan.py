@@ -15,7 +15,7 @@ KEYS = {
     "nodes": {"cabinet", "most", "mode"},
     "names": None,
     "modes": None,
-    "installation": {"suite", "timezone", "locale", "language", "country", "keymap", "packages", "afterwards"},
+    "installation": {"suite", "timezone", "locale", "language", "country", "keymap", "packages", "kickstart", "afterwards"},
 }
 _NAME = re.compile(r"compute-(\d+)-(\d+)")
 # What nodes may do when they boot from the network.
@@ -51,6 +51,8 @@ class Plan:
         self.installation = dict(parser["installation"])
         if self.installation["afterwards"] not in ("poweroff", "reboot"):
             self._fail(f"afterwards is {self.installation['afterwards']!r}, expected poweroff or reboot")
+        kickstart = self.installation.pop("kickstart")
+        self.kickstart = self.path.parent / kickstart if kickstart else None
         self.names = {}
         for mac, name in parser["names"].items():
             self._check_name(mac, name)

@@ -26,6 +26,7 @@ def parser():
     add("directory")
     add("--tree", required=True)
     add("--plan", required=True)
+    add("--kickstart")
     add("--default-route", action="store_true")
     add("--dry-run", action="store_true")
     return result
@@ -78,20 +79,31 @@ class Watch:
 def run_head(options):
     """Does what the options say."""
     plan = Plan(options.plan)
+    if options.kickstart:
+        plan.kickstart = Path(options.kickstart)
     watch = Watch(plan)
     directory = Path(options.directory).resolve()
     if not (Path(options.tree) / "kver").is_file():
         raise Usage(f"found no tree in {options.tree}; scripts/installer-tree makes it")
     key = directory / "id.pub"
     head = head_node.Head(plan, options.interface, directory, options.tree, key.read_text() if key.exists() else "", watch.hear)
+    if head.kickstart:
+        for line in head.kickstart.complaints:
+            print(f"head-node: {plan.kickstart.name}: {line}", file=sys.stderr)
+        watch.say(f"{plan.kickstart.name}: {len(head.kickstart.complaints)} things in it come to nothing")
     wire.check_interface(options.interface, plan, options.default_route)
     other = wire.other_server(options.interface)
     if other:
         raise Refusal(f"{other} serves DHCP on {options.interface} already: two servers on a wire give nodes wrong answers; switch that off, or use another wire")
     if options.dry_run:
         print(f"# {directory}/dnsmasq.conf\n{head.configuration()}")
-        for name in ("boot.ipxe", "diskless.ipxe", "install.ipxe", "preseed.cfg"):
-            print(f"# packaging/cluster/{name}, for the first node\n{head.template(name, NODE=plan.name(0))}")
+        first = plan.name(0)
+        scripts = {"boot.ipxe": head.template("boot.ipxe"), "diskless.ipxe": head.template("diskless.ipxe", NODE=first)}
+        scripts |= {"install.ipxe": head.install_script(first), "preseed.cfg": head.preseed(first)}
+        for name, text in scripts.items():
+            print(f"# packaging/cluster/{name}, for the first node\n{text}")
+        if head.kickstart:
+            print(f"# {plan.kickstart.name}, as it is served\n{head.kickstart.text}")
         print("# nothing was written or started (--dry-run)")
         return
     directory.mkdir(parents=True, exist_ok=True)

@@ -111,12 +111,20 @@ class Registers(PlanCase):
         self.assertFalse(register.path.exists())
 
 
+class Kickstarts(PlanCase):
+    """Where the plan has the answers of a kickstart file."""
+
+    def test_the_file_is_looked_for_beside_the_plan(self):
+        self.assertIsNone(self.plan().kickstart)
+        self.assertEqual(self.plan(("kickstart =", "kickstart = nodes.cfg")).kickstart, self.path.parent / "nodes.cfg")
+
+
 class Templates(PlanCase):
     """What is filled in."""
 
     def test_every_template_can_be_filled(self):
         words = {**self.plan().words(), "NODE": "compute-0-0", "INCLUDES": "zstd", "KVER": "7.3.4+deb13-amd64"}
-        words |= dict.fromkeys(("MACHINE", "KEY", "HOSTKEY", "MIRRORKEY"), "x")
+        words |= dict.fromkeys(("MACHINE", "KEY", "HOSTKEY", "MIRRORKEY", "KICKSTART", "KICKSEED"), "x")
         for name in ("boot.ipxe", "install.ipxe", "diskless.ipxe", "diskless-node.sh", "preseed.cfg"):
             with self.subTest(name):
                 text = fill((TOP / "packaging/cluster" / name).read_text(), words)

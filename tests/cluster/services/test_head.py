@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0
 """What a head node serves, and on which wires it does not."""
 
+import os
+import shutil
 import unittest
 
 from support import PLAN, Case, Plan, get, run, tree
@@ -69,6 +71,21 @@ class Services(Case):
         key = root / "etc/ssh/ssh_host_ed25519_key"
         self.assertEqual(key.stat().st_mode & 0o777, 0o600)
         self.assertIn("compute-0-0", run("ssh-keygen", "-l", "-f", key))
+
+    def test_a_kickstart_file_is_served_and_its_answers_are_left_out_of_ours(self):
+        plan = Plan(PLAN.path)
+        plan.kickstart = self.dir / "ks.cfg"
+        plan.kickstart.write_text("timezone --utc Europe/Berlin\n%packages\n%end\n")
+        shutil.copytree(os.environ["KICKSEED_DIR"], self.dir / "tree/kickseed")
+        (self.dir / "tree/kickseed/questions").write_text("clock-setup/utc time/zone")
+        self.head(plan)
+        script = get(f"/ipxe?mac={MAC}")[1]
+        self.assertIn(f" ks=http://{PLAN.head}/kickstart/compute-0-0 ", script)
+        self.assertIn(f"\ninitrd http://{PLAN.head}/boot/kickseed\n", script)
+        self.assertEqual(get("/kickstart/compute-0-0"), (200, "timezone --utc Europe/Berlin\n%packages\n"))
+        answers = get("/preseed/compute-0-0")[1]
+        self.assertNotIn("time/zone", answers)
+        self.assertIn("mirror/http/hostname", answers)
 
     def test_files_of_the_tree_are_served_and_no_others(self):
         self.head()

@@ -1,0 +1,130 @@
+# SPDX-License-Identifier: GPL-2.0
+"""Kickstart files, read by the installer's own kickseed. scripts/test-cluster tells in KICKSEED_DIR where that is."""
+
+import os
+import shutil
+import tempfile
+import unittest
+from pathlib import Path
+
+import support
+
+from cluster.errors import Refusal, Usage
+from cluster.kickstart import Kickstart
+
+# Of the installer's questions, those that the files here answer.
+QUESTIONS = """\
+clock-setup/utc debian-installer/exit/poweroff debian-installer/locale finish-install/reboot_in_progress grub-installer/bootdev
+mirror/country mirror/http/directory mirror/http/hostname mirror/http/proxy mirror/protocol netcfg/choose_interface netcfg/get_ipaddress
+partman-auto/disk partman-auto/expert_recipe partman-auto/method partman/choose_partition partman/confirm
+partman/confirm_nooverwrite passwd/root-login passwd/root-password passwd/root-password-again passwd/root-password-crypted pkgsel/include
+tasksel/first time/zone
+"""
+OURS = {"debian-installer/locale": "C.UTF-8", "netcfg/choose_interface": "auto", "debian-installer/exit/poweroff": "true"}
+ANSWERS = """\
+d-i passwd/root-password-crypted password *
+d-i time/zone string UTC
+d-i partman-auto/expert_recipe string node :: 3000 10000 -1 ext4 $primary{ } .
+d-i partman-auto/choose_recipe select node
+d-i partman/early_command string debconf-set partman-auto/disk x
+d-i pkgsel/include string vim
+d-i grub-installer/bootdev string default
+""".splitlines()
+
+
+class Kickstarts(unittest.TestCase):
+    """A file, and what is said of it."""
+
+    def setUp(self):
+        holder = tempfile.TemporaryDirectory(prefix="test-kickstart-")
+        self.addCleanup(holder.cleanup)
+        self.tree = Path(holder.name)
+        kickseed = os.environ.get("KICKSEED_DIR")
+        self.assertTrue(kickseed, "KICKSEED_DIR is not set; run it by scripts/test-cluster")
+        shutil.copytree(kickseed, self.tree / "kickseed")
+        (self.tree / "kickseed/questions").write_text(QUESTIONS)
+        index = self.tree / "mirror/dists/trixie/main/binary-amd64/Packages"
+        index.parent.mkdir(parents=True)
+        index.write_text("Package: less\nVersion: 1\n\nPackage: vim\nVersion: 1\n")
+
+    def read(self, text):
+        """A kickstart file of that text."""
+        path = self.tree / "ks.cfg"
+        path.write_text(text)
+        return Kickstart(path, self.tree, OURS)
+
+    def said(self, text):
+        """What is said of a file of that text, in one line."""
+        return "; ".join(self.read(text).complaints)
+
+    def test_a_file_of_which_all_is_done_but_what_is_said(self):
+        file = Kickstart(support.TOP / "tests/cluster/kickstart.cfg", self.tree, OURS)
+        self.assertEqual(len(file.complaints), 1, file.complaints)
+        self.assertIn("can't clear multiple drives; assuming just the first one", file.complaints[0])
+        self.assertEqual(file.text, (support.TOP / "tests/cluster/kickstart.cfg").read_text())
+        left = "\n".join(file.preseed(ANSWERS))
+        for ours in ("root-password", "time/zone", "recipe"):
+            self.assertNotIn(ours, left)
+        for ours in ("early_command", "bootdev string default", "pkgsel/include string vim less"):
+            self.assertIn(ours, left)
+
+    def test_what_kickseed_cannot_do_is_said_with_its_line(self):
+        for line, words in {
+            "selinux --enforcing": "Unrecognised kickstart command: selinux",
+            "firewall --enabled": "firewall preseeding not supported yet",
+            "raid / --level=1": "raid not supported yet",
+            "upgrade": "upgrades using installer not supported",
+            "network --onboot yes": "unrecognized option '--onboot'",
+            "part swap --ondisk=sda --size 100": "unsupported restriction '--ondisk'",
+            "keyboard us": "this installer does not ask",
+        }.items():
+            with self.subTest(line):
+                self.assertRegex(self.said(f"text\n{line}\n"), f"^line 2: {line.split()[0]}: ")
+                self.assertIn(words, self.said(f"text\n{line}\n"))
+
+    def test_what_the_head_node_decides_is_said(self):
+        self.assertIn("line 1: url: the head node decides 'mirror/http/hostname'", self.said("url --url http://mirror.example/centos\n"))
+        self.assertIn("'debian-installer/locale'", self.said("lang de_DE.UTF-8\n"))
+        self.assertEqual(self.said("lang C.UTF-8\npoweroff\nbootloader --location=mbr\n"), "")
+
+    def test_a_disk_that_is_named_is_that_disk(self):
+        file = self.read("clearpart --drives=sdb\n")
+        self.assertEqual(file.answers["partman-auto/disk"], "/dev/sdb")
+        self.assertNotIn("early_command", "\n".join(file.preseed(ANSWERS)))
+
+    def test_packages_that_the_mirror_lacks_are_said(self):
+        said = self.said("%packages\n@Base\n@Cluster Support\nless\ngcc\n-vim\n")
+        for words in ("line 5: gcc: the mirror has no such package", "Package group 'Cluster Support'", "comes of: Base", "exclusions in %packages"):
+            self.assertIn(words, said)
+        self.assertNotIn("less", said)
+
+    def test_sections_that_end_are_read_and_what_stands_behind_is_said(self):
+        file = self.read("%packages\nless\n%end\n\n%post\necho x\n%end\n")
+        self.assertEqual((file.complaints, file.text), ([], "%packages\nless\n\n%post\necho x\n"))
+        self.assertIn("line 4: reboot: stands behind the %end of %post", self.said("%post\necho x\n%end\nreboot\n"))
+        self.assertIn("line 1: %addon: kickseed knows no such section", self.said("%addon x\n%end\n"))
+
+    def test_scripts_are_not_run_here(self):
+        self.read(f"%pre\ntouch {self.tree}/run\n%post --nochroot\ntouch {self.tree}/run\n")
+        self.assertFalse((self.tree / "run").exists())
+
+    def test_what_kickseed_would_have_the_shell_run_is_refused(self):
+        for line in (f"rootpw `touch {self.tree}/run`", f"rootpw x;touch {self.tree}/run", f"text >{self.tree}/run", "rootpw 'x"):
+            with self.subTest(line), self.assertRaises(Usage) as caught:
+                self.read(f"text\n{line}\n")
+            self.assertIn("line 2", str(caught.exception))
+            self.assertFalse((self.tree / "run").exists())
+        self.assertEqual(self.read("rootpw 'a;b'\n").answers["passwd/root-password"], "a;b")
+        self.assertEqual(self.read("rootpw --iscrypted $1$x$y\n").answers["passwd/root-password-crypted"], "$1$x$y")
+
+    def test_a_tree_without_kickseed_and_a_missing_file_are_named(self):
+        with self.assertRaises(Usage):
+            Kickstart(self.tree / "no.cfg", self.tree, OURS)
+        shutil.rmtree(self.tree / "kickseed")
+        with self.assertRaises(Refusal) as caught:
+            self.read("text\n")
+        self.assertIn("scripts/kickstart-tree", str(caught.exception))
+
+
+if __name__ == "__main__":
+    unittest.main()
