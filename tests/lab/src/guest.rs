@@ -464,7 +464,9 @@ pub(crate) fn with_path(option: &str, path: &Path) -> OsString {
 /// QEMU's arguments for KVM where it can work, for software emulation elsewhere; `LAB_ACCEL` decides.
 fn accelerator() -> Result<&'static [&'static str]> {
     const KVM: &[&str] = &["-accel", "kvm", "-cpu", "host"];
-    const TCG: &[&str] = &["-accel", "tcg,thread=multi", "-cpu", "max"];
+    // TCG copies strings a byte at a time. A kernel that is told they are fast has all its copying done so.
+    const CPU: &str = "max,erms=off,fsrm=off";
+    const TCG: &[&str] = &["-accel", "tcg,thread=multi", "-cpu", CPU];
     match std::env::var("LAB_ACCEL").ok().as_deref() {
         Some("kvm") => Ok(KVM),
         Some("tcg") => Ok(TCG),
