@@ -52,8 +52,10 @@ const WHOLE: &str = "(whole)";
 const SKIPPED: i32 = 4;
 /// Begins what a Python test says about a comparison that does not hold.
 const CHECK: &str = "Check failed";
-/// The exit status of `timeout`.
-const TIMED_OUT: i32 = 124;
+/// The exit statuses of `timeout`: of what it has ended, and of what did not let itself be ended.
+const TIMED_OUT: [i32; 2] = [124, 137];
+/// What is said of that.
+const TIME_WAS_UP: &str = "its time was up";
 
 /// The test cases in the output of the selftest `file`. One that tells of none is a case by itself; one that ends badly
 /// although all its cases were well has one more, which says so.
@@ -77,10 +79,18 @@ pub fn read(file: &str, output: &str, status: i32) -> Vec<Case> {
         }
     }
     let failed = cases.iter().any(|case| case.outcome == Outcome::Fail);
-    if cases.is_empty() || status == TIMED_OUT || (status != 0 && status != SKIPPED && !failed) {
+    if cases.is_empty()
+        || TIMED_OUT.contains(&status)
+        || (status != 0 && status != SKIPPED && !failed)
+    {
         cases.push(whole(output, status));
     }
     cases
+}
+
+/// Whether the test that has these cases had to be ended, so that what it had set up is still there.
+pub fn was_ended(cases: &[Case]) -> bool {
+    cases.iter().any(|case| case.reason == TIME_WAS_UP)
 }
 
 /// `ok 1 ping.test_v4 # SKIP reason` or `not ok ...`.
@@ -182,7 +192,7 @@ fn whole(output: &str, status: i32) -> Case {
         outcome,
         reason: match status {
             0 => String::new(),
-            TIMED_OUT => "its time was up".to_owned(),
+            _ if TIMED_OUT.contains(&status) => TIME_WAS_UP.to_owned(),
             SKIPPED => last.to_owned(),
             status => format!("status {status}: {last}"),
         },

@@ -15,7 +15,7 @@ use lab::drive;
 use lab::kernel::Kernel;
 use lab::model::Chip;
 use lab::report::{Outcome, Report};
-use lab::selftests::{self, Kept, Plan, Results, Verdict};
+use lab::selftests::{self, Event, Kept, Plan, Results, Verdict};
 
 /// Boots a stock Debian kernel on the emulated RTL8111B and drives it.
 ///
@@ -436,17 +436,33 @@ fn selftests(options: &SelftestOptions) -> Result<bool> {
     let reference = setup("r8169", Chip::B380, Driver::R8169);
     let witness = witness(&reference, &plan, &options.witness_cache, &progress)?;
     let chip = options.common.chip;
-    println!(
-        "\n  ours on {}, r8169 on b380 beside it; kernel {}",
+    progress.say(format_args!(
+        "ours on {}, r8169 on b380 beside it; kernel {}; {} tests, at most {} minutes",
         chip.name(),
-        inputs.kernel.version()
-    );
+        inputs.kernel.version(),
+        plan.tests.len(),
+        plan.limit().as_secs().div_ceil(60)
+    ));
     let mut count = BTreeMap::new();
     let mut bad = 0;
+    let mut begun = 0;
     selftests::run(
         &setup("ours", chip, inputs.driver.clone()),
         &plan,
-        |test, cases| {
+        |event| {
+            let (test, cases) = match event {
+                Event::Begins(test) => {
+                    begun += 1;
+                    progress.say(format_args!(
+                        "{begun} of {}: {} begins, at most {} s",
+                        plan.tests.len(),
+                        test.file,
+                        test.limit.as_secs()
+                    ));
+                    return Ok(());
+                }
+                Event::Ended(test, cases) => (test, cases),
+            };
             println!("{}", test.file);
             for case in cases {
                 let beside = witness
@@ -464,10 +480,11 @@ fn selftests(options: &SelftestOptions) -> Result<bool> {
         .iter()
         .map(|(name, count)| format!("{count} {name}"))
         .collect();
-    println!(
-        "\n{}; {bad} of the failures unexplained",
+    println!();
+    progress.say(format_args!(
+        "{}; {bad} of the failures unexplained",
         counted.join(", ")
-    );
+    ));
     println!("What the tests wrote is in {}", inputs.artifacts.display());
     Ok(bad == 0)
 }
@@ -479,10 +496,10 @@ fn witness(
     cache: &Path,
     progress: &Progress,
 ) -> Result<Results> {
-    let kept = Kept::open(cache, setup, plan)?;
+    let kept = Kept::open(cache, setup)?;
     let mut results = Results::new();
     let mut missing = plan.clone();
-    missing.tests.retain(|test| match kept.get(test) {
+    missing.tests.retain(|test| match kept.get(plan, test) {
         Some(cases) => {
             results.insert(test.file.clone(), cases);
             false
@@ -493,13 +510,20 @@ fn witness(
         return Ok(results);
     }
     progress.say(format_args!(
-        "first r8169 on b380, to have something to compare with: {} tests, kept for the next time",
-        missing.tests.len()
+        "first r8169 on b380, to have something to compare with: {} tests, at most {} minutes; kept for the next time",
+        missing.tests.len(),
+        missing.limit().as_secs().div_ceil(60)
     ));
-    selftests::run(setup, &missing, |test, cases| {
-        progress.say(format_args!("{}: {} cases", test.file, cases.len()));
-        kept.put(test, cases)?;
-        results.insert(test.file.clone(), cases.to_vec());
+    selftests::run(setup, &missing, |event| {
+        match event {
+            Event::Begins(test) => progress.say(&test.file),
+            Event::Ended(test, cases) => {
+                if selftests::is_complete(cases) {
+                    kept.put(plan, test, cases)?;
+                }
+                results.insert(test.file.clone(), cases.to_vec());
+            }
+        }
         Ok(())
     })?;
     Ok(results)

@@ -127,9 +127,15 @@ impl Ports {
         Ok(dmesg::problems(&self.guest.console()?))
     }
 
-    /// What each port's model has counted.
-    pub fn counters(&mut self) -> Result<Vec<Counters>> {
-        self.models.iter_mut().map(Model::counters).collect()
+    /// What each port's model has counted since this was last asked.
+    pub fn take_counters(&mut self) -> Result<Vec<Counters>> {
+        let models = self.models.iter_mut();
+        models
+            .map(|model| {
+                let counters = model.counters()?;
+                model.reset_counters().map(|()| counters)
+            })
+            .collect()
     }
 
     /// Powers the guest off and ends the models.
