@@ -62,7 +62,9 @@ class Options(Case):
             options = ["--module", str(MODULE), "--kernel", str(KERNEL / "vmlinuz"), "--modules", str(KERNEL)]
             command = [str(PROGRAM), *options, str(INSTALLER / "initrd.gz"), "-o", str(self.out)]
             environment = {**os.environ, "TMPDIR": str(self.dir / "tmp")}
-            with subprocess.Popen(command, stderr=subprocess.PIPE, text=True, env=environment) as running:
+            # Who runs the tests in the background may have had SIGINT ignored, which programs inherit.
+            heard = {"preexec_fn": lambda number=number: signal.signal(number, signal.SIG_DFL)}
+            with subprocess.Popen(command, stderr=subprocess.PIPE, text=True, env=environment, **heard) as running:
                 # It is at work once it has a directory for that.
                 while running.poll() is None and not any((self.dir / "tmp").iterdir()):
                     time.sleep(0.05)
