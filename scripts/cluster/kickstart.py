@@ -2,7 +2,6 @@
 """A kickstart file, tried beforehand with the programs that the installer reads it by (kickseed), to tell what will not come of it."""
 
 import re
-import shlex
 import subprocess
 import tempfile
 from pathlib import Path
@@ -31,7 +30,15 @@ TOGETHER = (
     ("partman-auto/expert_recipe", "partman-auto/choose_recipe"),
     ("partman-auto/disk", "partman/early_command"),
 )
-_SECTION = re.compile(r"%(?!include\b|final\b|end\b)\w+")
+def _only_words(unkept=""):
+    """Lines in which the shell, where these characters are not kept from it, finds words only, and perhaps a comment."""
+    quoted = rf"""'[^']*'|"[^"\\`{unkept}]*\""""
+    return re.compile(rf"""([^'"\\`;&|<>(){unkept}]|{quoted})*((?<=[ \t])#.*)?""")
+
+
+# kickseed has the shell read what stands behind a command, each $ behind a backslash; and behind the name of a section as it is.
+_COMMAND = _only_words()
+_SECTION = _only_words("$")
 # kickseed, with what it would do in the installer told instead, a line for each: what, and words behind it.
 _TRY = r"""
 exec 2>&1
@@ -45,21 +52,31 @@ kickseed "$2"
 """
 
 
+def _word(line):
+    """The first word of a line; of an empty one, that of a comment."""
+    return re.match("[ \\t]*([^ \\t]*)", line)[1] or "#"
+
+
 class Kickstart:
     """What the file says, and what comes of it: `answers` by question, and the `text` to serve."""
 
     def __init__(self, path, tree, plan_answers):
         self.path = Path(path)
-        self.tree = Path(tree)
+        # It is read in a directory of its own.
+        self.tree = Path(tree).absolute()
         self.plan_answers = plan_answers
         self.answers = {}
         self._found = {}
         if not (self.tree / "kickseed/questions").is_file():
             raise Refusal(f"found no {self.tree}/kickseed, by which kickstart files are read; scripts/kickstart-tree makes it")
         try:
-            self.lines = self.path.read_text(encoding="utf-8").splitlines()
+            text = self.path.read_text(encoding="utf-8")
         except (OSError, UnicodeDecodeError) as error:
             raise Usage(f"cannot read {path}: {getattr(error, 'strerror', None) or 'it is no text in UTF-8'}") from None
+        if "\0" in text:
+            raise Usage(f"cannot read {path}: it is no text, it has a byte of zero")
+        # Lines and words are those that the shell finds; Python knows more separators.
+        self.lines = text.removesuffix("\n").replace("\r\n", "\n").split("\n")
         served, tried = self._read()
         self.text = "".join(f"{line}\n" for line in served)
         self._try(tried)
@@ -71,48 +88,53 @@ class Kickstart:
         return sorted(self._found, key=self._found.get)
 
     def _complain(self, number, text):
-        complaint = f"line {number}: {self.lines[number - 1].split()[0]}: {text}" if number else text
+        complaint = f"line {number}: {_word(self.lines[number - 1])}: {text}" if number else text
         self._found.setdefault(complaint, number or len(self.lines))
 
     def _read(self):
         """What is served, and the same with the numbers of its lines for a trial."""
-        served, tried, section, ended = [], [], None, False
+        served, tried, section, ended, unknown = [], [], None, False, False
         for number, line in enumerate(self.lines, 1):
-            words = line.split()
-            word = words[0] if words else "#"
-            if _SECTION.match(word):
+            word = _word(line)
+            known = word in ("%packages", "%pre", "%post")
+            if unknown and not known:
+                # kickseed would take these lines for more of what stands above.
+                unknown = word != "%end"
+                continue
+            unknown = False
+            if known:
                 if section is None:
                     # What is heard from here on belongs to no line.
                     tried.append("at 0")
                 section, ended = word, False
-                if word not in ("%packages", "%pre", "%post"):
-                    self._complain(number, "kickseed knows no such section")
-                self._check_words(number, line)
+                self._check(number, _SECTION)
             elif word == "%end":
                 # kickseed has never heard of it: a section ends where the next begins.
-                ended = True
+                ended = section is not None
                 continue
             elif word == "%include":
                 self._complain(number, "what comes of that file cannot be told before it is there")
                 served.append(line)
                 continue
+            elif word.startswith("%") and (ended or section in (None, "%packages")):
+                self._complain(number, "kickseed knows no such section; it is left out, to its %end")
+                unknown = True
+                continue
             elif ended and not word.startswith("#"):
                 self._complain(number, f"stands behind the %end of {section}, where kickseed takes it for a part of that; move it before all sections")
             elif section is None and not word.startswith("#"):
-                self._check_words(number, line)
+                self._check(number, _COMMAND)
                 tried.append(f"at {number}")
             served.append(line)
             tried.append(line)
         return served, tried
 
-    def _check_words(self, number, line):
-        """kickseed has the shell read what stands behind a command."""
-        try:
-            words = list(shlex.shlex(line, posix=True, punctuation_chars=True))
-        except ValueError:
-            raise Usage(f"{self.path}: line {number} has a quotation mark too few") from None
-        if "`" in line or any(word and set(word) <= set("();<>|&") for word in words if f"'{word}'" not in line and f'"{word}"' not in line):
-            raise Usage(f"{self.path}: line {number} has characters that kickseed would have the shell run; put the word into single quotes")
+    def _check(self, number, only_words):
+        if not only_words.fullmatch(self.lines[number - 1]):
+            raise Usage(
+                f"{self.path}: line {number} has characters that kickseed would have the shell run, or a quotation mark too few; "
+                "put the word into single quotes"
+            )
 
     def _try(self, tried):
         """Has kickseed read it, as the installer will."""

@@ -102,20 +102,69 @@ class Kickstarts(unittest.TestCase):
         file = self.read("%packages\nless\n%end\n\n%post\necho x\n%end\n")
         self.assertEqual((file.complaints, file.text), ([], "%packages\nless\n\n%post\necho x\n"))
         self.assertIn("line 4: reboot: stands behind the %end of %post", self.said("%post\necho x\n%end\nreboot\n"))
-        self.assertIn("line 1: %addon: kickseed knows no such section", self.said("%addon x\n%end\n"))
 
     def test_scripts_are_not_run_here(self):
         self.read(f"%pre\ntouch {self.tree}/run\n%post --nochroot\ntouch {self.tree}/run\n")
         self.assertFalse((self.tree / "run").exists())
 
     def test_what_kickseed_would_have_the_shell_run_is_refused(self):
-        for line in (f"rootpw `touch {self.tree}/run`", f"rootpw x;touch {self.tree}/run", f"text >{self.tree}/run", "rootpw 'x"):
+        ran = self.tree / "run"
+        for line in (
+            f"rootpw `touch {ran}`",
+            f"rootpw x;touch {ran}",
+            f"rootpw ';' ;touch {ran}",
+            f"rootpw x#;touch {ran}",
+            f"rootpw 'a#' ;touch {ran}",
+            f"rootpw $(touch {ran})",
+            rf'lang "\$(touch {ran})"',
+            rf'lang "\\$(touch {ran})"',
+            rf"lang \\$(touch {ran})",
+            f'lang "`touch {ran}`"',
+            f"text >{ran}",
+            "rootpw 'x",
+            'rootpw "x',
+            f'%post --interpreter="$(touch {ran})"',
+            f"%post --interpreter=$(touch {ran})",
+            f'%pre --interpreter="`touch {ran}`"',
+            f"%packages $(touch {ran})",
+        ):
             with self.subTest(line), self.assertRaises(Usage) as caught:
                 self.read(f"text\n{line}\n")
             self.assertIn("line 2", str(caught.exception))
-            self.assertFalse((self.tree / "run").exists())
-        self.assertEqual(self.read("rootpw 'a;b'\n").answers["passwd/root-password"], "a;b")
-        self.assertEqual(self.read("rootpw --iscrypted $1$x$y\n").answers["passwd/root-password-crypted"], "$1$x$y")
+            self.assertFalse(ran.exists(), line)
+
+    def test_what_the_shell_does_not_run_is_taken_as_it_is(self):
+        password = "passwd/root-password"
+        for words, question, value in (
+            ("'a;b'", password, "a;b"),
+            ("'a`b'", password, "a`b"),
+            ('"a;b (c)" # ; and the rest', password, "a;b (c)"),
+            ("a#b", password, "a#b"),
+            ("--iscrypted $1$x$y", f"{password}-crypted", "$1$x$y"),
+            ('--iscrypted "$1$(x)$y"', f"{password}-crypted", "$1$(x)$y"),
+        ):
+            with self.subTest(words):
+                self.assertEqual(self.read(f"rootpw {words}\n").answers[question], value)
+
+    def test_no_section_hides_a_line_from_the_check(self):
+        """What is one for kickseed, and where it takes lines for commands."""
+        ran = self.tree / "run"
+        for first in ("%post-install", "%addon x", "%\N{NO-BREAK SPACE}post", "\N{NO-BREAK SPACE}%post", "%post\N{NO-BREAK SPACE}x", "%end"):
+            with self.subTest(first):
+                try:
+                    self.read(f"{first}\nrootpw `touch {ran}`\n")
+                except Usage:
+                    pass
+                self.assertFalse(ran.exists())
+        with self.assertRaises(Usage):
+            self.read(f"%po\0st\nrootpw `touch {ran}`\n")
+
+    def test_a_section_that_kickseed_does_not_know_is_left_out(self):
+        file = self.read("text\n%addon x --enable\nrootpw `x`\n%end\nlang C.UTF-8\n%packages\nless\n%anaconda\npwpolicy\n%end\n%post\n%wheel ALL=(ALL) ALL\n")
+        self.assertEqual(file.text, "text\nlang C.UTF-8\n%packages\nless\n%post\n%wheel ALL=(ALL) ALL\n")
+        self.assertEqual(len(file.complaints), 2, file.complaints)
+        for complaint, words in zip(file.complaints, ("line 2: %addon: ", "line 8: %anaconda: "), strict=True):
+            self.assertIn(f"{words}kickseed knows no such section; it is left out", complaint)
 
     def test_a_tree_without_kickseed_and_a_missing_file_are_named(self):
         with self.assertRaises(Usage):
