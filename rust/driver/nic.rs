@@ -27,17 +27,19 @@ use super::{
     tally::Tally, //
 };
 use crate::net::{
+    contexts::{
+        PollContext,
+        XmitContext, //
+    },
     device::{
         Interrupt,
         MacAddress,
         NetDevice,
         Operations,
-        PollContext,
         RingConfig,
         RxFilter,
         Verdict,
-        WakeBy,
-        XmitContext, //
+        WakeBy, //
     },
     ethtool::{
         TestResult,

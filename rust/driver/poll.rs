@@ -16,11 +16,9 @@ use super::{
     },
 };
 use crate::net::{
-    device::{
-        NetDevice,
-        PollContext, //
-    },
-    skb::Sent,
+    contexts::PollContext,
+    device::NetDevice,
+    skb::Sent, //
 };
 use kernel::sync::atomic::Relaxed;
 

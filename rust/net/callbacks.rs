@@ -7,13 +7,15 @@
 //! written down in `Documentation/networking/netdevices.rst` and `napi.rst`.
 
 use super::{
+    contexts::{
+        PollContext,
+        XmitContext, //
+    },
     device::{
         Interrupt,
         NetDevice,
         Operations,
-        PollContext,
-        Verdict,
-        XmitContext, //
+        Verdict, //
     },
     ethtool,
     queues,

@@ -8,10 +8,8 @@
 //! C header: [`include/net/page_pool/helpers.h`](srctree/include/net/page_pool/helpers.h)
 
 use super::{
-    device::{
-        NetDevice,
-        PollContext, //
-    },
+    contexts::PollContext,
+    device::NetDevice,
     pci,
     skb::SkBuff,
     xdp::{

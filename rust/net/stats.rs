@@ -36,7 +36,7 @@ impl Counter {
     }
 }
 
-/// What the device has segmented; see [`XmitContext::segmented`](super::device::XmitContext::segmented).
+/// What the device has segmented; see [`XmitContext::segmented`](super::contexts::XmitContext::segmented).
 pub(super) struct Segmentation {
     /// Frames before that.
     pub(super) frames: Counter,

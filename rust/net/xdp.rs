@@ -10,13 +10,15 @@
 
 use super::{
     callbacks::Private,
+    contexts::{
+        PollContext,
+        XmitContext,
+        MAX_BUDGET, //
+    },
     device::{
         NetDevice,
         Operations,
-        PollContext,
-        RingConfig,
-        XmitContext,
-        MAX_BUDGET, //
+        RingConfig, //
     }, //
 };
 use crate::{
@@ -41,7 +43,7 @@ use kernel::{
 };
 
 /// The most frames that a poll collects to be sent: its budget is no larger
-/// ([`MAX_BUDGET`](super::device::MAX_BUDGET)).
+/// ([`MAX_BUDGET`](super::contexts::MAX_BUDGET)).
 const BATCH: usize = MAX_BUDGET as usize;
 
 /// A frame without an `sk_buff`, which this value owns.
