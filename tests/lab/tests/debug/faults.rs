@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use lab::bench::{Bench, Driver, Loaded};
-use lab::debug::Faults;
+use lab::debug::{keep_enabled, Faults};
 use lab::drive;
 use lab::frame::{expected_echo, request};
 use lab::model::Chip;
@@ -93,6 +93,7 @@ fn each_in_its_turn(inputs: &Inputs, chip: Chip, driver: Driver) -> Result<()> {
     bench
         .guest
         .check(&format!("echo {address} >{bus}/unbind"))?;
+    keep_enabled(&mut bench.guest, &address)?;
     let (all, spared) = sweep(
         &mut bench,
         &format!("echo {address} >{bus}/bind"),
@@ -131,7 +132,8 @@ fn loading(inputs: &Inputs, chip: Chip, driver: Driver) -> Result<()> {
     let mut bench = Bench::start(&inputs.setup(&kernel, &model, chip, driver))?;
     bench.load_and_open()?;
     bench.unload()?;
-    let name = bench.driver().name();
+    let (name, address) = (bench.driver().name(), bench.device().address.clone());
+    keep_enabled(&mut bench.guest, &address)?;
     // What comes before the module's own code is the loader's, which does complain.
     Faults::below_function(&mut bench.guest, "do_init_module")?.arm(
         &mut bench.guest,
