@@ -22,6 +22,7 @@ use kernel::{
     prelude::*,
     sync::atomic::{
         Atomic,
+        AtomicFlag,
         Relaxed, //
     }, //
 };
@@ -66,6 +67,8 @@ pub struct Phy<'a> {
     phydev: NonNull<bindings::phy_device>,
     ops: *mut c_void,
     free_ops: unsafe fn(*mut c_void),
+    /// Between [`Phy::start`] and [`Phy::stop`].
+    started: AtomicFlag,
     /// What [`Phy::allow_pause`] took away.
     pause_bits: Atomic<u32>,
     _borrows: PhantomData<&'a ()>,
@@ -173,6 +176,7 @@ impl<'a> Phy<'a> {
             phydev: phydev.unwrap_or(NonNull::dangling()),
             ops,
             free_ops: free_ops::<M>,
+            started: AtomicFlag::new(false),
             pause_bits: Atomic::new(0),
             _borrows: PhantomData,
         };
@@ -238,10 +242,14 @@ impl<'a> Phy<'a> {
     pub(super) fn start(&self) {
         // SAFETY: The PHY is connected.
         unsafe { bindings::phy_start(self.phydev.as_ptr()) };
+        self.started.store(true, Relaxed);
+        // The link may have changed in between.
+        self.mac_interrupt();
     }
 
     /// Ends watching the link; the carrier is lost.
     pub(super) fn stop(&self) {
+        self.started.store(false, Relaxed);
         // SAFETY: The PHY is connected and started, and RTNL is held.
         unsafe { bindings::phy_stop(self.phydev.as_ptr()) };
     }
@@ -252,10 +260,15 @@ impl<'a> Phy<'a> {
         unsafe { bindings::phy_disconnect(self.phydev.as_ptr()) };
     }
 
-    /// Tells phylib that the MAC has seen the link change. Any context.
+    /// Tells phylib that the MAC has seen the link change, if phylib watches it. Any context.
+    ///
+    /// Where it does not, and has stopped before, it would answer by powering the PHY down: without the lock of
+    /// [`Phy::start`], and perhaps in the midst of that.
     pub fn mac_interrupt(&self) {
-        // SAFETY: The PHY lives as long as the bus.
-        unsafe { bindings::phy_mac_interrupt(self.phydev.as_ptr()) };
+        if self.started.load(Relaxed) {
+            // SAFETY: The PHY lives as long as the bus.
+            unsafe { bindings::phy_mac_interrupt(self.phydev.as_ptr()) };
+        }
     }
 
     /// Offers the peer no flow control by pause frames, or what was offered before that; negotiates

@@ -11,6 +11,10 @@ use crate::common::{case, Inputs};
 /// The kernel's own test of suspending: devices sleep for five seconds, then wake.
 const SUSPEND: &str = "echo devices >/sys/power/pm_test && echo mem >/sys/power/state";
 
+/// How often devices sleep for no time at all, and what does away with that time.
+const NAPS: u32 = 10;
+const NAP: &str = "echo 0 >/sys/module/suspend/parameters/pm_test_delay";
+
 fn sleeps_and_wakes(inputs: &Inputs, chip: Chip, driver: Driver) -> Result<()> {
     let (kernel, model) = (inputs.kernel()?, inputs.model()?);
     let mut bench = Bench::start(&inputs.setup(&kernel, &model, chip, driver))?;
@@ -35,6 +39,13 @@ fn sleeps_and_wakes(inputs: &Inputs, chip: Chip, driver: Driver) -> Result<()> {
         .check(&format!("ip link set {interface} down; {SUSPEND}"))?;
     bench.guest.check(&format!("ip link set {interface} up"))?;
     bench.wait_carrier(&interface, true)?;
+    drive::ping(&mut bench, 3)?;
+
+    // What its waking up tells of the link must not find the PHY asleep again.
+    for _ in 0..NAPS {
+        bench.guest.check(&format!("{NAP}; {SUSPEND}"))?;
+        bench.wait_carrier(&interface, true)?;
+    }
     drive::ping(&mut bench, 3)?;
     bench.finish()
 }
