@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0
 """An emulated node: QEMU with an empty disk, and the emulated RTL8111B as its only network card."""
 
+import json
 import os
 import re
 import socket
@@ -9,6 +10,7 @@ import time
 from pathlib import Path
 
 from .errors import Refusal, Usage
+from .tools import replace
 
 MEMORY_MIB = 1024
 DISK_GIB = 4
@@ -20,6 +22,8 @@ ROM = Path("/usr/share/qemu/pxe-rtl8139.rom")
 # What no machine of the chip's time had, and TCG takes its time for: strings byte by byte, a fifth level of page tables, and an
 # end of the translated block at each access to a user's memory.
 SLOW_IN_TCG = "erms=off,fsrm=off,la57=off,smap=off"
+
+REGISTERS = '{"execute":"human-monitor-command","arguments":{"command-line":"info registers -a"}}'
 
 
 def option_rom(path):
@@ -120,6 +124,26 @@ class Machine:
             link.connect(self.control)
             link.sendall(command.encode() + b"\n")
             return link.makefile().readline()
+
+    def stands_still(self):
+        """Whether its kernel has been loaded from the disk and has said nothing since."""
+        return (self.console_tail(1) or [""])[0].startswith("Loading initial ramdisk")
+
+    def keep_registers(self):
+        """Keeps where its processors are, for who wants to know why they get nowhere."""
+        try:
+            with socket.socket(socket.AF_UNIX) as link:
+                link.settimeout(10)
+                link.connect(f"/tmp/{self.name}.qmp")
+                answers = link.makefile()
+                answers.readline()
+                for command in ('{"execute":"qmp_capabilities"}', REGISTERS):
+                    link.sendall(command.encode() + b"\n")
+                    answer = json.loads(answers.readline())
+            replace(self.directory / "registers-standing-still.txt", answer["return"])
+        except (OSError, ValueError, KeyError):
+            # That it stands still is what is to be told.
+            pass
 
     def stop(self):
         """Switches it off, whatever it is doing."""

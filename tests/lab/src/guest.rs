@@ -6,6 +6,8 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
+use serde_json::json;
+
 use crate::channel::{Channel, Endpoint, Output, Silence};
 use crate::dmesg;
 use crate::kernel::Kernel;
@@ -15,6 +17,8 @@ use crate::{Error, Result};
 
 /// What the guest could still tell, among the artifacts of a run that failed.
 pub const STATE: &str = "guest-state.txt";
+/// Where the processors of a guest are that does not boot.
+const REGISTERS: &str = "registers-standing-still.txt";
 
 /// How long a kernel may take to reach its control channel; seconds under TCG, more on a busy machine.
 const BOOT: Duration = Duration::from_secs(180);
@@ -165,10 +169,10 @@ impl Guest {
             // There is none before the channel is there.
             evidence: None,
         };
-        let version = guest
-            .channel
-            .wait_ready(limit)
-            .map_err(|silence| guest.explain("booting", limit, silence))?;
+        let version = guest.channel.wait_ready(limit).map_err(|silence| {
+            guest.keep_registers(options.artifacts);
+            guest.explain("booting", limit, silence)
+        })?;
         guest.evidence = Some(options.artifacts.join(STATE));
         if version != options.kernel.version() {
             return Err(Error::Unmet(format!(
@@ -177,6 +181,17 @@ impl Guest {
             )));
         }
         Ok(guest)
+    }
+
+    /// Keeps where the processors are, twice, for who wants to know why they get nowhere.
+    fn keep_registers(&mut self, artifacts: &Path) {
+        let line = json!({ "command-line": "info registers -a" });
+        let mut look = || self.qmp.execute("human-monitor-command", &line);
+        // This is evidence of another failure, which is the one to be reported.
+        if let (Ok(first), Ok(second)) = (look(), look()) {
+            let text = [first, second].map(|said| said.as_str().unwrap_or_default().to_owned());
+            let _ = fs::write(artifacts.join(REGISTERS), text.join("\n"));
+        }
     }
 
     /// Runs a shell script in the guest and returns its output whatever its exit status.

@@ -1,0 +1,96 @@
+# SPDX-License-Identifier: GPL-2.0
+"""What the demo does about a node that does not come up from its disk. No machine is started."""
+
+import tempfile
+import types
+import unittest
+import unittest.mock
+from pathlib import Path
+
+import support  # noqa: F401
+
+from cluster.demo import Demo
+from cluster.errors import Refusal
+from cluster.machine import Machine
+
+LOADED = "Loading Linux 7.3.4+deb13-amd64 ...\r\nLoading initial ramdisk ...\r\n"
+
+
+class Node(Machine):
+    """A machine of which there is only the console; each time it is switched on it shows the next of these."""
+
+    def __init__(self, directory, consoles):
+        self.name = "compute-0-0"
+        self.directory = directory
+        self.console = directory / "disk-console.log"
+        self.consoles = consoles
+        self.starts = 0
+
+    def start(self, boot):
+        self.console.write_text(self.consoles[self.starts])
+        self.starts += 1
+
+    def running(self):
+        return True
+
+    def stop(self):
+        pass
+
+
+class Visitor:
+    """Gets in where there is a login."""
+
+    def __init__(self, node):
+        self.node = node
+
+    def wait(self, address, seconds, alive):
+        if "login:" not in self.node.console_text():
+            raise Refusal(f"{address} does not answer")
+
+
+class BootFromDisk(unittest.TestCase):
+    def visit(self, *consoles):
+        """Boots a node with these consoles; returns how often it was switched on, and what was said."""
+        with tempfile.TemporaryDirectory(prefix="test-demo-") as directory:
+            node = Node(Path(directory), consoles)
+            said = []
+            demo = types.SimpleNamespace(
+                say=said.append,
+                plan=types.SimpleNamespace(address=lambda name: "10.1.255.254"),
+                visitor=Visitor(node),
+                head=types.SimpleNamespace(kver="7.3"),
+                _look=lambda *arguments: None,
+                _power_off=lambda *arguments: None,
+            )
+            with unittest.mock.patch("cluster.visit.expected", lambda *arguments: {}):
+                try:
+                    Demo._visit(demo, node)
+                except Refusal as refusal:
+                    said.append(f"refused: {refusal}")
+            return node.starts, "\n".join(said)
+
+    def test_a_kernel_that_stands_still_is_booted_once_more(self):
+        starts, said = self.visit(LOADED, f"{LOADED}login: ")
+        self.assertEqual(starts, 2)
+        self.assertIn("compute-0-0: its kernel stood still while it booted", said)
+        self.assertNotIn("refused", said)
+
+    def test_not_twice(self):
+        starts, said = self.visit(LOADED, LOADED)
+        self.assertEqual(starts, 2)
+        self.assertIn("refused: 10.1.255.254 does not answer", said)
+
+    def test_a_node_that_says_something_is_not_booted_again(self):
+        starts, said = self.visit(f"{LOADED}/dev/sda1: clean\r\n")
+        self.assertEqual(starts, 1)
+        self.assertIn("refused", said)
+        self.assertNotIn("stood still", said)
+
+    def test_one_that_comes_up_is_looked_at(self):
+        starts, said = self.visit(f"{LOADED}login: ")
+        self.assertEqual(starts, 1)
+        self.assertIn("answers by ssh", said)
+
+
+if __name__ == "__main__":
+    unittest.main()
