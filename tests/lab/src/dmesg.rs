@@ -86,8 +86,9 @@ const ALLOWED: &[&str] = &[
     "kmemleak: Automatic memory scanning thread started",
     "DMA-API: preallocated",
     "DMA-API: debugging enabled",
-    // Where memory fails on purpose, this checker's own may.
+    // Where memory fails on purpose, that of these checkers may.
     "ref_tracker: memory allocation failure, unreliable refcount tracker",
+    "kmemleak: Cannot allocate a scan area, scanning the full object",
 ];
 
 /// All messages of a console log that need attention.
@@ -172,6 +173,7 @@ mod tests {
         "[    0.0] DMAR: Host address width 39",
         "[    0.1] RETBleed: Mitigation: untrained return thunk",
         "[    0.1] Speculative Return Stack Overflow: WARN: no microcode",
+        "[  120.5] kmemleak: Cannot allocate a scan area, scanning the full object",
         "[  120.9] ref_tracker: memory allocation failure, unreliable refcount tracker.",
         "[    0.1] debug: unmapping init [mem 0xffffffff8000-0xfffffff9000]",
         "[    0.1] TSC deadline timer disabled; kmemleak: Kernel memory leak detector initialized",
