@@ -56,6 +56,22 @@ pub(super) struct Pause {
 /// The register that selects a page of registers on Realtek PHYs.
 const PAGE_SELECT: u32 = 0x1f;
 
+/// The register with the state of a link at 1000 Mbit/s, and its bit for two ends that cannot agree who gives the clock.
+const STATUS_1000: u8 = 10;
+const NO_MASTER: u16 = 0x8000;
+
+/// What phylib may hear of a register.
+///
+/// When it hears that no master was found it warns loudly and gives the PHY up, as if the bus had failed; but that is
+/// only what a PHY says, and a link there is none then anyway.
+fn bearable(register: u8, value: u16) -> u16 {
+    if register == STATUS_1000 {
+        value & !NO_MASTER
+    } else {
+        value
+    }
+}
+
 /// A PHY at address 0 of an MDIO bus of its own; dropping it unregisters the bus.
 ///
 /// # Invariants
@@ -103,8 +119,9 @@ unsafe extern "C" fn read<M: Mdio>(
     }
     // SAFETY: `Phy::new` set `priv` to a leaked `KBox<M>` that lives as long as the bus.
     let ops = unsafe { &*(*bus).priv_.cast::<M>() };
-    match ops.read((register & 0x1f) as u8) {
-        Ok(value) => c_int::from(value),
+    let register = (register & 0x1f) as u8;
+    match ops.read(register) {
+        Ok(value) => c_int::from(bearable(register, value)),
         Err(e) => e.to_errno(),
     }
 }
