@@ -2,13 +2,13 @@
 
 //! What a driver may do only while the network core calls it to send or to poll.
 //!
-//! A context is made for one call and handed down by reference: who has one is in that call, and need not prove it again.
+//! A context is made for one call and handed down by reference: who has one is in that call, and need not
+//! prove it again.
 
 use super::{
     device::NetDevice,
     skb::SkBuff, //
 };
-
 use crate::bindings;
 use core::marker::PhantomData;
 
@@ -52,8 +52,8 @@ impl<'a> XmitContext<'a> {
     }
 }
 
-/// The most frames that one call of [`Operations::poll`](super::device::Operations::poll) receives. Only a busy poll asks for more, if its
-/// socket says so.
+/// The most frames that one call of [`Operations::poll`](super::device::Operations::poll) receives. Only a
+/// busy poll asks for more, if its socket says so.
 pub(super) const MAX_BUDGET: u32 = bindings::NET_NAPI_WEIGHT;
 
 /// The surroundings of a call of [`Operations::poll`](super::device::Operations::poll).
