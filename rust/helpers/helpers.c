@@ -582,6 +582,11 @@ void net_helper_print_link(struct net_device *dev)
 	phy_print_status(dev->phydev);
 }
 
+void net_helper_phy_cancel_state_machine(struct phy_device *phydev)
+{
+	cancel_delayed_work_sync(&phydev->state_queue);
+}
+
 void net_helper_phy_set_mac_managed_pm(struct phy_device *phydev)
 {
 	phydev->mac_managed_pm = true;

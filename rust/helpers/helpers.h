@@ -148,6 +148,7 @@ int net_helper_phy_speed(const struct phy_device *phydev);
 bool net_helper_phy_autoneg(const struct phy_device *phydev);
 void net_helper_print_link(struct net_device *dev);
 
+void net_helper_phy_cancel_state_machine(struct phy_device *phydev);
 void net_helper_phy_set_mac_managed_pm(struct phy_device *phydev);
 
 /* PCI and power */

@@ -271,6 +271,14 @@ impl<'a> Phy<'a> {
         unsafe { bindings::phy_stop(self.phydev.as_ptr()) };
     }
 
+    /// Takes back what a [`Phy::mac_interrupt`] asked for that found the PHY started just before [`Phy::stop`].
+    ///
+    /// No other may run, and the PHY be stopped. Runs in process context.
+    pub(super) fn settle(&self) {
+        // SAFETY: The PHY lives as long as the bus. Its state machine takes no RTNL.
+        unsafe { bindings::net_helper_phy_cancel_state_machine(self.phydev.as_ptr()) };
+    }
+
     /// Ends [`Phy::connect`].
     pub(super) fn disconnect(&self) {
         // SAFETY: The PHY is connected and stopped, and RTNL is held.

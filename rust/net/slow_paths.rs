@@ -165,6 +165,7 @@ impl<T: Operations> Private<T> {
             self.driver.refresh_statistics();
             self.quiesce(dev);
         }
+        self.driver.phy().settle();
     }
 }
 
