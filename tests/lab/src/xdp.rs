@@ -15,6 +15,8 @@ pub enum Task {
     Drop,
     /// Send the lab's frames back as `guest-echo` would, and let others pass.
     Echo,
+    /// The same by `ndo_xdp_xmit`, which sends what other devices redirect.
+    Redirect,
 }
 
 impl Task {
@@ -24,6 +26,7 @@ impl Task {
             "pass" => Some(Task::Pass),
             "drop" => Some(Task::Drop),
             "echo" => Some(Task::Echo),
+            "redirect" => Some(Task::Redirect),
             _ => None,
         }
     }
@@ -41,7 +44,8 @@ const XDP_DROP: i32 = 1;
 const XDP_PASS: i32 = 2;
 const XDP_TX: i32 = 3;
 
-/// Helper function of programs: moves the end of a frame.
+/// Helper functions of programs: one sends a frame out of any interface, the other moves its end.
+const REDIRECT: i32 = 23;
 const ADJUST_TAIL: i32 = 65;
 
 /// One instruction; `struct bpf_insn`.
@@ -126,18 +130,20 @@ const fn call(function: i32) -> Instruction {
 /// Returns register 0.
 const EXIT: Instruction = instruction(0x95, 0, 0, 0, 0);
 
-/// Swaps the addresses of the lab's frames, cuts them to the length that is in the lab's, and sends them.
-fn echo() -> Vec<Instruction> {
-    vec![
+/// Swaps the addresses of the lab's frames, cuts them to the length that is in the lab's, and does with them what `send`,
+/// instructions that leave an action in register 0, says.
+fn echo(send: &[Instruction]) -> Vec<Instruction> {
+    let over = send.len() as i16;
+    let mut program = vec![
         copy(6, 1),
         load32(2, 6, 0), // the frame
         load32(3, 6, 4), // its end
         set(0, XDP_PASS),
         copy(4, 2),
         add(4, HEADER as i32),
-        skip_if_greater(4, 3, 21),
+        skip_if_greater(4, 3, 18 + over),
         load16(5, 2, 12),
-        skip_unless(5, i32::from(ETHERTYPE.to_be()), 19),
+        skip_unless(5, i32::from(ETHERTYPE.to_be()), 16 + over),
         load32(5, 2, 0),
         load16(7, 2, 4),
         load32(8, 2, 6),
@@ -146,29 +152,27 @@ fn echo() -> Vec<Instruction> {
         store16(2, 9, 4),
         store32(2, 5, 6),
         store16(2, 7, 10),
-        from_be16(9), // the length that the echo is to have
-        set(0, XDP_TX),
+        from_be16(9),   // the length that the echo is to have
         subtract(3, 2), // the length that it has
-        skip_if_greater(9, 3, 7),
+        skip_if_greater(9, 3, 5),
         copy(2, 9),
         subtract(2, 3),
         copy(1, 6),
         call(ADJUST_TAIL),
         // One that could not be cut is dropped, and missed.
-        skip_unless(0, 0, 3),
-        set(0, XDP_TX),
-        EXIT,
-        EXIT,
-        set(0, XDP_DROP),
-        EXIT,
-    ]
+        skip_unless(0, 0, 1 + over),
+    ];
+    program.extend_from_slice(send);
+    program.extend([EXIT, set(0, XDP_DROP), EXIT]);
+    program
 }
 
-fn program(task: Task) -> Vec<Instruction> {
+fn program(interface: i32, task: Task) -> Vec<Instruction> {
     match task {
         Task::Pass => vec![set(0, XDP_PASS), EXIT],
         Task::Drop => vec![set(0, XDP_DROP), EXIT],
-        Task::Echo => echo(),
+        Task::Echo => echo(&[set(0, XDP_TX)]),
+        Task::Redirect => echo(&[set(1, interface), set(2, 0), call(REDIRECT)]),
     }
 }
 
@@ -210,7 +214,7 @@ unsafe fn bpf<T>(command: libc::c_long, attributes: &T) -> io::Result<OwnedFd> {
 
 /// Has the driver of the interface with this index run a program for as long as the answer lives.
 pub fn attach(interface: i32, task: Task) -> io::Result<OwnedFd> {
-    let instructions = program(task);
+    let instructions = program(interface, task);
     let mut log = vec![0_u8; 1 << 16];
     let load = Load {
         kind: BPF_PROG_TYPE_XDP,

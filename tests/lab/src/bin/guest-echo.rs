@@ -34,7 +34,7 @@ fn main() {
             return;
         }
         _ => {
-            eprintln!("usage: guest-echo INTERFACE | gso ADDRESS PIECE LENGTH | xdp INTERFACE pass|drop|echo");
+            eprintln!("usage: guest-echo INTERFACE | gso ADDRESS PIECE LENGTH | xdp INTERFACE pass|drop|echo|redirect");
             std::process::exit(2);
         }
     };

@@ -5,8 +5,7 @@ use lab::frame::request;
 use lab::model::Chip;
 use lab::{require, Result};
 
-use crate::common::{case, count, guest_address, peer, progress, start_echo, Inputs};
-use crate::faults::echo_returns;
+use crate::common::{case, count, echo_returns, guest_address, peer, progress, start_echo, Inputs};
 
 /// How often they are replaced, there and back, unless the caller says.
 const TIMES: u32 = 25;

@@ -9,7 +9,7 @@ use lab::frame::{expected_echo, request};
 use lab::model::Chip;
 use lab::{require, Error, Result};
 
-use crate::common::{case, exchange, guest_address, peer, progress, start_echo, Inputs, ECHO};
+use crate::common::{case, echo_returns, guest_address, peer, progress, start_echo, Inputs};
 
 /// How long a sweep over all allocations of an operation may take.
 const SWEEP: Duration = Duration::from_secs(2400);
@@ -207,27 +207,6 @@ fn in_the_rain(inputs: &Inputs, chip: Chip, driver: Driver) -> Result<()> {
         "{refused} openings were refused and {dropped} frames dropped: nothing was short"
     );
     bench.finish()
-}
-
-/// One frame that is told from the rain by its length must come back; the rain may drown a few.
-pub fn echo_returns(bench: &mut Bench, time: u32) -> Result<()> {
-    let guest = guest_address()?;
-    // Late echoes of the one before have another length.
-    let frame = request(guest, 1000 + time as usize % 500, time);
-    for _ in 0..20 {
-        if let Some(echo) = exchange(bench, &frame, ECHO / 10)? {
-            require!(
-                echo == expected_echo(&frame, guest),
-                "frame {time} came back changed"
-            );
-            return Ok(());
-        }
-    }
-    Err(Error::Timeout {
-        what: format!("the echo of frame {time}"),
-        after: ECHO * 2,
-        detail: String::new(),
-    })
 }
 
 #[test]

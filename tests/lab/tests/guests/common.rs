@@ -6,7 +6,7 @@ use std::sync::{Condvar, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use lab::bench::{Bench, Driver, Setup, World};
-use lab::frame::{self, Address};
+use lab::frame::{self, expected_echo, request, Address};
 use lab::kernel::Kernel;
 use lab::model::{Chip, Model};
 use lab::peer::Peer;
@@ -239,6 +239,27 @@ pub fn exchange(bench: &mut Bench, frame: &[u8], limit: Duration) -> Result<Opti
         }
     }
     Ok(None)
+}
+
+/// One frame that is told from the rain by its length must come back; the rain may drown a few.
+pub fn echo_returns(bench: &mut Bench, time: u32) -> Result<()> {
+    let guest = guest_address()?;
+    // Late echoes of the one before have another length.
+    let frame = request(guest, 1000 + time as usize % 500, time);
+    for _ in 0..20 {
+        if let Some(echo) = exchange(bench, &frame, ECHO / 10)? {
+            require!(
+                echo == expected_echo(&frame, guest),
+                "frame {time} came back changed"
+            );
+            return Ok(());
+        }
+    }
+    Err(Error::Timeout {
+        what: format!("the echo of frame {time}"),
+        after: ECHO * 2,
+        detail: String::new(),
+    })
 }
 
 /// How long TCP may take to recover from an interruption.

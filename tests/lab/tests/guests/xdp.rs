@@ -94,6 +94,8 @@ fn programs(inputs: &Inputs) -> Result<()> {
         .guest
         .check(&format!("ethtool -G {interface} rx 64 tx 64"))?;
     every_size(&mut bench)?;
+    attach(&mut bench, &interface, "redirect")?;
+    sizes_are_counted(&mut bench, &interface)?;
     limits(&mut bench, &interface)?;
     require_answer(&mut bench, "without a program", false)?;
 
