@@ -21,7 +21,8 @@ mod tests {
                 RingSizes,
                 WakeEvents, //
             },
-            from_device::FromDevice, //
+            from_device::FromDevice,
+            phy::bearable, //
         },
     };
 
@@ -105,5 +106,14 @@ mod tests {
         assert!(both.contains(WakeEvents::PHY) && !both.contains(WakeEvents::UNICAST));
         assert!(WakeEvents::NONE.is_none() && !both.is_none());
         assert!(WakeEvents::PHY.contains(WakeEvents::NONE));
+    }
+
+    #[test]
+    fn phylib_hears_of_no_missing_master() {
+        for register in 0..32 {
+            // Register 10 is the status of 1000BASE-T, its bit 15 the fault.
+            let heard = if register == 10 { 0x7fff } else { 0xffff };
+            assert_eq!(bearable(register, 0xffff), heard);
+        }
     }
 }

@@ -64,7 +64,7 @@ const NO_MASTER: u16 = 0x8000;
 ///
 /// When it hears that no master was found it warns loudly and gives the PHY up, as if the bus had failed; but that is
 /// only what a PHY says, and a link there is none then anyway.
-fn bearable(register: u8, value: u16) -> u16 {
+pub(crate) fn bearable(register: u8, value: u16) -> u16 {
     if register == STATUS_1000 {
         value & !NO_MASTER
     } else {
