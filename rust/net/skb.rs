@@ -333,10 +333,10 @@ impl<'a> MappedFragment<'a> {
             bindings::net_helper_dma_map_single(pci::device(pdev), frame.data(), length as usize)
         };
         match Self::checked(pdev, address, length, Area::Head) {
-            Ok(mapped) => Ok(Self {
-                frame: Owned::Xdp(frame),
-                ..mapped
-            }),
+            Ok(mut mapped) => {
+                mapped.frame = Owned::Xdp(frame);
+                Ok(mapped)
+            }
             Err(_) => Err(frame),
         }
     }
