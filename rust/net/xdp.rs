@@ -267,12 +267,11 @@ impl<T: Operations> Private<T> {
         if batch.count > 0 {
             let mut frames = batch.frames.iter_mut().take(batch.count);
             // SAFETY: The poll runs with soft interrupts off.
-            unsafe { self.send_xdp(dev, || frames.find_map(Option::take), drop) };
+            let sent = unsafe { self.send_xdp(dev, || frames.find_map(Option::take), drop) };
             // Those that there was no room for.
-            for frame in frames.filter_map(Option::take) {
-                dev.errors().tx_dropped.count();
-                drop(frame);
-            }
+            frames.filter_map(Option::take).for_each(drop);
+            let dropped = (batch.count as u32).saturating_sub(sent);
+            dev.errors().tx_dropped.add(dropped);
             batch.count = 0;
         }
     }
@@ -288,7 +287,7 @@ impl<T: Operations> Private<T> {
         dev: &NetDevice,
         mut next: impl FnMut() -> Option<XdpFrame>,
         refused: impl FnOnce(XdpFrame),
-    ) -> c_int {
+    ) -> u32 {
         let longest = longest(dev);
         let mut sent = 0;
         // SAFETY: Soft interrupts are off. The lock keeps `ndo_start_xmit` out. A queue that is not stopped
@@ -306,7 +305,6 @@ impl<T: Operations> Private<T> {
                         Err(frame)
                     };
                     if let Err(frame) = result {
-                        dev.errors().tx_dropped.count();
                         refused(frame);
                         break;
                     }
@@ -413,14 +411,17 @@ pub(super) unsafe extern "C" fn transmit<T: Operations>(
         if !dev.has_link() {
             return compat::net_down().to_errno();
         }
-        let mut frames = core::slice::from_raw_parts(frames, count.max(0) as usize).iter();
-        private.send_xdp(
+        let count = count.max(0) as u32;
+        let mut frames = core::slice::from_raw_parts(frames, count as usize).iter();
+        let sent = private.send_xdp(
             dev,
             // INVARIANT: The core's frames are live, and one buffer each: nothing else is announced.
             || frames.find_map(|&frame| NonNull::new(frame)).map(XdpFrame),
             |frame| {
                 let _ = ManuallyDrop::new(frame);
             },
-        )
+        );
+        dev.errors().tx_dropped.add(count.saturating_sub(sent));
+        sent as c_int
     }
 }
