@@ -100,6 +100,8 @@ pub struct Setup<'a> {
     pub xid: Option<u32>,
     /// The slot that the card is in; without one it is soldered on.
     pub slot: Option<Slot>,
+    /// Whether an IOMMU lets the card reach only what is mapped for it.
+    pub iommu: bool,
     /// The driver that [`Bench::load`] loads.
     pub driver: Driver,
     /// Whether `realtek.ko` is loaded before it.
@@ -143,6 +145,7 @@ impl<'a> Setup<'a> {
             card: None,
             xid: None,
             slot: None,
+            iommu: false,
             driver,
             phy_driver: true,
             more_modules: &[],
@@ -284,6 +287,7 @@ impl Bench {
             cpus: 2,
             nics: &[nic],
             slot: setup.slot,
+            iommu: setup.iommu,
             shares: &[],
             loader,
             artifacts,

@@ -89,6 +89,8 @@ pub struct Options<'a> {
     pub nics: &'a [Nic],
     /// The slot that the first card is in; without one it is soldered on.
     pub slot: Option<Slot>,
+    /// Whether an IOMMU lets the cards reach only what is mapped for them.
+    pub iommu: bool,
     /// Directories of the lab's that it may read, each with the tag that it mounts them by (9p).
     pub shares: &'a [(&'a str, &'a Path)],
     /// What loads kernel and initramfs.
@@ -335,12 +337,16 @@ fn command(options: &Options<'_>, control: &Path, qmp: &Path, console: &Path) ->
     }
     match &options.loader {
         Loader::Qemu => {
+            let mut arguments = command_line(options.interactive);
+            if options.iommu {
+                arguments.push_str(" intel_iommu=on iommu=nopt");
+            }
             command
                 .arg("-kernel")
                 .arg(options.kernel.image())
                 .arg("-initrd")
                 .arg(options.initramfs)
-                .args(["-append", &command_line(options.interactive)]);
+                .args(["-append", &arguments]);
         }
         Loader::OptionRom(_) => {}
         Loader::Ipxe { image, script } => {
@@ -367,6 +373,10 @@ fn command(options: &Options<'_>, control: &Path, qmp: &Path, console: &Path) ->
         .arg(with_path("socket,id=qmp,server=off,path=", qmp))
         .args(["-object", "monitor-qmp,id=qmp-monitor,chardev=qmp"]);
     command.args(["-nic", "none"]);
+    if options.iommu {
+        // With caching mode the guest tells of each mapping that comes or goes, and QEMU the device model.
+        command.args(["-device", "intel-iommu,caching-mode=on,intremap=off"]);
+    }
     if let Some(slot) = options.slot {
         let firmware = if slot == Slot::Firmware { "on" } else { "off" };
         command.args([

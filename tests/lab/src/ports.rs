@@ -91,6 +91,7 @@ impl Ports {
             cpus: 3,
             nics: &nics,
             slot: None,
+            iommu: false,
             shares: setup.shares,
             loader: Loader::Qemu,
             artifacts,

@@ -7,6 +7,7 @@ mod drivers;
 mod ethtool;
 mod faults;
 mod frames;
+mod iommu;
 mod itself;
 mod links;
 mod model;

@@ -17,7 +17,7 @@ const SILENCE: Duration = Duration::from_millis(400);
 const LIMIT: u32 = 3498;
 
 /// Attaches a program in place of the one before.
-fn attach(bench: &mut Bench, interface: &str, task: &str) -> Result<()> {
+pub fn attach(bench: &mut Bench, interface: &str, task: &str) -> Result<()> {
     detach(bench, interface)?;
     bench.guest.check(&format!(
         "guest-echo xdp {interface} {task} >/run/xdp.log 2>&1 & echo $! >/run/xdp.pid"
