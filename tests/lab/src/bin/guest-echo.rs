@@ -1,7 +1,8 @@
 //! Runs in the guest: sends every frame of the lab's ethertype back.
 //!
 //! With `gso ADDRESS PIECE LENGTH` it sends one UDP payload of LENGTH bytes instead, which the kernel or the card is to cut
-//! into datagrams of PIECE bytes. With `xdp INTERFACE TASK` it has an XDP program there (`lab::xdp`) until it is killed.
+//! into datagrams of PIECE bytes. With `xdp INTERFACE TASK` it has an XDP program there (`lab::xdp`) until it is killed; with
+//! `xdp-once` it only attaches and detaches it.
 //!
 //! The interface may go down and even away at any time; the echo takes up again when it is back.
 
@@ -26,15 +27,15 @@ fn main() {
             }
             return;
         }
-        [xdp, interface, task] if xdp == "xdp" => {
-            if let Err(error) = run_program(interface, task) {
+        [xdp, interface, task] if xdp == "xdp" || xdp == "xdp-once" => {
+            if let Err(error) = run_program(interface, task, xdp == "xdp") {
                 eprintln!("guest-echo: {error}");
                 std::process::exit(1);
             }
             return;
         }
         _ => {
-            eprintln!("usage: guest-echo INTERFACE | gso ADDRESS PIECE LENGTH | xdp INTERFACE pass|drop|echo|redirect");
+            eprintln!("usage: guest-echo INTERFACE | gso ADDRESS PIECE LENGTH | xdp[-once] INTERFACE pass|drop|echo|redirect");
             std::process::exit(2);
         }
     };
@@ -69,13 +70,16 @@ fn send_pieces(address: &str, piece: &str, length: &str) -> io::Result<()> {
     Ok(())
 }
 
-fn run_program(interface: &str, task: &str) -> io::Result<()> {
+fn run_program(interface: &str, task: &str, stay: bool) -> io::Result<()> {
     let task = Task::named(task).ok_or(io::ErrorKind::InvalidInput)?;
     let _link = xdp::attach(index_of(interface)?, task)?;
     println!("attached");
-    loop {
-        thread::park();
+    if stay {
+        loop {
+            thread::park();
+        }
     }
+    Ok(())
 }
 
 fn index_of(interface: &str) -> io::Result<i32> {

@@ -2,10 +2,10 @@
 
 use std::time::Duration;
 
-use lab::bench::{Bench, Driver, Loaded};
+use lab::bench::{Bench, Driver, Loaded, Setup, World};
 use lab::debug::{keep_enabled, Faults};
 use lab::drive;
-use lab::frame::{expected_echo, request};
+use lab::frame::request;
 use lab::model::Chip;
 use lab::{require, Error, Result};
 
@@ -107,6 +107,70 @@ fn each_in_its_turn(inputs: &Inputs, chip: Chip, driver: Driver) -> Result<()> {
     bench.finish()
 }
 
+/// Lets each allocation that the driver makes for a program that the shell executes fail in its turn, one at a time, until
+/// so many in a row change nothing: there are no more then. `undo` undoes what succeeds.
+///
+/// Returns how many failures had the program fail.
+fn sweep_program(bench: &mut Bench, program: &str, undo: &str) -> Result<u32> {
+    const IN_A_ROW: u32 = 10;
+    let name = bench.driver().name();
+    Faults::below(&mut bench.guest, name)?.arm(&mut bench.guest, 0, 1, false)?;
+    let script = format!(
+        "nth=0; row=0; refused=0
+        while [ $row -lt {IN_A_ROW} ]; do
+            nth=$((nth + 1))
+            if sh -c \"echo $nth >/proc/self/fail-nth; exec {program}\" >/run/error 2>&1; then
+                row=$((row + 1)); {undo} || exit 1
+            else
+                row=0; refused=$((refused + 1))
+                grep -qi memory /run/error || {{ cat /run/error; exit 1; }}
+            fi
+        done
+        echo $refused"
+    );
+    println!(
+        "  each allocation below `{program}` fails in its turn: at most {} minutes",
+        SWEEP.as_secs() / 60
+    );
+    let text = bench.guest.check_within(&script, SWEEP)?;
+    text.trim().parse().map_err(|_| {
+        Error::Unmet(format!(
+            "found {text:?} at the end of a sweep of `{program}`, expected how often it failed"
+        ))
+    })
+}
+
+/// Every allocation of exchanging the rings fails once: by ethtool, and for an XDP program that comes and goes.
+fn exchanges(inputs: &Inputs, chip: Chip) -> Result<()> {
+    let (kernel, model) = (inputs.kernel()?, inputs.model()?);
+    let mut bench = Bench::start(&Setup {
+        world: World::Internet,
+        megabytes: 16,
+        ..inputs.frames(&kernel, &model, chip, inputs.ours()?)
+    })?;
+    let interface = bench.load_and_open()?;
+    for (program, undo) in [
+        (
+            format!("ethtool -G {interface} rx 16 tx 32"),
+            format!("ethtool -G {interface} rx 64 tx 64"),
+        ),
+        (
+            format!("guest-echo xdp-once {interface} drop"),
+            "true".to_owned(),
+        ),
+    ] {
+        let refused = sweep_program(&mut bench, &program, &undo)?;
+        println!("{refused} failures had `{program}` fail");
+        require!(
+            refused > 4,
+            "{refused} failures had `{program}` fail, expected more"
+        );
+    }
+    Faults::disarm(&mut bench.guest)?;
+    comes_back(&mut bench)?;
+    bench.finish()
+}
+
 /// All that is to work again: the interface, an address, traffic both ways.
 fn comes_back(bench: &mut Bench) -> Result<()> {
     let interface = match bench.bound_interface()? {
@@ -174,7 +238,7 @@ fn loading(inputs: &Inputs, chip: Chip, driver: Driver) -> Result<()> {
 fn in_the_rain(inputs: &Inputs, chip: Chip, driver: Driver) -> Result<()> {
     let (kernel, model) = (inputs.kernel()?, inputs.model()?);
     let guest = guest_address()?;
-    let mut bench = Bench::start(&lab::bench::Setup {
+    let mut bench = Bench::start(&Setup {
         drop_when_full: true,
         pcap: false,
         ..inputs.frames(&kernel, &model, chip, driver)
@@ -214,6 +278,14 @@ fn ours_survives_the_failure_of_each_allocation_on_b300() {
     case(
         "ours_survives_the_failure_of_each_allocation_on_b300",
         |inputs| each_in_its_turn(inputs, Chip::B300, inputs.ours()?),
+    );
+}
+
+#[test]
+fn ours_survives_failures_of_exchanging_its_rings_on_b380() {
+    case(
+        "ours_survives_failures_of_exchanging_its_rings_on_b380",
+        |inputs| exchanges(inputs, Chip::B380),
     );
 }
 
