@@ -123,9 +123,10 @@ fn sleep(bench: &mut Bench, what: impl FnOnce(&mut Bench) -> Result<()>) -> Resu
         Ok(bench.guest.console()?.matches("PM: suspend exit").count())
     };
     let before = awoken(bench)?;
+    // The answer to this command is to be out before its writer is frozen.
     bench
         .guest
-        .check("echo mem >/sys/power/state 2>/dev/null &")?;
+        .check("(sleep 0.5; echo mem >/sys/power/state) 2>/dev/null &")?;
     wait_power(bench, "D3Hot")?;
     what(bench)?;
     require!(
