@@ -273,9 +273,10 @@ impl<'a> Phy<'a> {
 
     /// Takes back what a [`Phy::mac_interrupt`] asked for that found the PHY started just before [`Phy::stop`].
     ///
-    /// No other may run, and the PHY be stopped. Runs in process context.
+    /// No other may run, and the PHY must be stopped. Process context, not within phylib; RTNL may be held.
     pub(super) fn settle(&self) {
-        // SAFETY: The PHY lives as long as the bus. Its state machine takes no RTNL.
+        // SAFETY: The PHY lives as long as the bus, and its work item was initialized with it. This waits for the state
+        // machine, which takes no RTNL and never calls this.
         unsafe { bindings::net_helper_phy_cancel_state_machine(self.phydev.as_ptr()) };
     }
 

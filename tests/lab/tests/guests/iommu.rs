@@ -106,6 +106,13 @@ fn r8169_keeps_to_what_it_has_mapped() {
 }
 
 #[test]
+fn ours_stops_the_chip_before_it_unmaps_on_b300() {
+    case("ours_stops_the_chip_before_it_unmaps_on_b300", |inputs| {
+        storm(inputs, Chip::B300, inputs.ours()?)
+    });
+}
+
+#[test]
 fn ours_stops_the_chip_before_it_unmaps_on_b380() {
     case("ours_stops_the_chip_before_it_unmaps_on_b380", |inputs| {
         storm(inputs, Chip::B380, inputs.ours()?)
