@@ -11,11 +11,11 @@ from pathlib import Path
 
 from . import head as head_node
 from . import diagnose, phases, timeline, visit
-from .errors import Refusal
+from archive.errors import Refusal
 from .faults import FAULTS
 from .machine import DISK_GIB, Machine, option_rom
 from .plan import Plan
-from .tools import replace, run
+from archive.tools import replace, run
 
 TOP = Path(__file__).resolve().parents[2]
 GOAL = 600

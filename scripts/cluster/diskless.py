@@ -6,7 +6,7 @@ import time
 
 from . import phases, visit
 from .demo import Demo
-from .errors import Refusal
+from archive.errors import Refusal
 
 LIMIT = 900
 POLL = 0.2

@@ -6,7 +6,7 @@ import re
 import signal
 import threading
 
-from .tools import replace
+from archive.tools import replace
 
 # After so many packages the download is in full swing.
 PACKAGES = 20

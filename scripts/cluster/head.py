@@ -15,10 +15,10 @@ import time
 import urllib.parse
 from pathlib import Path
 
-from .errors import Refusal
+from archive.errors import Refusal
 from .kickstart import Kickstart
 from .plan import Register, fill
-from .tools import replace, run, words_of
+from archive.tools import replace, run, words_of
 
 TEMPLATES = Path(__file__).resolve().parents[2] / "packaging/cluster"
 SYSLOG_PORT = 514

@@ -6,8 +6,8 @@ import subprocess
 import tempfile
 from pathlib import Path
 
-from . import control
-from .errors import Refusal, Usage
+from archive import deb822
+from archive.errors import Refusal, Usage
 
 # What the head node decides: names, addresses, the mirror, the end. With each, what means the same.
 OURS = {
@@ -183,7 +183,7 @@ class Kickstart:
 
     def _check_packages(self):
         index = next(iter(sorted(self.tree.glob("mirror/dists/*/main/binary-amd64/Packages"))), None)
-        known = {stanza["Package"] for stanza in control.stanzas(index.read_text())} if index else set()
+        known = {stanza["Package"] for stanza in deb822.stanzas(index.read_text())} if index else set()
         for name in self.answers.get("pkgsel/include", "").split():
             if name not in known:
                 number = next((number for number, line in enumerate(self.lines, 1) if line.strip() == name), 0)

@@ -9,8 +9,8 @@ import subprocess
 import time
 from pathlib import Path
 
-from .errors import Refusal, Usage
-from .tools import replace
+from archive.errors import Refusal, Usage
+from archive.tools import replace
 
 MEMORY_MIB = 1024
 DISK_GIB = 4

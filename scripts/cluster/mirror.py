@@ -8,9 +8,9 @@ import tempfile
 from datetime import datetime, timezone
 from pathlib import Path
 
-from . import control
+from archive import deb822
 from .templates import strip_udeb
-from .tools import replace, run
+from archive.tools import replace, run
 
 # The name by which nodes know the key.
 KEYRING = "archive.gpg"
@@ -48,13 +48,13 @@ def _place(root, stanza, path):
 
 def _describe(path):
     data = path.read_bytes()
-    stanza = control.Stanza(run("dpkg-deb", "--field", path))
+    stanza = deb822.Stanza(run("dpkg-deb", "--field", path))
     filename = f"pool/local/{path.name}"
     return stanza.with_fields(Filename=filename, Size=len(data), SHA256=hashlib.sha256(data).hexdigest())
 
 
 def _index(directory, stanzas, suite):
-    text = control.index(stanzas)
+    text = deb822.index(stanzas)
     replace(directory / "Packages", text)
     replace(directory / "Packages.gz", gzip.compress(text.encode(), mtime=0))
     # debootstrap asks for it.

@@ -8,9 +8,9 @@ import sys
 from pathlib import Path
 
 from . import mirror, templates
-from .errors import Refusal, Usage
+from archive.errors import Refusal, Usage
 from .pool import Pool
-from .tools import replace
+from archive.tools import replace
 
 TOP = Path(__file__).resolve().parents[2]
 

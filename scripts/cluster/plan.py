@@ -6,7 +6,8 @@ import ipaddress
 import re
 from pathlib import Path
 
-from .errors import Usage
+from archive.errors import Usage
+from archive.tools import replace
 
 # Ranks in a cabinet, for the addresses.
 CABINET = 64
@@ -170,8 +171,6 @@ class Register:
 
     def write(self):
         """Writes it down."""
-        from .tools import replace
-
         replace(self.path, "".join(f"{mac} {name}\n" for mac, name in self.names.items()))
 
 

@@ -8,9 +8,9 @@ import shutil
 from dataclasses import dataclass
 from pathlib import Path
 
-from . import control
-from .errors import Refusal
-from .tools import replace, run, words_of
+from archive import deb822
+from archive.errors import Refusal
+from archive.tools import replace, run, words_of
 
 # Raise this when something else is downloaded for the same lists.
 RECIPE = 1
@@ -22,7 +22,7 @@ BASE = ("?priority(required)", "?priority(important)")
 class Package:
     """A package in the pool: what the archive says of it, and the file."""
 
-    stanza: control.Stanza
+    stanza: deb822.Stanza
     path: Path
 
 
@@ -66,7 +66,7 @@ class Apt:
 
     def candidates(self, names):
         """The stanzas of the versions that would be installed."""
-        return control.stanzas(self("apt-cache", "show", "--no-all-versions", *names))
+        return deb822.stanzas(self("apt-cache", "show", "--no-all-versions", *names))
 
 
 class Pool:
@@ -89,7 +89,7 @@ class Pool:
             known = json.loads(self.manifest.read_text())
         except (OSError, ValueError):
             return None
-        found = [[Package(control.Stanza(text), self.archives / name) for text, name in kind] for kind in known]
+        found = [[Package(deb822.Stanza(text), self.archives / name) for text, name in kind] for kind in known]
         whole = all(package.path.is_file() and package.path.stat().st_size == int(package.stanza["Size"]) for kind in found for package in kind)
         return tuple(found) if whole else None
 

@@ -10,9 +10,9 @@ from pathlib import Path
 
 from . import head as head_node
 from . import phases, wire
-from .errors import Refusal, Usage
+from archive.errors import Refusal, Usage
 from .plan import Plan
-from .tools import run
+from archive.tools import run
 
 SILENCE = 180
 POLL = 1

@@ -6,7 +6,7 @@ import hashlib
 import re
 import shutil
 
-from .tools import run
+from archive.tools import run
 
 _TRANSLATED = re.compile(r"(?:Description|Choices|Default|Indices|Extended_description|Help)-(?!C(?:\.|:))[A-Za-z_@]+(?:\.[A-Za-z0-9-]+)?:", re.IGNORECASE)
 # Raise this when something else is left out.

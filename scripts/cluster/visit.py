@@ -4,7 +4,7 @@
 import subprocess
 import time
 
-from .errors import Refusal
+from archive.errors import Refusal
 
 # Each line that this prints is `what: value`.
 LOOK = r"""

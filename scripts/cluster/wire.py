@@ -7,8 +7,8 @@ import struct
 import time
 from pathlib import Path
 
-from .errors import Refusal, Usage
-from .tools import run
+from archive.errors import Refusal, Usage
+from archive.tools import run
 
 # dnsmasq, for one, looks three seconds for others at an address before it offers that.
 DISCOVER_SECONDS = 8

@@ -10,7 +10,7 @@ from pathlib import Path
 import support  # noqa: F401
 
 from cluster.demo import Demo
-from cluster.errors import Refusal
+from archive.errors import Refusal
 from cluster.machine import Machine
 
 LOADED = "Loading Linux 7.3.4+deb13-amd64 ...\r\nLoading initial ramdisk ...\r\n"

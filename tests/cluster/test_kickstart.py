@@ -9,7 +9,7 @@ from pathlib import Path
 
 import support
 
-from cluster.errors import Refusal, Usage
+from archive.errors import Refusal, Usage
 from cluster.kickstart import Kickstart
 
 # Of the installer's questions, those that the files here answer.

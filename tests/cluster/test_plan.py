@@ -7,7 +7,7 @@ from pathlib import Path
 
 from support import TOP
 
-from cluster.errors import Usage
+from archive.errors import Usage
 from cluster.plan import Plan, Register, fill
 
 PLAN = (TOP / "packaging/cluster/cluster.conf").read_text()

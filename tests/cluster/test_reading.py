@@ -8,7 +8,8 @@ from pathlib import Path
 
 import support  # noqa: F401
 
-from cluster import control, phases, templates, timeline, visit
+from archive import deb822
+from cluster import phases, templates, timeline, visit
 
 QUESTION = """\
 Template: netcfg/enable
@@ -66,7 +67,7 @@ class Reading(unittest.TestCase):
         self.assertEqual(templates.strip(QUESTION), PLAIN)
 
     def test_a_stanza_keeps_what_is_not_changed(self):
-        stanza = control.stanzas("Package: a\nSize: 1\nDescription: x\n y\n\nPackage: b\nSize: 2\n")[0]
+        stanza = deb822.stanzas("Package: a\nSize: 1\nDescription: x\n y\n\nPackage: b\nSize: 2\n")[0]
         changed = stanza.with_fields(Size=3, MD5sum=None)
         self.assertEqual(changed.text, "Package: a\nDescription: x\n y\nSize: 3")
         self.assertEqual(changed["Description"], "x\n y")

@@ -15,7 +15,7 @@ sys.path.insert(0, str(TOP / "scripts"))
 
 from cluster import head as head_node  # noqa: E402
 from cluster.plan import Plan  # noqa: E402
-from cluster.tools import run  # noqa: E402
+from archive.tools import run  # noqa: E402
 
 PLAN = Plan(TOP / "packaging/cluster/cluster.conf")
 KVER = "7.3.4+deb13-amd64"

@@ -9,7 +9,7 @@ from support import PLAN, Case, Plan, get, run, tree
 
 from cluster import head as head_node
 from cluster import wire
-from cluster.errors import Refusal, Usage
+from archive.errors import Refusal, Usage
 
 MAC = "52:54:00:81:11:10"
 

@@ -8,8 +8,9 @@ from pathlib import Path
 
 from support import run
 
-from cluster import control, mirror
-from cluster.errors import Refusal
+from archive import deb822
+from archive.errors import Refusal
+from cluster import mirror
 from cluster.pool import Package
 
 
@@ -23,7 +24,7 @@ def package(directory, name, kind):
     run("dpkg-deb", "--root-owner-group", "-b", build, path)
     data = path.read_bytes()
     text = f"Package: {name}\nVersion: 1\nArchitecture: all\nFilename: pool/main/{path.name}\nSize: {len(data)}\nSHA256: {hashlib.sha256(data).hexdigest()}"
-    return Package(control.Stanza(text), path)
+    return Package(deb822.Stanza(text), path)
 
 
 class Mirror(unittest.TestCase):
@@ -47,7 +48,7 @@ class Mirror(unittest.TestCase):
 
     def test_every_package_is_where_the_index_says_with_that_digest(self):
         self.assertEqual(self.count, 3)
-        listed = [stanza for index in self.dists.rglob("Packages") for stanza in control.stanzas(index.read_text())]
+        listed = [stanza for index in self.dists.rglob("Packages") for stanza in deb822.stanzas(index.read_text())]
         self.assertEqual(sorted(stanza["Package"] for stanza in listed), ["one", "ours", "two-udeb"])
         for stanza in listed:
             self.assertEqual(hashlib.sha256((self.root / stanza.filename).read_bytes()).hexdigest(), stanza["SHA256"])

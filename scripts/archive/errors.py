@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0
-"""The ways in which these programs decline; each is one line: what was found, what was expected, the way out."""
+"""Errors that a user can meet; each is one line: what was found, what was expected, what to do."""
 
 
 class Refusal(Exception):
