@@ -33,6 +33,17 @@ lock() {
 	fi
 }
 
+# remove_at_exit PATH: removes PATH, and all that begins with PATH and a dot, when this process ends, unless it is killed. What has been made
+# is moved away before.
+remove_at_exit() {
+	at_exit=$1
+	trap 'rm -rf "$at_exit" "$at_exit".*' EXIT
+	# A signal would end the shell without the above.
+	trap 'exit 130' INT
+	trap 'exit 143' TERM
+	trap 'exit 129' HUP
+}
+
 # with_log LOG COMMAND...: runs a long command with its output in LOG; shows the end of it when it fails.
 with_log() {
 	with_log_file=$1
@@ -44,11 +55,12 @@ with_log() {
 	}
 }
 
-# need_host_packages COMMAND:PACKAGE...: installs what is missing on the host, as root or with sudo.
+# need_host_packages COMMAND:PACKAGE...: installs what is missing on the host, as root or with sudo. A COMMAND may also be the whole
+# path of a file.
 need_host_packages() {
 	missing=
 	for pair in "$@"; do
-		command -v "${pair%%:*}" >/dev/null 2>&1 || missing="$missing ${pair#*:}"
+		[ -e "${pair%%:*}" ] || command -v "${pair%%:*}" >/dev/null 2>&1 || missing="$missing ${pair#*:}"
 	done
 	[ -n "$missing" ] || return 0
 	command -v apt-get >/dev/null 2>&1 ||

@@ -1,0 +1,116 @@
+# SPDX-License-Identifier: GPL-2.0
+"""Which packages a Debian kernel is made of, and which suites it may be in."""
+
+import re
+
+from .errors import Refusal
+from .fetch import Dropped
+
+PARTS = ("image", "headers", "source")
+
+
+def series(kver):
+    """The first two numbers of a release, which name its linux-source package."""
+    return re.match(r"\d+\.\d+", kver)[0]
+
+
+def names(kver, parts):
+    """The names that the packages of these parts may have. A kernel's main package comes first; older kernels lack others."""
+    bare = kver.removesuffix("-amd64")
+    known = {
+        "image": [f"linux-image-{kver}", f"linux-base-{kver}", f"linux-modules-{kver}", f"linux-binary-{kver}"],
+        "headers": [f"linux-headers-{kver}", f"linux-headers-{bare}-common", f"linux-kbuild-{bare}"],
+        "source": [f"linux-source-{series(kver)}"],
+    }
+    return [name for part in parts for name in known[part]]
+
+
+def origins(kver, suite):
+    """The lists that may have a kernel: those of `suite`, or of Debian 12 for a release that does not name Debian 13 or later."""
+    number = re.search(r"\+deb(\d+)", kver)
+    if number and int(number[1]) >= 13:
+        return [f"{suite}-backports/main", f"{suite}/main"]
+    return ["bookworm/main", f"{suite}/main"]
+
+
+def fetch(archive, kver, parts, suite, directory, made=None, exact=False):
+    """Downloads the packages of a kernel to a directory; returns its release.
+
+    The release is another of the same series, the newest, if the archive has dropped the one asked for; that one is not downloaded if
+    `made(release)` is true. With `exact` that is an error instead.
+    """
+    pinned = _pinned(archive, kver, parts)
+    if pinned:
+        try:
+            archive.download(pinned, directory)
+            return kver
+        except Dropped as dropped:
+            archive.say(f"{dropped}; looking for {kver} in the package lists")
+    failures = []
+    newest = None
+    for origin in origins(kver, suite):
+        packages = archive.list(origin)
+        try:
+            found = _listed(packages, kver, parts)
+            if found:
+                archive.download(found, directory)
+                return kver
+            newest = newest or _newest(packages, series(kver))
+        except Dropped as dropped:
+            failures.append(Refusal(f"{dropped}, though its list has it: the mirror is being updated; try again later, or another mirror: R8168_MIRROR=URL"))
+        except Refusal as failure:
+            failures.append(failure)
+    if newest is None or exact:
+        raise failures[0] if failures else Refusal(_nothing(kver, exact, newest and newest[0]))
+    release, packages = newest
+    archive.say(f"the archive no longer has {kver}; taking the newest of the same series, {release} (change versions.conf, then: scripts/pin)")
+    if not (made and made(release)):
+        archive.download(_listed(packages, release, parts), directory)
+    return release
+
+
+def pins(archive, kver, parts, suite):
+    """The pins of a kernel's packages by the first list that has it; raises Refusal if none has."""
+    failures = []
+    for origin in origins(kver, suite):
+        try:
+            found = _listed(archive.list(origin), kver, parts)
+            if found:
+                return found
+        except Refusal as failure:
+            failures.append(failure)
+    raise failures[0] if failures else Refusal(_nothing(kver, True, None))
+
+
+def _nothing(kver, exact, newest):
+    if exact:
+        return f"the archive has no kernel {kver}" + (f"; the newest of its series is {newest}: use KVER={newest}" if newest else "")
+    return f"the archive has neither the kernel {kver} nor any of the series {series(kver)}; choose another KVER"
+
+
+def _pinned(archive, kver, parts):
+    """The pinned packages of these parts; none if a part is not pinned."""
+    version = next((version for name, version in archive.pins if name == names(kver, parts)[0]), None)
+    found = [archive.pins[name, version] for name in names(kver, parts) if (name, version) in archive.pins]
+    known = {pin.name for pin in found}
+    return found if all(names(kver, [part])[0] in known for part in parts) else []
+
+
+def _listed(packages, kver, parts):
+    """The same by a list."""
+    main = packages.find(names(kver, parts)[0])
+    if not main:
+        return []
+    found = [pin for name in names(kver, parts) if (pin := packages.find(name, main.version))]
+    known = {pin.name for pin in found}
+    lost = [name for part in parts if (name := names(kver, [part])[0]) not in known]
+    if lost:
+        raise Refusal(f"{packages.origin} has {main.name} {main.version}, but no {lost[0]} of that version; choose another KVER")
+    return found
+
+
+def _newest(packages, wanted):
+    """The newest kernel of a series in a list, and the list; None if it has none."""
+    found = [name.removeprefix("linux-image-") for name in packages.names(f"linux-image-{wanted}.")]
+    kernels = [kver for kver in found if re.fullmatch(r"[\d.]+(-\d+|\+[a-z0-9+]+)?-amd64", kver)]
+    return (max(kernels, key=lambda kver: [int(number) for number in re.findall(r"\d+", kver)]), packages) if kernels else None

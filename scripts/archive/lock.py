@@ -1,0 +1,65 @@
+# SPDX-License-Identifier: GPL-2.0
+"""Pins of packages by content: where the pool has a file, its size, and its SHA-256. A file of pins has one a line:
+
+    PACKAGE VERSION SUITE/COMPONENT SIZE SHA256 PATH-IN-THE-POOL
+
+Lines that begin with `#` are comments. A pin is made only of a verified index (scripts/pin).
+"""
+
+import re
+from dataclasses import astuple, dataclass
+from pathlib import Path
+
+from .errors import Usage
+from .tools import replace
+
+
+@dataclass(frozen=True, order=True)
+class Pin:
+    """One file of the pool."""
+
+    name: str
+    version: str
+    origin: str
+    """The index that described it, as SUITE/COMPONENT."""
+    size: int
+    """In bytes."""
+    sha256: str
+    path: str
+    """Below the mirror's address."""
+
+    @staticmethod
+    def of(stanza, origin):
+        """The pin of a package that a verified index describes."""
+        return Pin(stanza["Package"], stanza["Version"], origin, int(stanza["Size"]), stanza["SHA256"], stanza.filename)
+
+    @property
+    def file(self):
+        """The name of the file."""
+        return Path(self.path).name
+
+
+_LINE = re.compile(r"([a-z0-9][a-z0-9.+-]*) ([\w.+~:-]+) ([\w.-]+/[\w./-]+) (\d+) ([0-9a-f]{64}) (pool/(?!\S*\.\./)[\w.+~:%/-]+)")
+
+
+def read(path):
+    """The pins in a file; none if there is no such file."""
+    path = Path(path)
+    pins = []
+    if not path.exists():
+        return pins
+    for number, line in enumerate(path.read_text().splitlines(), 1):
+        if not line or line.startswith("#"):
+            continue
+        match = _LINE.fullmatch(line)
+        if not match:
+            raise Usage(f"{path.name}:{number}: expected 'package version suite/component size sha256 pool/...', found '{line[:60]}'; make it anew: scripts/pin")
+        name, version, origin, size, sha256, place = match.groups()
+        pins.append(Pin(name, version, origin, int(size), sha256, place))
+    return pins
+
+
+def write(path, head, pins):
+    """Writes a file of pins below comment lines."""
+    comment = "".join(f"# {line}\n" for line in head)
+    replace(path, comment + "".join(" ".join(map(str, astuple(pin))) + "\n" for pin in sorted(pins)))

@@ -1,0 +1,79 @@
+# SPDX-License-Identifier: GPL-2.0
+"""Pins by content what versions.conf names by version."""
+
+from . import kernel, lock
+from .errors import Refusal
+
+# Lists of other suites, which may have an installer's part in the same version.
+OTHER_INSTALLERS = ("bookworm/main/debian-installer", "forky/main/debian-installer", "sid/main/debian-installer")
+
+# The kernels, and what is fetched of each.
+KERNELS = {
+    "KVER": ("image", "headers", "source"),
+    "KVER_OLDER": ("image", "headers", "source"),
+    "KVER61": ("image",),
+    "KVER_WITHOUT_RUST": ("image", "headers"),
+}
+
+# The packages, by the names of their versions, and the component that has them.
+PACKAGES = {
+    "INSTALLER_IMAGES_VERSION": ("main", ["debian-installer-13-netboot-amd64"]),
+    "DRIVER_INJECTION_DISK": ("main/debian-installer", ["driver-injection-disk-detect"]),
+    "KICKSEED": ("main/debian-installer", ["kickseed-common", "initrd-kickseed"]),
+    "DRACUT_LIVE": ("main", ["dracut-live"]),
+    "GRUB_SIGNED": ("main", ["grub-efi-amd64-signed"]),
+    "R8168_DKMS": ("non-free", ["r8168-dkms"]),
+    "IPXE": ("main", ["ipxe"]),
+}
+
+HEAD = (
+    "Written by scripts/pin out of verified package lists: what the versions in versions.conf are, byte for byte.",
+    "PACKAGE VERSION SUITE/COMPONENT SIZE SHA256 PATH-IN-THE-POOL",
+)
+
+
+def pin(archive, suite, top, dry_run):
+    """Writes packages.lock. A pin that is there already stays when no list can be used now; what has none is said."""
+    versions = _versions(top / "versions.conf")
+    found = set()
+    missing = []
+    for key, parts in KERNELS.items():
+        try:
+            found.update(kernel.pins(archive, versions[key], parts, suite))
+        except Refusal as refusal:
+            kept = [old for old in archive.pins.values() if old.name in kernel.names(versions[key], parts)]
+            _keep(archive, versions[key], kept, refusal, found, missing)
+    for key, (component, names) in PACKAGES.items():
+        origins = [f"{suite}/{component}", *(OTHER_INSTALLERS if "installer" in component else ())]
+        for name in names:
+            try:
+                got = archive.search(name, versions[key], origins)
+                if got.version != versions[key]:
+                    raise Refusal(f"the archive has {got.version}, not {versions[key]}; change {key} in versions.conf")
+                found.add(got)
+            except Refusal as refusal:
+                kept = [old for (known, version), old in archive.pins.items() if (known, version) == (name, versions[key])]
+                _keep(archive, f"{name} {versions[key]}", kept, refusal, found, missing)
+    if dry_run:
+        for item in sorted(found):
+            print(item.name, item.version, item.sha256, item.path)
+    else:
+        lock.write(top / "packages.lock", HEAD, found)
+        archive.say(f"{len(found)} packages pinned in packages.lock")
+    if missing:
+        raise Refusal(f"not pinned: {', '.join(missing)}; see above")
+
+
+def _keep(archive, what, kept, refusal, found, missing):
+    if kept:
+        archive.say(f"{what}: the pin of before stays: {refusal}")
+        found.update(kept)
+    else:
+        archive.say(f"{what}: {refusal}")
+        missing.append(what)
+
+
+def _versions(path):
+    """The settings in versions.conf."""
+    lines = [line.partition("=") for line in path.read_text().splitlines() if "=" in line and not line.startswith("#")]
+    return {key: value for key, _, value in lines}
