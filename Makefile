@@ -15,7 +15,7 @@ export KVER
 endif
 
 .DEFAULT_GOAL := all
-.PHONY: all fuzz-briefly fuzz-model load unload install run shell test test-model test-guests test-inject test-cluster install-demo test-install test-install-faults diskless-demo test-diskless test-debug test-selftests test-witnesses test-host lint module toolbox deb rpm driver-disk sign test-packages test-driver-disks test-signing clean help
+.PHONY: all fuzz-briefly fuzz-model load unload install run shell test test-setup pins test-model test-guests test-inject test-cluster install-demo test-install test-install-faults diskless-demo test-diskless test-debug test-selftests test-witnesses test-host lint module toolbox deb rpm driver-disk sign test-packages test-driver-disks test-signing clean help
 
 all: ## Build the module for the running kernel (or for KDIR=DIRECTORY), without the toolbox
 	@kdir="$(KDIR)"; [ -n "$$kdir" ] || kdir=$$(scripts/host-kdir) && \
@@ -40,8 +40,14 @@ run: ## Boot a stock kernel on the emulated chip, drive it, report (CHIP= DRIVER
 shell: ## A console in the same guest (CHIP= DRIVER= KVER=)
 	@scripts/lab shell
 
-test: lint test-host test-cluster fuzz-briefly test-guests ## All tests that need no hardware
-	@echo "make test: everything passed"
+test: ## Lint, and the tests of the rings, the model, the set-up, the head node, and in guests (half an hour)
+	@scripts/test
+
+test-setup: ## Test the set-up against a mirror that misbehaves, on loopback, and against SIGKILL (T=)
+	@scripts/test-setup $(T)
+
+pins: ## Pin the packages of versions.conf by content, out of verified package lists
+	@scripts/pin
 
 test-host: ## The tests that boot nothing: rings (with loom), the model, the lab
 	@scripts/test-host

@@ -29,13 +29,23 @@ archive() {
 		${archive_keys:+--keyring "$archive_keys"} --suite "$TOOLBOX_SUITE" "$@"
 }
 
+# unpack_failed WHAT SAID: ends with the reason why WHAT could not be unpacked, out of what tar and dpkg-deb said.
+unpack_failed() {
+	case $2 in
+	*"No space left on device"* | *"Wrote only "*)
+		die "$1 cannot be unpacked: No space left on device; make room in the file system of $cache, or set XDG_CACHE_HOME to another one"
+		;;
+	esac
+	die "$1 cannot be unpacked: $(echo "$2" | head -n 1)"
+}
+
 # unpack_packages DIRECTORY: unpacks the packages in DIRECTORY/debs there, without their documentation, and removes them.
 unpack_packages() {
 	for deb in "$1"/debs/*deb; do
 		# shellcheck disable=SC2016 # expanded by the other shell
 		unpack_said=$("$top/scripts/toolbox" run -- sh -c 'dpkg-deb --fsys-tarfile "$1" | tar -x -C "$2" --no-same-owner --exclude ./usr/share' - "$deb" "$1" 2>&1) ||
 			unpack_said=${unpack_said:-tar gave no reason}
-		[ -z "$unpack_said" ] || die "${deb##*/} cannot be unpacked: $(echo "$unpack_said" | head -n 1)"
+		[ -z "$unpack_said" ] || unpack_failed "${deb##*/}" "$unpack_said"
 	done
 	rm -rf "$1/debs"
 }
@@ -45,5 +55,5 @@ unpack_source() {
 	say "unpacking the kernel's source"
 	mkdir -p "$3"
 	unpack_said=$("$top/scripts/toolbox" run -- tar -xf "$1/usr/src/linux-source-$2.tar.xz" -C "$3" --strip-components=1 2>&1) ||
-		die "the source of Linux $2 cannot be unpacked: $(echo "$unpack_said" | head -n 1)"
+		unpack_failed "the source of Linux $2" "$unpack_said"
 }

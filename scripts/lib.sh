@@ -14,6 +14,35 @@ debug_compiler="CC=clang HOSTCC=clang"
 say() { printf '%s: %s\n' "$me" "$*" >&2; }
 die() { printf '%s: error: %s\n' "$me" "$*" >&2; exit 1; }
 
+# unavailable MESSAGE: something that is needed cannot be fetched now; exit status 3, on which tests that need it are skipped.
+unavailable() { printf '%s: error: %s\n' "$me" "$*" >&2; exit 3; }
+
+# attempt COMMAND...: runs a command that prints a result; sets `found` to that, or `reason` to the last error that it showed. Returns its
+# exit status.
+attempt() {
+	attempt_dir=$(mktemp -d)
+	{
+		{
+			attempt_status=0
+			"$@" 2>&1 >&3 3>&- || attempt_status=$?
+			echo "$attempt_status" >"$attempt_dir/status"
+		} | tee "$attempt_dir/said" >&2
+	} 3>"$attempt_dir/found"
+	# shellcheck disable=SC2034 # used by those who source this
+	found=$(cat "$attempt_dir/found")
+	# shellcheck disable=SC2034
+	reason=$(sed -n 's/^[a-z-]*: error: //p' "$attempt_dir/said" | tail -n 1)
+	attempt_status=$(cat "$attempt_dir/status")
+	rm -rf "$attempt_dir"
+	return "$attempt_status"
+}
+
+# skipped TEST REASON: says that a test is skipped, and notes it for the summary of scripts/test.
+skipped() {
+	say "SKIPPED $1: $2"
+	[ -z "${R8168_SKIPS:-}" ] || printf '%s: %s\n' "$1" "$2" >>"$R8168_SKIPS"
+}
+
 # usage_error MESSAGE: a wrong argument; exit status 2.
 usage_error() { printf '%s: %s (try %s --help)\n' "$me" "$1" "$0" >&2; exit 2; }
 

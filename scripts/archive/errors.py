@@ -12,3 +12,9 @@ class Usage(Refusal):
     """An argument, or a file named in one, is not what it should be."""
 
     status = 2
+
+
+class Unavailable(Refusal):
+    """Something that is needed cannot be fetched now."""
+
+    status = 3

@@ -7,10 +7,10 @@ import sys
 from pathlib import Path
 
 from . import index, lock
-from .errors import Refusal
+from .errors import Refusal, Unavailable
 
 
-class Dropped(Refusal):
+class Dropped(Unavailable):
     """The pool has no such file."""
 
 
@@ -63,7 +63,7 @@ class Archive:
         part.unlink(missing_ok=True)
         if "404 " in done.stderr:
             raise Dropped(f"{self.mirror} has no {pin.path}")
-        raise Refusal(f"{pin.name} {pin.version} cannot be downloaded from {self.mirror}{pin.path}: {index.explain(done.stderr)}")
+        raise index.failure(done.stderr, f"{pin.name} {pin.version} cannot be downloaded from {self.mirror}{pin.path}")
 
     def fetch_package(self, name, version, origins, directory):
         """Downloads a package to a directory: the pinned file, else that version out of the first of the lists `origins` that has
@@ -101,7 +101,7 @@ class Archive:
             return newest
         if failures:
             raise failures[0]
-        raise Refusal(f"the archive has no package {name} {version}: looked in {', '.join(origins)} at {self.mirror}")
+        raise Unavailable(f"the archive has no package {name} {version}: looked in {', '.join(origins)} at {self.mirror}")
 
 
 def _holds(path, pin):

@@ -7,7 +7,7 @@ import subprocess
 from pathlib import Path
 
 from . import deb822
-from .errors import Refusal
+from .errors import Refusal, Unavailable
 from .lock import Pin
 from .tools import replace, run
 
@@ -35,6 +35,12 @@ def options():
     values = {"APT::Sandbox::User": "root", "Acquire::Retries": "3", "Acquire::Languages": "none"}
     values |= {f"Acquire::{scheme}::Timeout": timeout for scheme in ("http", "https")}
     return [word for name, value in values.items() for word in ("-o", f"{name}={value}")]
+
+
+def failure(text, what):
+    """The error for what apt wrote when it failed to fetch `what`. A full disk is nobody's but this machine's."""
+    kind = Refusal if "No space left" in text else Unavailable
+    return kind(f"{what}: {explain(text)}")
 
 
 def explain(text):
@@ -85,7 +91,7 @@ class PackageList:
         return [program, *words, *options(), *arguments]
 
     def update(self):
-        """Reads the list from the mirror, and has apt verify it; raises Refusal when that fails, at each call."""
+        """Reads the list from the mirror, and has apt verify it; raises the error when that fails, at each call."""
         if self._read:
             if self._failure:
                 raise self._failure
@@ -104,7 +110,7 @@ class PackageList:
             # Another form of the same list may be in step with its Release file.
             if "unexpected size" not in done.stderr and "Hash Sum mismatch" not in done.stderr:
                 break
-        self._failure = Refusal(f"the package list {self.component} of {self.suite} at {self.mirror} cannot be used: {explain(done.stderr)}")
+        self._failure = failure(done.stderr, f"the package list {self.component} of {self.suite} at {self.mirror} cannot be used")
         raise self._failure
 
     def versions(self, name):

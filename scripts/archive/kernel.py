@@ -3,7 +3,7 @@
 
 import re
 
-from .errors import Refusal
+from .errors import Refusal, Unavailable
 from .fetch import Dropped
 
 PARTS = ("image", "headers", "source")
@@ -57,11 +57,11 @@ def fetch(archive, kver, parts, suite, directory, made=None, exact=False):
                 return kver
             newest = newest or _newest(packages, series(kver))
         except Dropped as dropped:
-            failures.append(Refusal(f"{dropped}, though its list has it: the mirror is being updated; try again later, or another mirror: R8168_MIRROR=URL"))
+            failures.append(Unavailable(f"{dropped}, though its list has it: the mirror is being updated; try again later, or another mirror: R8168_MIRROR=URL"))
         except Refusal as failure:
             failures.append(failure)
     if newest is None or exact:
-        raise failures[0] if failures else Refusal(_nothing(kver, exact, newest and newest[0]))
+        raise failures[0] if failures else Unavailable(_nothing(kver, exact, newest and newest[0]))
     release, packages = newest
     archive.say(f"the archive no longer has {kver}; taking the newest of the same series, {release} (change versions.conf, then: scripts/pin)")
     if not (made and made(release)):
@@ -79,7 +79,7 @@ def pins(archive, kver, parts, suite):
                 return found
         except Refusal as failure:
             failures.append(failure)
-    raise failures[0] if failures else Refusal(_nothing(kver, True, None))
+    raise failures[0] if failures else Unavailable(_nothing(kver, True, None))
 
 
 def _nothing(kver, exact, newest):
@@ -105,7 +105,7 @@ def _listed(packages, kver, parts):
     known = {pin.name for pin in found}
     lost = [name for part in parts if (name := names(kver, [part])[0]) not in known]
     if lost:
-        raise Refusal(f"{packages.origin} has {main.name} {main.version}, but no {lost[0]} of that version; choose another KVER")
+        raise Unavailable(f"{packages.origin} has {main.name} {main.version}, but no {lost[0]} of that version; choose another KVER")
     return found
 
 

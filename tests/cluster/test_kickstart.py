@@ -1,7 +1,6 @@
 # SPDX-License-Identifier: GPL-2.0
 """Kickstart files, read by the installer's own kickseed. scripts/test-cluster tells in KICKSEED_DIR where that is."""
 
-import os
 import shutil
 import tempfile
 import unittest
@@ -11,6 +10,7 @@ import support
 
 from archive.errors import Refusal, Usage
 from cluster.kickstart import Kickstart
+from needs import need
 
 # Of the installer's questions, those that the files here answer.
 QUESTIONS = """\
@@ -39,9 +39,7 @@ class Kickstarts(unittest.TestCase):
         holder = tempfile.TemporaryDirectory(prefix="test-kickstart-")
         self.addCleanup(holder.cleanup)
         self.tree = Path(holder.name)
-        kickseed = os.environ.get("KICKSEED_DIR")
-        self.assertTrue(kickseed, "KICKSEED_DIR is not set; run it by scripts/test-cluster")
-        shutil.copytree(kickseed, self.tree / "kickseed")
+        shutil.copytree(need(self, "KICKSEED_DIR"), self.tree / "kickseed")
         (self.tree / "kickseed/questions").write_text(QUESTIONS)
         index = self.tree / "mirror/dists/trixie/main/binary-amd64/Packages"
         index.parent.mkdir(parents=True)

@@ -1,15 +1,15 @@
 # SPDX-License-Identifier: GPL-2.0
 """What a head node serves, and on which wires it does not."""
 
-import os
 import shutil
 import unittest
 
 from support import PLAN, Case, Plan, get, run, tree
 
+from archive.errors import Refusal, Usage
 from cluster import head as head_node
 from cluster import wire
-from archive.errors import Refusal, Usage
+from needs import need
 
 MAC = "52:54:00:81:11:10"
 
@@ -76,7 +76,7 @@ class Services(Case):
         plan = Plan(PLAN.path)
         plan.kickstart = self.dir / "ks.cfg"
         plan.kickstart.write_text("timezone --utc Europe/Berlin\n%packages\n%end\n")
-        shutil.copytree(os.environ["KICKSEED_DIR"], self.dir / "tree/kickseed")
+        shutil.copytree(need(self, "KICKSEED_DIR"), self.dir / "tree/kickseed")
         (self.dir / "tree/kickseed/questions").write_text("clock-setup/utc time/zone")
         self.head(plan)
         script = get(f"/ipxe?mac={MAC}")[1]

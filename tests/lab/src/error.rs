@@ -25,6 +25,10 @@ pub enum Error {
     #[error("{0}")]
     Input(String),
 
+    /// An input could not be fetched, for this reason; a test that needs it is skipped.
+    #[error("not available: {0}")]
+    Unavailable(String),
+
     /// A program of the toolbox could not be started.
     #[error("cannot start {program}: {source}; is this running inside the toolbox?")]
     Start {

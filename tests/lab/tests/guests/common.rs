@@ -1,6 +1,7 @@
 //! What every test here shares: its inputs, its turn, and the logs it leaves behind when it fails.
 
 use std::fs;
+use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::sync::{Condvar, Mutex, PoisonError};
 use std::time::{Duration, Instant};
@@ -52,6 +53,7 @@ pub const ECHO: Duration = Duration::from_secs(10);
 /// | `LAB_KERNEL_DIR`, `LAB_KVER` | the stock kernel to test on |
 /// | `LAB_KERNEL61_DIR`, `LAB_KVER61` | Debian 12's kernel, whose r8169 drives the B300 |
 /// | `LAB_MODULE_OLDER`, `LAB_KERNEL_OLDER_DIR`, `LAB_KVER_OLDER` | the same for the other series of kernels |
+/// | `LAB_KERNEL61_MISSING`, `LAB_KERNEL_OLDER_MISSING` | why that kernel could not be fetched; tests that need it are skipped |
 /// | `LAB_CACHE` | where initramfs images are kept |
 /// | `LAB_STORMS`, `LAB_REMOVALS`, `LAB_CHANGES`, `LAB_UNPLUGS` | how often storms reopen, reinsert, resize and unplug; may be unset |
 /// | `LAB_ARTIFACTS` | where failed tests leave their logs |
@@ -75,6 +77,28 @@ pub fn file(name: &str) -> Result<PathBuf> {
     let path = PathBuf::from(variable(name)?);
     require!(path.is_file(), "{name}: found no file {}", path.display());
     Ok(path)
+}
+
+/// Fails with [`Error::Unavailable`] if the variable has a reason why an input is missing.
+fn available(name: &str) -> Result<()> {
+    match std::env::var(name) {
+        Ok(reason) if !reason.is_empty() => Err(Error::Unavailable(reason)),
+        _ => Ok(()),
+    }
+}
+
+/// Notes a skipped test for the summary of `make test`, in the file that `R8168_SKIPS` names.
+fn note_skip(name: &str, reason: &str) -> Result<()> {
+    println!("SKIPPED {name}: {reason}");
+    let Some(path) = std::env::var_os("R8168_SKIPS").map(PathBuf::from) else {
+        return Ok(());
+    };
+    fs::OpenOptions::new()
+        .create(true)
+        .append(true)
+        .open(&path)
+        .and_then(|mut file| writeln!(file, "{name}: {reason}"))
+        .map_err(Error::file(&path, "noting a skipped test"))
 }
 
 /// The number in a variable, or `default` if there is none.
@@ -107,12 +131,14 @@ impl Inputs {
 
     /// The kernel of the other series.
     pub fn kernel_older(&self) -> Result<Kernel> {
+        available("LAB_KERNEL_OLDER_MISSING")?;
         let dir = PathBuf::from(variable("LAB_KERNEL_OLDER_DIR")?);
         Kernel::find(&dir, &variable("LAB_KVER_OLDER")?)
     }
 
     /// Debian 12's kernel.
     pub fn kernel61(&self) -> Result<Kernel> {
+        available("LAB_KERNEL61_MISSING")?;
         let dir = PathBuf::from(variable("LAB_KERNEL61_DIR")?);
         Kernel::find(&dir, &variable("LAB_KVER61")?)
     }
@@ -181,13 +207,17 @@ fn run(name: &str, _turn: Turn, body: impl FnOnce(&Inputs) -> Result<()>) {
         let artifacts = &inputs.artifacts;
         if outcome.is_ok() && artifacts.exists() {
             fs::remove_dir_all(artifacts).map_err(Error::file(artifacts, "removing"))?;
-        } else if outcome.is_err() {
+        } else if !matches!(outcome, Ok(()) | Err(Error::Unavailable(_))) {
             let console = lab::process::tail(&artifacts.join("console.log"), 20);
             eprintln!("the end of the guest's console:\n{console}");
             eprintln!("console, logs and capture are in {}", artifacts.display());
         }
         outcome
     });
+    let outcome = match outcome {
+        Err(Error::Unavailable(reason)) => note_skip(name, &reason),
+        outcome => outcome,
+    };
     println!("{name}: {:.1} s", start.elapsed().as_secs_f64());
     if let Err(error) = outcome {
         panic!("{name}: {error}");
