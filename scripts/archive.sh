@@ -14,17 +14,21 @@ check_kver() {
 # series KVER: its first two numbers, which name the linux-source package.
 series() { echo "$1" | sed 's/^\([0-9]*\.[0-9]*\).*/\1/'; }
 
-# archive COMMAND [ARGUMENT...]: scripts/archive, which finds, downloads and verifies packages, in the toolbox.
-archive() {
+# set_archive_source: sets `archive_mirror`, and `archive_keys` to where the toolbox can read its keys if they are not Debian's.
+set_archive_source() {
 	mkdir -p "$cache/apt" || die "cannot create $cache/apt; set XDG_CACHE_HOME to a writable place"
-	"$top/scripts/toolbox" create
 	archive_mirror=$("$top/scripts/toolbox" mirror)
 	archive_keys=
 	if [ -n "${R8168_KEYRING:-}" ]; then
-		# Where the toolbox can read it.
 		archive_keys=$cache/apt/$(key "$R8168_KEYRING").${R8168_KEYRING##*.}
 		cp "$R8168_KEYRING" "$archive_keys" || die "R8168_KEYRING names no file that can be read: '$R8168_KEYRING'"
 	fi
+}
+
+# archive COMMAND [ARGUMENT...]: scripts/archive, which finds, downloads and verifies packages, in the toolbox.
+archive() {
+	"$top/scripts/toolbox" create
+	set_archive_source
 	"$top/scripts/toolbox" run -- python3 -B "$top/scripts/archive" --name "$me" --cache "$cache/apt" --mirror "$archive_mirror" \
 		${archive_keys:+--keyring "$archive_keys"} --suite "$TOOLBOX_SUITE" "$@"
 }

@@ -15,13 +15,13 @@ class Dropped(Unavailable):
 
 
 class Archive:
-    """One mirror of the archive, with what is pinned of it. `say` shows a line to the user."""
+    """One mirror of the archive, with what is pinned of it in the file `pins`. `say` shows a line to the user."""
 
     def __init__(self, directory, mirror, keyring, pins, say):
         self.directory = Path(directory)
         self.mirror = mirror.rstrip("/") + "/"
         self.keyring = keyring or index.DEBIAN_KEYS
-        self.pins = {(pin.name, pin.version): pin for pin in lock.read(pins)}
+        self.pins = {(pin.name, pin.version): pin for pin in (lock.read(pins) if pins else [])}
         self.say = say
         self._lists = {}
 
@@ -33,20 +33,22 @@ class Archive:
         return self._lists[origin]
 
     def download(self, pins, directory):
-        """Downloads files, or takes what an interrupted attempt has left, and verifies each; moves all of them to `directory`.
+        """Downloads files to `directory`, or takes what an interrupted attempt has left, and verifies each; what is there already stays.
 
         Raises Dropped if the pool has one of them no longer.
         """
         kept = self.directory / "downloads"
         kept.mkdir(parents=True, exist_ok=True)
+        directory = Path(directory)
+        directory.mkdir(parents=True, exist_ok=True)
+        pins = [pin for pin in pins if not _holds(directory / pin.file, pin)]
         missing = [pin for pin in pins if not _holds(kept / pin.sha256, pin)]
         size = sum(pin.size for pin in missing)
         if missing:
-            self.say(f"downloading {size // 1000000 + 1} MB: {' '.join(sorted({pin.name for pin in missing}))}")
+            names = " ".join(sorted({pin.name for pin in missing}))
+            self.say(f"downloading {size // 1000000 + 1} MB: {names if len(missing) <= 12 else f'{len(missing)} packages'}")
         for pin in missing:
             self._download(pin, kept)
-        directory = Path(directory)
-        directory.mkdir(parents=True, exist_ok=True)
         for pin in pins:
             (kept / pin.sha256).replace(directory / pin.file)
 

@@ -64,6 +64,19 @@ def explain(text):
     return f"{reason}; {next(advice for words, advice in _ADVICE if words in reason)}"
 
 
+def update(command, what):
+    """Has apt, called by `command` without an operation, read and verify package lists; raises the error if one of them cannot be used."""
+    for compression in COMPRESSIONS:
+        words = [*map(str, command), "-qq", "--error-on=any", *compression, "update"]
+        done = subprocess.run(words, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False)
+        if done.returncode == 0:
+            return
+        # Another form of the same list may be in step with its Release file.
+        if "unexpected size" not in done.stderr and "Hash Sum mismatch" not in done.stderr:
+            break
+    raise failure(done.stderr, f"{what} cannot be used")
+
+
 class PackageList:
     """The list of one component of one suite, read at its first use."""
 
@@ -100,18 +113,11 @@ class PackageList:
         (self.directory / "lists/partial").mkdir(parents=True, exist_ok=True)
         replace(self.directory / "status", "")
         replace(self.directory / "sources.list", f"deb [signed-by={self._keyring}] {self.mirror} {self.suite} {self.component}\n")
-        for compression in COMPRESSIONS:
-            done = subprocess.run(
-                [str(word) for word in self._apt("apt-get", "-qq", "--error-on=any", "-o", "Acquire::IndexTargets::deb::DEP-11::DefaultEnabled=false", *compression, "update")],
-                stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False,
-            )  # fmt: skip
-            if done.returncode == 0:
-                return
-            # Another form of the same list may be in step with its Release file.
-            if "unexpected size" not in done.stderr and "Hash Sum mismatch" not in done.stderr:
-                break
-        self._failure = failure(done.stderr, f"the package list {self.component} of {self.suite} at {self.mirror} cannot be used")
-        raise self._failure
+        try:
+            update(self._apt("apt-get", "-o", "Acquire::IndexTargets::deb::DEP-11::DefaultEnabled=false"), f"the package list {self.component} of {self.suite} at {self.mirror}")
+        except Refusal as refusal:
+            self._failure = refusal
+            raise
 
     def versions(self, name):
         """The pins of all versions of a package, the newest first."""

@@ -59,6 +59,12 @@ def read(path):
     return pins
 
 
+def first_comment(path):
+    """The first line of a file of pins, which write() was given; nothing if there is no such file."""
+    path = Path(path)
+    return path.read_text().partition("\n")[0].removeprefix("# ") if path.exists() else None
+
+
 def write(path, head, pins):
     """Writes a file of pins below comment lines."""
     comment = "".join(f"# {line}\n" for line in head)

@@ -3,12 +3,12 @@
 
 import argparse
 import fcntl
-import re
 import sys
 from pathlib import Path
 
 from . import mirror, templates
 from archive.errors import Refusal, Usage
+from archive.fetch import Archive
 from .pool import Pool
 from archive.tools import replace
 
@@ -27,24 +27,17 @@ def parser():
     add = result.add_argument
     add("--pool", metavar="DIR", required=True, help="where downloads stay")
     add("--kver", metavar="RELEASE", required=True, help="the kernel that nodes get")
+    add("--mirror", metavar="URL", required=True, help="the Debian mirror to download from")
+    add("--keyring", metavar="FILE", help="the keys that it may sign with (default: Debian's)")
     add("--suite", default="trixie", help="the release of Debian (default %(default)s)")
     add("--deb", metavar="FILE", action="append", default=[], help="a package to be put in (repeatable)")
     add("--fetch", action="store_true", help="only download what is missing")
-    add("--update", action="store_true", help="ask the archive for newer versions also if nothing is missing")
+    add("--update", action="store_true", help="take the newest versions by the package lists, whatever the locks pin")
+    add("--lock", action="store_true", help="only pin, in packaging/cluster/*.lock, what the package lists have now")
     add("-o", "--output", metavar="DIR", help="the mirror, made anew; its public key is DIR.gpg")
     add("--templates", nargs=2, metavar=("FROM", "TO"), help="also make files of the installer's questions without translations: FROM and TO are directories")
     add("--keep-translations", action="store_true", help="leave the installer's questions as they are: slower")
     return result
-
-
-def _sources():
-    """The mirrors that this environment was made from, each with its suite; that of the release first."""
-    files = [Path("/etc/apt/sources.list"), *sorted(Path("/etc/apt/sources.list.d").glob("*.list"))]
-    lines = [line for file in files if file.exists() for line in file.read_text().splitlines()]
-    found = [match[1] for line in lines if (match := re.match(r"deb (\S+ \S+) main\b", line))]
-    if not found:
-        raise Usage("found no line `deb URL SUITE main` below /etc/apt; run it by scripts/toolbox --list cluster run -- scripts/mirror ...")
-    return found
 
 
 def _say(text):
@@ -54,17 +47,21 @@ def _say(text):
 def run(options):
     """Does what the options say."""
     directory = Path(options.pool)
-    if not options.fetch and not options.output:
-        raise Usage("nothing to do: give --fetch or -o DIR")
+    if not options.fetch and not options.output and not options.lock:
+        raise Usage("nothing to do: give --fetch, --lock or -o DIR")
     for name in options.deb:
         if not Path(name).is_file():
             raise Usage(f"found no package {name} for --deb; `make deb` makes the driver's")
     directory.mkdir(parents=True, exist_ok=True)
     with open(directory / "lock", "w", encoding="ascii") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
-        pool = Pool(directory, _sources(), TOP / "packaging/cluster", options.kver, _say)
+        archive = Archive(directory, options.mirror, options.keyring, None, _say)
+        pool = Pool(directory, archive, options.suite, TOP / "packaging/cluster", options.kver, _say)
+        if options.lock:
+            pool.lock()
+            return
         found = None if options.update else pool.packages()
-        packages, udebs = found or pool.fetch()
+        packages, udebs = found or pool.fetch(options.update)
         if options.templates:
             _strip(*map(Path, options.templates))
         if not options.output:

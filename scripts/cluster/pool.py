@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: GPL-2.0
-"""The packages of a mirror, downloaded by apt into the cache: apt chooses what belongs together, and checks the archive's
-signature. What was downloaded once stays, and a download that was cut off goes on where it stood."""
+"""The packages of a mirror, downloaded into the cache: those that a lock file pins by content, or those that apt chooses by verified
+package lists. What was downloaded once stays."""
 
 import hashlib
 import json
@@ -8,12 +8,13 @@ import shutil
 from dataclasses import dataclass
 from pathlib import Path
 
-from archive import deb822
+from archive import deb822, index, lock
 from archive.errors import Refusal
+from archive.fetch import Dropped
 from archive.tools import replace, run, words_of
 
 # Raise this when something else is downloaded for the same lists.
-RECIPE = 1
+RECIPE = 2
 # What a node needs for itself, by Debian's own judgement.
 BASE = ("?priority(required)", "?priority(important)")
 
@@ -29,13 +30,13 @@ class Package:
 class Apt:
     """apt with directories and sources of its own; nothing counts as installed."""
 
-    def __init__(self, root, sources, archives):
-        self.root = root
+    def __init__(self, root, sources, component, keyring, archives):
+        self.what = " and ".join(f"{source} {component}" for source in sources)
         for name in ("lists/partial", "etc"):
             (root / name).mkdir(parents=True, exist_ok=True)
         (archives / "partial").mkdir(parents=True, exist_ok=True)
         replace(root / "status", "")
-        replace(root / "etc/sources.list", "".join(f"deb {source}\n" for source in sources))
+        replace(root / "etc/sources.list", "".join(f"deb [signed-by={keyring}] {source} {component}\n" for source in sources))
         replace(root / "etc/preferences", "Package: linux-*\nPin: release n=*-backports\nPin-Priority: 700\n")
         self.options = []
         for name, value in {
@@ -51,18 +52,16 @@ class Apt:
             "APT::Architecture": "amd64",
             "APT::Architectures": "amd64",
             "APT::Install-Recommends": "false",
-            "APT::Sandbox::User": "root",
-            "Acquire::Languages": "none",
-            "Acquire::Retries": "3",
         }.items():
             self.options += ["-o", f"{name}={value}"]
+        self.options += index.options()
 
     def __call__(self, command, *arguments, cwd=None):
         return run(command, *self.options, *arguments, cwd=cwd)
 
     def update(self):
-        """Reads the archive's indexes; apt checks their signature."""
-        self("apt-get", "update", "-qq")
+        """Reads the archive's package lists; apt verifies them."""
+        index.update(["apt-get", *self.options], f"the package lists of {self.what}")
 
     def candidates(self, names):
         """The stanzas of the versions that would be installed."""
@@ -70,12 +69,16 @@ class Apt:
 
 
 class Pool:
-    """The downloaded packages for one kernel."""
+    """The downloaded packages for one kernel. `lists` is the directory with what is wanted, and with the locks: node.lock pins the nodes'
+    packages, installer.lock the installer's parts. A lock counts as long as it was written for the same list and kernel.
+    """
 
-    def __init__(self, directory, sources, lists, kver, say):
+    def __init__(self, directory, archive, suite, lists, kver, say):
         self.directory = Path(directory)
         self.archives = self.directory / "archives"
-        self.sources = sources
+        self.archive = archive
+        self.suite = suite
+        self.lists = lists
         self.kver = kver
         self.say = say
         self.debs = [*words_of(lists / "node.packages"), *words_of(lists / "diskless.packages"), f"linux-image-{kver}"]
@@ -93,17 +96,48 @@ class Pool:
         whole = all(package.path.is_file() and package.path.stat().st_size == int(package.stanza["Size"]) for kind in found for package in kind)
         return tuple(found) if whole else None
 
-    def fetch(self):
-        """Downloads what is missing; returns the same."""
-        debs = self._fetch_debs()
-        found = (debs, self._fetch_udebs(debs))
+    def fetch(self, update=False):
+        """Downloads what is missing; returns the same. With `update` the locks do not count."""
+        debs = not update and self._fetch_locked("node", self.debs) or self._fetch_debs()
+        udebs = not update and self._fetch_locked("installer", self.udebs) or self._fetch_udebs(debs)
+        found = (debs, udebs)
         self._sweep({package.path for kind in found for package in kind})
         known = [[(package.stanza.text, package.path.name) for package in kind] for kind in found]
         replace(self.manifest, json.dumps(known))
         return found
 
+    def lock(self):
+        """Writes the locks, out of verified package lists. A lock whose list cannot be used stays as it is; the error of that is raised."""
+        debs = self._fetch_debs()
+        self._write_lock("node", self.debs, debs)
+        self._write_lock("installer", self.udebs, self._fetch_udebs(debs, made=False))
+
+    def _key(self, wanted):
+        return hashlib.sha256(json.dumps([RECIPE, self.kver, wanted]).encode()).hexdigest()[:12]
+
+    def _write_lock(self, kind, wanted, packages):
+        head = [self._key(wanted), f"The line above names list and kernel. Written by scripts/pin for {kind}.packages and {self.kver}, out of verified package lists."]
+        backports, release = f"{self.suite}-backports/main", f"{self.suite}/main"
+        pins = [lock.Pin.of(package.stanza, backports if "~bpo" in package.stanza["Version"] else release) for package in packages]
+        lock.write(self.lists / f"{kind}.lock", head, pins)
+        self.say(f"{len(pins)} packages pinned in {kind}.lock")
+
+    def _fetch_locked(self, kind, wanted):
+        """Downloads what a lock pins; returns nothing if there is no lock for this list and kernel, or the pool has dropped a file."""
+        path = self.lists / f"{kind}.lock"
+        if lock.first_comment(path) != self._key(wanted):
+            return None
+        pins = lock.read(path)
+        try:
+            self.archive.download(pins, self.archives)
+        except Dropped as dropped:
+            self.say(f"{dropped}; taking the versions of now by the package lists")
+            return None
+        return [Package(_described(pin, self.archives / pin.file), self.archives / pin.file) for pin in pins]
+
     def _fetch_debs(self):
-        apt = Apt(self.directory / "apt", [f"{source} main" for source in self.sources], self.archives)
+        sources = [f"{self.archive.mirror} {self.suite}", f"{self.archive.mirror} {self.suite}-backports"]
+        apt = Apt(self.directory / "apt", sources, "main", self.archive.keyring, self.archives)
         self.say("reading the archive's package lists")
         apt.update()
         wanted = ("--yes", "install", *BASE, *self.debs)
@@ -119,8 +153,8 @@ class Pool:
             raise Refusal(f"apt has not downloaded {lost[0]}; run it again")
         return found
 
-    def _fetch_udebs(self, debs):
-        apt = Apt(self.directory / "apt-installer", [f"{self.sources[0]} main/debian-installer"], self.archives)
+    def _fetch_udebs(self, debs, made=True):
+        apt = Apt(self.directory / "apt-installer", [f"{self.archive.mirror} {self.suite}"], "main/debian-installer", self.archive.keyring, self.archives)
         apt.update()
         found = []
         for stanza in apt.candidates(self.udebs):
@@ -130,7 +164,7 @@ class Pool:
                     apt("apt-get", "download", "-qq", stanza["Package"], cwd=self.archives)
                 except Refusal as refusal:
                     # Some mirrors lack it; the installer's programs are the same as those of the packages.
-                    if stanza["Package"] != "e2fsprogs-udeb":
+                    if stanza["Package"] != "e2fsprogs-udeb" or not made:
                         raise
                     self.say(f"the archive's e2fsprogs-udeb cannot be had ({refusal}); making it out of the packages of e2fsprogs")
                     stanza, path = _make_e2fsprogs(stanza, debs, self.archives)
@@ -142,6 +176,11 @@ class Pool:
         for path in self.archives.iterdir():
             if path.is_file() and path not in used and path.suffix in (".deb", ".udeb"):
                 path.unlink()
+
+
+def _described(pin, path):
+    """The stanza of a package that no list has described: what the package says of itself, and where the pool has it."""
+    return deb822.Stanza(run("dpkg-deb", "--field", path)).with_fields(Filename=pin.path, Size=pin.size, SHA256=pin.sha256)
 
 
 def _name(stanza):

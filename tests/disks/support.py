@@ -13,9 +13,8 @@ KVER = os.environ["DISKS_KVER"]
 # The module that is on the disks, and the one that stands in for one of RHEL 4's.
 MODULE = Path(os.environ["DISKS_MODULE"])
 GIVEN = Path(os.environ["DISKS_GIVEN"])
-# The Debian installer's initrd, and its part that reads driver disks.
+# The Debian installer's initrd.
 INSTALLER = Path(os.environ["DISKS_INSTALLER"])
-DETECT = Path(os.environ["DISKS_DETECT"])
 
 MODALIAS = "pci:v000010ECd00008168sv00001458sd0000E000bc02sc00i00"
 
@@ -30,7 +29,7 @@ def run(*command, **options):
 
 
 def consumer(name, what):
-    """A program of another installer's that scripts/test-driver-disks has fetched, as a path; and what skips tests without it."""
+    """A program of an installer's that scripts/test-driver-disks has fetched, as a path; and what skips tests without it."""
     path = os.environ.get(f"DISKS_{name}")
     return path and Path(path), unittest.skipUnless(path, os.environ.get(f"DISKS_NO_{name}") or f"{what} is not at hand")
 

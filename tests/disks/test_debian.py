@@ -4,7 +4,9 @@
 import os
 import shutil
 
-from support import DETECT, DISKS, INSTALLER, KVER, MODALIAS, MODULE, Case, run
+from support import DISKS, INSTALLER, KVER, MODALIAS, MODULE, Case, consumer, run
+
+DETECT, needs_detect = consumer("DETECT", "driver-injection-disk-detect")
 
 # Stands in for what needs a machine: questions are answered with yes, the one disk is a file, mounting it is copying.
 STUBS = {
@@ -15,6 +17,7 @@ STUBS = {
 }
 
 
+@needs_detect
 class Debian(Case):
     def setUp(self):
         super().setUp()

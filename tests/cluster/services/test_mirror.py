@@ -8,10 +8,11 @@ from pathlib import Path
 
 from support import run
 
-from archive import deb822
+from archive import deb822, lock
 from archive.errors import Refusal
+from archive.fetch import Dropped
 from cluster import mirror
-from cluster.pool import Package
+from cluster.pool import Package, Pool
 
 
 def package(directory, name, kind):
@@ -80,6 +81,68 @@ class Mirror(unittest.TestCase):
         mirror.sign(other, "trixie", self.dir / "other.gpg")
         with self.assertRaises(Refusal):
             self.verify(self.dir / "other.gpg")
+
+
+class Archive:
+    """An archive of packages that are at hand; one that it has dropped cannot be downloaded."""
+
+    mirror = "file:/nowhere/"
+    keyring = "/nowhere"
+
+    def __init__(self, directory):
+        self.directory = directory
+        self.dropped = ()
+
+    def download(self, pins, directory):
+        """Copies the packages there."""
+        for pin in pins:
+            if pin.name in self.dropped:
+                raise Dropped(f"no {pin.path}")
+            directory.mkdir(parents=True, exist_ok=True)
+            (directory / pin.file).write_bytes((self.directory / pin.file).read_bytes())
+
+
+class Locks(unittest.TestCase):
+    """A pool of which the locks pin everything."""
+
+    def setUp(self):
+        holder = tempfile.TemporaryDirectory(prefix="test-mirror-")
+        self.addCleanup(holder.cleanup)
+        self.dir = Path(holder.name)
+        for name in ("node", "diskless", "installer"):
+            (self.dir / f"{name}.packages").write_text("one\n" if name == "node" else "")
+        (self.dir / "installer.packages").write_text("two-udeb\n")
+        self.archive = Archive(self.dir)
+        pool = self.pool("7.3.4+deb13-amd64")
+        for kind, name, suffix, wanted in (("node", "one", "deb", pool.debs), ("installer", "two-udeb", "udeb", pool.udebs)):
+            pool._write_lock(kind, wanted, [package(self.dir, name, suffix)])
+
+    def pool(self, kver):
+        """A new pool."""
+        return Pool(self.dir / f"pool-{kver}", self.archive, "trixie", self.dir, kver, lambda text: None)
+
+    def test_what_is_pinned_needs_no_list(self):
+        pool = self.pool("7.3.4+deb13-amd64")
+        debs, udebs = pool.fetch()
+        self.assertEqual([item.stanza["Package"] for item in (*debs, *udebs)], ["one", "two-udeb"])
+        self.assertEqual(debs[0].stanza.filename, "pool/main/one_1_all.deb")
+        self.assertEqual(debs[0].stanza["SHA256"], lock.read(self.dir / "node.lock")[0].sha256)
+        self.assertEqual([item.path for item in pool.packages()[0]], [item.path for item in debs])
+
+    def test_a_lock_for_another_kernel_or_list_does_not_count(self):
+        for change in (lambda: self.pool("7.3.5+deb13-amd64"), self.another_list):
+            with self.assertRaisesRegex(Refusal, "package lists of file:/nowhere/ trixie main and .* cannot be used"):
+                change().fetch()
+
+    def another_list(self):
+        """A pool whose list has one word more than its lock."""
+        (self.dir / "node.packages").write_text("one\nthree\n")
+        return self.pool("7.3.4+deb13-amd64")
+
+    def test_what_the_pool_has_dropped_is_looked_up_in_the_lists(self):
+        self.archive.dropped = ("one",)
+        with self.assertRaisesRegex(Refusal, "package lists of .* cannot be used"):
+            self.pool("7.3.4+deb13-amd64").fetch()
 
 
 if __name__ == "__main__":
