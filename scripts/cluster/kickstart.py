@@ -30,6 +30,8 @@ TOGETHER = (
     ("partman-auto/expert_recipe", "partman-auto/choose_recipe"),
     ("partman-auto/disk", "partman/early_command"),
 )
+
+
 def _only_words(unkept=""):
     """Lines in which the shell, where these characters are not kept from it, finds words only, and perhaps a comment."""
     quoted = rf"""'[^']*'|"[^"\\`{unkept}]*\""""

@@ -68,7 +68,7 @@ def parser():
     add("--module", metavar="FILE", action="append", default=[], help="a module to add, with what it depends on; or the name of one in --modules (repeatable)")
     add("--alias-only", metavar="DRIVER=ID", action="append", default=[], help="have a driver that is inside already loaded for a PCI id, VENDOR:DEVICE (repeatable)")
     add("--file", metavar="SRC:DEST", action="append", default=[], help="a file to add, owned by root (repeatable)")
-    add("--kernel", metavar="IMAGE", help="the kernel that is booted: symbols are compared with it; if the initrd is of another version, its modules are swapped for those of --modules")
+    add("--kernel", metavar="IMAGE", help="the kernel that is booted: symbols are compared with it; modules of another version in the initrd are swapped for those of --modules")
     add("--modules", metavar="TREE", help="/lib/modules/VERSION of that kernel, or a directory that has it below lib/modules: where dependencies are taken from")
     add("--symvers", metavar="FILE", help="Module.symvers of the kernel, to compare symbols (and their versions) with")
     add("--flavour", choices=sorted(FLAVOURS), help="what the initrd is, if it is not recognised")

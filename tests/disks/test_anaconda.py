@@ -90,5 +90,3 @@ class Anaconda(Case):
             with self.subTest(release):
                 self.leaves_it_alone(release, DD_TOOLS)
                 shutil.rmtree(self.dir / "system")
-
-
