@@ -15,7 +15,8 @@ export KVER
 endif
 
 .DEFAULT_GOAL := all
-.PHONY: all fuzz-briefly fuzz-model load unload install run shell test test-setup pins test-model test-guests test-inject test-cluster install-demo test-install test-install-faults diskless-demo test-diskless test-debug test-selftests test-witnesses test-host lint module toolbox deb rpm driver-disk sign test-packages test-driver-disks test-signing clean help
+# Every target but files below build.
+.PHONY: $(shell sed -n 's/^\([a-z-]*\):.*/\1/p' Makefile)
 
 all: ## Build the module for the running kernel (or for KDIR=DIRECTORY), without the toolbox
 	@kdir="$(KDIR)"; [ -n "$$kdir" ] || kdir=$$(scripts/host-kdir) && \
