@@ -56,6 +56,9 @@ test-host: ## The tests that boot nothing: rings (with loom), the model, the lab
 test-guests: ## The tests that boot guests (T="NAME..." for some of them)
 	@scripts/lab test $(T)
 
+test-boots: ## Boot the same guest N=500 times: a table of hangs and times (COMPARE=1 ALSO="NAME=QEMU-ARGUMENTS -- KERNEL-ARGUMENTS" KVER=)
+	@scripts/test-boots --count $(or $(N),500) $(if $(COMPARE),--compare) $(if $(ALSO),--also "$(ALSO)")
+
 test-model: ## The emulated chip's own tests, and what it costs the host under a stock guest
 	@scripts/test-host model
 	@scripts/lab test the_model

@@ -293,6 +293,8 @@ impl Bench {
             artifacts,
             sockets: sockets.path(),
             interactive: setup.interactive,
+            qemu: &[],
+            append: "",
         })?;
         let peer = listener.map(Socket::accept).transpose()?;
         let device = find_device(&mut guest, &setup.driver)?;

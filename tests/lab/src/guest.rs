@@ -27,7 +27,7 @@ const BOOT: Duration = Duration::from_secs(180);
 const FIRST_BOOT: Duration = Duration::from_secs(90);
 
 /// The name of the console's log.
-const CONSOLE: &str = "console.log";
+pub const CONSOLE: &str = "console.log";
 
 /// How long a command may take unless it is told otherwise.
 pub const COMMAND: Duration = Duration::from_secs(60);
@@ -101,6 +101,10 @@ pub struct Options<'a> {
     pub sockets: &'a Path,
     /// Whether the console is the terminal that the lab was started from.
     pub interactive: bool,
+    /// Further arguments for QEMU, which overrule the lab's.
+    pub qemu: &'a [String],
+    /// Further arguments for the kernel.
+    pub append: &'a str,
 }
 
 /// A running guest.
@@ -122,21 +126,22 @@ impl Guest {
     /// has not come as far as the kernel is not.
     pub fn boot(options: &Options<'_>) -> Result<Self> {
         if options.interactive {
-            return Self::boot_once(options, BOOT);
+            return Self::boot_within(options, BOOT);
         }
-        match Self::boot_once(options, FIRST_BOOT) {
+        match Self::boot_within(options, FIRST_BOOT) {
             Err(Error::Timeout { .. }) if stood_still(options) => {
                 eprintln!(
                     "the kernel stood still while it booted, {} s without reaching /init; booting once more",
                     FIRST_BOOT.as_secs()
                 );
-                Self::boot_once(options, BOOT)
+                Self::boot_within(options, BOOT)
             }
             booted => booted,
         }
     }
 
-    fn boot_once(options: &Options<'_>, limit: Duration) -> Result<Self> {
+    /// Starts QEMU and waits for the guest's control channel, at most for `limit`.
+    pub fn boot_within(options: &Options<'_>, limit: Duration) -> Result<Self> {
         let [control, machine] = ["control", "qmp"].map(|name| options.sockets.join(name));
         for socket in [&control, &machine] {
             // A boot that was given up has left its sockets.
@@ -341,6 +346,10 @@ fn command(options: &Options<'_>, control: &Path, qmp: &Path, console: &Path) ->
             if options.iommu {
                 arguments.push_str(" intel_iommu=on iommu=nopt");
             }
+            if !options.append.is_empty() {
+                arguments.push(' ');
+                arguments.push_str(options.append);
+            }
             command
                 .arg("-kernel")
                 .arg(options.kernel.image())
@@ -395,6 +404,7 @@ fn command(options: &Options<'_>, control: &Path, qmp: &Path, console: &Path) ->
             format!("local,mount_tag={tag},security_model=none,readonly=on,multidevs=remap,path=");
         command.arg("-virtfs").arg(with_path(&share, path));
     }
+    command.args(options.qemu);
     Ok(command)
 }
 

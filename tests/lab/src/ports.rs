@@ -97,6 +97,8 @@ impl Ports {
             artifacts,
             sockets: sockets.path(),
             interactive: false,
+            qemu: &[],
+            append: "",
         })?;
         Ok(Self {
             guest,
