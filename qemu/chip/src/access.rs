@@ -63,8 +63,12 @@ impl Chip {
                 (u32::from(xid & 0xfcf) << 20) & !TXCONFIG_WRITABLE | self.get(reg)
             }
             Reg::ChipCmd => {
-                // RxBufEmpty: nothing is ever kept inside.
-                self.get(reg) | cmd::RX_EMPTY
+                let empty = if self.fifo.is_empty() {
+                    cmd::RX_EMPTY
+                } else {
+                    0
+                };
+                self.get(reg) | empty
             }
             Reg::TxPoll => {
                 let bit = |busy, bit| if busy { bit } else { 0 };
@@ -267,6 +271,8 @@ impl Chip {
         }
         if now & !before & cmd::RX_ENABLE != 0 {
             self.rx.index = 0;
+        } else if now & cmd::RX_ENABLE == 0 {
+            self.fifo.clear();
         }
     }
 
@@ -337,16 +343,10 @@ impl Chip {
             ));
         }
         let value = value & !tally::RESET;
-        self.set(Reg::CounterAddrLow, value & !tally::DUMP);
-        if value & tally::DUMP == 0 {
-            return;
-        }
-        let address =
-            (u64::from(self.get(Reg::CounterAddrHigh)) << 32) | u64::from(value & tally::ADDRESS);
-        if let Err(fault) = bus.write(address, &self.tally.bytes()) {
-            // The command never finishes: a driver that polls for it has to give up by itself.
-            self.set(Reg::CounterAddrLow, value);
-            self.dma_fault("tally counters", address, fault);
+        self.set(Reg::CounterAddrLow, value);
+        self.dump_waits = false;
+        if value & tally::DUMP != 0 {
+            self.order_dump(bus);
         }
     }
 }

@@ -16,9 +16,11 @@ use crate::faults::Order;
 use crate::late::Late;
 use crate::phy::Phy;
 use crate::regs::intr;
+use crate::regs::tally;
 use crate::regs::Reg;
 use crate::regs::REGISTER_COUNT;
 use crate::rx::Spoilt;
+use crate::stall::Fifo;
 use crate::timing::Mitigation;
 use crate::wake::Wake;
 
@@ -39,6 +41,14 @@ pub struct Chip {
     pub(crate) stopped: bool,
     /// In a power state other than D0.
     pub(crate) asleep: bool,
+    /// The chip may use the bus.
+    pub(crate) master: bool,
+    /// It has been allowed to at any time since the last reset.
+    pub(crate) mastered: bool,
+    /// Received frames that wait for the bus.
+    pub(crate) fifo: Fifo,
+    /// A dump of the tally counters waits for the bus.
+    pub(crate) dump_waits: bool,
     pub(crate) tally: Tally,
     pub(crate) counters: Counters,
     /// The frame being put together; kept to spare an allocation per frame.
@@ -74,6 +84,10 @@ impl Chip {
             rx: Ring::default(),
             stopped: false,
             asleep: false,
+            master: false,
+            mastered: false,
+            fifo: Fifo::default(),
+            dump_waits: false,
             tally: Tally::default(),
             counters: Counters::new(),
             frame: Vec::new(),
@@ -108,6 +122,7 @@ impl Chip {
         self.tally = Tally::default();
         self.timer_start = self.now;
         self.timer_due = None;
+        self.master = false;
         self.load_address();
         // Memory and I/O space on, power management on. The LED bits are a guess.
         self.set(Reg::Config1, 0xcd);
@@ -137,7 +152,13 @@ impl Chip {
         self.rx.index = 0;
         self.stopped = false;
         self.muted = false;
+        self.mastered = self.master;
         self.late.clear();
+        self.fifo.clear();
+        // That a dump ends, too, is a guess.
+        self.dump_waits = false;
+        let low = self.get(Reg::CounterAddrLow);
+        self.set(Reg::CounterAddrLow, low & !tally::DUMP);
         self.mitigation = Mitigation::default();
         self.faults.reset();
         self.was_reset = true;
@@ -235,6 +256,7 @@ impl Chip {
             self.set_link(!self.phy.cable());
         }
         self.give_back(bus);
+        self.empty_fifo(bus);
         self.timing();
         self.watch_line();
     }
@@ -243,7 +265,7 @@ impl Chip {
     pub fn deadline(&self) -> Option<u64> {
         [
             self.faults.deadline(),
-            self.late.deadline(),
+            self.late.deadline().filter(|_| self.can_transfer()),
             self.timing_deadline(),
         ]
         .into_iter()
@@ -263,6 +285,7 @@ impl Chip {
         if !order.on && was_on {
             match order.kind {
                 FaultKind::TxStall => self.run_tx(bus),
+                FaultKind::BusStall => self.carry_on(bus),
                 FaultKind::LostInterrupt => self.muted = false,
                 FaultKind::LinkFlap => self.set_link(true),
                 FaultKind::DelayOwn => {
@@ -321,7 +344,9 @@ impl Chip {
 
     /// Whether frames wait to be sent by [`Chip::resume`].
     pub fn sending(&self) -> bool {
-        !self.halted() && (0..2).any(|ring| self.tx_busy[ring] && !self.tx_held(ring))
+        !self.halted()
+            && !self.stalled()
+            && (0..2).any(|ring| self.tx_busy[ring] && !self.tx_held(ring))
     }
 
     pub(crate) fn frame_done(&mut self) {

@@ -76,6 +76,8 @@ kinds! {
     DmaFault = "dma-fault", 1, 0;
     /// Register reads, descriptors and interrupts are anything at all
     Lie = "lie", 8, 0;
+    /// Transfers wait for the bus until it ends, which it does when bus mastering is switched off, too
+    BusStall = "bus-stall", 1, 0;
 }
 
 /// How many kinds there are.

@@ -79,8 +79,11 @@ impl Chip {
         Ok(())
     }
 
-    /// Gives back what is due.
+    /// Gives back what is due, if the bus can be used.
     pub(crate) fn give_back(&mut self, bus: &mut dyn Bus) {
+        if !self.can_transfer() {
+            return;
+        }
         let mut any = false;
         while let Some(&word) = self.late.0.front().filter(|word| word.due <= self.now) {
             self.late.0.pop_front();

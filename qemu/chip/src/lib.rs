@@ -32,6 +32,7 @@ mod offload;
 mod phy;
 mod regs;
 mod rx;
+mod stall;
 #[cfg(test)]
 mod testing;
 mod timing;

@@ -15,6 +15,7 @@ use crate::regs::intr;
 use crate::regs::rxcfg;
 use crate::regs::Reg;
 use crate::regs::TXCONFIG_LOOPBACK;
+use crate::stall::Kept;
 
 /// The least frame without check sequence; anything shorter is a runt.
 const LEAST: usize = 60;
@@ -31,8 +32,10 @@ pub enum Received {
     Ignored,
     /// It was wanted, and lost.
     Dropped,
-    /// There is no descriptor for it. In [`RxMode::Wait`] only: offer it again later.
+    /// There is no descriptor for it, or no room inside. In [`RxMode::Wait`] only: offer it again later.
     Wait,
+    /// It is inside, and waits for the bus.
+    Kept,
 }
 
 /// A descriptor with room in it.
@@ -68,7 +71,8 @@ impl Chip {
     }
 
     fn receive(&mut self, bus: &mut dyn Bus, frame: &[u8], again: bool) -> Received {
-        if self.asleep {
+        // One that was offered before came before the chip slept.
+        if self.asleep && !again {
             self.frame_asleep(frame);
         }
         if self.mac_loopback() || self.phy.loopback() {
@@ -162,11 +166,19 @@ impl Chip {
         let most = self.get(Reg::RxMaxSize).min(rx::LENGTH) as usize;
         let outcome = if data.len() > most {
             self.lose_bad()
+        } else if self.stalled() || !self.fifo.is_empty() {
+            let data = data.clone();
+            let kept = Kept {
+                data,
+                status,
+                opts2,
+            };
+            self.keep(kept, again)
         } else {
             self.place(bus, base, &data, status, opts2, again)
         };
         if outcome == Received::Delivered {
-            self.count(status, data.len() - FCS);
+            self.count(status, data.len());
         }
         self.frame = data;
         outcome
@@ -198,9 +210,10 @@ impl Chip {
         spoilt
     }
 
-    fn count(&mut self, status: u32, len: usize) {
+    /// Counts a frame of `len` bytes with its check sequence, and tells the driver.
+    pub(crate) fn count(&mut self, status: u32, len: usize) {
         self.counters.rx_frames += 1;
-        self.counters.rx_bytes += len as u64;
+        self.counters.rx_bytes += len.saturating_sub(FCS) as u64;
         self.tally.rx_ok = self.tally.rx_ok.wrapping_add(1);
         if status & rx::BROADCAST != 0 {
             self.tally.rx_broadcast = self.tally.rx_broadcast.wrapping_add(1);
@@ -256,7 +269,7 @@ impl Chip {
     }
 
     /// Writes the frame to memory and gives the descriptors to the driver.
-    fn place(
+    pub(crate) fn place(
         &mut self,
         bus: &mut dyn Bus,
         base: u64,
@@ -398,7 +411,7 @@ impl Chip {
         }
     }
 
-    fn overflow(&mut self) -> Received {
+    pub(crate) fn overflow(&mut self) -> Received {
         self.counters.rx_dropped += 1;
         self.tally.rx_missed = self.tally.rx_missed.wrapping_add(1);
         self.raise(intr::RX_FIFO_OVER);

@@ -17,7 +17,6 @@ pub(crate) const MEMORY: u64 = 0x10_0000;
 pub(crate) struct Guest {
     pub(crate) memory: Vec<u8>,
     pub(crate) sent: VecDeque<Vec<u8>>,
-    pub(crate) master: bool,
     pub(crate) ready: bool,
     pub(crate) accesses: usize,
 }
@@ -27,7 +26,6 @@ impl Guest {
         Guest {
             memory: vec![0; 1 << 20],
             sent: VecDeque::new(),
-            master: true,
             ready: true,
             accesses: 0,
         }
@@ -35,9 +33,6 @@ impl Guest {
 
     fn slice(&mut self, address: u64, len: usize) -> Result<&mut [u8], Fault> {
         self.accesses += 1;
-        if !self.master {
-            return Err(Fault::BusMasterOff);
-        }
         let from = address.checked_sub(MEMORY).ok_or(Fault::Unmapped)?;
         let from = usize::try_from(from).map_err(|_| Fault::Unmapped)?;
         let to = from.checked_add(len).ok_or(Fault::Unmapped)?;
@@ -114,10 +109,12 @@ impl Bench {
     }
 
     pub(crate) fn with(config: Config) -> Self {
-        Bench {
+        let mut bench = Bench {
             chip: Chip::new(config),
             guest: Guest::new(),
-        }
+        };
+        bench.master(true);
+        bench
     }
 
     /// A chip that a driver has opened, with its rings in place.
@@ -164,6 +161,10 @@ impl Bench {
 
     pub(crate) fn tick(&mut self, now: u64) {
         self.chip.tick(&mut self.guest, now);
+    }
+
+    pub(crate) fn master(&mut self, on: bool) {
+        self.chip.set_bus_master(&mut self.guest, on);
     }
 
     pub(crate) fn fault(&mut self, order: Order) {

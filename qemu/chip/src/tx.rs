@@ -65,6 +65,11 @@ impl Chip {
             ));
             return;
         }
+        if !self.mastered {
+            self.violation(format!(
+                "doorbell of the {name} ring, but bus mastering has been off since the reset"
+            ));
+        }
         // One that comes while the last one's work still waits for the cable has nothing of its own to find.
         if self.tx_busy[which] {
             return;
@@ -74,7 +79,10 @@ impl Chip {
             return;
         }
         self.tx_busy[which] = true;
-        if self.faults.holds(FaultKind::TxStall) {
+        if self.faults.holds(FaultKind::TxStall)
+            || self.faults.holds(FaultKind::BusStall)
+            || self.stalled()
+        {
             return;
         }
         let before = self.tx[which].index;
@@ -97,7 +105,7 @@ impl Chip {
     pub(crate) fn run_tx(&mut self, bus: &mut dyn Bus) {
         let mut budget = BUDGET;
         for which in [HIGH, NORMAL] {
-            while self.tx_busy[which] && !self.halted() && !self.tx_held(which) {
+            while self.tx_busy[which] && !self.halted() && !self.stalled() && !self.tx_held(which) {
                 if budget == 0 || !bus.cable_ready() {
                     return;
                 }

@@ -77,6 +77,8 @@ fn act(chip: &mut Chip, guest: &mut Guest, bytes: &mut Bytes<'_>) {
             2 => chip.set_asleep(true),
             3..=5 => chip.set_asleep(false),
             6 => chip.power_on(),
+            7 => chip.set_bus_master(guest, false),
+            8..=10 => chip.set_bus_master(guest, true),
             _ => {
                 chip.resume(guest);
             }
@@ -118,6 +120,7 @@ pub fn mmio(data: &[u8]) {
     let mut bytes = Bytes::new(data);
     let mut chip = Chip::new(config(bytes.u8()));
     let mut guest = Guest::new();
+    chip.set_bus_master(&mut guest, true);
     while !bytes.is_empty() {
         guest.begin();
         act(&mut chip, &mut guest, &mut bytes);
@@ -133,6 +136,7 @@ pub fn descriptors(data: &[u8]) {
     let choice = bytes.u8();
     let mut chip = Chip::new(config(choice));
     let mut guest = Guest::new();
+    chip.set_bus_master(&mut guest, true);
     let settings = bytes.u16();
     for (offset, width, value) in [
         (0x20, Width::Long, guest::TX_RING),

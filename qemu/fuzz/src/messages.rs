@@ -55,6 +55,7 @@ impl Endpoint for Card {
         );
         let value = from.first().copied().unwrap_or(0);
         self.guest.begin();
+        self.chip.set_bus_master(&mut self.guest, value & 1 == 0);
         self.chip
             .write(&mut self.guest, offset as u16, Width::Byte, value.into());
         self.lines.set(self.chip.interrupt());

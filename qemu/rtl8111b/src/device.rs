@@ -277,6 +277,20 @@ impl Device {
         self.note_line();
     }
 
+    /// Tells the chip of the command register's bit.
+    fn follow_bus_master(&mut self) {
+        let on = self.config.bus_master();
+        if on == self.chip.bus_master() {
+            return;
+        }
+        self.note(|| Event::BusMaster(on));
+        self.with_bus(|chip, host| chip.set_bus_master(host, on));
+        self.note_line();
+        if self.frame_waits {
+            self.sender.kick();
+        }
+    }
+
     fn resume(&mut self) {
         self.note(|| Event::Resume);
         self.with_bus(|chip, host| chip.resume(host));
@@ -312,7 +326,12 @@ impl Device {
         }
         let level = self.chip.interrupt();
         self.config.show_interrupt(level);
-        let cut = self.config.intx_off() && !self.lines.msi();
+        // A message is a memory write; a line is not.
+        let cut = if self.lines.msi() {
+            !self.config.bus_master()
+        } else {
+            self.config.intx_off()
+        };
         if self.chip.take_pulse() && !level && !cut {
             self.lines.set(true);
         }
@@ -448,6 +467,7 @@ impl Endpoint for Device {
             Region::Config => {
                 self.note(|| Event::ConfigWrite(offset, from.to_vec()));
                 self.config.write(offset, from);
+                self.follow_bus_master();
                 let asleep = !self.awake();
                 if asleep != self.asleep {
                     self.asleep = asleep;

@@ -36,6 +36,8 @@ pub enum Event {
     Link(bool),
     /// The power state is not D0.
     Asleep(bool),
+    /// The chip may use the bus, or not.
+    BusMaster(bool),
     /// PCI reset.
     PowerOn,
     /// A fault is ordered.
@@ -65,7 +67,7 @@ pub(crate) struct Raw {
 }
 
 /// By verb: its name, how many numbers it has, and whether bytes follow.
-pub(crate) const VERBS: [(&str, usize, bool); 20] = [
+pub(crate) const VERBS: [(&str, usize, bool); 21] = [
     ("chip", 4, true),
     ("tick", 1, false),
     ("r", 3, false),
@@ -86,14 +88,16 @@ pub(crate) const VERBS: [(&str, usize, bool); 20] = [
     ("ready", 1, false),
     ("frame-out", 0, true),
     ("line", 1, false),
+    ("bus-master", 1, false),
 ];
 
-const OUTCOMES: [Received; 5] = [
+const OUTCOMES: [Received; 6] = [
     Received::Delivered,
     Received::Filtered,
     Received::Ignored,
     Received::Dropped,
     Received::Wait,
+    Received::Kept,
 ];
 
 const FAULTS: [Fault; 4] = [
@@ -209,6 +213,7 @@ impl Event {
             Event::Ready(ready) => raw(17, &[(*ready).into()], &[]),
             Event::Sent(frame) => raw(18, &[], frame),
             Event::Line(level) => raw(19, &[(*level).into()], &[]),
+            Event::BusMaster(on) => raw(20, &[(*on).into()], &[]),
         }
     }
 
@@ -277,6 +282,7 @@ impl Event {
             17 => Event::Ready(flag()?),
             18 => Event::Sent(raw.data),
             19 => Event::Line(flag()?),
+            20 => Event::BusMaster(flag()?),
             _ => return None,
         })
     }
@@ -292,6 +298,7 @@ impl Event {
                 | Event::Resume
                 | Event::Link(_)
                 | Event::Asleep(_)
+                | Event::BusMaster(_)
                 | Event::PowerOn
                 | Event::Order(_)
         )

@@ -198,6 +198,7 @@ fn input(chip: &mut Chip, script: &mut Script<'_>, event: &Event) {
         Event::Resume => drop(chip.resume(script)),
         Event::Link(up) => chip.set_link(*up),
         Event::Asleep(asleep) => chip.set_asleep(*asleep),
+        Event::BusMaster(on) => chip.set_bus_master(script, *on),
         Event::PowerOn => chip.power_on(),
         Event::Order(order) => chip.fault(script, *order),
         _ => {}

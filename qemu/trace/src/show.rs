@@ -34,6 +34,7 @@ pub fn show(event: &Event) -> String {
         Event::Resume => "the cable has room".to_owned(),
         Event::Link(up) => format!("cable {}", if *up { "plugged in" } else { "pulled" }),
         Event::Asleep(asleep) => (if *asleep { "asleep" } else { "awake" }).to_owned(),
+        Event::BusMaster(on) => format!("bus mastering {}", if *on { "on" } else { "off" }),
         Event::PowerOn => "PCI reset".to_owned(),
         Event::Order(order) => format!(
             "fault {} {}: {order:?}",

@@ -59,7 +59,7 @@ impl Driver {
     ///
     /// r8169 leaves the checksum of a frame below 60 bytes to a chip that cannot, if the frame is the last
     /// piece of a larger one: the core cuts those after it has asked `ndo_features_check`.
-    fn known_violation(&self) -> Option<&'static str> {
+    pub fn known_violation(&self) -> Option<&'static str> {
         match self {
             Driver::R8169 => Some("checksum asked for in a frame of"),
             Driver::R8168Rust(_) | Driver::R8168(_) | Driver::E1000e => None,
@@ -465,6 +465,12 @@ impl Bench {
     /// Powers the guest off without asking whether all was well.
     pub fn power_off(self) -> Result<()> {
         self.guest.shut_down()
+    }
+
+    /// Powers the guest off; returns what the device model has counted until then.
+    pub fn power_off_and_count(mut self) -> Result<Option<Counters>> {
+        self.guest.shut_down()?;
+        self.model.as_mut().map(Model::counters).transpose()
     }
 
     /// Requires that neither the kernel nor the device model has anything to complain about, then

@@ -225,6 +225,14 @@ impl Model {
             .map(|_| ())
     }
 
+    /// Returns whether that fault is on.
+    pub fn has_fault(&mut self, name: &str) -> Result<bool> {
+        let answer = self.request(&json!({"cmd": "faults"}))?;
+        answer["faults"][name]["on"]
+            .as_bool()
+            .ok_or_else(|| protocol(format!("{answer} about the fault {name}")))
+    }
+
     /// Has the chip lie about everything, from a seed.
     pub fn lie(&mut self, seed: u32) -> Result<()> {
         self.request(&json!({"cmd": "fault", "name": "lie", "on": true, "seed": seed}))

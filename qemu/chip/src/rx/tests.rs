@@ -220,16 +220,6 @@ fn buffers_without_room_or_out_of_place() {
 }
 
 #[test]
-fn no_bus_master_no_frame() {
-    let mut bench = bench();
-    slots(&mut bench, 1, 0x800);
-    bench.guest.master = false;
-    assert_eq!(give(&mut bench, &to(MAC, 60)), Received::Dropped);
-    assert_eq!(bench.chip.counters().dma_faults, 1);
-    assert_ne!(bench.r16(0x3e) & intr::SYS_ERR, 0);
-}
-
-#[test]
 fn frames_come_only_with_receiver_and_link() {
     let mut bench = bench();
     slots(&mut bench, 1, 0x800);

@@ -155,19 +155,6 @@ fn reset_forgets_what_was_to_be_sent() {
 }
 
 #[test]
-fn without_bus_master_there_is_a_fault() {
-    let mut bench = bench();
-    bench.guest.master = false;
-    place(&mut bench, 0, WHOLE, &[1; 60]);
-    ring(&mut bench);
-    assert!(bench.guest.sent.is_empty());
-    assert_eq!(bench.chip.counters().dma_faults, 1);
-    assert!(bench.last_violation().contains("bus mastering"));
-    assert_eq!(bench.r16(0x3e), intr::SYS_ERR);
-    assert_eq!(bench.r8(0x38), 0);
-}
-
-#[test]
 fn buffers_outside_memory_are_faults_and_send_nothing() {
     for buffer in [0, u64::MAX, u64::MAX - 30, BUFFERS + (1 << 30)] {
         let mut bench = bench();

@@ -36,6 +36,7 @@ fn events() -> Vec<Event> {
         Event::Resume,
         Event::Link(false),
         Event::Asleep(true),
+        Event::BusMaster(true),
         Event::PowerOn,
         Event::DmaRead(1 << 63, 4, Ok(vec![9; 4])),
         Event::DmaRead(0, 4, Err(Fault::Ordered)),
@@ -99,8 +100,8 @@ fn a_trace_that_was_cut_short_ends_with_its_last_whole_event() {
 fn what_is_no_trace_is_refused() {
     for bytes in [
         &b""[..],
-        b"# rtl8111b trace 2\n",
-        b"\x00rtl8111b-trace-2",
+        b"# rtl8111b trace 1\n",
+        b"\x00rtl8111b-trace-1",
         b"hello",
     ] {
         assert!(matches!(read(bytes), Err(TraceError::NoTrace(_))));

@@ -93,6 +93,10 @@ fn run(writes: &[(u16, u32)], lie: bool) -> Vec<Event> {
                 chip.tick(&mut tap, now);
                 None
             }
+            Event::BusMaster(on) => {
+                chip.set_bus_master(&mut tap, on);
+                None
+            }
             Event::Order(order) => {
                 chip.fault(&mut tap, order);
                 None
@@ -123,6 +127,7 @@ fn run(writes: &[(u16, u32)], lie: bool) -> Vec<Event> {
     descriptor(&mut memory, RING + 0x100);
     memory.store(RING + 0x100, 0xc000_0800).unwrap();
     note(&mut chip, &mut memory, Event::Tick(1000));
+    note(&mut chip, &mut memory, Event::BusMaster(true));
     if lie {
         note(
             &mut chip,

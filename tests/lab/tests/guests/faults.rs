@@ -6,9 +6,11 @@ use std::time::Duration;
 use lab::bench::{Bench, Driver};
 use lab::model::Chip;
 use lab::process::wait_for;
-use lab::{drive, Result};
+use lab::{drive, require, Result};
 
-use crate::common::{case, only_expected_messages, Inputs, TIMED_OUT};
+use crate::common::{
+    case, end_tcp, only_expected_messages, start_tcp, wait_tcp, Inputs, TIMED_OUT,
+};
 
 /// The watchdog of the network core waits for five seconds, on a machine that is not in a hurry.
 const WATCHDOG: Duration = Duration::from_secs(40);
@@ -136,6 +138,78 @@ fn survives_removal(inputs: &Inputs, chip: Chip, driver: Driver) -> Result<()> {
     bench.power_off()
 }
 
+/// Suspends the devices for no time at all, and resumes them.
+const NAP: &str = "echo 0 >/sys/module/suspend/parameters/pm_test_delay
+    echo devices >/sys/power/pm_test; echo mem >/sys/power/state";
+
+/// Has frames in both directions wait for the bus, until it is free or bus mastering is switched off.
+fn stall_bus(bench: &mut Bench) -> Result<()> {
+    wait_for("frames to wait both ways", RECOVERY, || {
+        let model = bench.model()?;
+        model.fault("bus-stall", true)?;
+        sleep(Duration::from_millis(200));
+        let state = model.state()?;
+        let sends = state["state"]["tx"]["busy"] == true;
+        let command = state["state"]["registers"]["ChipCmd"].as_str();
+        // Bit 0: nothing is kept inside.
+        let keeps = command.is_some_and(|command| command.ends_with('c'));
+        if !(sends && keeps) {
+            // It was between two transfers.
+            model.fault("bus-stall", false)?;
+            sleep(Duration::from_millis(100));
+        }
+        Ok((sends && keeps).then_some(()))
+    })
+}
+
+/// Stops the device while transfers wait for the bus. They may go on at the very moment in which bus mastering is
+/// switched off, so that whatever the chip still does falls between that and its reset, each time.
+fn stops_amid_transfers(inputs: &Inputs, chip: Chip, driver: Driver) -> Result<()> {
+    let (kernel, model) = (inputs.kernel()?, inputs.model()?);
+    let ours = matches!(driver, Driver::R8168Rust(_));
+    let mut bench = Bench::start(&inputs.setup(&kernel, &model, chip, driver))?;
+    let interface = bench.load_and_open()?;
+    drive::lease(&mut bench, &interface)?;
+    // TCP comes in without being asked for; the pings soon fill the ring of a chip that does not send.
+    start_tcp(&mut bench)?;
+    traffic(&mut bench, &interface)?;
+    wait_tcp(&mut bench, "at first")?;
+    let reopen = format!("ip link set {interface} down; ip link set {interface} up");
+    for command in [&reopen, NAP, &reopen, NAP] {
+        stall_bus(&mut bench)?;
+        bench.guest.check(command)?;
+        require!(
+            !bench.model()?.has_fault("bus-stall")?,
+            "{command} has not switched bus mastering off"
+        );
+        wait_tcp(&mut bench, &format!("after {command}"))?;
+    }
+    if ours {
+        // r8169 resets the chip with bus mastering on.
+        stall_bus(&mut bench)?;
+        wait_for("the watchdog to have the chip reset", WATCHDOG, || {
+            Ok((!bench.model()?.has_fault("bus-stall")?).then_some(()))
+        })?;
+        wait_tcp(&mut bench, "after a transmit timeout")?;
+    }
+    stall_bus(&mut bench)?;
+    let interface = bench.reload_and_open()?;
+    drive::lease(&mut bench, &interface)?;
+    wait_tcp(&mut bench, "after the driver was loaded anew")?;
+    end_tcp(&mut bench)?;
+    drive::fetch(&mut bench)?;
+    drive::send(&mut bench)?;
+    only_expected_messages(&mut bench, &[TIMED_OUT])?;
+
+    bench.guest.check("rm /run/enough")?;
+    start_tcp(&mut bench)?;
+    wait_tcp(&mut bench, "at the end")?;
+    stall_bus(&mut bench)?;
+    let known = bench.driver().known_violation();
+    let counters = bench.power_off_and_count()?.unwrap_or_default();
+    counters.check_clean_but(known)
+}
+
 /// Registers, descriptors and interrupts are anything at all for a while, from several seeds.
 fn survives_lies(inputs: &Inputs, chip: Chip, driver: Driver) -> Result<()> {
     let (kernel, model) = (inputs.kernel()?, inputs.model()?);
@@ -203,6 +277,27 @@ fn ours_survives_failures_of_b380() {
 fn ours_survives_the_removal_of_its_card() {
     case("ours_survives_the_removal_of_its_card", |inputs| {
         survives_removal(inputs, Chip::B300, inputs.ours()?)
+    });
+}
+
+#[test]
+fn ours_survives_a_stop_amid_transfers_on_b300() {
+    case("ours_survives_a_stop_amid_transfers_on_b300", |inputs| {
+        stops_amid_transfers(inputs, Chip::B300, inputs.ours()?)
+    });
+}
+
+#[test]
+fn ours_survives_a_stop_amid_transfers_on_b380() {
+    case("ours_survives_a_stop_amid_transfers_on_b380", |inputs| {
+        stops_amid_transfers(inputs, Chip::B380, inputs.ours()?)
+    });
+}
+
+#[test]
+fn r8169_survives_a_stop_amid_transfers() {
+    case("r8169_survives_a_stop_amid_transfers", |inputs| {
+        stops_amid_transfers(inputs, Chip::B380, Driver::R8169)
     });
 }
 

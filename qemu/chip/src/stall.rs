@@ -1,0 +1,165 @@
+//! Bus mastering, and what waits while the chip may not use the bus.
+//!
+//! A function whose Bus Master Enable bit is clear issues no memory requests (PCI Express Base Specification, "Command
+//! Register"). Nothing is refused then, so there is neither a master abort nor SYSErr: what needs the bus waits. Software
+//! clears the bit of a function that is at work: r8169 does so in `rtl8169_down` before it resets the chip, and leaves the
+//! receiver on for Wake-on-LAN that way ("r8169: fix DMA being used after buffer free if WoL is enabled", seen on cards);
+//! Linux' PCI core does it before a function level reset and a kexec. So it is no violation, and the chip must not mind.
+//!
+//! What waits is done when the bit is set again, unless a reset came between. That is what a driver must see to: the
+//! addresses that the chip still has may be somebody else's memory by then.
+
+use std::collections::VecDeque;
+
+use crate::bus::Bus;
+use crate::chip::Chip;
+use crate::config::RxMode;
+use crate::faults::FaultKind;
+use crate::faults::Order;
+use crate::regs::tally;
+use crate::regs::Reg;
+use crate::rx::Received;
+
+/// What the receiver keeps inside while it cannot use the bus, in bytes [guess].
+const FIFO: usize = 8192;
+
+/// A received frame with its check sequence, as it is to be written to memory.
+#[derive(Clone, Debug)]
+pub(crate) struct Kept {
+    pub(crate) data: Vec<u8>,
+    pub(crate) status: u32,
+    pub(crate) opts2: u32,
+}
+
+/// The frames that the receiver keeps inside.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Fifo {
+    frames: VecDeque<Kept>,
+    bytes: usize,
+}
+
+impl Fifo {
+    pub(crate) fn is_empty(&self) -> bool {
+        self.frames.is_empty()
+    }
+
+    pub(crate) fn clear(&mut self) {
+        *self = Fifo::default();
+    }
+
+    fn has_room(&self, len: usize) -> bool {
+        self.bytes + len <= FIFO
+    }
+
+    fn push(&mut self, frame: Kept) {
+        self.bytes += frame.data.len();
+        self.frames.push_back(frame);
+    }
+
+    fn pop(&mut self) -> Option<Kept> {
+        let frame = self.frames.pop_front()?;
+        self.bytes -= frame.data.len();
+        Some(frame)
+    }
+}
+
+impl Chip {
+    /// Sets whether the chip may use the bus, as the command register says; off after power-on.
+    pub fn set_bus_master(&mut self, bus: &mut dyn Bus, on: bool) {
+        self.master = on;
+        self.mastered |= on;
+        if !on && self.faults.on(FaultKind::BusStall) {
+            self.faults.order(Order::off(FaultKind::BusStall), self.now);
+        }
+        self.carry_on(bus);
+        self.watch_line();
+    }
+
+    /// Returns whether the chip may use the bus.
+    pub fn bus_master(&self) -> bool {
+        self.master
+    }
+
+    /// Returns whether what needs the bus has to wait.
+    pub(crate) fn stalled(&self) -> bool {
+        !self.master || self.faults.on(FaultKind::BusStall)
+    }
+
+    /// Returns whether the chip can read and write memory. One that sleeps or is gone cannot.
+    pub(crate) fn can_transfer(&self) -> bool {
+        !self.stalled() && !self.asleep && !self.gone()
+    }
+
+    /// Does what has waited for the bus, if it may be used now.
+    pub(crate) fn carry_on(&mut self, bus: &mut dyn Bus) {
+        self.give_back(bus);
+        self.empty_fifo(bus);
+        if self.dump_waits && self.can_transfer() {
+            self.dump_tally(bus);
+        }
+        self.run_tx(bus);
+    }
+
+    /// Keeps a received frame until the bus can be used.
+    pub(crate) fn keep(&mut self, frame: Kept, again: bool) -> Received {
+        self.faults.holds(FaultKind::BusStall);
+        if self.fifo.has_room(frame.data.len()) {
+            self.fifo.push(frame);
+            return Received::Kept;
+        }
+        match self.config.rx_mode {
+            RxMode::Wait => {
+                if !again {
+                    self.counters.rx_waits += 1;
+                }
+                Received::Wait
+            }
+            RxMode::Drop => self.overflow(),
+        }
+    }
+
+    /// Writes the frames that were kept to memory. One for which there is no descriptor is lost.
+    pub(crate) fn empty_fifo(&mut self, bus: &mut dyn Bus) {
+        while self.can_transfer() && !self.halted() {
+            let (Some(base), Some(frame)) = (self.rx.base, self.fifo.pop()) else {
+                return;
+            };
+            match self.place(bus, base, &frame.data, frame.status, frame.opts2, false) {
+                Received::Delivered => self.count(frame.status, frame.data.len()),
+                Received::Wait => drop(self.overflow()),
+                _ => {}
+            }
+        }
+    }
+
+    /// Begins a dump of the tally counters to the address in CounterAddrLow and CounterAddrHigh.
+    pub(crate) fn order_dump(&mut self, bus: &mut dyn Bus) {
+        if !self.mastered {
+            self.violation(
+                "dump of the tally counters, but bus mastering has been off since the reset"
+                    .to_owned(),
+            );
+        }
+        if self.stalled() {
+            self.faults.holds(FaultKind::BusStall);
+            self.dump_waits = true;
+        } else {
+            self.dump_tally(bus);
+        }
+    }
+
+    fn dump_tally(&mut self, bus: &mut dyn Bus) {
+        self.dump_waits = false;
+        let low = self.get(Reg::CounterAddrLow);
+        let address =
+            (u64::from(self.get(Reg::CounterAddrHigh)) << 32) | u64::from(low & tally::ADDRESS);
+        match bus.write(address, &self.tally.bytes()) {
+            Ok(()) => self.set(Reg::CounterAddrLow, low & !tally::DUMP),
+            // The command never finishes: a driver that polls for it has to give up by itself.
+            Err(fault) => self.dma_fault("tally counters", address, fault),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;
