@@ -13,7 +13,7 @@ from . import head as head_node
 from . import diagnose, phases, timeline, visit
 from archive.errors import Refusal
 from .faults import FAULTS
-from .machine import DISK_GIB, Machine, option_rom
+from .machine import DISK_GIB, Machine
 from .plan import Plan
 from archive.tools import replace, run
 
@@ -35,6 +35,7 @@ def parser():
     add = result.add_argument
     add("--plan", metavar="FILE", default=TOP / "packaging/cluster/cluster.conf", help="the cluster's plan (default packaging/cluster/cluster.conf)")
     add("--nodes", metavar="N", type=int, default=1, help="how many (default %(default)s)")
+    add("--lab", metavar="FILE", required=True, help="the lab, which runs the nodes")
     add("--model", metavar="FILE", required=True, help="rtl8111b")
     add("--tree", metavar="DIR", required=True, help="what scripts/installer-tree has made")
     add("--artifacts", metavar="DIR", required=True, help="where logs are left; what is in it is removed")
@@ -96,10 +97,10 @@ class Demo:
         self.head = head_node.Head(self.plan, wire, self.artifacts, options.tree, self._key(), self._hear)
         for line in self.head.kickstart.complaints if self.head.kickstart else ():
             self.say(f"{self.plan.kickstart.name}: {line}")
-        rom = option_rom(self.artifacts / "ipxe.rom")
         for number, port in enumerate(ports):
             name = self.plan.name(number)
-            self.machines.append(Machine(name, number, port, options.model, self.artifacts / "nodes" / name, rom, self.disk_gib()))
+            directory = self.artifacts / "nodes" / name
+            self.machines.append(Machine(name, number, port, options.lab, options.model, directory, self.disk_gib()))
         self.head.register.names = {machine.mac: machine.name for machine in self.machines}
         self.fault.prepare(self)
         self.head.start()
@@ -152,7 +153,7 @@ class Demo:
             raise Refusal(f"{machine.name} is not installed after {LIMIT} s; its journal is in {machine.directory}")
 
     def _check_card(self, machine, when):
-        counters = json.loads(machine.ask_card('{"cmd":"counters"}'))["counters"]
+        counters = machine.ask_card(cmd="counters")["counters"]
         if counters["violations"] or counters["dma_faults"]:
             self.wrong.append(f"{machine.name}: {when} the card counted {counters['violations']} violations, {counters['dma_faults']} DMA faults: {counters['violation_log'][:1]}")
 

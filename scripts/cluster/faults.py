@@ -1,9 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0
 """Things that go wrong in a room of machines, made to happen to an emulated node; each tells what the operator must be told."""
 
-import os
 import re
-import signal
 import threading
 
 from archive.tools import replace
@@ -69,7 +67,7 @@ class Silent(Fault):
         # The installer is silent for a minute by itself before it has come so far.
         if source == "http" and text == "200 /preseed":
             self.silence = 20
-            os.kill(demo.machines[0].pid, signal.SIGSTOP)
+            demo.machines[0].pause()
 
 
 class AfterPackages(Fault):
@@ -103,13 +101,13 @@ class LinkLost(AfterPackages):
 
     def strike(self, demo):
         demo.say(f"the cable is out for {LINK_LOST_SECONDS} s")
-        demo.machines[0].ask_card('{"cmd":"link","up":false}')
+        demo.machines[0].ask_card(cmd="link", up=False)
         threading.Timer(LINK_LOST_SECONDS, self._plug_in, [demo]).start()
 
     @staticmethod
     def _plug_in(demo):
         demo.say("the cable is in again")
-        demo.machines[0].ask_card('{"cmd":"link","up":true}')
+        demo.machines[0].ask_card(cmd="link", up=True)
         demo.fault.struck = True
 
 

@@ -268,10 +268,11 @@ impl Bench {
                     chip: setup.chip,
                     xid: setup.xid,
                     wire: model::Wire::Connect(&wire),
-                    port: 0,
+                    identity: model::Identity::port(0),
                     // iPXE has four receive descriptors, and no time to lose.
                     prompt_acks: setup.netboot.is_some(),
                     pcap: setup.pcap,
+                    snaplen: None,
                     drop_when_full: setup.drop_when_full,
                     artifacts,
                     sockets: sockets.path(),

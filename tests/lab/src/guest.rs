@@ -6,8 +6,6 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
-use serde_json::json;
-
 use crate::channel::{Channel, Endpoint, Output, Silence};
 use crate::dmesg;
 use crate::kernel::Kernel;
@@ -18,7 +16,7 @@ use crate::{Error, Result};
 /// What the guest could still tell, among the artifacts of a run that failed.
 pub const STATE: &str = "guest-state.txt";
 /// The registers of all processors of a guest that does not boot.
-const REGISTERS: &str = "registers.txt";
+pub const REGISTERS: &str = "registers.txt";
 
 /// How long a kernel may take to reach its control channel; seconds under TCG, more on a busy machine.
 const BOOT: Duration = Duration::from_secs(180);
@@ -152,7 +150,8 @@ impl Guest {
             evidence: None,
         };
         let version = guest.channel.wait_ready(limit).map_err(|silence| {
-            guest.keep_registers(options.artifacts);
+            // This is evidence of another failure, which is the one to be reported.
+            let _ = guest.qmp.save_registers(&options.artifacts.join(REGISTERS));
             guest.explain("booting", limit, silence)
         })?;
         guest.evidence = Some(options.artifacts.join(STATE));
@@ -163,17 +162,6 @@ impl Guest {
             )));
         }
         Ok(guest)
-    }
-
-    /// Keeps the registers of all processors, twice: evidence of where a boot hangs.
-    fn keep_registers(&mut self, artifacts: &Path) {
-        let line = json!({ "command-line": "info registers -a" });
-        let mut look = || self.qmp.execute("human-monitor-command", &line);
-        // This is evidence of another failure, which is the one to be reported.
-        if let (Ok(first), Ok(second)) = (look(), look()) {
-            let text = [first, second].map(|said| said.as_str().unwrap_or_default().to_owned());
-            let _ = fs::write(artifacts.join(REGISTERS), text.join("\n"));
-        }
     }
 
     /// Runs a shell script in the guest and returns its output whatever its exit status.
@@ -333,18 +321,16 @@ fn command(options: &Options<'_>, control: &Path, qmp: &Path, console: &Path) ->
                 "stdio,id=console,signal=off,mux=on,logfile=",
                 console,
             ))
-            .args(["-object", "monitor-hmp,id=monitor,chardev=console"]);
+            .args(["-object", "monitor-hmp,id=monitor,chardev=console"])
+            .args(["-serial", "chardev:console"]);
     } else {
-        command
-            .arg("-chardev")
-            .arg(with_path("file,id=console,path=", console));
+        add_console(&mut command, console);
     }
     command
-        .args(["-serial", "chardev:console", "-chardev"])
+        .arg("-chardev")
         .arg(with_path("socket,id=control,server=off,path=", control))
-        .args(["-serial", "chardev:control", "-chardev"])
-        .arg(with_path("socket,id=qmp,server=off,path=", qmp))
-        .args(["-object", "monitor-qmp,id=qmp-monitor,chardev=qmp"]);
+        .args(["-serial", "chardev:control"]);
+    add_qmp(&mut command, qmp);
     command.args(["-nic", "none"]);
     if options.iommu {
         // With caching mode the guest tells of each mapping that comes or goes, and QEMU the device model.
@@ -393,6 +379,22 @@ pub(crate) fn machine(memory_mib: u32, cpus: u8) -> Result<Command> {
     Ok(command)
 }
 
+/// Adds a serial port whose output goes to a file.
+pub(crate) fn add_console(command: &mut Command, console: &Path) {
+    command
+        .arg("-chardev")
+        .arg(with_path("file,id=console,path=", console))
+        .args(["-serial", "chardev:console"]);
+}
+
+/// Adds QEMU's own channel, for a [`Qmp`] that listens on `socket`.
+pub(crate) fn add_qmp(command: &mut Command, socket: &Path) {
+    command
+        .arg("-chardev")
+        .arg(with_path("socket,id=qmp,server=off,path=", socket))
+        .args(["-object", "monitor-qmp,id=qmp-monitor,chardev=qmp"]);
+}
+
 /// The device that QEMU makes of a model behind `socket`, in a slot or soldered on.
 pub fn model_device(id: &str, socket: &Path, slot: Option<&str>) -> serde_json::Value {
     let mut device = serde_json::json!({
@@ -404,6 +406,12 @@ pub fn model_device(id: &str, socket: &Path, slot: Option<&str>) -> serde_json::
         device["bus"] = serde_json::json!(slot);
     }
     device
+}
+
+/// Has a card boot the machine by an option ROM, in its turn among the devices that can.
+pub(crate) fn boot_by_rom(device: &mut serde_json::Value, rom: &Path, turn: u8) {
+    device["romfile"] = serde_json::json!(rom);
+    device["bootindex"] = serde_json::json!(turn);
 }
 
 /// Adds a network card; `number` counts them from 0. The loader may be in its option ROM.
@@ -423,8 +431,7 @@ pub(crate) fn add_nic(
             };
             let mut device = model_device(&id, socket, slot);
             if let Loader::OptionRom(rom) = loader {
-                device["romfile"] = serde_json::json!(rom);
-                device["bootindex"] = serde_json::json!(1);
+                boot_by_rom(&mut device, rom, 1);
             }
             command.args(["-device", &device.to_string()]);
         }
@@ -473,8 +480,10 @@ pub(crate) fn with_path(option: &str, path: &Path) -> OsString {
 /// QEMU's arguments for KVM where it can work, for software emulation elsewhere; `LAB_ACCEL` decides.
 fn accelerator() -> Result<&'static [&'static str]> {
     const KVM: &[&str] = &["-accel", "kvm", "-cpu", "host"];
-    // TCG copies strings a byte at a time. A kernel that is told they are fast has all its copying done so.
-    const CPU: &str = "max,erms=off,fsrm=off";
+    // What TCG is slow at, and no machine of the chip's time had: it copies strings a byte at a time, and a kernel that is
+    // told they are fast has all its copying done so; it walks a fifth level of page tables; and it ends the translated
+    // block at each access to a user's memory that SMAP guards.
+    const CPU: &str = "max,erms=off,fsrm=off,la57=off,smap=off";
     const TCG: &[&str] = &["-accel", "tcg,thread=multi", "-cpu", CPU];
     match std::env::var("LAB_ACCEL").ok().as_deref() {
         Some("kvm") => Ok(KVM),

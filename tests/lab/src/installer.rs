@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use crate::dmesg;
-use crate::guest::{add_nic, machine, with_path, Loader, Nic};
+use crate::guest::{add_console, add_nic, machine, Loader, Nic};
 use crate::model::{self, Chip, Model};
 use crate::passt::{self, Passt};
 use crate::pcap;
@@ -58,9 +58,10 @@ impl Node {
             chip: Chip::B300,
             xid: None,
             wire: model::Wire::Connect(passt.socket()),
-            port: 0,
+            identity: model::Identity::port(0),
             prompt_acks: false,
             pcap: true,
+            snaplen: None,
             drop_when_full: false,
             artifacts,
             sockets: sockets.path(),
@@ -76,9 +77,8 @@ impl Node {
             .arg(options.image)
             .arg("-initrd")
             .arg(options.initrd)
-            .args(["-append", &append, "-nic", "none", "-chardev"])
-            .arg(with_path("file,id=console,path=", &console))
-            .args(["-serial", "chardev:console"]);
+            .args(["-append", &append, "-nic", "none"]);
+        add_console(&mut command, &console);
         add_nic(
             &mut command,
             0,

@@ -1,7 +1,7 @@
 //! iPXE on the emulated card: as its option ROM and as a kernel, and what it is told to do.
 
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use crate::guest::{command_line, Loader};
 use crate::passt::GATEWAY;
@@ -9,6 +9,9 @@ use crate::{require, Error, Result};
 
 /// What DHCP names and TFTP serves.
 pub const BOOT_FILE: &str = "boot.ipxe";
+
+/// Where Debian has iPXE as the option ROM of the RTL8139, with the same driver.
+pub const ROM: &str = "/usr/share/qemu/pxe-rtl8139.rom";
 
 /// Where iPXE comes from.
 #[derive(Debug, Clone, Copy)]
@@ -24,12 +27,7 @@ pub enum Netboot<'a> {
 pub fn prepare(netboot: &Netboot<'_>, dir: &Path, port: u16) -> Result<Loader> {
     write(&dir.join(BOOT_FILE), boot_script(port).as_bytes())?;
     match netboot {
-        Netboot::OptionRom(source) => {
-            let rom = dir.join("ipxe.rom");
-            let bytes = fs::read(source).map_err(Error::file(source, "reading the option ROM"))?;
-            write(&rom, &for_our_card(bytes, source)?)?;
-            Ok(Loader::OptionRom(rom))
-        }
+        Netboot::OptionRom(source) => Ok(Loader::OptionRom(option_rom(source, dir)?)),
         Netboot::Image(image) => {
             let script = dir.join("first.ipxe");
             write(&script, FIRST_SCRIPT.as_bytes())?;
@@ -39,6 +37,14 @@ pub fn prepare(netboot: &Netboot<'_>, dir: &Path, port: u16) -> Result<Loader> {
             })
         }
     }
+}
+
+/// Writes into `dir` an option ROM for our card that is made of one for another of Realtek's; returns its path.
+pub fn option_rom(source: &Path, dir: &Path) -> Result<PathBuf> {
+    let rom = dir.join("ipxe.rom");
+    let bytes = fs::read(source).map_err(Error::file(source, "reading the option ROM"))?;
+    write(&rom, &for_our_card(bytes, source)?)?;
+    Ok(rom)
 }
 
 /// What the option ROM does by itself.

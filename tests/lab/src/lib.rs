@@ -20,6 +20,7 @@ pub mod kernel;
 pub mod ktap;
 pub mod model;
 pub mod namespace;
+pub mod node;
 pub mod passt;
 pub mod pcap;
 pub mod peer;

@@ -16,6 +16,7 @@ use lab::boots::{self, Ending, Machine};
 use lab::drive;
 use lab::kernel::Kernel;
 use lab::model::Chip;
+use lab::node;
 use lab::report::{Outcome, Report};
 use lab::selftests::{self, Event, Kept, Plan, Results, Verdict};
 
@@ -37,8 +38,45 @@ enum Command {
     Shell(Options),
     /// Boot the same guest again and again; the exit status tells whether all boots reached their first program
     Boots(BootOptions),
+    /// Switch a node of a cluster on, do what the lines of the standard input ask for, switch it off at their end; see
+    /// lab::node
+    Node(NodeOptions),
     /// Run the kernel's own selftests, and r8169 on b380 beside it; the exit status tells whether all failures are explained
     Selftests(SelftestOptions),
+}
+
+#[derive(Debug, Args)]
+struct NodeOptions {
+    /// The node's name
+    #[arg(long)]
+    name: String,
+    /// The address of its card
+    #[arg(long)]
+    mac: String,
+    /// What its card is plugged into, as `rtl8111b serve --wire` takes it
+    #[arg(long, value_name = "SPEC")]
+    wire: String,
+    /// The device model, rtl8111b
+    #[arg(long, value_name = "FILE")]
+    model: PathBuf,
+    /// iPXE as an option ROM, for a card of Realtek's
+    #[arg(long, value_name = "FILE", default_value = lab::ipxe::ROM)]
+    rom: PathBuf,
+    /// Main memory
+    #[arg(long, value_name = "MIB", default_value_t = 1024)]
+    memory: u32,
+    /// Its disk, a raw image; without one it has none
+    #[arg(long, value_name = "FILE")]
+    disk: Option<PathBuf>,
+    /// Boot from the disk first, and not from the network
+    #[arg(long, requires = "disk")]
+    disk_first: bool,
+    /// What the names of this run's files begin with
+    #[arg(long, value_name = "NAME")]
+    run: String,
+    /// Where these are written: console, logs, a capture of the wire
+    #[arg(long, value_name = "DIR")]
+    directory: PathBuf,
 }
 
 #[derive(Debug, Args)]
@@ -166,6 +204,7 @@ fn main() -> ExitCode {
         Command::Run(options) => run(options),
         Command::Shell(options) => shell(options).map(|()| true),
         Command::Boots(options) => boot(options),
+        Command::Node(options) => node(options).map(|()| true),
         Command::Selftests(options) => selftests(options),
     };
     match held {
@@ -514,6 +553,25 @@ fn boot(options: &BootOptions) -> Result<bool> {
         .iter()
         .filter(|boot| boot.machine == 0)
         .all(|boot| matches!(boot.ending, Ending::Init(_))))
+}
+
+fn node(options: &NodeOptions) -> Result<()> {
+    existing(&options.model, "--model", "build the device model first")?;
+    let node = node::Options {
+        name: &options.name,
+        mac: &options.mac,
+        wire: &options.wire,
+        model: &options.model,
+        rom: &options.rom,
+        memory_mib: options.memory,
+        disk: options.disk.as_deref(),
+        disk_first: options.disk_first,
+        run: &options.run,
+        directory: &options.directory,
+    };
+    let input = std::io::stdin().lock();
+    let output = std::io::stdout().lock();
+    node::serve(&node, input, output).map_err(anyhow::Error::from_boxed)
 }
 
 fn selftests(options: &SelftestOptions) -> Result<bool> {

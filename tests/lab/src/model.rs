@@ -74,13 +74,51 @@ impl FromStr for Chip {
     }
 }
 
-/// A model's end of the wire, a stream socket.
+/// A model's end of the wire.
 #[derive(Debug, Clone, Copy)]
 pub enum Wire<'a> {
+    /// As `rtl8111b serve --wire` takes it.
+    Spec(&'a str),
     /// The model connects to who listens there.
     Connect(&'a Path),
     /// Another model connects to this one.
     Listen(&'a Path),
+}
+
+/// What tells one model from the others.
+#[derive(Debug, Clone)]
+pub struct Identity {
+    mac: String,
+    /// What the names of its files begin with.
+    prefix: String,
+}
+
+impl Identity {
+    /// The model of one of a guest's ports, counted from 0; the first one, which is mostly the only one, has no number in
+    /// the names of its files.
+    pub fn port(port: u8) -> Self {
+        Self {
+            mac: format!("52:54:00:81:11:{:02x}", 0x0b + port),
+            prefix: if port == 0 {
+                String::new()
+            } else {
+                format!("{port}-")
+            },
+        }
+    }
+
+    /// A model with this address, the names of whose files begin with `name` and a hyphen.
+    pub fn named(name: &str, mac: &str) -> Self {
+        Self {
+            mac: mac.to_owned(),
+            prefix: format!("{name}-"),
+        }
+    }
+
+    /// The name of one of its files.
+    fn file(&self, name: &str) -> String {
+        format!("{}{name}", self.prefix)
+    }
 }
 
 /// How the model is to be started.
@@ -94,10 +132,12 @@ pub struct Options<'a> {
     pub xid: Option<u32>,
     /// Its end of the wire.
     pub wire: Wire<'a>,
-    /// Which of the guest's ports it is, from 0.
-    pub port: u8,
+    /// Its address, and how its files are told from those of other models.
+    pub identity: Identity,
     /// Whether frames are kept in a pcap file.
     pub pcap: bool,
+    /// How many bytes of each are kept there; without a number, all.
+    pub snaplen: Option<u32>,
     /// Whether frames wait for acknowledgements; see `rtl8111b serve --help`.
     pub prompt_acks: bool,
     /// Whether a frame that finds no descriptor is dropped, as hardware does, instead of waiting.
@@ -123,16 +163,13 @@ impl Model {
     /// The station address that the model of the first port is given.
     pub const MAC: &'static str = "52:54:00:81:11:0b";
 
-    /// The station address of a port's model.
-    fn mac(port: u8) -> String {
-        format!("52:54:00:81:11:{:02x}", 0x0b + port)
-    }
-
     /// Starts the model and waits until it serves.
     pub fn start(options: &Options<'_>) -> Result<Self> {
-        let socket = options.sockets.join(of_port("nic", options.port));
-        let control = options.sockets.join(of_port("model", options.port));
+        let file = |name| options.identity.file(name);
+        let socket = options.sockets.join(file("nic"));
+        let control = options.sockets.join(file("model"));
         let wire = match options.wire {
+            Wire::Spec(spec) => spec.to_owned(),
             Wire::Connect(path) => format!("stream:connect:{}", path.display()),
             Wire::Listen(path) => format!("stream:listen:{}", path.display()),
         };
@@ -142,12 +179,12 @@ impl Model {
             .arg("--socket")
             .arg(&socket)
             .args(["--chip", options.chip.name()])
-            .args(["--mac", &Self::mac(options.port)])
+            .args(["--mac", &options.identity.mac])
             .args(["--wire", &wire])
             .arg("--control")
             .arg(&control)
             .arg("--log")
-            .arg(options.artifacts.join(of_port(LOG, options.port)))
+            .arg(options.artifacts.join(file(LOG)))
             .args([
                 "--rx-mode",
                 if options.drop_when_full {
@@ -162,12 +199,15 @@ impl Model {
         if options.pcap {
             command
                 .arg("--pcap")
-                .arg(options.artifacts.join(of_port(CAPTURE, options.port)));
+                .arg(options.artifacts.join(file(CAPTURE)));
+        }
+        if let Some(bytes) = options.snaplen {
+            command.args(["--pcap-snaplen", &bytes.to_string()]);
         }
         if let Some(xid) = options.xid {
             command.args(["--xid", &format!("{xid:#x}")]);
         }
-        let output = options.artifacts.join(of_port("model.out", options.port));
+        let output = options.artifacts.join(file("model.out"));
         let mut process = Process::start("the device model", &mut command, &output)?;
         process.wait_for_line("ready:", READY)?;
         let stream = UnixStream::connect(&control).map_err(Error::file(&control, "connecting"))?;
@@ -178,8 +218,8 @@ impl Model {
             process,
             socket,
             control: BufReader::new(stream),
-            state: options.artifacts.join(of_port(STATE, options.port)),
-            log: options.artifacts.join(of_port(LOG, options.port)),
+            state: options.artifacts.join(file(STATE)),
+            log: options.artifacts.join(file(LOG)),
             stopped: false,
         })
     }
@@ -256,7 +296,13 @@ impl Model {
         Ok(log.matches("reset by the machine").count())
     }
 
-    fn request(&mut self, request: &Value) -> Result<Value> {
+    /// The processor time that the model has used.
+    pub fn cpu_time(&self) -> Result<Duration> {
+        self.process.cpu_time()
+    }
+
+    /// Sends the model a request as its control socket takes it; returns the answer, which must be a good one.
+    pub fn request(&mut self, request: &Value) -> Result<Value> {
         let stream = self.control.get_mut();
         writeln!(stream, "{request}").map_err(|error| protocol(error.to_string()))?;
         let mut line = String::new();
@@ -288,15 +334,6 @@ impl Drop for Model {
         // This is evidence of another failure, which is the one to be reported.
         let _ = fs::write(&self.state, text);
         let _ = self.process.terminate(Duration::from_secs(5));
-    }
-}
-
-/// The name of a port's file; the first port, which is mostly the only one, has no number in it.
-fn of_port(name: &str, port: u8) -> String {
-    if port == 0 {
-        name.to_owned()
-    } else {
-        format!("{port}-{name}")
     }
 }
 
@@ -431,6 +468,21 @@ mod tests {
         assert_eq!("b380".parse(), Ok(Chip::B380));
         let error = "b381".parse::<Chip>().unwrap_err();
         assert_eq!(error, "found \"b381\", expected b300 or b380");
+    }
+
+    #[test]
+    fn the_first_port_has_no_number_and_what_has_a_name_has_it_in_its_files() {
+        let file = |identity: Identity| (identity.file("nic"), identity.mac);
+        assert_eq!(
+            file(Identity::port(0)),
+            ("nic".to_owned(), Model::MAC.to_owned())
+        );
+        let mac = "52:54:00:81:11:0d".to_owned();
+        assert_eq!(file(Identity::port(2)), ("2-nic".to_owned(), mac));
+        assert_eq!(
+            file(Identity::named("install", "02:00:00:00:00:01")),
+            ("install-nic".to_owned(), "02:00:00:00:00:01".to_owned())
+        );
     }
 
     #[test]

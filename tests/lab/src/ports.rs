@@ -9,7 +9,7 @@ use crate::dmesg::{self, Problem};
 use crate::guest::{self, Guest, Loader, Nic};
 use crate::initramfs::{Tree, MODULES};
 use crate::kernel::{Kernel, Module};
-use crate::model::{self, Chip, Counters, Model, Wire};
+use crate::model::{self, Chip, Counters, Identity, Model, Wire};
 use crate::{require, Error, Result};
 
 /// What such a guest is made of.
@@ -71,9 +71,10 @@ impl Ports {
                 } else {
                     Wire::Connect(&cable)
                 },
-                port,
+                identity: Identity::port(port),
                 prompt_acks: false,
                 pcap: false,
+                snaplen: None,
                 drop_when_full: false,
                 artifacts,
                 sockets: sockets.path(),

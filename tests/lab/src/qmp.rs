@@ -1,5 +1,6 @@
 //! QEMU's own control channel (QMP): what is done to the machine from outside, such as unplugging a card.
 
+use std::fs;
 use std::io::{BufRead, BufReader, ErrorKind, Write};
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::Path;
@@ -52,6 +53,19 @@ impl Qmp {
         } else {
             Err(protocol(format!("{said} to {line:?}")))
         }
+    }
+
+    /// Writes to `path` what the registers of all processors hold, twice: it tells a processor that hangs from one that
+    /// waits.
+    pub fn save_registers(&mut self, path: &Path) -> Result<()> {
+        let line = json!({ "command-line": "info registers -a" });
+        let mut text = String::new();
+        for _ in 0..2 {
+            let said = self.execute("human-monitor-command", &line)?;
+            text.push_str(said.as_str().unwrap_or_default());
+            text.push('\n');
+        }
+        fs::write(path, text).map_err(Error::file(path, "writing"))
     }
 
     /// Waits until QEMU has told of an event of that name, about that device if there is one, and forgets all

@@ -42,7 +42,7 @@ struct Cli {
     #[arg(
         long,
         value_name = "FILE",
-        default_value = "/usr/share/qemu/pxe-rtl8139.rom"
+        default_value = lab::ipxe::ROM
     )]
     rom: PathBuf,
     /// The device model, rtl8111b

@@ -11,6 +11,7 @@ mod iommu;
 mod itself;
 mod links;
 mod model;
+mod node;
 mod offloads;
 mod power;
 mod slot;
