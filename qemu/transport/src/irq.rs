@@ -74,7 +74,7 @@ impl Lines {
 
     /// What the client asks for with SET_IRQS. An eventfd of -1 arrives as EVENTFD without a file and takes the line
     /// away, as does a count of zero.
-    pub(crate) fn configure(&mut self, index: u32, flags: u32, count: u32, files: Vec<File>) {
+    pub fn configure(&mut self, index: u32, flags: u32, count: u32, files: Vec<File>) {
         let data_none = flags & VFIO_IRQ_SET_DATA_NONE != 0;
         let file = if flags & VFIO_IRQ_SET_DATA_EVENTFD != 0 && count > 0 {
             files.into_iter().next()

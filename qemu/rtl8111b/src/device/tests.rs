@@ -126,6 +126,27 @@ fn without_bus_master_memory_is_out_of_reach() {
     assert_eq!((counters.dma_faults, counters.violations), (0, 0));
 }
 
+/// A message is a memory write. One that is due is sent when it may be.
+#[test]
+fn without_bus_master_there_are_no_messages() {
+    let mut device = ready();
+    let (ours, mut theirs) = UnixStream::pair().unwrap();
+    theirs.set_nonblocking(true).unwrap();
+    // Index 1 is MSI; an eventfd that triggers it.
+    let file = File::from(std::os::fd::OwnedFd::from(ours));
+    device.lines.configure(1, 0x24, 1, vec![file]);
+    let mut messages = || theirs.read(&mut [0; 64]).unwrap_or(0) / 8;
+    device.write(BAR, 0x3c, &0x20u16.to_le_bytes());
+    device.write(Region::Config, 4, &[0x02, 0]);
+    device.set_link(false);
+    assert_eq!(messages(), 0);
+    device.write(Region::Config, 4, &[0x06, 0]);
+    assert_eq!(messages(), 1);
+    device.write(BAR, 0x3e, &0x20u16.to_le_bytes());
+    device.set_link(true);
+    assert_eq!(messages(), 1);
+}
+
 /// The host side lets nothing through either, should the chip try.
 #[test]
 fn without_bus_master_the_host_refuses() {
