@@ -420,9 +420,14 @@ impl<'a> Hw<'a> {
         (self.chip.halt)(self);
     }
 
-    /// Resets the chip. One that is dead does not come out of it, and is as quiet.
+    /// Resets the chip. One that is dead does not come out of it, and is as quiet; see [`Hw::is_in_reset`].
     pub(super) fn reset_quietly(&self) {
         let _ = self.reset();
+    }
+
+    /// Returns whether the last reset has not ended. That of a chip that is gone never does.
+    pub(super) fn is_in_reset(&self) -> bool {
+        self.bar().read(regs::CHIP_CMD).reset()
     }
 
     /// Lets the chip look at frames without receiving them, so that one can wake the system.

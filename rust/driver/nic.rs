@@ -228,7 +228,13 @@ impl<'a> Operations for Nic<'a> {
 
     fn start(&self, dev: &NetDevice, xmit: &mut Xmit<'a>, poll: &mut Poll<'a>) {
         poll.pool.hand_over(dev);
-        self.enabled.set_master(true);
+        if self.hw.is_in_reset() {
+            // It may have the rings of before, whose memory is somebody else's by now. Bus mastering stays off; the
+            // transmit watchdog will have it reset once more.
+            dev_err!(self.pdev, "the chip does not come out of its reset\n");
+        } else {
+            self.enabled.set_master(true);
+        }
         self.hw.start(
             xmit.memory.dma_address(),
             poll.rx_memory.dma_address(),

@@ -8,6 +8,7 @@ use crate::config::Revision;
 use crate::config::Width;
 use crate::counters::Access;
 use crate::desc::Ring;
+use crate::faults::FaultKind;
 use crate::regs::cfg;
 use crate::regs::cmd;
 use crate::regs::intr;
@@ -136,6 +137,10 @@ impl Chip {
     /// `value` and `mask` stand where the bytes stand in the register.
     fn write_register(&mut self, bus: &mut dyn Bus, reg: Reg, value: u32, mask: u32) {
         let merged = self.get(reg) & !mask | value;
+        if self.get(Reg::ChipCmd) & cmd::RESET != 0 {
+            // The last one hangs.
+            return;
+        }
         match reg {
             Reg::Mac0 | Reg::Mac4 => {
                 if self.unlocked(reg, value) && self.whole(reg, value, mask) {
@@ -252,7 +257,12 @@ impl Chip {
 
     fn write_command(&mut self, value: u32) {
         if value & cmd::RESET != 0 {
-            self.soft_reset();
+            if self.faults.holds(FaultKind::ResetHang) {
+                let command = self.get(Reg::ChipCmd);
+                self.set(Reg::ChipCmd, command | cmd::RESET);
+            } else {
+                self.soft_reset();
+            }
             return;
         }
         let before = self.get(Reg::ChipCmd);

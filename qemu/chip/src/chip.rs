@@ -15,6 +15,7 @@ use crate::faults::Faults;
 use crate::faults::Order;
 use crate::late::Late;
 use crate::phy::Phy;
+use crate::regs::cmd;
 use crate::regs::intr;
 use crate::regs::tally;
 use crate::regs::Reg;
@@ -286,6 +287,9 @@ impl Chip {
             match order.kind {
                 FaultKind::TxStall => self.run_tx(bus),
                 FaultKind::BusStall => self.carry_on(bus),
+                FaultKind::ResetHang if self.get(Reg::ChipCmd) & cmd::RESET != 0 => {
+                    self.soft_reset();
+                }
                 FaultKind::LostInterrupt => self.muted = false,
                 FaultKind::LinkFlap => self.set_link(true),
                 FaultKind::DelayOwn => {

@@ -78,6 +78,8 @@ kinds! {
     Lie = "lie", 8, 0;
     /// Transfers wait for the bus until it ends, which it does when bus mastering is switched off, too
     BusStall = "bus-stall", 1, 0;
+    /// A reset by ChipCmd hangs until it ends: the chip has all it had, and no write is heard
+    ResetHang = "reset-hang", 1, 0;
 }
 
 /// How many kinds there are.

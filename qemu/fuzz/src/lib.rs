@@ -84,7 +84,7 @@ fn act(chip: &mut Chip, guest: &mut Guest, bytes: &mut Bytes<'_>) {
             }
         },
         13 => {
-            let kind = FaultKind::all().nth(usize::from(bytes.u8()) % 16);
+            let kind = FaultKind::all().nth(usize::from(bytes.u8()) % FaultKind::all().count());
             if let Some(kind) = kind {
                 let order = Order {
                     on: choice & 0x10 != 0,

@@ -247,3 +247,28 @@ fn a_frame_that_came_before_the_sleep_wakes_nobody() {
     bench.chip.frame_in(&mut bench.guest, &frame, false);
     assert!(bench.chip.take_wake().is_some());
 }
+
+/// What a driver must reckon with before it lets a chip use the bus again.
+#[test]
+fn a_reset_that_hangs_forgets_nothing_and_hears_nothing() {
+    let mut bench = bench(Config::default());
+    bench.fault(Order::on(FaultKind::BusStall));
+    load(&mut bench);
+    bench.fault(Order::on(FaultKind::ResetHang));
+    bench.master(false);
+    bench.w8(0x37, 0x10);
+    assert_eq!(bench.r8(0x37), 0x1c);
+    bench.w32(0x20, TX_RING as u32 + 0x100);
+    bench.w8(0x37, 0x00);
+    assert_eq!((bench.r32(0x20), bench.r8(0x37)), (TX_RING as u32, 0x1c));
+    bench.master(true);
+    assert_eq!(bench.guest.sent.len(), 1, "from the ring of before");
+    bench.fault(Order::off(FaultKind::ResetHang));
+    assert_eq!(bench.r8(0x37), 1);
+    bench.w8(0x37, 0x0c);
+    assert_eq!(bench.r8(0x37), 0x0d);
+    bench.fault(Order::on(FaultKind::ResetHang));
+    bench.fault(Order::off(FaultKind::ResetHang));
+    assert_eq!(bench.r8(0x37), 0x0d, "there was no reset");
+    nothing_is_wrong(&mut bench);
+}

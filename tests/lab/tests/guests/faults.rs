@@ -210,6 +210,41 @@ fn stops_amid_transfers(inputs: &Inputs, chip: Chip, driver: Driver) -> Result<(
     counters.check_clean_but(known)
 }
 
+/// A chip whose reset hangs may still send from the rings of before: it must not have the bus until it is out of it.
+fn keeps_a_hung_chip_off_the_bus(inputs: &Inputs, chip: Chip, driver: Driver) -> Result<()> {
+    let (kernel, model) = (inputs.kernel()?, inputs.model()?);
+    let mut bench = Bench::start(&inputs.setup(&kernel, &model, chip, driver))?;
+    let interface = bench.load_and_open()?;
+    drive::lease(&mut bench, &interface)?;
+    start_tcp(&mut bench)?;
+    traffic(&mut bench, &interface)?;
+    wait_tcp(&mut bench, "at first")?;
+    let config = format!("/sys/bus/pci/devices/{}/config", bench.device().address);
+    let command = format!("hexdump -s 4 -n 1 -e '1/1 \"%d\"' {config}");
+    stall_bus(&mut bench)?;
+    bench.model()?.fault("reset-hang", true)?;
+    bench
+        .guest
+        .check(&format!("ethtool -G {interface} rx 128 tx 128"))?;
+    let bits: u32 = bench.guest.check(&command)?.parse().unwrap_or(u32::MAX);
+    require!(
+        bits & 4 == 0,
+        "a chip whose reset hangs has the bus, and its old rings are freed: PCI command {bits:#x}"
+    );
+    bench.model()?.fault("reset-hang", false)?;
+    // The watchdog has the chip reset once more.
+    wait_tcp(&mut bench, "after a reset that hung")?;
+    let faults = bench.model()?.counters()?.dma_faults;
+    require!(faults == 0, "{faults} DMA faults, expected none");
+    // It has not heard that its transmitter was switched on, and so minded the doorbells until it was reset.
+    bench.model()?.reset_counters()?;
+    drive::fetch(&mut bench)?;
+    end_tcp(&mut bench)?;
+    only_expected_messages(&mut bench, &[TIMED_OUT])?;
+    bench.model()?.counters()?.check_clean()?;
+    bench.power_off()
+}
+
 /// Registers, descriptors and interrupts are anything at all for a while, from several seeds.
 fn survives_lies(inputs: &Inputs, chip: Chip, driver: Driver) -> Result<()> {
     let (kernel, model) = (inputs.kernel()?, inputs.model()?);
@@ -298,6 +333,13 @@ fn ours_survives_a_stop_amid_transfers_on_b380() {
 fn r8169_survives_a_stop_amid_transfers() {
     case("r8169_survives_a_stop_amid_transfers", |inputs| {
         stops_amid_transfers(inputs, Chip::B380, Driver::R8169)
+    });
+}
+
+#[test]
+fn ours_survives_a_reset_that_hangs() {
+    case("ours_survives_a_reset_that_hangs", |inputs| {
+        keeps_a_hung_chip_off_the_bus(inputs, Chip::B300, inputs.ours()?)
     });
 }
 
