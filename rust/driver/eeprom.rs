@@ -23,6 +23,9 @@ pub const SIGNATURE: u16 = 0x8129;
 /// The most that an EEPROM holds, in words.
 pub const MAX_WORDS: usize = 128;
 
+/// The first of the three words of the MAC address (Realtek's r8168).
+const ADDRESS: usize = 7;
+
 /// The lengths of addresses, and the words of an EEPROM that has such.
 const PARTS: [(u32, usize); 2] = [(8, MAX_WORDS), (6, 64)];
 
@@ -40,6 +43,12 @@ pub fn read(pins: &impl Pins, words: &mut [u16; MAX_WORDS]) -> usize {
         }
     }
     0
+}
+
+/// Returns the MAC address in the contents of an EEPROM, as bytes; `None` if there is none.
+pub fn address(contents: &[u8]) -> Option<[u8; 6]> {
+    let begin = ADDRESS * size_of::<u16>();
+    contents.get(begin..begin + 6)?.try_into().ok()
 }
 
 fn read_word(pins: &impl Pins, address_bits: u32, address: u32) -> u16 {

@@ -20,10 +20,8 @@ use super::{
     },
 };
 use crate::net::{
-    device::{
-        MacAddress,
-        RxFilter, //
-    },
+    address::MacAddress,
+    device::RxFilter,
     ethtool::{
         Coalesce,
         Refused,

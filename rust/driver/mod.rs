@@ -2,6 +2,7 @@
 
 //! The driver of the RTL8111B. There is no `unsafe` here, see `rust/net`.
 
+mod address;
 pub(crate) mod chip;
 pub(crate) mod coalesce;
 pub mod eeprom;
@@ -73,8 +74,9 @@ impl Driver {
         })?;
 
         enabled.save_state();
-        let (irq, address) = (enabled.irq(), hw.mac_address());
+        let irq = enabled.irq();
         let nic = Nic::new(pdev, enabled, hw.clone())?;
+        let address = nic.station_address();
         let registration = Registration::new(pdev, irq, address, nic)?;
         dev_info!(
             pdev,

@@ -3,6 +3,7 @@
 //! The network interface: frames between the network core and the rings.
 
 use super::{
+    address,
     ethtool,
     hw::{
         Hw,
@@ -27,13 +28,13 @@ use super::{
     tally::Tally, //
 };
 use crate::net::{
+    address::MacAddress,
     contexts::{
         PollContext,
         XmitContext, //
     },
     device::{
         Interrupt,
-        MacAddress,
         NetDevice,
         Operations,
         RingConfig,
@@ -110,7 +111,7 @@ pub(crate) struct Nic<'a> {
     /// What is in the EEPROM; empty if there is none.
     pub(super) eeprom: KVec<u8>,
     pub(super) pdev: &'a pci::Device<Bound>,
-    /// The MAC address that the chip had, for the driver that comes after this one.
+    /// The MAC address that the EEPROM has or else the chip had, for the driver that comes after this one.
     permanent_address: MacAddress,
     enabled: Enabled<'a>,
 }
@@ -149,6 +150,7 @@ impl<'a> Nic<'a> {
         let phy = Phy::new(pdev, PhyAccess(hw.clone())).inspect_err(|_| {
             dev_err!(pdev, "no PHY answers on the MDIO bus of the chip\n");
         })?;
+        let eeprom = ethtool::read_eeprom(&hw)?;
         Ok(Self {
             phy,
             tally: Tally::new(pdev)?,
@@ -157,8 +159,9 @@ impl<'a> Nic<'a> {
             interrupted: AtomicFlag::new(false),
             keep_damaged: AtomicFlag::new(false),
             keep_fcs: AtomicFlag::new(false),
-            eeprom: ethtool::read_eeprom(&hw)?,
-            permanent_address: hw.mac_address(),
+            // Not what the last kernel had set when it crashed.
+            permanent_address: address::valid_in(&eeprom).unwrap_or_else(|| hw.mac_address()),
+            eeprom,
             hw,
             pdev,
             enabled,

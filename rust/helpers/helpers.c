@@ -114,19 +114,16 @@ const u8 *net_helper_dev_addr(const struct net_device *dev)
 	return dev->dev_addr;
 }
 
-void net_helper_eth_hw_addr_set(struct net_device *dev, const u8 *addr)
+void net_helper_eth_hw_addr_set(struct net_device *dev, const u8 *addr, bool random)
 {
 	eth_hw_addr_set(dev, addr);
+	if (random)
+		dev->addr_assign_type = NET_ADDR_RANDOM;
 }
 
-void net_helper_eth_hw_addr_random(struct net_device *dev)
+void net_helper_eth_random_addr(u8 *addr)
 {
-	eth_hw_addr_random(dev);
-}
-
-bool net_helper_is_valid_ether_addr(const u8 *addr)
-{
-	return is_valid_ether_addr(addr);
+	eth_random_addr(addr);
 }
 
 struct netdev_hw_addr *net_helper_mc_next(struct net_device *dev, struct netdev_hw_addr *after)

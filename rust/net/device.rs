@@ -34,6 +34,10 @@
 //! C header: [`include/linux/netdevice.h`](srctree/include/linux/netdevice.h)
 
 use super::{
+    address::{
+        MacAddress,
+        StationAddress, //
+    },
     callbacks::{
         self,
         Private, //
@@ -80,9 +84,6 @@ use kernel::{
     },
     types::Opaque, //
 };
-
-/// A MAC address.
-pub type MacAddress = [u8; 6];
 
 /// The answer of [`Operations::start_xmit`].
 pub enum Verdict {
@@ -214,7 +215,7 @@ pub trait Operations: Ethtool + Send + Sync {
     /// Sets the receive filter to `filter`. Runs under the lock of the address lists.
     fn set_rx_filter(&self, filter: RxFilter);
 
-    /// Sets the MAC address. Runs under RTNL, up or down.
+    /// Sets the MAC address. Runs under RTNL, up or down, and once before the interface is registered.
     fn set_mac_address(&self, address: &MacAddress);
 
     /// Is told that a device that is up will be put to sleep, while its PHY still knows what the other end of the
@@ -411,7 +412,8 @@ unsafe impl<T: Operations> Sync for Registration<'_, T> {}
 impl<'a, T: Operations + 'a> Registration<'a, T> {
     /// Makes and registers a network device for `pdev`, whose interrupt is `irq`.
     ///
-    /// Without a valid `address` it gets a random one. All of `driver` is called from now on.
+    /// It begins with `address`, which must be valid, and which `driver` is given first. All of `driver` is called
+    /// from now on.
     ///
     /// # Errors
     ///
@@ -419,7 +421,7 @@ impl<'a, T: Operations + 'a> Registration<'a, T> {
     pub fn new(
         pdev: &'a kernel::pci::Device<Bound>,
         irq: u32,
-        address: MacAddress,
+        address: StationAddress,
         driver: T,
     ) -> Result<Self> {
         const {
@@ -435,13 +437,15 @@ impl<'a, T: Operations + 'a> Registration<'a, T> {
         // SAFETY: The private area is that large and aligned, and not used yet.
         unsafe { callbacks::init(dev, pci::device(pdev), irq, driver) };
 
-        // SAFETY: The device is not registered, so nobody else looks at it.
+        // SAFETY: The device is not registered, so nobody else looks at it, and it was initialized for `T` above.
         unsafe {
-            if bindings::net_helper_is_valid_ether_addr(address.as_ptr()) {
-                bindings::net_helper_eth_hw_addr_set(dev.as_ptr(), address.as_ptr());
-            } else {
-                bindings::net_helper_eth_hw_addr_random(dev.as_ptr());
-            }
+            bindings::net_helper_eth_hw_addr_set(
+                dev.as_ptr(),
+                address.bytes().as_ptr(),
+                matches!(address, StationAddress::Random(_)),
+            );
+            let (_, private) = Private::<T>::of(dev.as_ptr());
+            private.driver().set_mac_address(address.bytes());
         }
 
         // SAFETY: The device is complete.

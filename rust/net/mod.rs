@@ -6,6 +6,7 @@
 //! run at the same time as whom, who owns a buffer) is turned into borrows once, in [`device`];
 //! a driver above gets `&mut` where it has exclusive access and values where it has ownership.
 
+pub mod address;
 pub mod contexts;
 pub mod device;
 pub mod dma;

@@ -98,7 +98,7 @@ pub(crate) struct Serve {
     /// Which chip: XID 0x300 or 0x380
     #[arg(long, value_enum, default_value_t = ChipName::B300)]
     chip: ChipName,
-    /// Station address
+    /// Station address; zeroes, ones or a group's are what a chip with a blank EEPROM may have
     #[arg(long, value_parser = mac, default_value = "52:54:00:81:68:01")]
     mac: [u8; 6],
     /// The EEPROM: its 128 bytes (an address in it comes before --mac), or "none"
@@ -297,13 +297,9 @@ fn mac(text: &str) -> Result<[u8; 6], String> {
                 .and_then(|p| u8::from_str_radix(p, 16).ok())
         })
         .collect();
-    let mac: [u8; 6] = bytes
+    bytes
         .and_then(|bytes| bytes.try_into().ok())
-        .ok_or("expected six bytes such as 52:54:00:81:68:01")?;
-    if mac[0] & 1 != 0 || mac == [0; 6] {
-        return Err("a station address is neither a group's nor zero".to_owned());
-    }
-    Ok(mac)
+        .ok_or_else(|| "expected six bytes such as 52:54:00:81:68:01".to_owned())
 }
 
 fn word(text: &str) -> Result<u16, String> {
@@ -398,7 +394,7 @@ mod tests {
             &["serve"],
             &["serve", "--socket"],
             &["serve", "--socket", "x", "--chip", "b301"],
-            &["serve", "--socket", "x", "--mac", "01:00:00:00:00:00"],
+            &["serve", "--socket", "x", "--mac", "52:54:00:81:68:zz"],
             &["serve", "--socket", "x", "--mac", "52:54:00:81:68"],
             &["serve", "--socket", "x", "--wire", "wet string"],
             &["serve", "--socket", "x", "--xid", "0xfff"],
@@ -459,6 +455,21 @@ mod tests {
             assert_eq!(fault.name, kind.name());
             assert_eq!((fault.on, fault.seed, fault.rate), (true, Some(7), Some(3)));
             assert!(faults_help().contains(kind.about()) && kind.about().len() > 10);
+        }
+    }
+
+    #[test]
+    fn a_card_may_have_an_address_that_is_none() {
+        for (text, mac) in [
+            ("00:00:00:00:00:00", [0; 6]),
+            ("ff:ff:ff:ff:ff:ff", [0xff; 6]),
+            ("01:00:5e:00:00:01", [1, 0, 0x5e, 0, 0, 1]),
+        ] {
+            let args = ["rtl8111b", "serve", "--socket", "s", "--mac", text];
+            let Ok(Parsed::Command(Command::Serve(serve))) = parse_from(args) else {
+                panic!("refused: {text}");
+            };
+            assert_eq!(serve.chip().mac, mac);
         }
     }
 

@@ -98,6 +98,8 @@ pub struct Setup<'a> {
     pub card: Option<&'a Card>,
     /// Another XID than the chip's own.
     pub xid: Option<u32>,
+    /// Another station address than [`Model::MAC`], in the chip and in its EEPROM.
+    pub mac: Option<&'a str>,
     /// The slot that the card is in; without one it is soldered on.
     pub slot: Option<Slot>,
     /// Whether an IOMMU lets the card reach only what is mapped for it.
@@ -144,6 +146,7 @@ impl<'a> Setup<'a> {
             chip,
             card: None,
             xid: None,
+            mac: None,
             slot: None,
             iommu: false,
             driver,
@@ -268,7 +271,7 @@ impl Bench {
                     chip: setup.chip,
                     xid: setup.xid,
                     wire: model::Wire::Connect(&wire),
-                    identity: model::Identity::port(0),
+                    identity: model::Identity::port(0).with_mac(setup.mac),
                     // iPXE has four receive descriptors, and no time to lose.
                     prompt_acks: setup.netboot.is_some(),
                     pcap: setup.pcap,

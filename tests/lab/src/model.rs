@@ -107,6 +107,17 @@ impl Identity {
         }
     }
 
+    /// The same with another station address, if there is one, in the chip and in its EEPROM.
+    pub fn with_mac(self, mac: Option<&str>) -> Self {
+        match mac {
+            Some(mac) => Self {
+                mac: mac.to_owned(),
+                ..self
+            },
+            None => self,
+        }
+    }
+
     /// A model with this address, the names of whose files begin with `name` and a hyphen.
     pub fn named(name: &str, mac: &str) -> Self {
         Self {

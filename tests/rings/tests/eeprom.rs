@@ -4,7 +4,7 @@
 
 #![cfg(not(loom))]
 
-use rings::driver::eeprom::{read, Pins, MAX_WORDS, SIGNATURE};
+use rings::driver::eeprom::{address, read, Pins, MAX_WORDS, SIGNATURE};
 use std::cell::RefCell;
 
 /// What an EEPROM has seen since it was selected.
@@ -142,4 +142,14 @@ fn without_an_eeprom_there_is_none() {
     let mut words = [0; MAX_WORDS];
     assert_eq!(read(&Eeprom::new(8, Vec::new()), &mut words), 0);
     assert_eq!(words, [0; MAX_WORDS]);
+}
+
+#[test]
+fn the_address_is_in_three_words_from_the_seventh() {
+    let mut contents = vec![0; 128];
+    contents[14..20].copy_from_slice(&[0x52, 0x54, 0, 0x81, 0x11, 0x0b]);
+    assert_eq!(address(&contents), Some([0x52, 0x54, 0, 0x81, 0x11, 0x0b]));
+    assert_eq!(address(&contents[..20]), address(&contents));
+    assert_eq!(address(&contents[..19]), None);
+    assert_eq!(address(&[]), None);
 }

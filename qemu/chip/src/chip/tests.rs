@@ -46,6 +46,26 @@ fn identity_survives_every_write() {
     }
 }
 
+/// What a card with a blank EEPROM shows, and that it is deaf to unicast then.
+#[test]
+fn an_address_that_is_none_is_shown_and_matches_nothing() {
+    for mac in [[0; 6], [0xff; 6], [1, 0, 0x5e, 0, 0, 1]] {
+        let mut bench = Bench::with(Config {
+            mac,
+            ..Config::default()
+        });
+        assert_eq!(
+            bench.r32(0),
+            u32::from_le_bytes(mac[..4].try_into().unwrap())
+        );
+        assert_eq!(
+            u32::from(bench.r16(4)),
+            u32::from(mac[4]) | u32::from(mac[5]) << 8
+        );
+        assert_eq!(bench.chip.eeprom.address(), None);
+    }
+}
+
 #[test]
 fn widths_and_offsets_agree() {
     let mut bench = Bench::new();

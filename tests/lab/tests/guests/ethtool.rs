@@ -4,6 +4,7 @@ use lab::bench::{Bench, Driver, Setup};
 use lab::model::Chip;
 use lab::{drive, require, Error, Result};
 
+use crate::address::comes_from_the_eeprom;
 use crate::common::{case, guest_address, Inputs};
 
 /// The first number on the first line of `text` that begins with `name`, after blanks.
@@ -465,6 +466,7 @@ fn reports(inputs: &Inputs, chip: Chip) -> Result<()> {
     more_of_ours(&mut bench, &interface)?;
     statistics(&mut bench, &interface)?;
     statistics_go_on(&mut bench, &interface)?;
+    comes_from_the_eeprom(&mut bench)?;
     bench.finish()
 }
 

@@ -2,6 +2,7 @@
 //!
 //! What they need comes from the environment (see [`common::Inputs`]); a missing piece fails the test.
 
+mod address;
 mod common;
 mod drivers;
 mod ethtool;

@@ -1,0 +1,139 @@
+//! The station address: where it comes from, and that the chip has it.
+
+use lab::bench::{Bench, Driver, Loaded, Setup};
+use lab::frame::{parse_address, Address};
+use lab::model::{Chip, Model};
+use lab::{drive, require, Error, Result};
+
+use crate::common::{case, Inputs};
+
+/// `addr_assign_type` of an address that is the card's own, and of one that was made up.
+const OWN: u32 = 0;
+const RANDOM: u32 = 1;
+
+/// What a blank EEPROM leaves in the chip.
+const ONES: &str = "ff:ff:ff:ff:ff:ff";
+
+/// Writes an address into the registers of a card that no driver has, as its firmware or a kernel that crashed may leave it.
+fn leave(bench: &mut Bench, address: Address) -> Result<()> {
+    let [a, b, c, d, e, f] = address;
+    let (low, high) = (
+        u32::from_le_bytes([a, b, c, d]),
+        u32::from_le_bytes([e, f, 0, 0]),
+    );
+    let device = &bench.device().address;
+    // BAR 2 is the third line of `resource`; Cfg9346 unlocks the address.
+    let script = format!(
+        "cd /sys/bus/pci/devices/{device}; echo 1 >enable
+        bar=$(sed -n 3p resource | cut -d' ' -f1); devmem $((bar + 0x50)) 8 0xc0
+        devmem $((bar + 4)) 32 {high:#x}; devmem $bar 32 {low:#x}; devmem $((bar + 0x50)) 8 0; echo 0 >enable"
+    );
+    bench.guest.check(&script).map(|_| ())
+}
+
+/// Requires that the interface's address is of that kind, and the chip's too; returns it.
+fn holds(bench: &mut Bench, interface: &str, kind: u32, after: &str) -> Result<Address> {
+    let text = bench.guest.check(&format!(
+        "cd /sys/class/net/{interface}; cat address addr_assign_type; \
+        ethtool -d {interface} raw on | head -c 6 | od -An -v -tx1"
+    ))?;
+    let mut lines = text.lines();
+    let mut next = || lines.next().unwrap_or_default().trim().to_owned();
+    let (shown, assigned, chip) = (next(), next(), next().replace(' ', ":"));
+    require!(
+        assigned == kind.to_string() && chip == shown,
+        "{after}, the interface has {shown} (assigned: {assigned}) and the chip {chip}, expected them equal (assigned: {kind})"
+    );
+    let address = parse_address(&shown).filter(|address| address[0] & 1 == 0 && *address != [0; 6]);
+    address.ok_or_else(|| Error::Unmet(format!("{after}, the interface has {shown}")))
+}
+
+/// A chip without a valid address, of every kind, gets one that works.
+fn is_made_up(inputs: &Inputs, chip: Chip, driver: Driver) -> Result<()> {
+    let (kernel, model) = (inputs.kernel()?, inputs.model()?);
+    let mut bench = Bench::start(&Setup {
+        mac: Some(ONES),
+        ..inputs.setup(&kernel, &model, chip, driver)
+    })?;
+    let mut interface = bench.load_and_open()?;
+    for (nth, address) in [[0xff; 6], [0; 6], [0x01, 0x00, 0x5e, 0x12, 0x34, 0x56]]
+        .into_iter()
+        .enumerate()
+    {
+        if nth > 0 {
+            bench.unload()?;
+            leave(&mut bench, address)?;
+            let name = bench.driver().name();
+            bench.insert(name)?;
+            interface = name_of(bench.bound_interface()?)?;
+            bench.guest.check(&format!("ip link set {interface} up"))?;
+            bench.wait_carrier(&interface, true)?;
+        }
+        let after = format!("with {address:02x?} in the chip");
+        holds(&mut bench, &interface, RANDOM, &after)?;
+        drive::lease(&mut bench, &interface)?;
+        drive::ping(&mut bench, 3)?;
+        if matches!(bench.driver(), Driver::R8168Rust(_)) {
+            let told = bench.driver_messages()?;
+            let told = told.iter().filter(|line| line.contains("random")).count();
+            require!(
+                told == nth + 1,
+                "{after}, the log speaks {told} times of a random address, expected {}",
+                nth + 1
+            );
+        }
+    }
+    bench.finish()
+}
+
+fn name_of(loaded: Loaded) -> Result<String> {
+    match loaded {
+        Loaded::Interface(name) => Ok(name),
+        Loaded::Refused => Err(Error::Unmet("the driver took no card".to_owned())),
+    }
+}
+
+/// The EEPROM has the card's own address, whatever is left in the chip: none, or that of a kernel that has crashed.
+pub fn comes_from_the_eeprom(bench: &mut Bench) -> Result<()> {
+    let own = parse_address(Model::MAC);
+    for left in [[0; 6], [0x02, 0xde, 0xad, 0xbe, 0xef, 0x01]] {
+        bench.unload()?;
+        leave(bench, left)?;
+        bench.insert("r8168_rust")?;
+        let interface = name_of(bench.bound_interface()?)?;
+        let after = format!("with {left:02x?} left in the chip");
+        let found = holds(bench, &interface, OWN, &after)?;
+        let permanent = bench.guest.check(&format!("ethtool -P {interface}"))?;
+        require!(
+            Some(found) == own && permanent.ends_with(Model::MAC),
+            "{after}, the address is {found:02x?} and {permanent}, expected {}",
+            Model::MAC
+        );
+        bench.guest.check(&format!("ip link set {interface} up"))?;
+        bench.wait_carrier(&interface, true)?;
+        drive::lease(bench, &interface)?;
+        drive::ping(bench, 3)?;
+    }
+    Ok(())
+}
+
+#[test]
+fn ours_makes_up_an_address_on_b300() {
+    case("ours_makes_up_an_address_on_b300", |inputs| {
+        is_made_up(inputs, Chip::B300, inputs.ours()?)
+    });
+}
+
+#[test]
+fn ours_makes_up_an_address_on_b380() {
+    case("ours_makes_up_an_address_on_b380", |inputs| {
+        is_made_up(inputs, Chip::B380, inputs.ours()?)
+    });
+}
+
+#[test]
+fn r8169_makes_up_an_address() {
+    case("r8169_makes_up_an_address", |inputs| {
+        is_made_up(inputs, Chip::B380, Driver::R8169)
+    });
+}
