@@ -99,12 +99,15 @@ impl<T: Operations> Private<T> {
     ///
     /// The device must be running, and no other slow path may run. Process context.
     pub(super) unsafe fn quiesce(&self, dev: &NetDevice) {
-        // SAFETY: The device is live. `napi_disable` waits for the poll and keeps it from running,
-        // `tx_disable` does so for `ndo_start_xmit`; NAPI is enabled. In this order, because the
-        // poll wakes a stopped queue, whoever stopped it. A filter that is set while the device
-        // stops, as joining a multicast group may do at any time, would have it receive again.
+        // SAFETY: The device is live. `napi_disable` keeps the poll from running and waits until it has called
+        // `napi_complete_done`, `synchronize_net` until its rest is over, too, which unmasks the interrupts (a poll
+        // runs with soft interrupts off, which is a read side of RCU). `tx_disable` keeps `ndo_start_xmit` from
+        // running and waits for it; NAPI is enabled. In this order, because the poll wakes a stopped queue, whoever
+        // stopped it. A filter that is set while the device stops, as joining a multicast group may do at any time,
+        // would have it receive again.
         unsafe {
             bindings::napi_disable(dev.napi());
+            bindings::synchronize_net();
             bindings::net_helper_tx_disable(dev.as_raw());
             bindings::net_helper_addr_lock(dev.as_raw());
             self.receiving.store(false, Relaxed);

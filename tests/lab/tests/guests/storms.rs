@@ -46,11 +46,49 @@ fn down_and_up(inputs: &Inputs, chip: Chip, driver: Driver) -> Result<()> {
         ))?;
         bench.wait_carrier(&interface, true)?;
     }
+    masks_for_good(&mut bench, &interface)?;
     end_tcp(&mut bench)?;
     drive::ping(&mut bench, 5)?;
     drive::fetch(&mut bench)?;
     drive::send(&mut bench)?;
     bench.finish()
+}
+
+/// How often an interface is closed in the middle of a poll, and how many probes make the end of a poll slow.
+const CLOSINGS: u32 = 5;
+const PROBES: u32 = 200;
+
+/// The interface is closed under traffic while a poll has told the core that it is over, and has not unmasked the
+/// interrupts yet: it must not do so any more when the interface is closed. Probes of the kernel that walk the stack in
+/// that moment make it last for milliseconds.
+fn masks_for_good(bench: &mut Bench, interface: &str) -> Result<()> {
+    bench.guest.check(&format!(
+        "mount -t tracefs none /sys/kernel/tracing; cd /sys/kernel/tracing
+        for i in $(seq {PROBES}); do
+            echo r:slow/p$i napi_complete_done >>kprobe_events && echo stacktrace >events/slow/p$i/trigger || exit 1
+        done"
+    ))?;
+    for time in 1..=CLOSINGS {
+        wait_tcp(bench, "with a slow end of each poll")?;
+        bench
+            .guest
+            .check(&format!("ip link set {interface} down; sleep 0.2"))?;
+        let state = bench.model()?.state()?;
+        let mask = &state["state"]["registers"]["IntrMask"];
+        require!(
+            mask == "0x0",
+            "after closing number {time} the mask of the interrupts is {mask}, expected 0x0"
+        );
+        bench.guest.check(&format!("ip link set {interface} up"))?;
+        bench.wait_carrier(interface, true)?;
+    }
+    // Without triggers the probes are off; to remove them takes long.
+    bench
+        .guest
+        .check(
+            "for i in /sys/kernel/tracing/events/slow/p*; do echo '!stacktrace' >$i/trigger; done",
+        )
+        .map(|_| ())
 }
 
 /// A bench in which frames can rain.
