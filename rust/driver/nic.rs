@@ -204,7 +204,7 @@ impl<'a> Operations for Nic<'a> {
         let frame = config.mtu.saturating_add(FRAME_OVERHEAD);
         let mut pool = PagePool::new(self.pdev, dev, config.rx, frame, config.xdp)?;
         let size = pool.buffer_size();
-        let rx = RxRing::new(&rx_memory, size, |_| pool.alloc().ok_or(ENOMEM))?;
+        let rx = RxRing::new(&rx_memory, size, |_| pool.alloc_sleeping().ok_or(ENOMEM))?;
         Ok((
             Xmit {
                 memory: tx_memory.clone(),

@@ -145,7 +145,7 @@ impl<'a> Nic<'a> {
                 return true;
             };
             Some(skb)
-        } else if length <= COPY_BREAK {
+        } else if length <= COPY_BREAK || poll.pool.is_bounced() {
             let skb = received.buffer().copy_to_skb(cx, length);
             received.recycle(&poll.rx_memory);
             skb

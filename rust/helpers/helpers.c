@@ -13,6 +13,7 @@
 #include <linux/pm_runtime.h>
 #include <linux/pm_wakeup.h>
 #include <linux/skbuff.h>
+#include <linux/swiotlb.h>
 #include <linux/workqueue.h>
 #include <net/netdev_queues.h>
 #include <net/page_pool/helpers.h>
@@ -383,10 +384,15 @@ void net_helper_dma_sync_for_device(struct device *dev, dma_addr_t addr, size_t 
 	dma_sync_single_for_device(dev, addr, len, DMA_FROM_DEVICE);
 }
 
-struct page *net_helper_page_pool_alloc_frag(struct page_pool *pool, unsigned int *offset,
-					     unsigned int size)
+bool net_helper_dma_force_bounce(struct device *dev)
 {
-	return page_pool_dev_alloc_frag(pool, offset, size);
+	return is_swiotlb_force_bounce(dev);
+}
+
+struct page *net_helper_page_pool_alloc_frag(struct page_pool *pool, unsigned int *offset,
+					     unsigned int size, gfp_t gfp)
+{
+	return page_pool_alloc_frag(pool, offset, size, gfp);
 }
 
 dma_addr_t net_helper_page_pool_dma_addr(const struct page *page)

@@ -95,12 +95,13 @@ void net_helper_dma_unmap_single(struct device *dev, dma_addr_t addr, size_t len
 dma_addr_t net_helper_dma_map_frag(struct device *dev, const struct sk_buff *skb, unsigned int frag);
 void net_helper_dma_unmap_page(struct device *dev, dma_addr_t addr, size_t len);
 bool net_helper_dma_mapping_error(struct device *dev, dma_addr_t addr);
+bool net_helper_dma_force_bounce(struct device *dev);
 void net_helper_dma_sync_for_cpu(struct device *dev, dma_addr_t addr, size_t len);
 void net_helper_dma_sync_for_device(struct device *dev, dma_addr_t addr, size_t len);
 
 /* page_pool */
 struct page *net_helper_page_pool_alloc_frag(struct page_pool *pool, unsigned int *offset,
-					     unsigned int size);
+					     unsigned int size, gfp_t gfp);
 dma_addr_t net_helper_page_pool_dma_addr(const struct page *page);
 void net_helper_page_pool_put(struct page *page);
 struct page_pool *net_helper_page_pool_of(const struct page *page);

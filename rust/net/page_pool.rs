@@ -5,6 +5,13 @@
 //! A page is mapped once, when it enters the pool, and is recycled while it is mapped: to receive
 //! a frame costs neither an allocation nor a mapping. Buffers are handed up without copying.
 //!
+//! # Bounce buffers
+//!
+//! A page that the device cannot reach is mapped by way of a bounce buffer, of which the whole machine has few (swiotlb,
+//! 64 MiB), and keeps it as long as it is out: peers that fill the sockets of who does not read could use them all up. So
+//! the pages for a device that does not reach all of the memory come from below 4 GiB, and where everything is bounced,
+//! as in a guest whose memory is encrypted, frames are copied.
+//!
 //! C header: [`include/net/page_pool/helpers.h`](srctree/include/net/page_pool/helpers.h)
 
 use super::{
@@ -105,6 +112,10 @@ pub struct PagePool<'a> {
     pool: NonNull<bindings::page_pool>,
     pdev: &'a kernel::pci::Device<Bound>,
     layout: Layout,
+    /// Where pages may come from: flags of their allocation.
+    zone: bindings::gfp_t,
+    /// Every page is bounced, wherever it comes from.
+    bounced: bool,
     /// What XDP programs know the ring by; of this pool. `None` if there are none to be run.
     queue: Option<RxQueue>,
 }
@@ -160,11 +171,20 @@ impl<'a> PagePool<'a> {
         // part of what `open` returns.
         let pool = from_err_ptr(unsafe { bindings::page_pool_create(&params) })?;
         let pool = NonNull::new(pool).ok_or(ENOMEM)?;
+        // SAFETY: The device is live.
+        let (limited, bounced) = unsafe {
+            (
+                bindings::dma_addressing_limited(pci::device(pdev)),
+                bindings::net_helper_dma_force_bounce(pci::device(pdev)),
+            )
+        };
         // INVARIANT: It was just made.
         let mut this = Self {
             pool,
             pdev,
             layout,
+            zone: if limited { bindings::NET_GFP_DMA32 } else { 0 },
+            bounced,
             queue: None,
         };
         if xdp {
@@ -191,6 +211,12 @@ impl<'a> PagePool<'a> {
     /// Returns how many bytes a device may write into a buffer.
     pub fn buffer_size(&self) -> u32 {
         self.layout.size
+    }
+
+    /// Returns whether frames are to be copied out of the buffers, because each that is away costs the machine a bounce
+    /// buffer.
+    pub fn is_bounced(&self) -> bool {
+        self.bounced
     }
 
     /// Returns whether XDP programs are to be run on what is received.
@@ -232,8 +258,16 @@ impl<'a> PagePool<'a> {
                 length,
                 metadata,
             } => {
-                // SAFETY: A program cannot move the frame out of the buffer, nor over the room at its end.
-                let Some(mut skb) = (unsafe { buffer.build_skb(headroom, length) }) else {
+                // SAFETY: A program cannot move the frame out of the buffer, nor over the room at its end, and what
+                // it has put in front of the frame is in the buffer, too.
+                let skb = unsafe {
+                    if self.bounced {
+                        buffer.copy(cx, headroom, length, metadata)
+                    } else {
+                        buffer.build_skb(headroom, length)
+                    }
+                };
+                let Some(mut skb) = skb else {
                     dropped.count();
                     return None;
                 };
@@ -248,8 +282,17 @@ impl<'a> PagePool<'a> {
         }
     }
 
-    /// Takes a buffer out of the pool, or `None` if there is no memory.
+    /// Takes a buffer out of the pool, or `None` if there is no memory that can be had at once.
     pub fn alloc(&mut self) -> Option<RxBuffer<'a>> {
+        self.alloc_with(bindings::NET_GFP_POLL)
+    }
+
+    /// Takes a buffer out of the pool, or `None` if there is no memory. Process context: waits until there is some.
+    pub fn alloc_sleeping(&mut self) -> Option<RxBuffer<'a>> {
+        self.alloc_with(bindings::NET_GFP_SLEEP)
+    }
+
+    fn alloc_with(&mut self, flags: bindings::gfp_t) -> Option<RxBuffer<'a>> {
         let mut offset = 0;
         // SAFETY: The pool is live, and `&mut self` makes this the only allocation from it: in
         // process context before NAPI is enabled, or in the poll.
@@ -258,6 +301,7 @@ impl<'a> PagePool<'a> {
                 self.pool.as_ptr(),
                 &mut offset,
                 self.layout.slot,
+                flags | self.zone,
             )
         })?;
         // SAFETY: The page comes from a pool that maps its pages.
@@ -337,19 +381,40 @@ impl RxBuffer<'_> {
         if length > self.layout.size {
             return None;
         }
-        // SAFETY: The context shows that this is the poll of that NAPI instance.
-        let skb = NonNull::new(unsafe { bindings::napi_alloc_skb(cx.device().napi(), length) })?;
         self.sync_for_cpu(length);
-        // SAFETY: The buffer has `headroom + size` bytes and the `sk_buff` has room for
-        // `length`; the device may write at the same time, which gives some bytes. The mapping is
-        // that of the type invariants.
+        // SAFETY: The buffer has `headroom + size` bytes. The mapping is that of the type invariants.
         unsafe {
-            bindings::net_helper_skb_put_data(skb.as_ptr(), self.frame().as_ptr().cast(), length);
+            let skb = self.copy(cx, self.layout.headroom, length, 0);
             bindings::net_helper_dma_sync_for_device(
                 pci::device(self.pdev),
                 self.address,
                 length as usize,
             );
+            skb
+        }
+    }
+
+    /// Copies the frame of `length` bytes that begins at `headroom`, and as many bytes of metadata in front of it.
+    ///
+    /// # Safety
+    ///
+    /// All of it must be in the buffer.
+    unsafe fn copy(
+        &self,
+        cx: &PollContext<'_>,
+        headroom: u32,
+        length: u32,
+        metadata: u32,
+    ) -> Option<SkBuff> {
+        let all = metadata + length;
+        // SAFETY: The context shows that this is the poll of that NAPI instance.
+        let skb = NonNull::new(unsafe { bindings::napi_alloc_skb(cx.device().napi(), all) })?;
+        // SAFETY: By the safety requirement that is in the buffer, and the `sk_buff` has room for it; the device may
+        // write at the same time, which gives some bytes. The `sk_buff` is this function's alone.
+        unsafe {
+            let from = self.start().as_ptr().add((headroom - metadata) as usize);
+            bindings::net_helper_skb_put_data(skb.as_ptr(), from.cast(), all);
+            bindings::skb_pull(skb.as_ptr(), metadata);
             Some(SkBuff::from_raw(skb))
         }
     }

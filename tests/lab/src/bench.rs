@@ -104,6 +104,10 @@ pub struct Setup<'a> {
     pub slot: Option<Slot>,
     /// Whether an IOMMU lets the card reach only what is mapped for it.
     pub iommu: bool,
+    /// Memory that the guest has besides what the transfers need.
+    pub more_memory_mib: u32,
+    /// What the kernel's command line has besides.
+    pub append: &'a str,
     /// The driver that [`Bench::load`] loads.
     pub driver: Driver,
     /// Whether `realtek.ko` is loaded before it.
@@ -149,6 +153,8 @@ impl<'a> Setup<'a> {
             mac: None,
             slot: None,
             iommu: false,
+            more_memory_mib: 0,
+            append: "",
             driver,
             phy_driver: true,
             more_modules: &[],
@@ -166,7 +172,7 @@ impl<'a> Setup<'a> {
 
     fn memory_mib(&self) -> u32 {
         // A fetched and a generated body stay in the guest's memory.
-        512 + 2 * self.megabytes
+        512 + 2 * self.megabytes + self.more_memory_mib
     }
 
     fn driver_module(&self) -> Result<Option<Module>> {
@@ -298,7 +304,7 @@ impl Bench {
             sockets: sockets.path(),
             interactive: setup.interactive,
             qemu: &[],
-            append: "",
+            append: setup.append,
         })?;
         let peer = listener.map(Socket::accept).transpose()?;
         let device = find_device(&mut guest, &setup.driver)?;

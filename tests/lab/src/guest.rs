@@ -98,7 +98,7 @@ pub struct Options<'a> {
     pub interactive: bool,
     /// Further arguments for QEMU, which overrule the lab's.
     pub qemu: &'a [String],
-    /// Further arguments for the kernel.
+    /// Further arguments for the kernel, if QEMU loads it.
     pub append: &'a str,
 }
 

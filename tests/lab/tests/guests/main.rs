@@ -11,6 +11,7 @@ mod frames;
 mod iommu;
 mod itself;
 mod links;
+mod memory;
 mod model;
 mod node;
 mod offloads;

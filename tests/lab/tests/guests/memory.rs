@@ -1,0 +1,146 @@
+//! Memory that a card of 32 bits cannot reach, or may not: what it costs, and what others pay for it.
+
+use lab::bench::{Bench, Driver, Setup};
+use lab::drive;
+use lab::model::Chip;
+use lab::{require, Result};
+
+use crate::common::{case, Inputs};
+use crate::xdp::attach;
+
+/// Connections that nobody reads from, and what each may have in its receive buffer.
+const UNREAD: u32 = 24;
+const RECEIVE_BUFFER: u32 = 1 << 20;
+
+/// What they have together, at the least, in pages.
+const PILED_UP: u64 = 4096;
+
+/// How many of the 4096 slots of 2 KiB to bounce in may be in use: our rings may have pages that are bounced, two slots for
+/// two buffers. r8169 has 256 buffers of 16 KiB.
+const SLOTS: u64 = 1024;
+const SLOTS_R8169: u64 = 2560;
+
+/// The number in a file of the guest's.
+fn number_in(bench: &mut Bench, script: &str) -> Result<u64> {
+    let text = bench.guest.check(script)?;
+    text.trim().parse().map_err(|_| {
+        lab::Error::Unmet(format!(
+            "{script} says {text:?} in the guest, expected a number"
+        ))
+    })
+}
+
+/// Peers fill the receive buffers of sockets that nobody reads from. The others must not notice.
+fn pile_up(bench: &mut Bench, when: &str) -> Result<()> {
+    let url = bench.url("body")?;
+    bench.guest.check(&format!(
+        "echo 4096 {RECEIVE_BUFFER} {RECEIVE_BUFFER} >/proc/sys/net/ipv4/tcp_rmem
+        for i in $(seq {UNREAD}); do curl -s {url} | sleep 1000 & done; sleep 5"
+    ))?;
+    let used = number_in(bench, "cat /sys/kernel/debug/swiotlb/io_tlb_used")?;
+    drive::ping(bench, 5)?;
+    let held = number_in(bench, "sed -n 's/^TCP: .* mem //p' /proc/net/sockstat")?;
+    require!(
+        held >= PILED_UP,
+        "{when}: unread sockets hold {held} pages, expected {PILED_UP}: nothing has piled up"
+    );
+    let most = match bench.driver() {
+        Driver::R8169 => SLOTS_R8169,
+        _ => SLOTS,
+    };
+    require!(
+        used < most,
+        "{when}: {used} slots to bounce in are in use, expected less than {most}"
+    );
+    drive::fetch(bench)?;
+    drive::send(bench)?;
+    bench
+        .guest
+        .check("killall sleep curl; sleep 0.5")
+        .map(|_| ())
+}
+
+fn start(setup: &Setup<'_>) -> Result<(Bench, String)> {
+    let mut bench = Bench::start(setup)?;
+    let interface = bench.load_and_open()?;
+    drive::lease(&mut bench, &interface)?;
+    Ok((bench, interface))
+}
+
+/// What allows an allocation to wait until memory has been freed, `__GFP_DIRECT_RECLAIM`.
+const MAY_WAIT: u64 = 0x400;
+
+/// An interface that is opened waits for memory if need be, as r8169's does. Whether it may shows what it asks the page
+/// pool for.
+fn waits_for_memory(bench: &mut Bench, interface: &str) -> Result<()> {
+    let trace = bench.guest.check(&format!(
+        "mount -t tracefs none /sys/kernel/tracing; cd /sys/kernel/tracing
+        echo 'p:buffer page_pool_alloc_frag_netmem flags=%cx:u32' >kprobe_events
+        ip link set {interface} down; echo 1 >events/kprobes/buffer/enable
+        ip link set {interface} up; echo 0 >events/kprobes/buffer/enable
+        sed -n 's/^ *ip-.*flags=//p' trace; echo >kprobe_events"
+    ))?;
+    let waiting = trace.lines().filter_map(|line| line.parse::<u64>().ok());
+    let waiting: Vec<bool> = waiting.map(|flags| flags & MAY_WAIT != 0).collect();
+    require!(
+        waiting.len() >= 256 && waiting.iter().all(|&may| may),
+        "of {} allocations while the interface was opened {} might wait, expected 256 and all",
+        waiting.len(),
+        waiting.iter().filter(|&&may| may).count()
+    );
+    bench.wait_carrier(interface, true)?;
+    drive::lease(bench, interface).map(|_| ())
+}
+
+/// Most memory is above 4 GiB, where the card cannot reach it, and there is no IOMMU.
+fn far(inputs: &Inputs, chip: Chip, driver: Driver) -> Result<()> {
+    let (kernel, model) = (inputs.kernel()?, inputs.model()?);
+    let (mut bench, interface) = start(&Setup {
+        more_memory_mib: 6 << 10,
+        append: "swiotlb=4096",
+        ..inputs.setup(&kernel, &model, chip, driver)
+    })?;
+    if matches!(bench.driver(), Driver::R8168Rust(_)) {
+        waits_for_memory(&mut bench, &interface)?;
+    }
+    pile_up(&mut bench, "with 6 GiB")?;
+    bench.finish()
+}
+
+/// All that the card shall reach is bounced, wherever it is, as in a guest whose memory is encrypted.
+fn forced(inputs: &Inputs, chip: Chip, driver: Driver) -> Result<()> {
+    let (kernel, model) = (inputs.kernel()?, inputs.model()?);
+    let (mut bench, interface) = start(&Setup {
+        append: "swiotlb=4096,force",
+        echo: Some(std::path::Path::new(env!("CARGO_BIN_EXE_guest-echo"))),
+        ..inputs.setup(&kernel, &model, chip, driver)
+    })?;
+    pile_up(&mut bench, "bounced")?;
+    if matches!(bench.driver(), Driver::R8168Rust(_)) {
+        attach(&mut bench, &interface, "pass")?;
+        pile_up(&mut bench, "bounced, with XDP")?;
+    }
+    bench.finish()
+}
+
+#[test]
+fn ours_leaves_bounce_buffers_to_others() {
+    case("ours_leaves_bounce_buffers_to_others", |inputs| {
+        far(inputs, Chip::B300, inputs.ours()?)
+    });
+}
+
+#[test]
+fn ours_leaves_bounce_buffers_to_others_where_all_is_bounced() {
+    case(
+        "ours_leaves_bounce_buffers_to_others_where_all_is_bounced",
+        |inputs| forced(inputs, Chip::B380, inputs.ours()?),
+    );
+}
+
+#[test]
+fn r8169_leaves_bounce_buffers_to_others() {
+    case("r8169_leaves_bounce_buffers_to_others", |inputs| {
+        far(inputs, Chip::B380, Driver::R8169)
+    });
+}
