@@ -47,7 +47,10 @@ use core::{
 use kernel::{
     error::to_result,
     prelude::*,
-    sync::atomic::Atomic,
+    sync::atomic::{
+        Atomic,
+        Relaxed, //
+    },
     types::Opaque, //
 };
 
@@ -84,6 +87,8 @@ pub(super) struct Private<T: Operations> {
     /// The device is to receive, so its filter may be set. Changed under the lock of the address
     /// lists, which is the only lock that the core always holds when it sets the filter.
     pub(super) receiving: Atomic<bool>,
+    /// The device sleeps and is not to be touched, whoever interrupts on its line. Written by slow paths only.
+    pub(super) asleep: Atomic<bool>,
     /// The device sleeps because nobody uses it. Written by the callbacks of `runtime_pm` only, of which
     /// the core runs one at a time.
     pub(super) dozing: Atomic<bool>,
@@ -153,6 +158,7 @@ pub(super) unsafe fn init<T: Operations>(
             poll: UnsafeCell::new(None),
             running: Atomic::new(false),
             receiving: Atomic::new(false),
+            asleep: Atomic::new(false),
             dozing: Atomic::new(false),
         });
         let (core, driver) = (&(*private).core, &(*private).driver);
@@ -352,6 +358,10 @@ unsafe extern "C" fn interrupt<T: Operations>(
 ) -> bindings::irqreturn_t {
     // SAFETY: The cookie is the device, see `open`.
     let (dev, private) = unsafe { Private::<T>::of(cookie.cast()) };
+    if private.asleep.load(Relaxed) {
+        // In D3 a device takes no writes, and interrupts nobody.
+        return enums::IRQ_NONE;
+    }
     match private.driver.interrupt(dev) {
         Interrupt::Handled => enums::IRQ_HANDLED,
         Interrupt::NotOurs => enums::IRQ_NONE,

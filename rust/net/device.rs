@@ -186,7 +186,8 @@ pub trait Operations: Ethtool + Send + Sync {
     /// is up; phylib's lock of the PHY is held.
     fn link_changed(&self);
 
-    /// Looks at an interrupt. Hard interrupt context; may come at any time while open.
+    /// Looks at an interrupt. Hard interrupt context; may come at any time while open, but not after
+    /// [`Operations::prepare_sleep`] until [`Operations::wake_up`].
     fn interrupt(&self, dev: &NetDevice) -> Interrupt;
 
     /// Sends a frame. Runs under the lock of the transmit queue, with soft interrupts off.

@@ -284,6 +284,10 @@ impl<T: Operations> Private<T> {
             self.down(dev);
             if bindings::net_helper_netif_running(dev.as_raw()) {
                 self.driver.prepare_sleep(wake);
+                self.asleep.store(true, Relaxed);
+                // A handler that has not seen it yet is to be over before the bus puts the device to sleep. The
+                // interrupt is requested while the interface is running.
+                bindings::synchronize_irq(self.core.irq);
             }
         }
     }
@@ -294,6 +298,7 @@ impl<T: Operations> Private<T> {
     ///
     /// The interface must be detached, and nobody else about to attach it.
     unsafe fn come_back(&self, dev: &NetDevice) {
+        self.asleep.store(false, Relaxed);
         self.driver.wake_up(&dev.address());
         // SAFETY: The device is live. An interface that is running, in the core's sense, has all that
         // `open` gave it, and its queue is stopped by the detachment.

@@ -248,6 +248,13 @@ impl Chip {
         self.asleep = asleep;
     }
 
+    /// A register is written in a power state other than D0, in which a function takes configuration accesses only: the
+    /// request is one that it does not support, which a root port may report as an error.
+    pub fn written_asleep(&mut self, offset: u16) {
+        let name = Reg::at(offset).map_or("no register", Reg::name);
+        self.violation(format!("offset {offset:#04x} ({name}) written outside D0"));
+    }
+
     /// Tells the time, in nanoseconds from any beginning, and does what is due.
     pub fn tick(&mut self, bus: &mut dyn Bus, now: u64) {
         self.now = self.now.max(now);

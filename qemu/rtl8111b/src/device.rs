@@ -475,6 +475,10 @@ impl Endpoint for Device {
                 }
             }
             Region::Bar(0 | 2) if self.awake() => self.write_registers(offset, from),
+            Region::Bar(0 | 2) => {
+                self.chip
+                    .written_asleep(u16::try_from(offset).unwrap_or(u16::MAX));
+            }
             Region::Bar(_) => {}
         }
         self.settle();

@@ -187,6 +187,7 @@ fn boot(setup: &Setup<'_>, initramfs: &Path, machine: usize, number: usize) -> R
             nics: &[Nic::Model(model.socket().to_path_buf())],
             slot: None,
             iommu: false,
+            neighbour: false,
             shares: &[],
             loader: Loader::Qemu,
             artifacts: &artifacts,

@@ -18,6 +18,9 @@ pub const STATE: &str = "guest-state.txt";
 /// The registers of all processors of a guest that does not boot.
 pub const REGISTERS: &str = "registers.txt";
 
+/// Accesses to memory that is not there, among the artifacts of a guest with a neighbour.
+pub const INVALID: &str = "invalid-accesses.log";
+
 /// How long a kernel may take to reach its control channel; seconds under TCG, more on a busy machine.
 const BOOT: Duration = Duration::from_secs(180);
 
@@ -86,6 +89,9 @@ pub struct Options<'a> {
     pub slot: Option<Slot>,
     /// Whether an IOMMU lets the cards reach only what is mapped for them.
     pub iommu: bool,
+    /// Whether a virtio-rng shares the interrupt line of the first card (if that is soldered on), and QEMU writes down
+    /// who accesses memory that is not there ([`INVALID`]).
+    pub neighbour: bool,
     /// Directories of the lab's that it may read, each with the tag that it mounts them by (9p).
     pub shares: &'a [(&'a str, &'a Path)],
     /// What loads kernel and initramfs.
@@ -202,6 +208,11 @@ impl Guest {
             let output = self.run(script)?;
             Ok((output.status == 0).then(|| output.text.trim_end().to_owned()))
         })
+    }
+
+    /// Where the log of that name is, beside the console's.
+    pub(crate) fn log(&self, name: &str) -> PathBuf {
+        self.console.with_file_name(name)
     }
 
     /// All that the kernel has written to the console so far.
@@ -348,6 +359,14 @@ fn command(options: &Options<'_>, control: &Path, qmp: &Path, console: &Path) ->
     for (number, nic) in options.nics.iter().enumerate() {
         let slot = options.slot.filter(|_| number == 0).map(|_| SLOT);
         add_nic(&mut command, number, nic, slot, &options.loader);
+    }
+    if options.neighbour {
+        // The card is in slot 1, or 2 where there is an IOMMU; every fourth slot has its pins on the same lines.
+        let slot = if options.iommu { "6" } else { "5" };
+        command
+            .args(["-device", &format!("virtio-rng-pci,vectors=0,addr={slot}")])
+            .args(["-d", "invalid_mem", "-D"])
+            .arg(options.artifacts.join(INVALID));
     }
     for (tag, path) in options.shares {
         let share =

@@ -93,6 +93,7 @@ impl Ports {
             nics: &nics,
             slot: None,
             iommu: false,
+            neighbour: false,
             shares: setup.shares,
             loader: Loader::Qemu,
             artifacts,

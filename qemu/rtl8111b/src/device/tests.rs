@@ -172,7 +172,11 @@ fn a_sleeping_device_answers_all_ones() {
     let mut device = device();
     device.write(Region::Config, 0x44, &[3, 0]);
     assert_eq!(read32(&mut device, 0x40), u32::MAX);
+    assert_eq!(device.chip.counters().violations, 0, "to read is harmless");
     write32(&mut device, 0x44, 0xe70a);
+    assert_eq!(device.chip.counters().violations, 1);
+    let text = device.chip.counters().violation_log().next_back().unwrap();
+    assert!(text.contains("(RxConfig) written outside D0"), "{text}");
     device.write(Region::Config, 0x44, &[0, 0]);
     assert_eq!(read32(&mut device, 0x40), 0x3000_0000);
     assert_eq!(read32(&mut device, 0x44), 0);

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use lab::bench::{Bench, Driver};
+use lab::bench::{Bench, Driver, Setup};
 use lab::model::Chip;
 use lab::{drive, require, Result};
 
@@ -95,9 +95,18 @@ fn dozes(bench: &mut Bench) -> Result<String> {
 /// Whoever needs a sleeping card's registers wakes it, for as long as that takes.
 fn dozes_lightly(inputs: &Inputs, chip: Chip, driver: Driver) -> Result<()> {
     let (kernel, model) = (inputs.kernel()?, inputs.model()?);
-    let mut bench = Bench::start(&inputs.setup(&kernel, &model, chip, driver))?;
+    let mut bench = Bench::start(&Setup {
+        neighbour: true,
+        more_modules: &["virtio_rng"],
+        ..inputs.setup(&kernel, &model, chip, driver)
+    })?;
     let interface = dozes(&mut bench)?;
     bench.model()?.set_link(false)?;
+    wait_status(&mut bench, "suspended")?;
+    // The handler is called for each interrupt of a neighbour on the line.
+    bench.insert("virtio_rng")?;
+    bench.interrupt_by_neighbour(&interface)?;
+    bench.check_nothing_written_asleep()?;
     wait_status(&mut bench, "suspended")?;
     let text = bench.guest.check(&format!(
         "ethtool -t {interface} online; ethtool {interface}"
@@ -132,6 +141,7 @@ fn dozes_lightly(inputs: &Inputs, chip: Chip, driver: Driver) -> Result<()> {
     bench.wait_carrier(&interface, true)?;
     drive::lease(&mut bench, &interface)?;
     drive::ping(&mut bench, 3)?;
+    bench.check_nothing_written_asleep()?;
     bench.finish()
 }
 
