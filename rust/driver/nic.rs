@@ -326,10 +326,10 @@ impl<'a> Operations for Nic<'a> {
         // `check_features` sees to that, but for the last piece of a large frame that the core has cut:
         // nobody asks about the pieces. (r8169 has the chip do it.)
         if Self::is_too_short(&skb) && skb.checksum_in_software().is_err() {
-            return self.drop_frame(dev);
+            return self.drop_frame(dev, xmit);
         }
         let Some(command) = Self::command(&skb) else {
-            return self.drop_frame(dev);
+            return self.drop_frame(dev, xmit);
         };
 
         let length = skb.length();
@@ -345,7 +345,7 @@ impl<'a> Operations for Nic<'a> {
         });
         if mapped.is_err() {
             drop(frame);
-            return self.drop_frame(dev);
+            return self.drop_frame(dev, xmit);
         }
         if segments > 0 {
             cx.segmented(segments);
@@ -355,10 +355,7 @@ impl<'a> Operations for Nic<'a> {
 
         let stopped = xmit.ring.stop_if_full(dev, skb::MAX_FRAGMENTS);
         if last_of_batch || stopped {
-            self.hw.ring_doorbell();
-            if xmit.ring.finished_early(&xmit.memory) {
-                dev.schedule_poll();
-            }
+            self.send_queued(dev, xmit);
         }
         Verdict::Taken
     }
@@ -386,10 +383,7 @@ impl<'a> Operations for Nic<'a> {
 
     fn flush_xdp(&self, cx: &XmitContext<'_>, xmit: &mut Xmit<'a>) {
         xmit.ring.stop_if_full(cx.device(), skb::MAX_FRAGMENTS);
-        self.hw.ring_doorbell();
-        if xmit.ring.finished_early(&xmit.memory) {
-            cx.device().schedule_poll();
-        }
+        self.send_queued(cx.device(), xmit);
     }
 
     fn poll(&self, cx: &PollContext<'_>, poll: &mut Poll<'a>) -> u32 {
@@ -505,11 +499,20 @@ impl<'a> Nic<'a> {
         })
     }
 
-    /// Counts a frame that could not be sent.
-    fn drop_frame(&self, dev: &NetDevice) -> Verdict {
-        dev.errors().tx_dropped.count();
-        // It may have been the last of a batch, for whose other frames the doorbell is due.
+    /// Has the chip send what is in the ring. What it has finished meanwhile, being busy with the frames before, is
+    /// looked after.
+    fn send_queued(&self, dev: &NetDevice, xmit: &Xmit<'a>) {
         self.hw.ring_doorbell();
+        if xmit.ring.finished_early(&xmit.memory) {
+            dev.schedule_poll();
+        }
+    }
+
+    /// Counts a frame that could not be sent.
+    fn drop_frame(&self, dev: &NetDevice, xmit: &Xmit<'a>) -> Verdict {
+        dev.errors().tx_dropped.count();
+        // It may have been the last of a batch, whose other frames wait for that.
+        self.send_queued(dev, xmit);
         Verdict::Taken
     }
 }
