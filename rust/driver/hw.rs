@@ -350,9 +350,14 @@ impl<'a> Hw<'a> {
     /// Asks for an interrupt, [`event::SOFTWARE`], and unmasks only that. Only for a chip that is
     /// stopped.
     pub(super) fn raise_interrupt(&self) {
-        self.bar().write_reg(regs::INTR_MASK::from(event::SOFTWARE));
+        self.unmask_test_interrupt();
         self.bar()
             .write_reg(regs::TX_POLL::zeroed().with_software_interrupt(true));
+    }
+
+    /// Unmasks [`event::SOFTWARE`], and nothing else.
+    pub(super) fn unmask_test_interrupt(&self) {
+        self.bar().write_reg(regs::INTR_MASK::from(event::SOFTWARE));
     }
 
     /// Has the chip receive what it sends, until [`Hw::start`].
