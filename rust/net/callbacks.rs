@@ -82,6 +82,9 @@ pub(super) struct Private<T: Operations> {
     pub(super) driver: T,
     pub(super) xmit: UnsafeCell<Option<T::Xmit>>,
     pub(super) poll: UnsafeCell<Option<T::Poll>>,
+    /// The interface has its halves, interrupt and PHY. Unlike the core's `netif_running` it is not set while `ndo_open`
+    /// wakes the device. Written with RTNL held, and the device awake.
+    pub(super) opened: Atomic<bool>,
     /// The device runs: it is up, and not asleep. Written by slow paths only.
     pub(super) running: Atomic<bool>,
     /// The device is to receive, so its filter may be set. Changed under the lock of the address
@@ -114,7 +117,7 @@ impl<T: Operations> Tables<T> {
         ops.ndo_tx_timeout = Some(tx_timeout);
         ops.ndo_bpf = Some(xdp::command::<T>);
         ops.ndo_xdp_xmit = Some(xdp::transmit::<T>);
-        ops.ndo_eth_ioctl = Some(bindings::phy_do_ioctl_running);
+        ops.ndo_eth_ioctl = Some(eth_ioctl::<T>);
         ops
     };
 
@@ -156,6 +159,7 @@ pub(super) unsafe fn init<T: Operations>(
             driver,
             xmit: UnsafeCell::new(None),
             poll: UnsafeCell::new(None),
+            opened: Atomic::new(false),
             running: Atomic::new(false),
             receiving: Atomic::new(false),
             asleep: Atomic::new(false),
@@ -256,6 +260,7 @@ unsafe extern "C" fn open<T: Operations>(dev: *mut bindings::net_device) -> c_in
         return e.to_errno();
     }
 
+    private.opened.store(true, Relaxed);
     // SAFETY: RTNL is held, all is there, and the queue becomes active after this.
     unsafe {
         private.up(dev);
@@ -280,6 +285,7 @@ unsafe extern "C" fn stop<T: Operations>(dev: *mut bindings::net_device) -> c_in
     unsafe {
         queues::set_napi(dev, false);
         private.down(dev);
+        private.opened.store(false, Relaxed);
         bindings::free_irq(private.core.irq, dev.as_raw().cast());
         private.driver.phy().disconnect();
         *private.xmit.get() = None;
@@ -435,6 +441,24 @@ unsafe extern "C" fn poll<T: Operations>(napi: *mut bindings::napi_struct, budge
         private.driver.enable_interrupts();
     }
     done
+}
+
+/// `ndo_eth_ioctl`: process context, under RTNL. Reads and writes registers of the PHY.
+///
+/// # Safety
+///
+/// Called by the network core, with a device whose operations are for `T` and a request that it has copied.
+unsafe extern "C" fn eth_ioctl<T: Operations>(
+    dev: *mut bindings::net_device,
+    request: *mut bindings::ifreq,
+    command: c_int,
+) -> c_int {
+    // SAFETY: The core calls this with a device whose operations are for `T`, and what it gave is passed on.
+    unsafe {
+        let (dev, _) = Private::<T>::of(dev);
+        let _awake = Awake::new(dev);
+        bindings::phy_do_ioctl_running(dev.as_raw(), request, command)
+    }
 }
 
 /// `ndo_get_stats64`: any context but hard interrupts, at any time.

@@ -11,9 +11,11 @@
 //! # RTNL
 //!
 //! The core resumes devices with RTNL held, so [`resume`] cannot take it, and somebody who holds RTNL may
-//! be waiting for a suspension to end, so [`suspend`] may only try to. Instead of RTNL it is detachment
-//! that keeps everybody else away from a sleeping interface, and what may be called even then and touches
-//! the rings (`ndo_open`, `ndo_stop`, replacing the rings) begins with an [`Awake`].
+//! be waiting for a suspension to end, so [`suspend`] may only try to. What the core calls without having resumed the
+//! device, and touches the rings or registers, begins with an [`Awake`]: `ndo_open`, `ndo_stop`, replacing the rings, and
+//! setting the address, the MTU and the features. The queue of a sleeping interface is stopped, so that nothing is sent,
+//! and it receives nothing, so that its filter is only noted. (Were the interface detached, as r8169 does it, the
+//! core would refuse to set its address and MTU, and a bond could not take it.)
 //!
 //! C header: [`include/linux/pm_runtime.h`](srctree/include/linux/pm_runtime.h)
 
@@ -72,6 +74,8 @@ pub(super) fn link_changed(dev: &NetDevice) {
 }
 
 /// A device that is kept awake while this lives.
+///
+/// Whoever holds RTNL may make one: to resume a device takes no RTNL.
 ///
 /// # Invariants
 ///

@@ -12,6 +12,7 @@ use super::{
         RxFilter, //
     },
     features::Features,
+    runtime_pm::Awake,
     skb::Skb, //
 };
 use crate::bindings;
@@ -81,9 +82,11 @@ pub(super) unsafe extern "C" fn set_mac_address<T: Operations>(
     // SAFETY: The core calls this with a `struct sockaddr` and a device of `T`, which then has a
     // valid address of 6 bytes.
     unsafe {
-        let result = bindings::eth_mac_addr(dev, address);
+        let (dev, private) = Private::<T>::of(dev);
+        // Whoever wakes the device writes the address, so that it must not change meanwhile.
+        let _awake = Awake::new(dev);
+        let result = bindings::eth_mac_addr(dev.as_raw(), address);
         if result == 0 {
-            let (dev, private) = Private::<T>::of(dev);
             private.driver.set_mac_address(&dev.address());
         }
         result
@@ -102,6 +105,7 @@ pub(super) unsafe extern "C" fn change_mtu<T: Operations>(
     // SAFETY: The core calls this with a device whose operations are for `T`, under RTNL.
     unsafe {
         let (dev, private) = Private::<T>::of(dev);
+        let _awake = Awake::new(dev);
         let before = private.config(dev);
         if before.xdp && mtu.unsigned_abs() > T::MAX_XDP_MTU {
             bindings::net_helper_xdp_warn_mtu(dev.as_raw(), T::MAX_XDP_MTU);
@@ -160,6 +164,7 @@ pub(super) unsafe extern "C" fn set_features<T: Operations>(
 ) -> c_int {
     // SAFETY: The core calls this with a device whose operations are for `T`.
     let (dev, private) = unsafe { Private::<T>::of(dev) };
+    let _awake = Awake::new(dev);
     private.driver.set_features(Features::from_raw(features));
     // SAFETY: The device is live, its operations are for `T`, and the lock is the one that the core holds.
     unsafe {

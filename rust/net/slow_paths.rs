@@ -183,7 +183,9 @@ pub(super) unsafe fn sleep<T: Operations>(dev: NonNull<bindings::net_device>, wa
     unsafe {
         let (dev, private) = Private::<T>::of(dev.as_ptr());
         bindings::rtnl_lock();
-        if bindings::net_helper_device_present(dev.as_raw()) {
+        // The power management core wakes a device that dozes first.
+        if bindings::net_helper_device_present(dev.as_raw()) && !private.dozing.load(Relaxed) {
+            bindings::netif_device_detach(dev.as_raw());
             private.go_to_sleep(dev, wake);
         }
         bindings::rtnl_unlock();
@@ -202,6 +204,7 @@ pub(super) unsafe fn wake<T: Operations>(dev: NonNull<bindings::net_device>) {
         bindings::rtnl_lock();
         if !bindings::net_helper_device_present(dev.as_raw()) {
             private.come_back(dev);
+            bindings::netif_device_attach(dev.as_raw());
         }
         bindings::rtnl_unlock();
     }
@@ -248,7 +251,7 @@ pub(super) unsafe fn doze<T: Operations>(dev: NonNull<bindings::net_device>) -> 
 ///
 /// As [`doze`].
 pub(super) unsafe fn rouse<T: Operations>(dev: NonNull<bindings::net_device>) {
-    // SAFETY: By the safety requirements. A device that dozes is detached.
+    // SAFETY: By the safety requirements.
     unsafe {
         let (dev, private) = Private::<T>::of(dev.as_ptr());
         if private.dozing.load(Relaxed) {
@@ -269,7 +272,13 @@ pub(super) unsafe fn retire<T: Operations>(dev: NonNull<bindings::net_device>) {
 }
 
 impl<T: Operations> Private<T> {
-    /// Keeps the core away from a device, and puts it to sleep.
+    /// Returns whether the interface has all that `ndo_open` gives it, and is not about to be closed.
+    fn is_open(&self, dev: &NetDevice) -> bool {
+        // SAFETY: The device is live.
+        self.opened.load(Relaxed) && unsafe { bindings::net_helper_netif_running(dev.as_raw()) }
+    }
+
+    /// Puts a device to sleep. Its queue is stopped.
     ///
     /// # Safety
     ///
@@ -277,12 +286,11 @@ impl<T: Operations> Private<T> {
     unsafe fn go_to_sleep(&self, dev: &NetDevice, wake: WakeBy) {
         // SAFETY: The device is live; RTNL is held.
         unsafe {
-            bindings::netif_device_detach(dev.as_raw());
             if self.running.load(Relaxed) {
                 self.driver.before_sleep(wake);
             }
             self.down(dev);
-            if bindings::net_helper_netif_running(dev.as_raw()) {
+            if self.is_open(dev) {
                 self.driver.prepare_sleep(wake);
                 self.asleep.store(true, Relaxed);
                 // A handler that has not seen it yet is to be over before the bus puts the device to sleep. The
@@ -292,21 +300,22 @@ impl<T: Operations> Private<T> {
         }
     }
 
-    /// Undoes [`Private::go_to_sleep`].
+    /// Undoes [`Private::go_to_sleep`], but for the queue; returns whether the device runs.
     ///
     /// # Safety
     ///
-    /// The interface must be detached, and nobody else about to attach it.
-    unsafe fn come_back(&self, dev: &NetDevice) {
+    /// The device must sleep, and nobody else be about to wake it. The interface must be detached, or its queue be
+    /// stopped.
+    unsafe fn come_back(&self, dev: &NetDevice) -> bool {
         self.asleep.store(false, Relaxed);
         self.driver.wake_up(&dev.address());
-        // SAFETY: The device is live. An interface that is running, in the core's sense, has all that
-        // `open` gave it, and its queue is stopped by the detachment.
+        // SAFETY: The device is live. An interface that is open has all that `open` gave it, and its queue is stopped.
         unsafe {
-            if bindings::net_helper_netif_running(dev.as_raw()) {
+            let running = self.is_open(dev);
+            if running {
                 self.up(dev);
             }
-            bindings::netif_device_attach(dev.as_raw());
+            running
         }
     }
 
@@ -314,7 +323,7 @@ impl<T: Operations> Private<T> {
     ///
     /// RTNL must be held; the rest as [`doze`].
     unsafe fn doze(&self, dev: &NetDevice) -> Doze {
-        // SAFETY: The device is live; RTNL is held. What fails to sleep is detached, and wakes.
+        // SAFETY: The device is live; RTNL is held. What fails to sleep wakes.
         unsafe {
             if !bindings::net_helper_device_present(dev.as_raw()) {
                 // After an error that it did not recover from it rests already.
@@ -327,8 +336,7 @@ impl<T: Operations> Private<T> {
             // Else phylib would power the PHY down, which then could not see a link.
             bindings::net_helper_set_wol_enabled(dev.as_raw(), true);
             self.go_to_sleep(dev, WakeBy::Link);
-            let running = bindings::net_helper_netif_running(dev.as_raw());
-            if running && self.driver.senses_link() {
+            if self.is_open(dev) && self.driver.senses_link() {
                 // It came before the device watched for it, so it would never call.
                 self.rouse(dev);
                 return Doze::NotNow;
@@ -343,10 +351,14 @@ impl<T: Operations> Private<T> {
     unsafe fn rouse(&self, dev: &NetDevice) {
         let wakes = !self.driver.wake_events().is_none();
         self.dozing.store(false, Relaxed);
-        // SAFETY: The device is live, and detached as long as it dozes.
+        // SAFETY: The device is live and sleeps; its queue is stopped as long as it dozes, and the power management
+        // core lets one callback run at a time.
         unsafe {
             bindings::net_helper_set_wol_enabled(dev.as_raw(), wakes);
-            self.come_back(dev);
+            if self.come_back(dev) {
+                bindings::net_helper_trans_update(dev.as_raw());
+                bindings::net_helper_wake_queue(dev.as_raw());
+            }
         }
     }
 

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use lab::bench::{Bench, Driver, Setup};
-use lab::model::Chip;
+use lab::model::{Chip, Model};
 use lab::{drive, require, Result};
 
 use crate::common::{case, Inputs};
@@ -92,12 +92,41 @@ fn dozes(bench: &mut Bench) -> Result<String> {
     Ok(interface)
 }
 
+/// An address that is not the card's own.
+const OTHER: &str = "02:00:00:00:00:33";
+
+/// What the core does to a card that sleeps without asking whether it is awake: sets its address, MTU and features, and has a
+/// bond take it. All of it must work, and be so when the card is awake.
+fn is_set_while_asleep(bench: &mut Bench, interface: &str) -> Result<()> {
+    for command in [
+        format!("ip link set {interface} address {OTHER}"),
+        format!("ip link set {interface} mtu 2000"),
+        format!("ip link set {interface} mtu 1500"),
+        format!("ip link add bond7 type bond && ip link set {interface} down && ip link set {interface} master bond7"),
+        format!("ip link set bond7 up && ip link set bond7 address {}", Model::MAC),
+        format!("ip link set {interface} nomaster && ip link del bond7"),
+        format!("ip link set {interface} up && ip link set {interface} address {OTHER}"),
+    ] {
+        wait_status(bench, "suspended")?;
+        bench.guest.check(&command)?;
+    }
+    wait_status(bench, "suspended")?;
+    let shown = bench.guest.check(&format!(
+        "ethtool -d {interface} raw on | head -c 6 | od -An -v -tx1"
+    ))?;
+    require!(
+        shown.trim().replace(' ', ":") == OTHER,
+        "a card that was asleep when its address was set has {shown}, expected {OTHER}"
+    );
+    Ok(())
+}
+
 /// Whoever needs a sleeping card's registers wakes it, for as long as that takes.
 fn dozes_lightly(inputs: &Inputs, chip: Chip, driver: Driver) -> Result<()> {
     let (kernel, model) = (inputs.kernel()?, inputs.model()?);
     let mut bench = Bench::start(&Setup {
         neighbour: true,
-        more_modules: &["virtio_rng"],
+        more_modules: &["virtio_rng", "bonding"],
         ..inputs.setup(&kernel, &model, chip, driver)
     })?;
     let interface = dozes(&mut bench)?;
@@ -120,6 +149,9 @@ fn dozes_lightly(inputs: &Inputs, chip: Chip, driver: Driver) -> Result<()> {
         "ip link set {interface} down; ip link set {interface} up"
     ))?;
     wait_status(&mut bench, "suspended")?;
+    bench.insert("tls")?;
+    bench.insert("bonding")?;
+    is_set_while_asleep(&mut bench, &interface)?;
     bench
         .guest
         .check(&format!("ip link set {interface} down"))?;
