@@ -379,9 +379,9 @@ fn command(options: &Options<'_>, control: &Path, qmp: &Path, console: &Path) ->
 
 /// QEMU with processors and memory that a device model can share, and nothing else.
 ///
-/// It has no HPET. With one, Linux 7.1 and later compares the TSCs of the processors while it boots: in a timer's
-/// handler it waits for another processor, for a time that it measures by the current clock. Before it has switched to
-/// the TSC that clock is jiffies, which stops while interrupts are disabled. If the other processor is in
+/// It has no HPET. With one, Linux 7.2 and 7.3 compare the TSCs of the processors while they boot: in a timer's handler
+/// they wait for another processor, for a time that they measure by the current clock. Before they have switched to the
+/// TSC that clock is jiffies, which does not advance while interrupts are disabled. If the other processor is in
 /// `stop_machine()` just then, and has disabled its interrupts too, both wait for ever. Without an HPET there is nothing
 /// to compare with until the TSC is the clock (docs/upstream/linux-clocksource-watchdog.md).
 pub(crate) fn machine(memory_mib: u32, cpus: u8) -> Result<Command> {
