@@ -105,6 +105,11 @@ impl<'a> Hw<'a> {
         self.chip
     }
 
+    /// Returns whether the chip answers nothing but ones: no chip has that as TxConfig.
+    pub(super) fn is_dead(&self) -> bool {
+        self.bar().read(regs::TX_CONFIG).into_raw() == !0
+    }
+
     /// Returns the number that identifies the chip.
     pub(super) fn xid(&self) -> Xid {
         Xid::of(FromDevice::new(self.bar().read(regs::TX_CONFIG).into_raw()))

@@ -279,6 +279,10 @@ impl<'a> Operations for Nic<'a> {
         Self::test_link(dev, results);
     }
 
+    fn is_dead(&self) -> bool {
+        self.hw.is_dead()
+    }
+
     fn enable_interrupts(&self) {
         self.unmasked.store(true, Relaxed);
         self.hw.unmask();

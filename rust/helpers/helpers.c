@@ -517,6 +517,21 @@ void net_helper_skb_set_metadata(struct sk_buff *skb, u32 len)
 	skb_metadata_set(skb, len);
 }
 
+int net_helper_reset_bus(struct net_device *dev)
+{
+	return pci_reset_bus(to_pci_dev(dev->dev.parent));
+}
+
+void net_helper_say_dead(struct net_device *dev)
+{
+	netdev_err(dev, "the card does not answer: resetting it through its bus\n");
+}
+
+void net_helper_say_detached(struct net_device *dev, int err)
+{
+	netdev_err(dev, "the card cannot be reset through its bus (%d): detached\n", err);
+}
+
 void net_helper_init_work(struct work_struct *work, work_func_t function)
 {
 	INIT_WORK(work, function);

@@ -132,6 +132,9 @@ void net_helper_tx_touched(struct net_device *dev);
 void net_helper_skb_set_metadata(struct sk_buff *skb, u32 len);
 
 /* work items */
+int net_helper_reset_bus(struct net_device *dev);
+void net_helper_say_dead(struct net_device *dev);
+void net_helper_say_detached(struct net_device *dev, int err);
 void net_helper_init_work(struct work_struct *work, work_func_t function);
 void net_helper_schedule_work(struct work_struct *work);
 

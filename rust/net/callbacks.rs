@@ -13,7 +13,6 @@ use super::{
     },
     device::{
         Interrupt,
-        NetDevice,
         Operations,
         Verdict, //
     },
@@ -51,6 +50,10 @@ use kernel::{
         Atomic,
         Relaxed, //
     },
+    time::{
+        delay::fsleep,
+        Delta, //
+    },
     types::Opaque, //
 };
 
@@ -59,6 +62,8 @@ use kernel::{
 pub(super) struct Core {
     pub(super) napi: Opaque<bindings::napi_struct>,
     pub(super) reset: Opaque<bindings::work_struct>,
+    /// Resets a dead device through its bus; takes RTNL, but does not wait for it.
+    pub(super) revive: Opaque<bindings::work_struct>,
     /// Asks the device for its counters; see `get_stats64`.
     pub(super) refresh: Opaque<bindings::work_struct>,
     pub(super) errors: Errors,
@@ -114,7 +119,7 @@ impl<T: Operations> Tables<T> {
         ops.ndo_set_features = Some(settings::set_features::<T>);
         ops.ndo_features_check = Some(settings::features_check::<T>);
         ops.ndo_get_stats64 = Some(get_stats64::<T>);
-        ops.ndo_tx_timeout = Some(tx_timeout);
+        ops.ndo_tx_timeout = Some(tx_timeout::<T>);
         ops.ndo_bpf = Some(xdp::command::<T>);
         ops.ndo_xdp_xmit = Some(xdp::transmit::<T>);
         ops.ndo_eth_ioctl = Some(eth_ioctl::<T>);
@@ -147,6 +152,7 @@ pub(super) unsafe fn init<T: Operations>(
             core: Core {
                 napi: Opaque::uninit(),
                 reset: Opaque::uninit(),
+                revive: Opaque::uninit(),
                 refresh: Opaque::uninit(),
                 errors: Errors::new(),
                 segmentation: Segmentation::new(),
@@ -168,9 +174,11 @@ pub(super) unsafe fn init<T: Operations>(
         let (core, driver) = (&(*private).core, &(*private).driver);
         core.napi.get().write_bytes(0, 1);
         bindings::net_helper_init_work(core.reset.get(), Some(reset_work::<T>));
+        bindings::net_helper_init_work(core.revive.get(), Some(revive_work::<T>));
         bindings::net_helper_init_work(core.refresh.get(), Some(refresh_work::<T>));
-        // Both are possible while the interface is up.
+        // All are possible while the interface is up.
         bindings::disable_work_sync(core.reset.get());
+        bindings::disable_work_sync(core.revive.get());
         bindings::disable_work_sync(core.refresh.get());
         bindings::net_helper_netdev_setup(
             dev,
@@ -264,6 +272,7 @@ unsafe extern "C" fn open<T: Operations>(dev: *mut bindings::net_device) -> c_in
     // SAFETY: RTNL is held, all is there, and the queue becomes active after this.
     unsafe {
         private.up(dev);
+        bindings::enable_work(private.core.revive.get());
         queues::set_napi(dev, true);
         bindings::net_helper_start_queue(dev.as_raw());
     }
@@ -281,8 +290,10 @@ unsafe extern "C" fn stop<T: Operations>(dev: *mut bindings::net_device) -> c_in
     let _awake = Awake::new(dev);
 
     // SAFETY: `open` succeeded, so the interrupt is requested with this cookie and the PHY is
-    // connected. Once the device is down nothing else borrows the halves.
+    // connected. Once the device is down nothing else borrows the halves. The work item that is waited for does
+    // not wait for RTNL.
     unsafe {
+        bindings::disable_work_sync(private.core.revive.get());
         queues::set_napi(dev, false);
         private.down(dev);
         private.opened.store(false, Relaxed);
@@ -315,6 +326,32 @@ unsafe extern "C" fn reset_work<T: Operations>(work: *mut bindings::work_struct)
     unsafe {
         private.quiesce(dev);
         private.resume_and_wake(dev);
+    }
+}
+
+/// The work item that resets a dead device through its bus: process context, only while the interface is up, because
+/// `stop` disables it first and waits for it.
+///
+/// # Safety
+///
+/// Called by the workqueue, with the work item that [`init`] made for `T`.
+unsafe extern "C" fn revive_work<T: Operations>(work: *mut bindings::work_struct) {
+    // SAFETY: `init` gave this function only to the work item of a `Core` whose NAPI instance
+    // belongs to a device of `T`. The interface is up.
+    unsafe {
+        let core = work
+            .cast::<u8>()
+            .sub(core::mem::offset_of!(Core, revive))
+            .cast::<Core>();
+        let (dev, private) = Private::<T>::of(bindings::net_helper_napi_dev((*core).napi.get()));
+        if bindings::rtnl_trylock() == 0 {
+            // Whoever holds RTNL may be waiting for this.
+            fsleep(Delta::from_millis(10));
+            bindings::net_helper_schedule_work(work);
+            return;
+        }
+        private.revive(dev);
+        bindings::rtnl_unlock();
     }
 }
 
@@ -488,10 +525,15 @@ unsafe extern "C" fn get_stats64<T: Operations>(
 ///
 /// # Safety
 ///
-/// Called by the network core, with a live device.
-unsafe extern "C" fn tx_timeout(dev: *mut bindings::net_device, _queue: c_uint) {
-    // SAFETY: The core calls this with a live device.
-    let dev = unsafe { NetDevice::from_raw(dev) };
+/// Called by the network core, with a live device whose operations are for `T`.
+unsafe extern "C" fn tx_timeout<T: Operations>(dev: *mut bindings::net_device, _queue: c_uint) {
+    // SAFETY: The core calls this with a live device whose operations are for `T`.
+    let (dev, private) = unsafe { Private::<T>::of(dev) };
     dev.errors().tx_errors.count();
-    dev.schedule_reset();
+    if private.driver.is_dead() {
+        // SAFETY: The work item lives as long as the device; while it is disabled this does nothing.
+        unsafe { bindings::net_helper_schedule_work(private.core.revive.get()) };
+    } else {
+        dev.schedule_reset();
+    }
 }

@@ -25,6 +25,7 @@
 //!   open:    Operations::open -> request IRQ -> connect PHY -> up
 //!   stop:    down -> free IRQ -> disconnect PHY -> drop halves
 //!   reset:   quiesce -> resume                  (a work item; after a timeout or a fatal error)
+//!   revive:  sleep -> reset of the bus -> wake  (a work item; after a timeout, if the device does not answer)
 //!   sleep:   detach -> before_sleep -> down -> prepare_sleep    (also when the PCI bus reports an error)
 //!   wake:    wake_up -> up -> attach
 //! ```
@@ -174,6 +175,9 @@ pub trait Operations: Ethtool + Send + Sync {
 
     /// Runs the tests of [`Ethtool::SELF_TESTS`] that disturb nobody. Under RTNL, up or down.
     fn self_test_online(&self, dev: &NetDevice, results: &mut [TestResult]);
+
+    /// Returns whether the device does not answer at all. Any context.
+    fn is_dead(&self) -> bool;
 
     /// Unmasks the interrupts. Any context.
     fn enable_interrupts(&self);

@@ -300,6 +300,35 @@ impl<T: Operations> Private<T> {
         }
     }
 
+    /// Resets a device that does not answer through its bus, as r8169 does. One that cannot be reset, or is dead
+    /// afterwards, stays detached.
+    ///
+    /// # Safety
+    ///
+    /// RTNL must be held, the interface be up, and this not be one of the work items that a slow path waits for.
+    pub(super) unsafe fn revive(&self, dev: &NetDevice) {
+        let _awake = Awake::new(dev);
+        if !self.running.load(Relaxed) || !self.driver.is_dead() {
+            return;
+        }
+        // SAFETY: The device is live and is that of a PCI device; RTNL is held. Nobody else wakes it: it does not doze,
+        // and what does so otherwise takes RTNL.
+        unsafe {
+            bindings::net_helper_say_dead(dev.as_raw());
+            bindings::netif_device_detach(dev.as_raw());
+            self.go_to_sleep(dev, WakeBy::Nothing);
+            let answer = bindings::net_helper_reset_bus(dev.as_raw());
+            if answer == EAGAIN.to_errno() {
+                // Another driver of the bus is busy. The next timeout tries again.
+            } else if answer < 0 || self.driver.is_dead() {
+                bindings::net_helper_say_detached(dev.as_raw(), answer);
+                return;
+            }
+            self.come_back(dev);
+            bindings::netif_device_attach(dev.as_raw());
+        }
+    }
+
     /// Undoes [`Private::go_to_sleep`], but for the queue; returns whether the device runs.
     ///
     /// # Safety

@@ -270,6 +270,12 @@ impl Model {
             .map(|_| ())
     }
 
+    /// Has the chip fail in the way of that name until the machine resets it.
+    pub fn fault_until_reset(&mut self, name: &str) -> Result<()> {
+        self.request(&json!({"cmd": "fault", "name": name, "on": true, "until_reset": true}))
+            .map(|_| ())
+    }
+
     /// Has the chip fail in the way of that name at one occasion in `rate`.
     pub fn fault_at(&mut self, name: &str, rate: u32) -> Result<()> {
         self.request(&json!({"cmd": "fault", "name": name, "on": true, "rate": rate}))

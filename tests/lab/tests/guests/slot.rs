@@ -7,9 +7,12 @@ use std::time::Duration;
 use lab::bench::{Bench, Driver, Setup};
 use lab::guest::{Slot, SLOT};
 use lab::model::Chip;
+use lab::process::wait_for;
 use lab::{drive, require, Result};
 
-use crate::common::{case, count, end_tcp, progress, start_tcp, wait_tcp, Inputs};
+use crate::common::{
+    case, count, end_tcp, only_expected_messages, progress, start_tcp, wait_tcp, Inputs, TIMED_OUT,
+};
 
 /// How long the kernel may take to reset a link.
 const RECOVERY: Duration = Duration::from_secs(30);
@@ -90,7 +93,31 @@ fn link_fails(inputs: &Inputs, chip: Chip, driver: Driver) -> Result<()> {
         );
         bench.wait_carrier(&interface, true)?;
     }
-    end(bench)
+    dies(&mut bench, &interface)?;
+    wait_tcp(&mut bench, "at the end")?;
+    end_tcp(&mut bench)?;
+    drive::fetch(&mut bench)?;
+    drive::send(&mut bench)?;
+    only_expected_messages(&mut bench, &[TIMED_OUT])?;
+    bench.model()?.counters()?.check_clean()?;
+    bench.power_off()
+}
+
+/// The card answers nothing but ones, and no port reports it, until it is reset: the driver finds that out when nothing has
+/// been sent for a while, and resets the bus of the card.
+fn dies(bench: &mut Bench, interface: &str) -> Result<()> {
+    wait_tcp(bench, "before the card dies")?;
+    let resets = bench.model()?.resets()?;
+    bench.model()?.fault_until_reset("gone")?;
+    // TCP sends no more while the card keeps what it sent; the core looks after a queue that is full.
+    let gateway = &bench.gateway;
+    bench.guest.check(&format!(
+        "ping -i 0.005 -c 1000 -s 1400 {gateway} >/dev/null 2>&1 &"
+    ))?;
+    wait_for("the driver to reset the bus of the card", RECOVERY, || {
+        Ok((bench.model()?.resets()? > resets).then_some(()))
+    })?;
+    bench.wait_carrier(interface, true)
 }
 
 #[test]
