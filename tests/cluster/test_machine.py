@@ -94,6 +94,24 @@ class Launched(unittest.TestCase):
         machine = self.machine('{"ok": false, "error": "no such card"}')
         self.assertRaisesRegex(Refusal, "^compute-0-1: no such card$", machine.start, "install")
 
+    def test_nobody_gets_the_answer_to_the_start(self):
+        machine = self.machine()
+        seen = []
+        asked = threading.Thread(target=lambda: seen.append(machine.ask_card(number=1)))
+        answer = machine._answer
+
+        def first():
+            # Somebody asks while the node is being switched on.
+            asked.start()
+            asked.join(0.2)
+            machine._answer = answer
+            return answer()
+
+        machine._answer = first
+        machine.start("install")
+        asked.join()
+        self.assertEqual(seen, [{"number": 1}])
+
     def test_a_launcher_that_ends(self):
         machine = self.machine()
         machine.start("install")
