@@ -26,6 +26,8 @@
 
 /* The module! macro of the kernel crate knows no version. */
 MODULE_VERSION(R8168_VERSION);
+/* Nor one for the driver of the PHY, which is found by its id when the bus of the PHY is registered, or not at all. */
+MODULE_SOFTDEP("pre: realtek");
 
 void *net_helper_netdev_priv(const struct net_device *dev)
 {

@@ -190,12 +190,14 @@ fn who_is_first_gets_b380() {
     });
 }
 
-/// What modprobe loads for a card, with `settings` as its only configuration, by the modules' names.
-fn loaded_for_card(root: &Path, version: &str, settings: &Path) -> Result<Vec<String>> {
-    let card = "pci:v000010ECd00008168sv00000000sd00000000bc02sc00i00";
+/// What the bus asks modprobe for when it finds the card.
+const CARD: &str = "pci:v000010ECd00008168sv00000000sd00000000bc02sc00i00";
+
+/// What modprobe loads for a module or alias, with `settings` as its only configuration, by the modules' names.
+fn loaded_for(what: &str, root: &Path, version: &str, settings: &Path) -> Result<Vec<String>> {
     let mut modprobe = Command::new("modprobe");
     modprobe.arg("-d").arg(root).args(["-S", version, "-C"]);
-    modprobe.arg(settings).args(["--show-depends", card]);
+    modprobe.arg(settings).args(["--show-depends", what]);
     let output = output_of(&mut modprobe)?;
     Ok(String::from_utf8_lossy(&output)
         .lines()
@@ -222,12 +224,19 @@ fn modprobe_d_has_ours_loaded_before_r8169() {
         );
         output_of(Command::new("sh").args(["-c", &script]))?;
         let settings = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../packaging/modprobe.d");
-        let loaded = loaded_for_card(root.path(), kernel.version(), &settings)?;
+        let loaded = loaded_for(CARD, root.path(), kernel.version(), &settings)?;
         let place = |name: &str| loaded.iter().position(|module| module == name);
         let (ours, theirs) = (place("r8168_rust"), place("r8169"));
         require!(
             ours.is_some() && ours < theirs && place("realtek") < theirs,
             "modprobe loads {loaded:?}, expected r8168_rust and realtek before r8169"
+        );
+        // Also without the settings the module asks for the driver of its PHY, as does what makes an initramfs.
+        let loaded = loaded_for("r8168_rust", root.path(), kernel.version(), root.path())?;
+        let place = |name: &str| loaded.iter().position(|module| module == name);
+        require!(
+            place("realtek").is_some() && place("realtek") < place("r8168_rust"),
+            "of r8168_rust alone modprobe loads {loaded:?}, expected realtek before it"
         );
         Ok(())
     });
