@@ -11,7 +11,7 @@ use kernel::sync::barrier;
 
 #[cfg(all(linux_7_2, not(CONFIG_X86_64)))]
 compile_error!(
-    "on this architecture Linux 7.2 has no barriers for devices; build for 7.3 or later"
+    "for this architecture the module cannot be built for Linux 7.2, which has no barriers for devices there: build it for 7.3 or later (which nobody has tried)"
 );
 
 /// What the probe of a PCI driver is given of its device table.
