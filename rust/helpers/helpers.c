@@ -29,6 +29,13 @@ MODULE_VERSION(R8168_VERSION);
 /* Nor one for the driver of the PHY, which is found by its id when the bus of the PHY is registered, or not at all. */
 MODULE_SOFTDEP("pre: realtek");
 
+netdev_tx_t net_helper_start_xmit(struct sk_buff *skb, struct net_device *dev)
+{
+	const struct net_helper_private *private = netdev_priv(dev);
+
+	return private->start_xmit(skb, dev);
+}
+
 void *net_helper_netdev_priv(const struct net_device *dev)
 {
 	return netdev_priv(dev);

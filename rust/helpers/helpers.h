@@ -15,6 +15,15 @@ struct mii_bus;
 struct pci_dev;
 struct phy_device;
 
+/*
+ * What a private area begins with, for net_helper_start_xmit(): what the operation does, as a function of the type that Rust
+ * gives it. To the control-flow integrity of clang (kCFI) the enum that the operation returns is no int.
+ */
+struct net_helper_private {
+	int (*start_xmit)(struct sk_buff *skb, struct net_device *dev);
+};
+netdev_tx_t net_helper_start_xmit(struct sk_buff *skb, struct net_device *dev);
+
 /* net_device */
 void *net_helper_netdev_priv(const struct net_device *dev);
 void net_helper_netdev_setup(struct net_device *dev, struct device *parent,

@@ -60,6 +60,8 @@ use kernel::{
 /// The part of the private area that does not depend on the driver.
 #[repr(C)]
 pub(super) struct Core {
+    /// The first of all; see [`Tables::START_XMIT`].
+    private: bindings::net_helper_private,
     pub(super) napi: Opaque<bindings::napi_struct>,
     pub(super) reset: Opaque<bindings::work_struct>,
     /// Resets a dead device through its bus; takes RTNL, but does not wait for it.
@@ -106,11 +108,22 @@ pub(super) struct Private<T: Operations> {
 struct Tables<T>(T);
 
 impl<T: Operations> Tables<T> {
+    /// Where the kernel checks the types of functions that are called through pointers (kCFI), C must return the enum that
+    /// is an integer here, and call what the private area begins with.
+    const START_XMIT: unsafe extern "C" fn(
+        *mut bindings::sk_buff,
+        *mut bindings::net_device,
+    ) -> bindings::netdev_tx_t = if cfg!(CONFIG_CFI) {
+        bindings::net_helper_start_xmit
+    } else {
+        start_xmit::<T>
+    };
+
     const NETDEV: bindings::net_device_ops = {
         let mut ops = ZEROED_NETDEV_OPS;
         ops.ndo_open = Some(open::<T>);
         ops.ndo_stop = Some(stop::<T>);
-        ops.ndo_start_xmit = Some(start_xmit::<T>);
+        ops.ndo_start_xmit = Some(Self::START_XMIT);
         ops.ndo_set_rx_mode = Some(settings::set_rx_mode::<T>);
         ops.ndo_set_mac_address = Some(settings::set_mac_address::<T>);
         ops.ndo_validate_addr = Some(bindings::eth_validate_addr);
@@ -150,6 +163,9 @@ pub(super) unsafe fn init<T: Operations>(
         let private = bindings::net_helper_netdev_priv(dev).cast::<Private<T>>();
         private.write(Private {
             core: Core {
+                private: bindings::net_helper_private {
+                    start_xmit: Some(start_xmit::<T>),
+                },
                 napi: Opaque::uninit(),
                 reset: Opaque::uninit(),
                 revive: Opaque::uninit(),
