@@ -1,7 +1,11 @@
 # SPDX-License-Identifier: GPL-2.0
 """A kickstart file, tried beforehand with the programs that the installer reads it by (kickseed), to tell what will not come of it."""
 
+import os
 import re
+import resource
+import shlex
+import signal
 import subprocess
 import tempfile
 from pathlib import Path
@@ -32,6 +36,30 @@ TOGETHER = (
 )
 
 
+# What the installer's partman formats, if its questions do not tell; kickseed passes on whatever --fstype says.
+FILE_SYSTEMS = {"ext2", "ext3", "ext4", "fat16", "fat32", "efi", "linux-swap", "swap"}
+ZONES = Path("/usr/share/zoneinfo")
+# A file is read in a tenth of a second; some of kickseed's loops have no end.
+TRY_CPU_SECONDS = 5
+TRY_SECONDS = 120
+TRY_OUTPUT = 16 << 20
+
+_PRESEED = re.compile(r"\s*[a-z0-9][a-z0-9+.-]*[ \t]+[a-z0-9-]+/\S+[ \t]+(string|boolean|select|multiselect|password|note|text|error|title|seen)\b")
+# What files of other kinds have and no kickstart file: where they are read by a program first.
+FOREIGN = (
+    (
+        re.compile(r"\s*#(if|set|for|else|end|raw|import|include|attr)\b.*\$|.*SNIPPET(::|\()|.*@@\w+@@|\s*#(end (if|for|raw)|raw)\s*$"),
+        "a template of Cobbler's",
+        "cobbler system get-autoinstall --name NODE",
+    ),
+    (re.compile(r"[^#%]*(\{\{|\{%)|\s*\{%"), "a template (Jinja, of Ansible, Foreman or Salt)", "what you keep it in"),
+    (re.compile(r"\s*<%"), "a template (ERB, of Foreman or Puppet)", "what you keep it in"),
+    (re.compile(r"[^#]*@[A-Z][A-Z0-9_]{2,}@"), "a template with words like @NAME@", "what you keep it in"),
+    (re.compile(r"\s*<\?xml|\s*<profile"), "an AutoYaST profile", None),
+    (re.compile(r"#cloud-config|autoinstall:"), "an answer file of Ubuntu's (cloud-init)", None),
+)
+
+
 def _only_words(unkept=""):
     """Lines in which the shell, where these characters are not kept from it, finds words only, and perhaps a comment."""
     quoted = rf"""'[^']*'|"[^"\\`{unkept}]*\""""
@@ -54,9 +82,22 @@ kickseed "$2"
 """
 
 
+def _values(words, option, shortest):
+    """The values of an option among words, as getopt finds them, which takes shortened names."""
+    for at, word in enumerate(words):
+        name, equals, value = word.partition("=")
+        if len(name) >= shortest and option.startswith(name):
+            yield value if equals else (words + [""])[at + 1]
+
+
 def _word(line):
     """The first word of a line; of an empty one, that of a comment."""
     return re.match("[ \\t]*([^ \\t]*)", line)[1] or "#"
+
+
+def _limits():
+    resource.setrlimit(resource.RLIMIT_CPU, (TRY_CPU_SECONDS, TRY_CPU_SECONDS))
+    resource.setrlimit(resource.RLIMIT_FSIZE, (TRY_OUTPUT, TRY_OUTPUT))
 
 
 class Kickstart:
@@ -79,6 +120,7 @@ class Kickstart:
             raise Usage(f"cannot read {path}: it is no text, it has a byte of zero")
         # Lines and words are those that the shell finds; Python knows more separators.
         self.lines = text.removesuffix("\n").replace("\r\n", "\n").split("\n")
+        self._refuse_foreign()
         served, tried = self._read()
         self.text = "".join(f"{line}\n" for line in served)
         self._try(tried)
@@ -88,6 +130,24 @@ class Kickstart:
     def complaints(self):
         """What will not be done, a line for each."""
         return sorted(self._found, key=self._found.get)
+
+    def _refuse_foreign(self):
+        """Names what is no kickstart file: what it is, and where it goes."""
+        section = None
+        for number, line in enumerate(self.lines, 1):
+            section = line.split()[0] if re.match(r"%(pre|post|packages|end)\b", line) else section
+            # Scripts may have anything in them, but what Cobbler has in its own.
+            kinds = FOREIGN if section in (None, "%packages", "%end") else FOREIGN[:1]
+            for sign, what, program in kinds:
+                if sign.match(line):
+                    way = f"have it filled in first ({program}), and give the result" if program else "a kickstart file is expected"
+                    raise Usage(f"{self.path}: line {number}: this is {what}, not a kickstart file: {way}")
+        first = next((line for line in self.lines if line.strip() and not line.startswith("#")), "")
+        if _PRESEED.match(first):
+            raise Usage(
+                f"{self.path} is a preseed file of the Debian installer, not a kickstart file; its lines belong into packaging/cluster/preseed.cfg, "
+                "or into an initrd: scripts/inject-initrd --file FILE:/preseed.cfg"
+            )
 
     def _complain(self, number, text):
         complaint = f"line {number}: {_word(self.lines[number - 1])}: {text}" if number else text
@@ -99,7 +159,7 @@ class Kickstart:
         for number, line in enumerate(self.lines, 1):
             word = _word(line)
             known = word in ("%packages", "%pre", "%post")
-            if unknown and not known:
+            if unknown and not known and word != "%ksappend":
                 # kickseed would take these lines for more of what stands above.
                 unknown = word != "%end"
                 continue
@@ -118,6 +178,10 @@ class Kickstart:
                 self._complain(number, "what comes of that file cannot be told before it is there")
                 served.append(line)
                 continue
+            elif word == "%ksappend":
+                # One line, wherever it stands.
+                self._complain(number, "kickseed knows no such thing; what is in that file comes to nothing, put it here")
+                continue
             elif word.startswith("%") and (ended or section in (None, "%packages")):
                 self._complain(number, "kickseed knows no such section; it is left out, to its %end")
                 unknown = True
@@ -129,7 +193,33 @@ class Kickstart:
                 tried.append(f"at {number}")
             served.append(line)
             tried.append(line)
+        if section is None:
+            tried.append("at 0")
+        self._check_words()
         return served, tried
+
+    def _check_words(self):
+        """What kickseed passes on as it is, and what comes of that."""
+        questions = set((self.tree / "kickseed/questions").read_text().split())
+        known = {one.rpartition("/")[2] for one in questions if one.startswith("partman/filesystem_")}
+        known = known | {"swap", "linux-swap"} if known else FILE_SYSTEMS
+        for number, line in enumerate(self.lines, 1):
+            word = _word(line)
+            if word.startswith("%") and word not in ("%include", "%ksappend"):
+                return
+            try:
+                words = shlex.split(line, comments=True)
+            except ValueError:
+                continue
+            if word in ("part", "partition", "logvol"):
+                for kind in _values(words, "--fstype", 4):
+                    if kind not in known and "swap" not in words[1:]:
+                        known_ones = ", ".join(sorted(known))
+                        self._complain(number, f"this installer does not make the file system '{kind}', so partitioning fails; it makes {known_ones}")
+            elif word == "timezone" and (ZONES / "Etc").is_dir():
+                for zone in [one for one in words[1:] if not one.startswith("-")][-1:]:
+                    if ".." in zone or not (ZONES / zone.lstrip("/")).is_file():
+                        self._complain(number, f"there is no time zone '{zone}'; expected a name like Europe/Berlin or Etc/UTC")
 
     def _check(self, number, only_words):
         if not only_words.fullmatch(self.lines[number - 1]):
@@ -147,9 +237,9 @@ class Kickstart:
             environment = {"PATH": "/usr/sbin:/usr/bin:/sbin:/bin", "SPOOL": spool, "SUPPORTEDLOCALES": "/dev/null"}
             environment["HANDLERS"] = str(self.tree / "kickseed/handlers")
             command = ["sh", "-c", _TRY, "sh", self.tree / "kickseed/kickseed.sh", file]
-            done = subprocess.run(command, env=environment, cwd=spool, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False, timeout=60)
+            status, output = self._run(command, environment, Path(spool))
         number, answers = 0, {}
-        for line in done.stdout.splitlines():
+        for line in output.splitlines():
             what, _, rest = line.partition("\t")
             if what == "at":
                 number = int(rest)
@@ -160,8 +250,11 @@ class Kickstart:
             else:
                 # An option that its getopt does not know; it goes on without.
                 self._complain(number, f"kickseed: {line.removeprefix('getopt: ')}")
-        if done.returncode:
-            raise Usage(f"{self.path}: kickseed cannot read it: {(done.stdout.splitlines() or ['no reason given'])[-1]}")
+        if status is None:
+            where = f"line {number}: {_word(self.lines[number - 1])}: " if number else ""
+            raise Usage(f"{self.path}: {where}kickseed does not come to an end with that, and in the installer it would hang; write it otherwise, or leave it out")
+        if status:
+            raise Usage(f"{self.path}: kickseed cannot read it: {(output.splitlines() or ['no reason given'])[-1]}")
 
         for number, given in sorted(answers.items()):
             # kickseed also answers what other releases asked.
@@ -169,7 +262,34 @@ class Kickstart:
             if number and not asked:
                 self._complain(number, f"this installer does not ask '{given[0][1]}'; it comes to nothing")
             for _, question, _, value in asked:
+                if question.startswith("apt-setup/local") and question.endswith("/repository") and value.endswith(" ./"):
+                    self._complain(number, f"becomes the apt source '{value}', which a repository of RPMs is not; for one of Debian's add --distribution and --components")
                 self._hear_answer(number, question, value)
+
+    @staticmethod
+    def _run(command, environment, spool):
+        """Runs kickseed, bounded; returns its exit status, None when it does not end, and what it said."""
+        said = spool / "said"
+        with open(said, "wb") as out:
+            done = subprocess.Popen(
+                command, env=environment, cwd=spool, stdin=subprocess.DEVNULL, stdout=out, stderr=out, preexec_fn=_limits, start_new_session=True
+            )
+            try:
+                status = done.wait(TRY_SECONDS)
+            except subprocess.TimeoutExpired:
+                status = None
+            finally:
+                # The shell's own children too.
+                try:
+                    os.killpg(done.pid, signal.SIGKILL)
+                except ProcessLookupError:
+                    pass
+                done.wait()
+        stopped = (signal.SIGXCPU, signal.SIGXFSZ, signal.SIGKILL)
+        if status is not None and (-status in stopped or status - 128 in stopped):
+            status = None
+        text = said.read_bytes().decode("utf-8", "replace")
+        return status, text if status is not None else text[: text.rfind("\n") + 1]
 
     def _hear_answer(self, number, question, value):
         for prefix, same in OURS.items():

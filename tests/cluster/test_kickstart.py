@@ -1,7 +1,9 @@
 # SPDX-License-Identifier: GPL-2.0
 """Kickstart files, read by the installer's own kickseed. scripts/test-cluster tells in KICKSEED_DIR where that is."""
 
+import re
 import shutil
+import subprocess
 import tempfile
 import unittest
 from pathlib import Path
@@ -163,6 +165,110 @@ class Kickstarts(unittest.TestCase):
         self.assertEqual(len(file.complaints), 2, file.complaints)
         for complaint, words in zip(file.complaints, ("line 2: %addon: ", "line 8: %anaconda: "), strict=True):
             self.assertIn(f"{words}kickseed knows no such section; it is left out", complaint)
+
+    def refused(self, text):
+        """The refusal of a file of that text."""
+        with self.assertRaises(Usage) as caught:
+            self.read(text)
+        return str(caught.exception)
+
+    def test_a_line_with_which_kickseed_does_not_end_is_refused(self):
+        """F9: its loops over options go on for ever with some; in the installer too."""
+        for line in ("url --url http://10.1.1.1", "url --url nfs://a/b", "volgroup a pv.1 --useexisting", "url --url=http://mirror.example"):
+            with self.subTest(line):
+                said = self.refused(f"text\n{line}\nlang C.UTF-8\n")
+                self.assertIn(f"line 2: {line.split()[0]}: kickseed does not come to an end", said)
+
+    def test_a_file_system_that_the_installer_does_not_make_is_said(self):
+        """F10: kickseed passes on any name."""
+        for line in ("part / --fstype=xfs --size=4000", "part /x --size 1 --fstype btrfs", "logvol /y --vgname a --name b --size 1 --fstype='vfat'", "partition / --fs=xfs --size 1"):
+            with self.subTest(line):
+                self.assertIn(f"line 2: {line.split()[0]}: this installer does not make the file system", self.said(f"text\n{line}\n"))
+        self.assertNotIn("file system", self.said("part / --fstype=ext4 --size 4000\npart swap --fstype=swap --size 96\n"))
+        # What its questions tell is more than what is known here.
+        with open(self.tree / "kickseed/questions", "a", encoding="utf-8") as out:
+            out.write("partman/filesystem_long/xfs\npartman/filesystem_long/ext4\n")
+        self.assertNotIn("file system", self.said("part / --fstype=xfs --size=4000\n"))
+
+    def test_a_time_zone_that_does_not_exist_is_said(self):
+        """F10's sibling."""
+        if not Path("/usr/share/zoneinfo/Etc").is_dir():
+            self.skipTest("no time zones here to compare with")
+        self.assertIn("line 1: timezone: there is no time zone 'Europe/Nowhere'", self.said("timezone --utc Europe/Nowhere\n"))
+        self.assertEqual(self.said("timezone --utc Europe/Berlin\n"), "")
+
+    def test_a_complaint_about_the_last_line_is_not_lost(self):
+        """F17: what kickseed answers at the end by itself belongs to no line."""
+        with open(self.tree / "kickseed/questions", "a", encoding="utf-8") as out:
+            out.write("debconf/priority\n")
+        for text in ("keyboard us\n", "keyboard us", "text\nkeyboard us\n# the end\n", "keyboard us\n%packages\nless\n"):
+            with self.subTest(text):
+                self.assertIn("keyboard: this installer does not ask", self.said(text))
+
+    def test_a_repository_of_rpms_is_said(self):
+        """F17: kickseed makes an apt source of it."""
+        self.assertIn("line 1: repo: becomes the apt source 'http://a/b ./'", self.said("repo --name=x --baseurl=http://a/b\n"))
+        self.assertEqual(self.said("repo --name=x --baseurl=http://a/b --distribution=trixie --components=main\n"), "")
+
+    def test_ksappend_is_one_line(self):
+        """F17: it has no %end, so nothing behind it is left out."""
+        file = self.read("text\n%ksappend http://a/b\nlang C.UTF-8\nkeyboard us\n%packages\n%ksappend c\nless\n")
+        self.assertEqual(file.text, "text\nlang C.UTF-8\nkeyboard us\n%packages\nless\n")
+        said = "; ".join(file.complaints)
+        for words in ("line 2: %ksappend: ", "line 4: keyboard: ", "line 6: %ksappend: "):
+            self.assertIn(words, said)
+
+    def test_a_preseed_file_is_named(self):
+        """F16: and where it goes."""
+        for text in (
+            "d-i passwd/root-login boolean true\nd-i debian-installer/locale string en_US\n",
+            "# Contents\n\nd-i preseed/late_command string echo 'x; `y`\n",
+            "tasksel tasksel/first multiselect standard\n",
+        ):
+            self.assertIn("is a preseed file of the Debian installer", self.refused(text))
+            self.assertIn("--file FILE:/preseed.cfg", self.refused(text))
+
+    def test_templates_are_named(self):
+        """F16: what another program fills in first."""
+        for line, kind in (
+            ("#set $x = 1", "Cobbler"),
+            ("#if $getVar('x', '') != ''", "Cobbler"),
+            ("$SNIPPET('network_config')", "Cobbler"),
+            ("SNIPPET::network_config", "Cobbler"),
+            ("rootpw {{ password }}", "Jinja"),
+            ("{% if x %}", "Jinja"),
+            ("<% if x %>", "ERB"),
+            ("url --url @KSTEST_URL@", "@NAME@"),
+            ('<?xml version="1.0"?>', "AutoYaST"),
+            ("#cloud-config", "Ubuntu"),
+        ):
+            with self.subTest(line):
+                said = self.refused(f"{line}\ntext\n")
+                self.assertIn("line 1: this is ", said)
+                self.assertIn(kind, said)
+        self.assertEqual(self.said("text\n%post\ndocker inspect -f '{{ .Id }}' x\n# <% %>\n"), "")
+
+    def test_a_trial_without_a_tree_says_that_it_did_not_look(self):
+        """F11: by --kickstart and by the plan."""
+        top = self.tree / "checkout"
+        (top / "scripts").mkdir(parents=True)
+        (top / "packaging/cluster").mkdir(parents=True)
+        for name in ("scripts/head-node", "scripts/lib.sh", "versions.conf", "packaging/cluster/cluster.conf"):
+            shutil.copy(support.TOP / name, top / name)
+        (top / "scripts/installer-tree").write_text("#!/bin/sh\necho would fetch\n")
+        (top / "scripts/installer-tree").chmod(0o755)
+        file = top / "ks.cfg"
+        file.write_text("text\n")
+        plan = top / "plan.conf"
+        plan.write_text(re.sub(r"(?m)^kickstart *=.*$", f"kickstart = {file}", (top / "packaging/cluster/cluster.conf").read_text()))
+        for options in (["--kickstart", str(file)], ["--plan", str(plan)]):
+            done = subprocess.run(
+                ["sh", str(top / "scripts/head-node"), *options, "--dry-run", "eth0", str(top / "d")], capture_output=True, text=True, check=False
+            )
+            if "must be root" in done.stderr:
+                self.skipTest("only root may serve")
+            self.assertEqual(done.returncode, 0, done.stderr)
+            self.assertIn(f"{file} was NOT LOOKED AT", done.stderr)
 
     def test_a_tree_without_kickseed_and_a_missing_file_are_named(self):
         with self.assertRaises(Usage):
