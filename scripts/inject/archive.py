@@ -80,6 +80,9 @@ def _slice(archive, workdir):
 
 
 def _checked(status, messages, what):
+    if tools.hit_its_bound(status) or "File too large" in messages:
+        raise Damaged(f"{what}: it gets larger than the limit; raise that by --limit if it is sound")
+    tools.check_space(messages)
     if status or messages:
         raise Damaged(f"{what}: bsdtar says: {tools.last_line(messages)}; the initrd is damaged, fetch or make it again")
 
@@ -150,8 +153,8 @@ def glob(name):
     return re.sub(r"([\\*?\[\]{}])", r"\\\1", name)
 
 
-def write(out, archives, excluded, additions, time, workdir, limit):
-    """Writes to the path `out` one cpio archive: the members of `archives` but for those excluded, then the additions.
+def write(out, archives, excluded, additions, time, workdir, limit, form="newc"):
+    """Writes to the path `out` one archive, cpio or of another form of bsdtar's: the members of `archives` but for those excluded, then the additions.
 
     Kept members keep all they have. Which order the additions are given in is the order they get.
     """
@@ -176,14 +179,18 @@ def write(out, archives, excluded, additions, time, workdir, limit):
         sources = [kept]
     if additions:
         added = workdir / "additions.cpio"
-        _bsdtar(added, [], [plan], limit)
-        segments.renumber(added)
+        _bsdtar(added, [], [plan], limit, form)
+        if form == "newc":
+            segments.renumber(added)
         sources.append(added)
-    _bsdtar(out, [], sources, limit)
+    _bsdtar(out, [], sources, limit, form)
 
 
-def _bsdtar(out, options, sources, limit):
-    arguments = ["bsdtar", "-cf", str(out.resolve()), "--format=newc", *options, *(f"@{source.resolve()}" for source in sources)]
+def _bsdtar(out, options, sources, limit, form="newc"):
+    arguments = ["bsdtar", "-cf", str(out.resolve()), f"--format={form}", *options, *(f"@{source.resolve()}" for source in sources)]
     status, _, messages = tools.run(arguments, limit)
+    if tools.hit_its_bound(status) or "File too large" in messages:
+        raise Failed(f"the archive gets larger than the {limit >> 20} MiB of --limit; give a higher one if that is wanted")
+    tools.check_space(messages)
     if status or messages:
         raise Failed(f"bsdtar could not write the archive: {tools.last_line(messages)}")

@@ -7,6 +7,9 @@ from .errors import Usage
 
 CONFIGURATION = "etc/modprobe.d/inject-initrd.conf"
 DRACUT_HINT = "etc/cmdline.d/50-inject-initrd.conf"
+SYSTEMD_HINT = "etc/modules-load.d/inject-initrd.conf"
+# What reads rd.driver.pre in a dracut image: without systemd, and with it.
+DRACUT_READERS = ("parse-kernel.sh", "dracut-pre-udev", "dracut-pre-udev.sh")
 
 PCI_ID = re.compile(r"(?:pci:)?([0-9a-fA-F]{4}):([0-9a-fA-F]{4})(?::([0-9a-fA-F]{4}):([0-9a-fA-F]{4}))?")
 MODALIAS = re.compile(r"pci:v[0-9A-F]{8}d[0-9A-F]{8}sv([0-9A-F]{8}|\*)sd([0-9A-F]{8}|\*)bc(..|\*)sc(..|\*)i(..|\*)")
@@ -52,12 +55,19 @@ def hints(initrd, flavour, names):
             content = with_line(content, name)
         return {"conf/modules": content}, []
     if flavour in ("dracut", "anaconda"):
-        if not any(path.endswith("parse-kernel.sh") for path in initrd.tree):
-            return {}, ["this dracut image has no rd.driver.pre; its udev loads the modules by their PCI ids"]
+        if not any(path.rpartition("/")[2].endswith(DRACUT_READERS) for path in initrd.tree):
+            return {}, ["found no program in this dracut image that reads rd.driver.pre; its udev loads the modules by their PCI ids"]
         content = initrd.read(DRACUT_HINT)
         for name in names:
             content = with_line(content, f"rd.driver.pre={name}")
         return {DRACUT_HINT: content}, []
+    if flavour == "systemd":
+        if not initrd.exists("usr/lib/systemd/systemd-modules-load"):
+            return {}, ["found no systemd-modules-load in it; its udev loads the modules by their PCI ids"]
+        content = initrd.read(SYSTEMD_HINT)
+        for name in names:
+            content = with_line(content, name)
+        return {SYSTEMD_HINT: content}, []
     if flavour == "busybox":
         if initrd.exists("etc/modules"):
             content = initrd.read("etc/modules")

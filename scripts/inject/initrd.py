@@ -6,11 +6,13 @@ from pathlib import Path
 
 from . import archive, segments
 from .errors import Damaged, Unfit
+from .kernel import elf_machine
 
 FLAVOURS = {
     "debian-installer": "the Debian installer",
     "anaconda": "Anaconda (dracut)",
     "dracut": "dracut",
+    "systemd": "systemd in an initrd (mkosi-initrd and others)",
     "initramfs-tools": "initramfs-tools",
     "anaconda-legacy": "Anaconda of RHEL 4 times",
     "busybox": "made by hand with busybox",
@@ -21,13 +23,23 @@ MARKS = [
     ("debian-installer", ["usr/bin/anna", "bin/anna", "usr/lib/debian-installer", "lib/debian-installer"]),
     ("anaconda-legacy", ["modules/modules.cgz"]),
     ("anaconda", ["usr/lib/anaconda-lib.sh", "lib/anaconda-lib.sh", "usr/sbin/anaconda-listnet", "sbin/anaconda-listnet"]),
-    ("dracut", ["usr/lib/dracut", "lib/dracut", "usr/lib/dracut/hooks", "usr/lib/initrd-release"]),
+    ("dracut", ["usr/lib/dracut", "lib/dracut", "usr/lib/dracut/hooks"]),
+    ("systemd", ["usr/lib/initrd-release", "etc/initrd-release"]),
     ("initramfs-tools", ["conf/initramfs.conf", "conf/arch.conf", "scripts/functions"]),
     ("busybox", ["usr/bin/busybox", "bin/busybox", "sbin/busybox", "usr/sbin/busybox"]),
 ]
 
 # Microcode and ACPI tables, which the kernel looks for before it decompresses anything.
 EARLY = ("kernel", "early_cpio")
+
+# Images in / that the init of such an initrd makes its root of, throwing away all that is beside them (dracut's module squash).
+INNER_ROOTS = ("squashfs-root.img", "erofs-root.img", "squash-root.img", "squash/root.img")
+
+# Programs that tell for which machine an initrd's are.
+PROGRAMS = (
+    "bin/busybox", "bin/kmod", "sbin/modprobe", "bin/udevadm", "usr/lib/systemd/systemd", "bin/sh", "bin/bash", "bin/dash", "sbin/init",
+    "sbin/busybox", "usr/bin/busybox", "usr/bin/kmod", "usr/bin/udevadm", "usr/bin/sh", "usr/bin/bash", "init", "bin/mount", "usr/bin/mount",
+)
 
 
 def sha256_of(path):
@@ -113,6 +125,11 @@ class Initrd:
         resolved = self.resolve(name)
         return resolved in self.tree or any(path.startswith(resolved + "/") for path in self.tree)
 
+    def is_directory(self, path):
+        """Whether there is a directory at a path whose links have been followed; the root is one."""
+        entry = self.tree.get(path)
+        return not path or (entry.kind == "dir" if entry else any(one.startswith(path + "/") for one in self.tree))
+
     def read(self, name):
         """The content of a file, or nothing when there is none."""
         resolved = self.resolve(name)
@@ -129,9 +146,31 @@ class Initrd:
             if any(self.resolve(path) in self.tree for path in paths):
                 return name
         raise Unfit(
-            "found no mark of the Debian installer, Anaconda, dracut, initramfs-tools or busybox in the initrd; say what it "
+            "found no mark of the Debian installer, Anaconda, dracut, systemd, initramfs-tools or busybox in the initrd; say what it "
             "is by --flavour"
         )
+
+    def inner_root(self):
+        """The image in it that becomes the root in place of the initrd's own tree, if it has one."""
+        return next((path for path in INNER_ROOTS if path in self.tree), None)
+
+    def machine(self):
+        """For which machine its programs are, as far as one of them tells."""
+        seen = set()
+        for program in PROGRAMS:
+            path = self.resolve(program)
+            entry = self.tree.get(path)
+            if entry is None or entry.kind != "file" or not entry.size or path in seen:
+                continue
+            seen.add(path)
+            if machine := elf_machine(self.read(path)[:64]):
+                return machine
+        return None
+
+    def suffixes(self):
+        """How its modules are compressed: what made it knows what its programs can undo."""
+        names = (path.rpartition("/")[2] for path, entry in self.tree.items() if entry.kind == "file" and is_module(path))
+        return {name.rpartition(".ko")[2] for name in names} - {""}
 
     def modules_base(self):
         """Where the directories of kernel modules are, symbolic links followed."""

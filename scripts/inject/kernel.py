@@ -1,16 +1,23 @@
 # SPDX-License-Identifier: GPL-2.0
 """Kernel images and module files: what they say of themselves."""
 
+import lzma
+import re
 import struct
+import tempfile
+import zlib
 from dataclasses import dataclass
 from pathlib import Path
 
-from . import segments, tools
-from .errors import Unfit, Usage
+from . import foreign, segments, tools
+from .errors import Failed, Unfit, Usage
 
 # Offsets in the setup header of an x86 image: Documentation/arch/x86/boot.rst.
 HEADER_MAGIC = 0x202
+HEADER_VERSION = 0x206
 VERSION_POINTER = 0x20E
+# Bit 0: it has a 64-bit entry point.
+LOAD_FLAGS = 0x236
 SETUP_SECTORS = 0x1F1
 PAYLOAD = 0x248
 LARGEST_KERNEL = 256 << 20
@@ -18,7 +25,18 @@ LARGEST_KERNEL = 256 << 20
 # Drivers of PHYs, which the kernel asks for by the PHY's id when a MAC driver registers it: no module file tells of that.
 COMPANIONS = {"r8168_rust": ["realtek"]}
 
-MACHINES = {3: "i386", 20: "powerpc", 21: "powerpc64", 22: "s390x", 40: "arm", 62: "x86_64", 183: "arm64", 243: "riscv", 258: "loongarch"}
+MACHINES = {
+    2: "sparc", 3: "i386", 8: "mips", 15: "parisc", 20: "powerpc", 21: "powerpc64", 22: "s390x", 40: "arm", 43: "sparc64", 62: "x86_64",
+    183: "arm64", 243: "riscv", 258: "loongarch",
+}
+# Kernels, and the programs of other machines that they run.
+RUNS = {"x86_64": "i386", "arm64": "arm", "powerpc64": "powerpc", "sparc64": "sparc"}
+
+# A module file's compression, by its first bytes: the end of the file's name.
+SUFFIXES = {b"\xfd7zXZ\0": ".xz", b"\x1f\x8b": ".gz", b"\x28\xb5\x2f\xfd": ".zst"}
+LARGEST_MODULE = 256 << 20
+# The checks of xz that the kernel knows, which decompresses modules for today's kmod: none, and CRC32.
+XZ_CHECKS = (0, 1)
 
 
 def elf_machine(head):
@@ -27,13 +45,73 @@ def elf_machine(head):
         return None
     order = "<" if head[5] == 1 else ">"
     (machine,) = struct.unpack_from(order + "H", head, 18)
-    return MACHINES.get(machine, f"machine {machine}")
+    name = MACHINES.get(machine, f"machine {machine}")
+    return f"{name}le" if name in ("powerpc64", "mips") and order == "<" else name
+
+
+def runs(kernel, programs):
+    """Whether a kernel for one machine runs programs for another."""
+    return programs in (kernel, RUNS.get(kernel))
+
+
+def suffix_of(path):
+    """How a module file is compressed, whatever its name: .xz, .gz, .zst, or nothing."""
+    with open(path, "rb") as file:
+        head = file.read(8)
+    return next((suffix for magic, suffix in SUFFIXES.items() if head.startswith(magic)), "")
+
+
+def kernel_knows(path):
+    """Whether the kernel can decompress a module file, if it is built to."""
+    with open(path, "rb") as file:
+        head = file.read(8)
+    return not head.startswith(b"\xfd7zXZ\0") or (len(head) == 8 and head[7] in XZ_CHECKS)
+
+
+def plain(path, called=None):
+    """The content of a module file, decompressed."""
+    suffix = suffix_of(path)
+    if not suffix:
+        return Path(path).read_bytes()
+    called = called or path
+    if suffix == ".zst":
+        with open(path, "rb") as stdin:
+            status, content, messages = tools.run(["zstd", "-dcq"], LARGEST_MODULE, stdin=stdin)
+        if status:
+            raise Unfit(f"{called} is not a kernel module, or damaged: zstd says: {tools.last_line(messages)}")
+    else:
+        decoder = segments.DECODERS["xz" if suffix == ".xz" else "gzip"]()
+        try:
+            content = decoder.decompress(Path(path).read_bytes(), LARGEST_MODULE)
+        except (zlib.error, lzma.LZMAError, EOFError) as error:
+            raise Unfit(f"{called} is not a kernel module, or damaged: {error}") from None
+        if not decoder.eof and len(content) < LARGEST_MODULE:
+            raise Unfit(f"{called} is truncated; fetch or build it again")
+    if len(content) >= LARGEST_MODULE:
+        raise Unfit(f"{called} decompresses to more than {LARGEST_MODULE >> 20} MiB; no kernel module is so large")
+    return content
+
+
+def packed(content, suffix):
+    """The content of a module, compressed as the end of its file's name says; the same bytes every time."""
+    if suffix == ".xz":
+        return lzma.compress(content, lzma.FORMAT_XZ, lzma.CHECK_CRC32, preset=6)
+    if suffix == ".gz":
+        encoder = zlib.compressobj(9, zlib.DEFLATED, 31)
+        return encoder.compress(content) + encoder.flush()
+    if suffix == ".zst":
+        with tempfile.TemporaryFile() as stdin:
+            stdin.write(content)
+            stdin.seek(0)
+            status, out, messages = tools.run(["zstd", "-q", "-9", "-T1", "-c"], LARGEST_MODULE, stdin=stdin)
+        if status:
+            raise Failed(f"zstd could not compress a module: {tools.last_line(messages)}")
+        return out
+    return content
 
 
 class Image:
     """A bootable x86 kernel."""
-
-    machine = "x86_64"
 
     def __init__(self, path, workdir):
         self.path = Path(path)
@@ -43,10 +121,13 @@ class Image:
         except OSError as error:
             raise Usage(f"cannot read the kernel {path}: {error.strerror}") from None
         if len(self._data) < 0x260 or self._data[HEADER_MAGIC : HEADER_MAGIC + 4] != b"HdrS":
-            raise Usage(f"{path} is not a bootable x86 kernel: found no setup header, expected a file such as /boot/vmlinuz-VERSION")
+            why = foreign.kernel(self._data[: foreign.HEAD], path)
+            raise Usage(f"{path} is not a bootable x86 kernel: {why}; expected a file such as /boot/vmlinuz-VERSION")
         start = struct.unpack_from("<H", self._data, VERSION_POINTER)[0] + 0x200
         text = self._data[start : start + 256].partition(b"\0")[0].decode("ascii", "replace")
         self.release = text.split(" ")[0]
+        version = struct.unpack_from("<H", self._data, HEADER_VERSION)[0]
+        self.machine = "i386" if version >= 0x20C and not self._data[LOAD_FLAGS] & 1 else "x86_64"
         if not self.release:
             raise Usage(f"{path} does not tell its version; it is damaged or not a kernel")
 
@@ -58,7 +139,9 @@ class Image:
         compressed, plain = self.workdir / "payload", self.workdir / "vmlinux"
         compressed.write_bytes(self._data[start : start + length])
         with open(compressed, "rb") as file:
-            compression = segments.compression_of(file.read(8))
+            compression = segments.known(file.read(8))
+            if compression in (None, "none"):
+                return []
             segments.decompress(file, 0, length, compression, plain, LARGEST_KERNEL)
         data = plain.read_bytes()
         plain.unlink()
@@ -115,21 +198,21 @@ class Module:
     machine: str
 
     @property
-    def file_name(self):
-        """The name that its file must have for kmod to find it under the name that it has in the kernel."""
-        return self.name + ".ko" + self.path.name.partition(".ko")[2]
-
-    @property
     def release(self):
         """The kernel release that it was built for."""
         return self.vermagic.split(" ")[0]
 
 
-def modinfo(path):
+def modinfo(path, called=None):
     """Every field of a module file, as (name, value)."""
-    status, out, messages = tools.run(["modinfo", "-0", str(Path(path).resolve())], 0)
+    # Not every kmod knows every compression; none that is known here is left to it.
+    with tempfile.NamedTemporaryFile(prefix="inject-initrd-", suffix=".ko") as file:
+        file.write(plain(path, called))
+        file.flush()
+        status, out, messages = tools.run(["modinfo", "-0", file.name], 0)
     if status:
-        raise Unfit(f"{path} is not a kernel module: modinfo says: {tools.last_line(messages)}")
+        why = tools.last_line(messages).replace(file.name, str(called or path))
+        raise Unfit(f"{called or path} is not a kernel module: modinfo says: {why}")
     fields = []
     for line in out.split(b"\0"):
         name, equals, value = line.partition(b"=")
@@ -138,21 +221,26 @@ def modinfo(path):
     return fields
 
 
-def read_module(path):
-    """Reads a module file; refuses what is none."""
+def read_module(path, called=None):
+    """Reads a module file; refuses what is none, by the name `called` if it is not a file of the user's."""
     path = Path(path)
     if not path.is_file():
         raise Usage(f"found no module {path}; name a .ko file, or give --modules TREE to take modules by name")
-    fields = modinfo(path)
+    try:
+        fields = modinfo(path, called)
+    except PermissionError:
+        raise Usage(f"cannot read {path}: permission denied") from None
 
     def values(name):
         return [value for key, value in fields if key == name and value]
 
     if not values("vermagic"):
-        raise Unfit(f"{path} has no vermagic, so it is not a kernel module; expected a .ko that was built for a kernel")
+        raise Unfit(f"{called or path} has no vermagic, so it is not a kernel module; expected a .ko that was built for a kernel")
     softdeps = " ".join(values("softdep"))
     before = softdeps.partition("pre:")[2].partition("post:")[0].split()
     name = (values("name") or [path.name.partition(".ko")[0]])[0].replace("-", "_")
+    if not re.fullmatch(r"[A-Za-z0-9_]+", name):
+        raise Unfit(f"{called or path} calls itself {name!r}, which is no name of a kernel module; build it anew")
     return Module(
         path=path,
         name=name,
@@ -163,20 +251,5 @@ def read_module(path):
         description=(values("description") or [""])[0],
         signer=(values("signer") or [""])[0],
         signed=bool(values("sig_id") or values("signature")),
-        machine=elf_machine(_head(path)),
+        machine=elf_machine(plain(path, called)[:64]),
     )
-
-
-def _head(path):
-    """The first bytes of a module file, decompressed."""
-    with open(path, "rb") as file:
-        head = file.read(64)
-    if head[:4] == b"\x7fELF":
-        return head
-    program = {b"\xfd7": "lzma", b"\x1f\x8b": "zlib", b"\x28\xb5": "zstd"}.get(head[:2])
-    if program == "zstd":
-        return tools.run(["zstd", "-dcq", str(Path(path).resolve())], LARGEST_KERNEL)[1][:64]
-    if program:
-        decoder = segments.DECODERS["xz" if program == "lzma" else "gzip"]()
-        return decoder.decompress(Path(path).read_bytes(), 64)
-    return head

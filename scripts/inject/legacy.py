@@ -9,14 +9,13 @@
 """
 
 import re
-from pathlib import Path
 
 from . import archive, segments
 from .archive import Addition
 from .errors import Unfit
 from .flavours import parse_alias, pci_numbers, with_line
 from .initrd import is_module, module_name
-from .kernel import read_module
+from .kernel import plain, read_module
 from .modules import check_fit
 
 ARCHIVE = "modules/modules.cgz"
@@ -89,7 +88,7 @@ class _Inner:
         name = self._members[0]
         file = self._work / "reference.ko"
         file.write_bytes(archive.content(self._archives[0], name, self._work, self._limit))
-        module = read_module(file)
+        module = read_module(file, f"{name} in {ARCHIVE}")
         return module, module.machine
 
     def rewritten(self, modules):
@@ -97,12 +96,15 @@ class _Inner:
         additions = []
         for module in modules:
             prefix = next(name for name in self._members if name.startswith(f"{module.release}/")).rpartition("/")[0]
-            additions.append(Addition(f"{prefix}/{module.file_name}", 0o644, Path(module.path)))
-        plain, packed = self._work / "plain", self._work / "modules.cgz"
+            # Its loader knows no compressed modules.
+            file = self._work / f"{module.name}.ko"
+            file.write_bytes(plain(module.path))
+            additions.append(Addition(f"{prefix}/{module.name}.ko", 0o644, file))
+        written, packed = self._work / "plain", self._work / "modules.cgz"
         excluded = [addition.path for addition in additions]
-        archive.write(plain, self._archives, excluded, additions, self._time, self._work, self._limit)
+        archive.write(written, self._archives, excluded, additions, self._time, self._work, self._limit)
         with open(packed, "wb") as out:
-            segments.compress(plain, out, "gzip", self._limit)
+            segments.compress(written, out, "gzip", self._limit)
         return packed
 
 

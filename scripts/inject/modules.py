@@ -8,7 +8,7 @@ from pathlib import Path
 from . import archive, tools
 from .errors import Failed, Unfit, Usage
 from .initrd import is_module, module_name
-from .kernel import read_module
+from .kernel import kernel_knows, packed, plain, read_module, suffix_of
 
 UNKNOWN_SYMBOL = re.compile(r"(\S+\.ko\S*) needs unknown symbol (\S+)")
 VERSION_DIFFERS = re.compile(r"(\S+\.ko\S*) disagrees about version of symbol (\S+)")
@@ -28,7 +28,12 @@ class SourceTree:
         top = Path(path)
         places = [top, top / "lib/modules" / release, top / "usr/lib/modules" / release, top / release]
         found = [place for place in places if (place / "modules.dep").is_file()]
-        if not found or found[0].resolve().name != release:
+        if found and found[0].resolve().name != release:
+            # A directory may have any name; its modules tell what they are for.
+            has = self._release_of(found[0])
+            if has != release:
+                raise Usage(f"the modules in {path} are of {has or 'no release that could be read'}, expected {release}; name the tree of {release}")
+        if not found:
             raise Usage(
                 f"found no modules of {release} in {path}; expected {release}/modules.dep there, or below lib/modules there; "
                 "unpack linux-modules or linux-image of that version and run depmod on it"
@@ -42,6 +47,15 @@ class SourceTree:
             self._needs[module_name(path)] = [module_name(need) for need in needs.split()]
         self._softdeps()
         self.builtin = {module_name(line) for line in self._lines("modules.builtin")}
+
+    @staticmethod
+    def _release_of(top):
+        """What the first module in it is built for."""
+        for line in (top / "modules.dep").read_text(encoding="utf-8", errors="replace").splitlines():
+            file = top / line.partition(":")[0]
+            if is_module(file.name) and file.is_file():
+                return read_module(file).release
+        return None
 
     def _softdeps(self):
         for line in self._lines("modules.softdep"):
@@ -70,8 +84,12 @@ class SourceTree:
 class Staged:
     """A module tree in a directory, as `depmod -b` wants it."""
 
-    def __init__(self, top, release, limit):
+    def __init__(self, top, release, limit, accepts=()):
+        """`accepts` is how modules may be compressed besides not at all: .xz, .gz, .zst."""
         self.top = Path(top)
+        self.accepts = accepts
+        # Names of modules that were decompressed, each with why.
+        self.decompressed = {}
         self.release = release
         self.limit = limit
         self.directory = self.top / "usr/lib/modules" / release
@@ -105,26 +123,50 @@ class Staged:
         self._copy(source, source.paths[name])
 
     def _copy(self, source, relative):
+        if not is_module(relative):
+            target = self.directory / relative
+            target.parent.mkdir(parents=True, exist_ok=True)
+            shutil.copyfile(source.top / relative, target)
+            self.taken.add(relative)
+        else:
+            self._put(source.top / relative, relative.partition(".ko")[0] + ".ko", module_name(relative))
+
+    def _put(self, file, stem, name):
+        """Puts a module file there, compressed in a way that the initrd's programs and the kernel can undo."""
+        suffix = suffix_of(file)
+        if suffix and suffix not in self.accepts:
+            self.decompressed[name] = f"nothing in the initrd shows that its programs can decompress {suffix}"
+            suffix = ""
+        elif not kernel_knows(file):
+            self.decompressed[name] = "its check is not the CRC32 that the kernel's xz knows"
+            suffix = ""
+        relative = stem + suffix
+        self._write(file, relative, suffix)
+        self.names[name] = relative
+
+    def _write(self, file, relative, suffix):
         target = self.directory / relative
         target.parent.mkdir(parents=True, exist_ok=True)
-        shutil.copyfile(source.top / relative, target)
+        if suffix_of(file) == suffix and kernel_knows(file):
+            shutil.copyfile(file, target)
+        else:
+            target.write_bytes(packed(plain(file), suffix))
         self.taken.add(relative)
-        if is_module(relative):
-            self.names[module_name(relative)] = relative
 
     def _look(self):
         for file in sorted(self.directory.rglob("*")):
-            if is_module(file.name) and file.is_file():
-                self.names[module_name(file)] = str(file.relative_to(self.directory))
+            relative = str(file.relative_to(self.directory))
+            if is_module(file.name) and file.is_file() and not self.names.get(module_name(file), "").startswith("updates/"):
+                self.names[module_name(file)] = relative
 
     def add(self, module):
         """Puts a module where it has precedence over one of the same name."""
-        relative = f"updates/{module.file_name}"
-        target = self.directory / relative
-        target.parent.mkdir(exist_ok=True)
-        shutil.copyfile(module.path, target)
-        self.taken.add(relative)
-        self.names[module.name] = relative
+        # Of two below updates/ depmod takes either: one that is there is replaced, in the form that its name tells.
+        before = self.names.get(module.name, "")
+        if before.startswith("updates/"):
+            self._write(module.path, before, before.partition(".ko")[2])
+        else:
+            self._put(module.path, f"updates/{module.name}.ko", module.name)
 
     def has(self, name):
         """Whether modprobe would find it, as a file or built in."""
@@ -147,7 +189,7 @@ class Staged:
         """The first module that it has, which tells what all must be like; none when it has none."""
         for relative in sorted(self.names.values()):
             if relative not in self.taken or not relative.startswith("updates/"):
-                return read_module(self.directory / relative)
+                return read_module(self.directory / relative, f"{relative} of {self.release}")
         return None
 
     def depmod(self, first, symbols=None):
@@ -166,15 +208,46 @@ class Staged:
         empty = self.top / "depmod.conf"
         empty.write_text("search updates built-in\n", encoding="ascii")
         arguments = ["depmod", "-C", str(empty), "-b", str(self.top), *(symbols or []), self.release]
+        renamed = self._hide_gzip()
         status, _, messages = tools.run(arguments, self.limit)
+        self._show_gzip(renamed)
         if before is None:
             order.unlink()
         else:
             order.write_bytes(before)
         if status:
+            tools.check_space(messages)
             raise Failed(f"depmod could not index the modules of {self.release}: {tools.last_line(messages)}")
         pairs = UNKNOWN_SYMBOL.findall(messages) + VERSION_DIFFERS.findall(messages)
         return [(module_name(path), symbol) for path, symbol in pairs]
+
+    def _hide_gzip(self):
+        """Gives depmod what it can read in place of .ko.gz, which Debian's does not know: names of the same length, plain content."""
+        renamed = []
+        for file in sorted(self.directory.rglob("*.ko.gz")):
+            other = file.with_suffix(".xz")
+            if not other.exists():
+                other.write_bytes(plain(file, file.name))
+                renamed.append((file, file.rename(file.with_suffix(".hidden")), other))
+        return renamed
+
+    def _show_gzip(self, renamed):
+        """Takes that back, in the indexes too."""
+        if not renamed:
+            return
+        for file, hidden, other in renamed:
+            other.unlink()
+            hidden.rename(file)
+        for name in ("modules.dep", "modules.dep.bin"):
+            index = self.directory / name
+            content = index.read_bytes() if index.is_file() else b""
+            for file, _, other in renamed:
+                before, after = (str(one.relative_to(self.directory)).encode() for one in (other, file))
+                # In the binary index a number stands before a path, of any bytes.
+                start = rb"" if name.endswith(".bin") else rb"(?<![^\n: ])"
+                content = re.sub(start + re.escape(before) + rb"(?=[:\s\0]|$)", after, content)
+            if content:
+                index.write_bytes(content)
 
     def indexes(self):
         """The index files, relative to the directory."""

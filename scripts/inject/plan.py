@@ -2,6 +2,7 @@
 """Decides what is to be in the new initrd: what is added, what goes, what is to be said about it."""
 
 import hashlib
+import stat
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -9,7 +10,7 @@ from . import archive, flavours, legacy
 from .archive import Addition
 from .errors import Unfit, Usage
 from .initrd import module_name
-from .kernel import Image, read_module
+from .kernel import Image, plain, read_module, runs
 from .modules import INSTALLER_NEEDS, SourceTree, Staged, check_fit, pull_needs
 
 
@@ -25,6 +26,8 @@ class Plan:
     checks: list = field(default_factory=list)
     notes: list = field(default_factory=list)
     left_out: dict = field(default_factory=dict)
+    # The user's own files that go into it.
+    sources: list = field(default_factory=list)
     # (module, modalias) pairs that modprobe must come to in the result.
     promises: list = field(default_factory=list)
 
@@ -43,6 +46,11 @@ class Planner:
     def make(self):
         """The whole plan."""
         options, plan = self.options, self.plan
+        if inner := self.initrd.inner_root():
+            raise Unfit(
+                f"the initrd's init makes its root of /{inner} and throws away all that is beside it, so what is added would be lost; "
+                "make the initrd without that: dracut --omit 'squash squash-squashfs squash-erofs'"
+            )
         if plan.flavour == "anaconda-legacy":
             self._refuse_swap_of_legacy()
             self._files.update(legacy.files(self.initrd, options, plan, self.workdir))
@@ -75,12 +83,13 @@ class Planner:
                 f"the initrd has modules of {_list(kernels)}, not of {plan.release}; to swap its kernel give the modules of "
                 f"{plan.release} too: --modules /lib/modules/{plan.release}"
             )
-        staged = Staged(self.workdir / "stage", plan.release, options.limit)
+        staged = Staged(self.workdir / "stage", plan.release, options.limit, self.initrd.suffixes())
         if swap:
             self._swap(staged, source, kernels)
         else:
             staged.take_initrd(self.initrd)
         self._inject(staged, source, image, swap)
+        self._tell_decompressed(staged)
         self._take_indexes(staged, swap)
 
     def _release(self, image, kernels, modules):
@@ -119,16 +128,37 @@ class Planner:
         if plan.flavour == "debian-installer":
             plan.notes.append("boot it with anna/no_kernel_modules=true: the archive has no udebs of this kernel")
 
+    def _tell_decompressed(self, staged):
+        for why in sorted(set(staged.decompressed.values())):
+            names = sorted(name for name, one in staged.decompressed.items() if one == why)
+            several = f" and {len(names) - 1} more" if len(names) > 1 else ""
+            self.plan.notes.append(f"{names[0]}{several}: added without compression, for {why}")
+
+    def _check_machine(self, what, machine):
+        """Compares a kernel's machine with that of the programs in the initrd, which it is to run."""
+        programs = self.initrd.machine()
+        if programs is None:
+            self.plan.checks.append("programs: NOT CHECKED; none in the initrd tells for which machine it is")
+        elif not runs(machine, programs):
+            raise Unfit(f"{what} is for {machine}, the programs in the initrd are for {programs}; take those for {programs}")
+        elif machine != programs:
+            self.plan.notes.append(f"the kernel is for {machine}, the programs in the initrd are for {programs}; that works if it is built to run these")
+
     def _inject(self, staged, source, image, swap):
         plan, modules = self.plan, []
         reference = staged.reference()
         machine = reference.machine if reference else (image.machine if image else None)
+        if image and machine and image.machine != machine:
+            raise Unfit(f"the kernel {image.path} is for {image.machine}, the modules of {plan.release} are for {machine}; take both of one architecture")
+        if machine and (swap or self.options.module):
+            self._check_machine(f"the kernel {plan.release}" if reference is None else f"the module {reference.name} of {plan.release}", machine)
         for name in self.options.module:
             module = self._named(name, source)
             plan.checks.append(f"{module.name}: {check_fit(module, plan.release, reference, machine)}")
             signed = f"signed by {module.signer or 'an unnamed key'}" if module.signed else "not signed: Secure Boot refuses it"
             plan.checks.append(f"{module.name}: {module.machine}, {signed}")
             modules.append(module)
+        self._refuse_two(modules)
         for module in modules:
             if _is_file_name(str(module.path)) and not (source and module.path.is_relative_to(source.top)):
                 staged.add(module)
@@ -147,6 +177,15 @@ class Planner:
             self._hint(names)
         if not swap and source is None and absent:
             plan.notes.append(f"--modules /lib/modules/{plan.release} names the modules of a machine that runs this kernel")
+
+    @staticmethod
+    def _refuse_two(modules):
+        """Refuses different files of the same module; the same twice, also in another compression, is fine."""
+        first = {}
+        for module in modules:
+            other = first.setdefault(module.name, module)
+            if other is not module and plain(other.path) != plain(module.path):
+                raise Usage(f"{other.path} and {module.path} are both the module {module.name}, and differ; name one of them")
 
     def _named(self, name, source):
         if _is_file_name(name):
@@ -224,20 +263,37 @@ class Planner:
     def _file(self, source, destination):
         source = Path(source)
         if not source.is_file():
-            raise Usage(f"found no file {source}, which --file names; expected --file SOURCE:DESTINATION")
+            what = "is a directory" if source.is_dir() else "is no regular file" if source.exists() else "is not there"
+            raise Usage(f"found no file {source}, which --file names: it {what}; expected --file SOURCE:DESTINATION")
         path = archive.normal(destination)
-        if not path or ".." in path.split("/"):
+        into = destination.endswith(("/", "/."))
+        if (not path and not into) or ".." in path.split("/"):
             raise Usage(f"--file {source} has the destination {destination!r}, expected a path in the initrd, such as /preseed.cfg")
-        entry = self.initrd.get(path)
-        if entry and entry.kind == "dir":
-            path = f"{path}/{source.name}"
-        self._put(path, source, 0o755 if source.stat().st_mode & 0o111 else 0o644)
+        try:
+            with open(source, "rb"):
+                mode = stat.S_IMODE(source.stat().st_mode)
+        except OSError as error:
+            raise Usage(f"cannot read {source}, which --file names: {error.strerror}") from None
+        if mode & (stat.S_ISUID | stat.S_ISGID) and (source.stat().st_uid, source.stat().st_gid) != (0, 0):
+            raise Usage(f"{source} is setuid or setgid, and not root's; in the initrd it would run as root: chmod ug-s it, or chown it to root:root")
+        behind = self.initrd.resolve(path)
+        if into or self.initrd.is_directory(behind):
+            path = f"{behind}/{source.name}" if behind else source.name
+        path = self.initrd.resolve_parent(path)
+        entry = self.initrd.tree.get(path)
+        if entry and entry.kind == "link":
+            self.plan.notes.append(f"/{path} was a symbolic link to {entry.link}; it is a file now")
+        elif entry and entry.kind != "file":
+            raise Unfit(f"found a {entry.kind} at /{path} in the initrd, expected a file or nothing; choose another destination")
+        self._put(path, source, mode)
+        self.plan.sources.append(source)
 
     def _put_content(self, path, content):
         self._count += 1
         source = self.workdir / f"made-{self._count}"
         source.write_bytes(content)
-        self._put(path, source)
+        # Behind a link, which may be there on purpose.
+        self._put(self.initrd.resolve(path), source)
 
     def _put(self, path, source, mode=0o644):
         self._files[self.initrd.resolve_parent(archive.normal(path))] = (source, mode)

@@ -18,7 +18,7 @@ import zlib
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from . import tools
+from . import foreign, tools
 from .errors import Damaged, Failed, MissingTool
 
 CHUNK = 1 << 20
@@ -45,14 +45,6 @@ MAGICS = [
     (LZ4_MAGIC, "lz4"),
     (b"BZh", "bzip2"),
     (b"\x5d\0\0", "lzma"),
-]
-FOREIGN = [
-    (b"\x89LZO", "lzo compressed; recompress it with gzip"),
-    (b"070707", "a cpio archive of the old portable format, which no kernel unpacks; make it with cpio -H newc"),
-    (b"\xc7\x71", "a cpio archive of the old binary format, which no kernel unpacks; make it with cpio -H newc"),
-    (b"hsqs", "a squashfs image, not an initrd"),
-    (b"MZ", "a kernel or EFI program; name the initrd that belongs to it"),
-    (b"\x04\x22\x4d\x18", "compressed in lz4's frame format, which no kernel unpacks; recompress it with lz4 -l"),
 ]
 
 
@@ -101,23 +93,36 @@ DECODERS = {
 }
 
 
-def compression_of(magic, offset=0):
-    """Names the compression by the first bytes; refuses what is none of the kernel's."""
-    for prefix, name in MAGICS:
-        if magic.startswith(prefix):
-            return name
-    for prefix, what in FOREIGN:
-        if magic.startswith(prefix):
-            raise Damaged(f"byte {offset} begins something that is {what}")
-    if offset == 0:
+def known(magic):
+    """Names the compression by the first bytes; nothing when it is none of the kernel's."""
+    return next((name for prefix, name in MAGICS if magic.startswith(prefix)), None)
+
+
+def _compression_at(file, at, path):
+    """Names the compression of what begins at a byte; refuses what is none of the kernel's by saying what it is."""
+    file.seek(at)
+    magic = file.read(8)
+    if compression := known(magic):
+        return compression
+    # What begins with NUL bytes, as ISO images and file systems do, is not looked at behind these only.
+    what = foreign.name(file, 0, path) or (foreign.name(file, at) if at else None)
+    if what:
+        where = f"{path} is" if not at or not known(_first(file)) else f"byte {at} begins something that is"
+        raise Damaged(f"{where} {what}")
+    if at == 0:
         raise Damaged(
             f"found no initrd: it begins with {magic[:4].hex(' ')}, expected a cpio archive, plain or compressed by "
             "gzip, xz, zstd, lz4, bzip2 or lzma"
         )
     raise Damaged(
-        f"found {magic[:4].hex(' ')} at byte {offset}, behind the end of a segment, expected the next segment or the "
+        f"found {magic[:4].hex(' ')} at byte {at}, behind the end of a segment, expected the next segment or the "
         "end of the file; the initrd is damaged, fetch or make it again"
     )
+
+
+def _first(file):
+    file.seek(0)
+    return file.read(8)
 
 
 def read(path, workdir, limit):
@@ -127,8 +132,7 @@ def read(path, workdir, limit):
         size = file.seek(0, 2)
         at = _skip_nuls(file, 0)
         while at < size:
-            file.seek(at)
-            compression = compression_of(file.read(8), at)
+            compression = _compression_at(file, at, path)
             if compression == "none":
                 _check_aligned(at)
                 end = _archive_end(file, at, size)
@@ -235,7 +239,7 @@ def _archives(plain, offset, compression):
         while at < size:
             file.seek(at)
             if file.read(6) not in (b"070701", b"070702"):
-                raise Damaged(f"the {compression} segment at byte {offset} holds {_content(file, at)}, expected a cpio archive")
+                raise Damaged(f"the {compression} segment at byte {offset} holds {_content(file, at)}; expected a cpio archive (newc) in it")
             _check_aligned(at)
             end = _archive_end(file, at, size)
             archives.append((at, end))
@@ -244,10 +248,10 @@ def _archives(plain, offset, compression):
 
 
 def _content(file, at):
-    """Names what is in place of an archive; a file system's superblock stands behind a kilobyte for the boot loader."""
-    file.seek(1024 + 56)
-    if file.read(2) == b"\x53\xef":
-        return "an ext2 file system image (an initrd of the oldest kind)"
+    """Names what is in place of an archive."""
+    what = foreign.name(file)
+    if what:
+        return what
     file.seek(at)
     return f"something that begins with {file.read(4).hex(' ')}"
 
@@ -289,6 +293,9 @@ def _by_library(file, at, compression, plain, budget):
                     raise _too_large(compression, at)
                 out.write(content)
     except (zlib.error, lzma.LZMAError, OSError, EOFError) as error:
+        # bz2 tells of damaged data by OSError too, but without a number; with one, it is about a file of ours.
+        if isinstance(error, OSError) and error.errno:
+            raise
         raise _bad(compression, at, error) from None
     if compression == "xz" and decoder.check not in (lzma.CHECK_NONE, lzma.CHECK_CRC32):
         raise Damaged(f"the xz segment at byte {at} has a check that the kernel does not know; recompress it with xz --check=crc32")
@@ -310,6 +317,7 @@ def _by_program(file, at, end, command, plain, budget):
     if status < 0 and plain.stat().st_size >= budget:
         raise _too_large(command[0], at)
     if status:
+        tools.check_space(messages)
         raise _bad(command[0], at, tools.last_line(messages))
 
 
@@ -363,6 +371,7 @@ def compress(plain, out, compression, limit):
         with open(plain, "rb") as stdin, open(packed, "wb") as result:
             status, _, messages = tools.run(command, limit, stdin=stdin, stdout=result)
         if status:
+            tools.check_space(messages)
             raise Failed(f"{command[0]} could not compress the segment: {tools.last_line(messages)}")
         with open(packed, "rb") as result:
             shutil.copyfileobj(result, out, CHUNK)

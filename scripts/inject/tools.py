@@ -1,10 +1,13 @@
 # SPDX-License-Identifier: GPL-2.0
 """Runs other programs, with a bound on what they may use."""
 
+import errno
 import os
 import resource
 import shutil
+import signal
 import subprocess
+import tempfile
 
 from .errors import Failed, MissingTool
 
@@ -21,6 +24,8 @@ PACKAGES = {
 # No archive that fits an installer needs more, and a damaged one must not take the machine down.
 MEMORY = 1 << 30
 CPU_SECONDS = 300
+# Less room than this on a disk on which writing failed is what it failed for.
+SCANT = 1 << 20
 
 # Users' PATH lacks the directories that kmod is in.
 SEARCH = os.environ.get("PATH", "") + ":/usr/local/sbin:/usr/sbin:/sbin"
@@ -74,3 +79,30 @@ def last_line(text):
     """The line of a program's messages that says most, for a one-line refusal."""
     lines = [line for line in text.splitlines() if line.strip() and "Error exit delayed" not in line]
     return lines[-1] if lines else "it gave no reason"
+
+
+def check_space(messages):
+    """Raises what writing to a full disk raises, if a program's messages say that the directory of temporary files was one."""
+    for number in (errno.ENOSPC, errno.EDQUOT):
+        if os.strerror(number) in messages:
+            raise OSError(number, os.strerror(number))
+    # lz4 gives no reason.
+    if "rite error" in messages and _is_scant(tempfile.gettempdir()):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+
+def hit_its_bound(status):
+    """Whether a program was stopped because it wrote more than `file_size`."""
+    return status in (-signal.SIGXFSZ, 128 + signal.SIGXFSZ)
+
+
+def is_full(directory, error):
+    """Whether an error comes from the file system of temporary files being full, and not from another's."""
+    if error.errno not in (errno.ENOSPC, errno.EDQUOT):
+        return False
+    return _is_scant(directory)
+
+
+def _is_scant(directory):
+    room = os.statvfs(directory)
+    return room.f_bavail * room.f_frsize < SCANT

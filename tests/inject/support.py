@@ -213,3 +213,36 @@ def legacy_initrd(directory, out):
         },
     )
     return pack(top, out)
+
+
+def program_for(machine):
+    """The beginning of a program for a machine, by its number in ELF: what tells an initrd's architecture."""
+    return b"\x7fELF\x02\x01\x01" + bytes(9) + b"\x02\0" + machine.to_bytes(2, "little") + bytes(64)
+
+
+def hand_made(directory, out, files, *, suffix=".xz", release=KVER, module="e1000e"):
+    """An initrd with files of choice and one real module of the kernel, compressed as its name tells; indexed."""
+    top = tree(directory, {"lib": ("usr/lib",), "bin": ("usr/bin",), "init": b"#!/bin/sh\n", **files})
+    source = next(KERNEL.rglob(f"{module}.ko*"))
+    target = top / "usr/lib/modules" / release / "kernel" / f"{module}.ko"
+    target.parent.mkdir(parents=True)
+    decompress(source, {".xz": "xz", ".zst": "zstd"}.get(source.suffix, "none"), target)
+    subprocess.run(["depmod", "-b", str(top), release], check=True, capture_output=True)
+    packers = {".xz": ["xz", "--check=crc32"], ".gz": ["gzip", "-n"], ".zst": ["zstd", "-q", "--rm"], "": None}
+    if packers[suffix]:
+        subprocess.run([*packers[suffix], str(target)], check=True, capture_output=True)
+        for name in ("modules.dep", "modules.dep.bin"):
+            # Debian's kmod knows no .ko.gz; what has some was indexed by another.
+            index = target.parent.parent / name
+            if name.endswith(".bin") and suffix != ".gz":
+                subprocess.run(["depmod", "-b", str(top), release], check=True, capture_output=True)
+            elif suffix == ".gz":
+                index.write_bytes(index.read_bytes().replace(f"{module}.ko:".encode(), f"{module}.ko.gz:".encode()))
+    return pack(top, out)
+
+
+def injected_module(root, name="r8168_rust"):
+    """The file of a module below updates/ in an unpacked initrd."""
+    found = list((root / "usr/lib/modules" / KVER / "updates").glob(f"{name}.ko*"))
+    assert len(found) == 1, f"found {found}"
+    return found[0]
