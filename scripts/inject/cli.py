@@ -2,15 +2,17 @@
 """The command line of inject-initrd, and its report."""
 
 import argparse
+import errno
 import json
 import os
 import signal
+import stat
 import sys
 import tempfile
 from pathlib import Path
 
 from . import output
-from .errors import Failed, Refusal, Usage
+from .errors import Failed, Refusal, Unfit, Usage
 from .initrd import FLAVOURS, Initrd, sha256_of
 from .kernel import read_module
 from .modules import Staged
@@ -18,8 +20,8 @@ from .plan import Planner
 
 HELP = """\
 Puts kernel modules, PCI ids and files into an initrd, and makes sure that they are found there. Takes the initrds of the
-Debian installer, Anaconda, dracut, initramfs-tools, busybox and the Anaconda of RHEL 4 times, compressed by gzip, xz, zstd,
-lz4, bzip2, lzma or not at all, with or without microcode in front. Needs no root. The original is never changed; the
+Debian installer, Anaconda, dracut, systemd, initramfs-tools, busybox and the Anaconda of RHEL 4 times, compressed by gzip, xz,
+zstd, lz4, bzip2, lzma or not at all, with or without microcode in front. Needs no root. The original is never changed; the
 result is read back and compared before it gets its name, and is the same bytes every time.
 """
 
@@ -43,7 +45,8 @@ exit status:
   3  a module does not fit the kernel, or the initrd has no place for it
   4  a program is missing on this machine; the package that has it is named
   5  writing failed, or the result did not read back as it should; no file is left behind
-  130, 143  interrupted, or told to end; no file is left behind
+  129, 130, 143  the connection was lost (SIGHUP), interrupted, or told to end; no file is left behind
+  141  done, but what read the report has gone
 
 SOURCE_DATE_EPOCH sets the time of what is added; without it, that is the newest time in the initrd. TMPDIR is where
 temporary files go, about three times the size of the initrd's content.
@@ -56,6 +59,10 @@ class Parser(argparse.ArgumentParser):
     def error(self, message):
         raise Usage(f"{message} (try --help)")
 
+    def _print_message(self, message, file=None):
+        if status := _say(message.rstrip("\n")):
+            sys.exit(status)
+
 
 def parser():
     """The options; --help is enough to use the program."""
@@ -64,10 +71,10 @@ def parser():
     )
     add = result.add_argument
     add("initrd", metavar="INITRD", help="the initrd to start from")
-    add("-o", "--output", metavar="OUT", help="the initrd to be made; may exist, may not be INITRD")
+    add("-o", "--output", metavar="OUT", help="the initrd to be made; may exist as a file, may not be INITRD; readable by no more users than all that is in it")
     add("--module", metavar="FILE", action="append", default=[], help="a module to add, with what it depends on; or the name of one in --modules (repeatable)")
     add("--alias-only", metavar="DRIVER=ID", action="append", default=[], help="have a driver that is inside already loaded for a PCI id, VENDOR:DEVICE (repeatable)")
-    add("--file", metavar="SRC:DEST", action="append", default=[], help="a file to add, owned by root (repeatable)")
+    add("--file", metavar="SRC:DEST", action="append", default=[], help="a file to add, owned by root, its mode kept; DEST may be a directory (repeatable)")
     add("--kernel", metavar="IMAGE", help="the kernel that is booted: symbols are compared with it; modules of another version in the initrd are swapped for those of --modules")
     add("--modules", metavar="TREE", help="/lib/modules/VERSION of that kernel, or a directory that has it below lib/modules: where dependencies are taken from")
     add("--symvers", metavar="FILE", help="Module.symvers of the kernel, to compare symbols (and their versions) with")
@@ -97,10 +104,27 @@ def _check(options):
         raise Usage("nothing to do: give --module, --alias-only, --file, or --kernel with --modules; or --list or --verify")
     elif not options.output and not options.dry_run:
         raise Usage("where to? give -o OUT (INITRD itself is never changed), or --dry-run")
-    if not Path(options.initrd).is_file():
-        raise Usage(f"found no file {options.initrd}; name an initrd")
-    if options.output and not Path(options.output).resolve().parent.is_dir():
-        raise Usage(f"found no directory {Path(options.output).resolve().parent} to write {options.output} to; make it first")
+    _check_input(options.initrd)
+    if options.output:
+        output.destination_of(options.output, options.initrd)
+
+
+def _check_input(name):
+    path = Path(name)
+    try:
+        kind = path.stat().st_mode
+        if stat.S_ISDIR(kind):
+            raise Usage(f"{name} is a directory, expected an initrd; to make one of it: (cd {name} && find . | cpio -o -H newc) >initrd")
+        if stat.S_ISFIFO(kind) or stat.S_ISSOCK(kind):
+            raise Usage(f"{name} is a pipe or a socket, which can be read once only; write it into a file first")
+        if not stat.S_ISREG(kind):
+            raise Usage(f"{name} is a device, expected the file of an initrd; one on a disk has to be named by its path where that is mounted")
+        with open(path, "rb"):
+            pass
+    except FileNotFoundError:
+        raise Usage(f"found no file {name}; name an initrd") from None
+    except OSError as error:
+        raise Usage(f"cannot read {name}: {error.strerror}") from None
 
 
 def _pair(text):
@@ -124,12 +148,15 @@ def _describe(initrd, flavour):
         ],
         "kernels": {release: len(modules) for release, modules in sorted(kernels.items())},
         "problems": initrd.problems,
+        "inner_root": initrd.inner_root(),
     }
 
 
 def _verify(initrd, options, workdir):
     """That modprobe finds each module; reading has checked the rest."""
     checks = []
+    if options.module and (inner := initrd.inner_root()):
+        raise Unfit(f"the initrd's modules are in /{inner}, which is not looked into; take it apart: unsquashfs, or fsck.erofs --extract")
     for name in options.module:
         wanted = read_module(name).name if Path(name).is_file() else name.replace("-", "_")
         for release in sorted(initrd.kernels()):
@@ -185,6 +212,8 @@ def _lines(report, options):
             yield f"  segment at {part['offset']}: {part['end'] - part['offset']} bytes, {part['compression']}, {part['content']} unpacked{early}"
         for release, count in initrd["kernels"].items():
             yield f"  kernel {release}: {count} modules"
+        if initrd["inner_root"]:
+            yield f"  root: its init makes the root of /{initrd['inner_root']}, and throws away all that is beside it"
         yield from (f"  problem: {problem}" for problem in initrd["problems"])
     yield from (f"  checked: {check}" for check in report.get("checks", []))
     yield from (f"  removed: {path}" for path in report.get("removed", []))
@@ -205,15 +234,41 @@ def _lines(report, options):
         yield "  nothing written (--dry-run)"
 
 
+def _end(number, _frame):
+    # Once is enough: another one must not stop what is cleaning up.
+    for one in (signal.SIGTERM, signal.SIGHUP, signal.SIGINT):
+        signal.signal(one, signal.SIG_IGN)
+    sys.exit(128 + number)
+
+
+def _say(text):
+    """Writes the report. A reader that has gone, as `head` has, takes nothing from what was done."""
+    try:
+        print(text, flush=True)
+    except BrokenPipeError:
+        # The interpreter would try again at its end.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 141
+    except (OSError, UnicodeError) as error:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return _fail(argparse.Namespace(json=False), Failed.status, f"cannot write the report: {error}")
+    return 0
+
+
 def main(arguments=None):
     """The program."""
+    # Names out of an archive may be no UTF-8.
+    for stream in (sys.stdout, sys.stderr):
+        stream.reconfigure(errors="backslashreplace")
     arguments = sys.argv[1:] if arguments is None else arguments
     try:
         options = parser().parse_args(arguments)
     except Usage as refusal:
         return _fail(argparse.Namespace(json="--json" in arguments), refusal.status, str(refusal))
-    # A user who gives up must not find temporary files or half an initrd.
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
+    # A user who gives up, or whose connection is lost, must not find temporary files or half an initrd.
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        if signal.getsignal(number) != signal.SIG_IGN:
+            signal.signal(number, _end)
     try:
         with tempfile.TemporaryDirectory(prefix="inject-initrd-") as workdir:
             report = run(options, Path(workdir))
@@ -222,19 +277,26 @@ def main(arguments=None):
     except KeyboardInterrupt:
         return _fail(options, 130, "interrupted; nothing was left behind")
     except OSError as error:
+        if error.errno in (errno.ENOSPC, errno.EDQUOT):
+            where = tempfile.gettempdir()
+            text = f"no room left for temporary files in {where}, about three times the initrd's content is needed; set TMPDIR to a directory with more"
+            return _fail(options, Failed.status, f"{text}; nothing was left behind")
         name = f"{error.filename}: " if error.filename else ""
         return _fail(options, Failed.status, f"{name}{error.strerror or error}; nothing was left behind")
     except MemoryError:
         return _fail(options, 1, "this needs more memory than allowed; the initrd is damaged or no initrd")
     if options.json:
-        print(json.dumps(report, indent=2, sort_keys=True, default=os.fspath))
-    else:
-        print("\n".join(_lines(report, options)))
-    return 0
+        return _say(json.dumps(report, indent=2, sort_keys=True, default=os.fspath))
+    return _say("\n".join(_lines(report, options)))
 
 
 def _fail(options, status, message):
     if options.json:
-        print(json.dumps({"error": message, "status": status}))
-    print(f"inject-initrd: error: {message}", file=sys.stderr)
+        _say(json.dumps({"error": message, "status": status}))
+    # In one line, whatever is in a name.
+    message = message.replace("\n", "\\n")
+    try:
+        print(f"inject-initrd: error: {message}", file=sys.stderr, flush=True)
+    except OSError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stderr.fileno())
     return status

@@ -3,11 +3,12 @@
 
 import os
 import shutil
+import stat
 import tempfile
 from pathlib import Path
 
-from . import archive, segments
-from .errors import Failed
+from . import archive, segments, tools
+from .errors import Failed, Usage
 from .initrd import Initrd, sha256_of
 from .modules import Staged
 
@@ -24,28 +25,120 @@ def main_compression(initrd):
     return max(late, key=lambda part: part.size()).compression
 
 
+def destination_of(name, initrd_path):
+    """The file that is to be made, links followed; refuses what it would destroy."""
+    destination = Path(os.path.realpath(name))
+    try:
+        kind = destination.stat().st_mode
+    except FileNotFoundError:
+        if not destination.parent.is_dir():
+            raise Usage(f"found no directory {destination.parent} to write {name} to; make it first") from None
+        if destination.parent == Path("/dev"):
+            raise Usage(f"found no device {name}, and a file of that name in /dev is lost at the next boot; name a file by -o") from None
+        return destination
+    except OSError as error:
+        raise Usage(f"cannot write {name}: {error.strerror}") from None
+    if stat.S_ISDIR(kind):
+        raise Usage(f"{name} is a directory; name a file by -o, such as {name.rstrip('/')}/initrd-new")
+    if stat.S_ISBLK(kind):
+        raise Usage(f"{name} is a disk or a partition, expected a file or nothing: an initrd alone does not boot; write it to a file, and that onto the stick beside its kernel")
+    if not stat.S_ISREG(kind):
+        raise Usage(f"{name} is a device, a pipe or a socket, expected a file or nothing; name a file by -o")
+    if Path(initrd_path).exists() and destination.samefile(initrd_path):
+        raise Failed(f"{name} is the initrd itself, which is never changed; name another file by -o")
+    return destination
+
+
+def _mode(initrd, plan):
+    """The mode of the result: readable by nobody who cannot read all that goes into it."""
+    umask = os.umask(0o077)
+    os.umask(umask)
+    mode = 0o644 & ~umask
+    for path in [initrd.path, *plan.sources]:
+        entry = path.stat()
+        readers = entry.st_mode & 0o444
+        # The result is our group's; that is another one than the file's, perhaps.
+        if entry.st_gid != os.getegid() and not readers & 0o004:
+            readers &= ~0o040
+        mode &= readers | 0o200
+    return mode | 0o600
+
+
 def write(initrd, plan, destination, repack, workdir, limit):
     """Makes the file; returns what it is like."""
-    destination = Path(destination)
-    if destination.exists() and destination.samefile(initrd.path):
-        raise Failed(f"{destination} is the initrd itself, which is never changed; name another file by -o")
+    destination = destination_of(destination, initrd.path)
     part = None
     try:
-        with tempfile.NamedTemporaryFile(dir=destination.parent, prefix=f".{destination.name}.", delete=False) as out:
+        with tempfile.NamedTemporaryFile(dir=destination.parent, prefix=f".{destination.name[:200]}.", delete=False) as out:
             part = Path(out.name)
             (_repack if repack else _append)(initrd, plan, out, workdir, limit)
             out.flush()
             os.fsync(out.fileno())
         result = _verify(initrd, plan, part, repack, workdir, limit)
-        part.chmod(0o644)
+        part.chmod(_mode(initrd, plan))
         part.rename(destination)
         part = None
     except OSError as error:
+        if tools.is_full(workdir, error):
+            raise
         raise Failed(f"cannot write {destination}: {error.strerror or error}; nothing was left behind") from None
     finally:
         if part is not None:
             part.unlink(missing_ok=True)
-    return {"path": str(destination), **result}
+    return {"path": str(destination), "mode": f"{stat.S_IMODE(destination.stat().st_mode):04o}", **result}
+
+
+def write_overlay(initrd, plan, destination, workdir, limit):
+    """Writes the added segment alone: a cpio archive, or for a name that ends with .tar.gz or .tgz a tar archive."""
+    destination = destination_of(destination, initrd.path)
+    archived = workdir / "overlay"
+    is_tar = destination.name.endswith((".tar.gz", ".tgz", ".tar"))
+    archive.write(archived, [], [], plan.additions, time_of(initrd), workdir, limit, "ustar" if is_tar else "newc")
+    compression = "none" if destination.name.endswith((".cpio", ".tar")) else "gzip" if is_tar else main_compression(initrd)
+    part = None
+    try:
+        with tempfile.NamedTemporaryFile(dir=destination.parent, prefix=f".{destination.name[:200]}.", delete=False) as out:
+            part = Path(out.name)
+            segments.compress(archived, out, compression, limit)
+            out.flush()
+            os.fsync(out.fileno())
+        _verify_overlay(initrd, plan, part, archived, is_tar, workdir, limit)
+        part.chmod(_mode(initrd, plan))
+        part.rename(destination)
+        part = None
+    except OSError as error:
+        if tools.is_full(workdir, error):
+            raise
+        raise Failed(f"cannot write {destination}: {error.strerror or error}; nothing was left behind") from None
+    finally:
+        if part is not None:
+            part.unlink(missing_ok=True)
+    return {
+        "path": str(destination),
+        "mode": f"{stat.S_IMODE(destination.stat().st_mode):04o}",
+        "bytes": destination.stat().st_size,
+        "sha256": sha256_of(destination),
+        "entries": len(plan.additions),
+        "segments": [compression],
+    }
+
+
+def _verify_overlay(initrd, plan, part, archived, is_tar, workdir, limit):
+    """Reads it anew, and with the initrd in front as a boot loader joins them."""
+    if is_tar:
+        tree = {name: entry for name, entry in archive.entries((archived, 0, archived.stat().st_size), workdir) if name}
+        for addition in plan.additions:
+            if addition.path not in tree:
+                raise Failed(f"the result lacks {addition.path}; this is an error of inject-initrd")
+            _check_addition(addition.path, tree[addition.path], addition)
+        return
+    joined = workdir / "joined"
+    with open(joined, "wb") as out:
+        for source in (initrd.path, part):
+            with open(source, "rb") as file:
+                shutil.copyfileobj(file, out, 1 << 20)
+            _pad(out, 4 if initrd.segments[-1].compression == "lz4" else 0)
+    _verify(initrd, plan, joined, False, workdir, limit)
 
 
 def _pad(out, at_least=0):
