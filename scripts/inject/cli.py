@@ -12,10 +12,11 @@ import tempfile
 from pathlib import Path
 
 from . import output
+from .answer import answer
 from .errors import Failed, Refusal, Unfit, Usage
 from .initrd import FLAVOURS, Initrd, sha256_of
 from .kernel import read_module
-from .modules import Staged
+from .modules import CLASSES, Staged
 from .plan import Planner
 
 HELP = """\
@@ -35,6 +36,10 @@ examples:
     inject-initrd --alias-only r8169=10ec:8168 initrd.gz -o initrd-new.gz
   an answer file:
     inject-initrd --file preseed.cfg:/preseed.cfg initrd.gz -o initrd-new.gz
+  all network drivers of a kernel, as a second initrd for the boot loader, beside an original that stays as it is:
+    inject-initrd --class net --modules /lib/modules/7.3.4 --overlay initrd.img -o net-drivers.cpio.gz
+  does it drive this card?
+    inject-initrd --verify 10ec:8168 initrd-new.gz --kernel /boot/vmlinuz-7.3.4
   what is in it:
     inject-initrd --list initrd.gz
 
@@ -42,7 +47,7 @@ exit status:
   0  done
   1  the initrd is damaged, truncated or of a form that the kernel does not take
   2  wrong or contradictory options, or a file named in them is not what it should be
-  3  a module does not fit the kernel, or the initrd has no place for it
+  3  a module does not fit the kernel, the initrd has no place for it, or nothing in it drives what --verify asks for
   4  a program is missing on this machine; the package that has it is named
   5  writing failed, or the result did not read back as it should; no file is left behind
   129, 130, 143  the connection was lost (SIGHUP), interrupted, or told to end; no file is left behind
@@ -70,21 +75,25 @@ def parser():
         prog="inject-initrd", description=HELP, epilog=EPILOG, formatter_class=argparse.RawDescriptionHelpFormatter, allow_abbrev=False
     )
     add = result.add_argument
+    add("question", metavar="QUESTION", nargs="?", help="with --verify: what is to be driven, a PCI id (10ec:8168), a modalias or a module's name")
     add("initrd", metavar="INITRD", help="the initrd to start from")
     add("-o", "--output", metavar="OUT", help="the initrd to be made; may exist as a file, may not be INITRD; readable by no more users than all that is in it")
     add("--module", metavar="FILE", action="append", default=[], help="a module to add, with what it depends on; or the name of one in --modules (repeatable)")
     add("--alias-only", metavar="DRIVER=ID", action="append", default=[], help="have a driver that is inside already loaded for a PCI id, VENDOR:DEVICE (repeatable)")
     add("--file", metavar="SRC:DEST", action="append", default=[], help="a file to add, owned by root, its mode kept; DEST may be a directory (repeatable)")
-    add("--kernel", metavar="IMAGE", help="the kernel that is booted: symbols are compared with it; modules of another version in the initrd are swapped for those of --modules")
+    kinds = sorted(CLASSES)
+    add("--class", metavar="CLASS", dest="driver_class", choices=kinds, help="add all drivers of a class (net) that --modules has; the firmware that they name is listed")
+    add("--kernel", metavar="IMAGE", help="the kernel that is booted: symbols are compared with it; modules of another version are swapped for those of --modules")
     add("--modules", metavar="TREE", help="/lib/modules/VERSION of that kernel, or a directory that has it below lib/modules: where dependencies are taken from")
     add("--symvers", metavar="FILE", help="Module.symvers of the kernel, to compare symbols (and their versions) with")
     add("--flavour", choices=sorted(FLAVOURS), help="what the initrd is, if it is not recognised")
     mode = result.add_mutually_exclusive_group()
     mode.add_argument("--append", action="store_true", help="add a segment behind the original bytes (the default, but when the kernel is swapped)")
     mode.add_argument("--repack", action="store_true", help="write the archive anew: nothing replaced is left in it")
+    mode.add_argument("--overlay", action="store_true", help="write the added segment alone, which a boot loader loads behind INITRD: cpio, or tar for an OUT like x.tar.gz (Ventoy)")
     action = result.add_mutually_exclusive_group()
     action.add_argument("--list", action="store_true", help="only say what the initrd is: segments, flavour, kernels")
-    action.add_argument("--verify", action="store_true", help="only check that the initrd is sound, and that each --module in it would be loaded")
+    action.add_argument("--verify", action="store_true", help="only check that the initrd is sound, that each --module in it would be loaded, and what drives QUESTION there (with --kernel: that it fits)")
     action.add_argument("--dry-run", action="store_true", help="check everything, say what would be done, write nothing")
     add("--json", action="store_true", help="report on standard output as one JSON object, also errors")
     add("--limit", metavar="MIB", type=int, default=4096, help="the most that the initrd may decompress to (default 4096)")
@@ -96,12 +105,16 @@ def _check(options):
     if options.limit <= 0:
         raise Usage("--limit is not above 0; expected a number of MiB")
     options.file = [_pair(text) for text in options.file]
-    wants = bool(options.module or options.alias_only or options.file or options.kernel or options.modules)
+    if options.question is not None and not options.verify:
+        raise Usage(f"found two arguments, {options.question} and {options.initrd}, expected INITRD alone; a question goes with --verify")
+    if options.overlay and (options.list or options.verify):
+        raise Usage("--list and --verify write nothing; leave out --overlay")
+    wants = bool(options.module or options.driver_class or options.alias_only or options.file or options.kernel or options.modules)
     if options.list or options.verify:
         if options.output:
             raise Usage("--list and --verify write nothing; leave out -o")
     elif not wants:
-        raise Usage("nothing to do: give --module, --alias-only, --file, or --kernel with --modules; or --list or --verify")
+        raise Usage("nothing to do: give --module, --class, --alias-only, --file, or --kernel with --modules; or --list or --verify")
     elif not options.output and not options.dry_run:
         raise Usage("where to? give -o OUT (INITRD itself is never changed), or --dry-run")
     _check_input(options.initrd)
@@ -182,22 +195,31 @@ def run(options, workdir):
         report = {"initrd": _describe(initrd, flavour)}
         if options.verify:
             report["checks"] = _verify(initrd, options, workdir)
+            if options.question is not None:
+                report["answer"] = answer(initrd, options.question, options, workdir)
         return report
     plan = Planner(initrd, options, workdir).make()
-    repack = options.repack or (bool(plan.removed) and not options.append)
+    repack = options.repack or (bool(plan.removed) and not options.append and not options.overlay)
+    if options.overlay and not plan.additions:
+        raise Usage("there is nothing to add, so an overlay would be empty; the initrd is what is wanted already")
+    if options.overlay:
+        plan.notes.append("have it loaded behind the initrd: GRUB: initrd INITRD OUT; iPXE: a second initrd line; Ventoy: its injection plugin")
     if plan.removed and not repack:
         plan.notes.append("appended only: the old kernel's modules stay in the initrd, of no use; --repack removes them")
     report = {
         "initrd": _describe(initrd, plan.flavour),
-        "mode": "repack" if repack else "append",
+        "mode": "overlay" if options.overlay else "repack" if repack else "append",
         "kernel": plan.release,
         "checks": plan.checks,
         "added": [addition.path for addition in plan.additions],
         "removed": plan.removed if repack else [],
         "left_out": {why: names for why, names in plan.left_out.items() if names},
+        "firmware": plan.firmware,
         "notes": plan.notes,
     }
-    if not options.dry_run:
+    if not options.dry_run and options.overlay:
+        report["output"] = output.write_overlay(initrd, plan, options.output, workdir, options.limit)
+    elif not options.dry_run:
         report["output"] = output.write(initrd, plan, options.output, repack, workdir, options.limit)
     return report
 
@@ -216,6 +238,7 @@ def _lines(report, options):
             yield f"  root: its init makes the root of /{initrd['inner_root']}, and throws away all that is beside it"
         yield from (f"  problem: {problem}" for problem in initrd["problems"])
     yield from (f"  checked: {check}" for check in report.get("checks", []))
+    yield from (f"  {line}" for line in report.get("answer", []))
     yield from (f"  removed: {path}" for path in report.get("removed", []))
     added = report.get("added", [])
     yield from (f"  added: {path}" for path in added[:12])
@@ -223,6 +246,9 @@ def _lines(report, options):
         yield f"  added: {len(added) - 12} more (--json lists them)"
     for why, names in report.get("left_out", {}).items():
         yield f"  left out, {why}: {', '.join(names[:12])}{f' and {len(names) - 12} more' if len(names) > 12 else ''}"
+    if firmware := report.get("firmware"):
+        more = f" and {len(firmware) - 12} more (--json lists them)" if len(firmware) > 12 else ""
+        yield f"  firmware that these drivers may ask for, and that is not in the initrd: {', '.join(firmware[:12])}{more}; add it by --file FILE:/lib/firmware/..."
     yield from (f"  note: {note}" for note in report.get("notes", []))
     if "added" in report and not added and not report.get("removed"):
         yield "  nothing to add: all of it is there already"
@@ -262,7 +288,7 @@ def main(arguments=None):
         stream.reconfigure(errors="backslashreplace")
     arguments = sys.argv[1:] if arguments is None else arguments
     try:
-        options = parser().parse_args(arguments)
+        options = parser().parse_intermixed_args(arguments)
     except Usage as refusal:
         return _fail(argparse.Namespace(json="--json" in arguments), refusal.status, str(refusal))
     # A user who gives up, or whose connection is lost, must not find temporary files or half an initrd.

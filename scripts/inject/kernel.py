@@ -192,6 +192,7 @@ class Module:
     depends: list
     before: list
     aliases: list
+    firmware: list
     description: str
     signer: str
     signed: bool
@@ -248,6 +249,7 @@ def read_module(path, called=None):
         depends=[one.replace("-", "_") for line in values("depends") for one in line.split(",") if one],
         before=[one.replace("-", "_") for one in before] + COMPANIONS.get(name, []),
         aliases=values("alias"),
+        firmware=values("firmware"),
         description=(values("description") or [""])[0],
         signer=(values("signer") or [""])[0],
         signed=bool(values("sig_id") or values("signature")),

@@ -20,6 +20,10 @@ mmc_block nls_ascii nls_cp437 nls_iso8859_1 nls_utf8 nvme ohci_pci raid1 r8169 r
 squashfs uas uhci_hcd usb_storage usbhid vfat virtio_blk virtio_net virtio_pci virtio_rng virtio_scsi xfs xhci_pci
 """.split()
 
+# Where in a kernel's tree the drivers of a class are.
+CLASSES = {"net": "kernel/drivers/net/"}
+FIRMWARE = re.compile(rb"\0firmware=([^\0]+)")
+
 
 class SourceTree:
     """A kernel's installed modules, from which more are taken."""
@@ -69,6 +73,15 @@ class SourceTree:
         file = self.top / name
         lines = file.read_text(encoding="utf-8").splitlines() if file.is_file() else []
         return [line for line in lines if not line.startswith("#")]
+
+    def of_class(self, name):
+        """The drivers of a class that some device's id leads to, by name."""
+        place = CLASSES[name]
+        led_to = {line.split()[2].replace("-", "_") for line in self._lines("modules.alias") if line.startswith("alias ") and len(line.split()) == 3}
+        found = [one for one, path in self.paths.items() if path.startswith(place) and (one in led_to or not led_to)]
+        if not found:
+            raise Usage(f"found no module below {place} in {self.top}; expected the whole tree of a kernel")
+        return sorted(found)
 
     def with_needs(self, names):
         """The named modules, those that exist, and all that they depend on."""
@@ -248,6 +261,14 @@ class Staged:
                 content = re.sub(start + re.escape(before) + rb"(?=[:\s\0]|$)", after, content)
             if content:
                 index.write_bytes(content)
+
+    def firmware(self, names):
+        """The firmware that modules name; they may do without."""
+        found = set()
+        for name in names:
+            content = plain(self.directory / self.names[name], name)
+            found |= {one.decode("utf-8", "replace") for one in FIRMWARE.findall(content)}
+        return sorted(found)
 
     def indexes(self):
         """The index files, relative to the directory."""

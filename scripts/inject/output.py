@@ -99,6 +99,9 @@ def write_overlay(initrd, plan, destination, workdir, limit):
     try:
         with tempfile.NamedTemporaryFile(dir=destination.parent, prefix=f".{destination.name[:200]}.", delete=False) as out:
             part = Path(out.name)
+            if initrd.segments[-1].compression == "lz4" and not is_tar:
+                # How the kernel knows where lz4's blocks end, which the initrd does not tell.
+                out.write(bytes(4))
             segments.compress(archived, out, compression, limit)
             out.flush()
             os.fsync(out.fileno())
@@ -135,9 +138,9 @@ def _verify_overlay(initrd, plan, part, archived, is_tar, workdir, limit):
     joined = workdir / "joined"
     with open(joined, "wb") as out:
         for source in (initrd.path, part):
+            _pad(out)
             with open(source, "rb") as file:
                 shutil.copyfileobj(file, out, 1 << 20)
-            _pad(out, 4 if initrd.segments[-1].compression == "lz4" else 0)
     _verify(initrd, plan, joined, False, workdir, limit)
 
 

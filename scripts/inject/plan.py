@@ -26,6 +26,8 @@ class Plan:
     checks: list = field(default_factory=list)
     notes: list = field(default_factory=list)
     left_out: dict = field(default_factory=dict)
+    # Firmware that the drivers of a class name, and the initrd lacks.
+    firmware: list = field(default_factory=list)
     # The user's own files that go into it.
     sources: list = field(default_factory=list)
     # (module, modalias) pairs that modprobe must come to in the result.
@@ -55,7 +57,7 @@ class Planner:
             self._refuse_swap_of_legacy()
             self._files.update(legacy.files(self.initrd, options, plan, self.workdir))
         else:
-            if options.module or options.kernel or options.modules:
+            if options.module or options.kernel or options.modules or options.driver_class:
                 self._modules()
             if options.alias_only:
                 self._aliases()
@@ -65,8 +67,8 @@ class Planner:
         return plan
 
     def _refuse_swap_of_legacy(self):
-        if self.options.kernel or self.options.modules:
-            raise Usage("--kernel and --modules are for initrds of today; this one is of RHEL 4 times: name each module by --module")
+        if self.options.kernel or self.options.modules or self.options.driver_class:
+            raise Usage("--kernel, --modules and --class are for initrds of today; this one is of RHEL 4 times: name each module by --module")
 
     # Modules
 
@@ -78,6 +80,8 @@ class Planner:
         plan.release = self._release(image, kernels, [read_module(path) for path in files])
         swap = plan.release not in kernels
         source = SourceTree(options.modules, plan.release) if options.modules else None
+        if options.driver_class and not source:
+            raise Usage(f"--class {options.driver_class} takes drivers from a kernel's modules; name these too: --modules /lib/modules/{plan.release}")
         if swap and not source:
             raise Usage(
                 f"the initrd has modules of {_list(kernels)}, not of {plan.release}; to swap its kernel give the modules of "
@@ -169,6 +173,8 @@ class Planner:
             plan.notes.append(f"also added, because it is needed: {', '.join(sorted(set(pulled)))}")
         for name in absent:
             plan.notes.append(f"{name} is wanted but not in the initrd; it is used if you give it: --modules TREE")
+        if self.options.driver_class:
+            self._add_class(staged, source)
         self._index(staged, modules, image)
         names = [module.name for module in modules]
         for module in modules:
@@ -186,6 +192,16 @@ class Planner:
             other = first.setdefault(module.name, module)
             if other is not module and plain(other.path) != plain(module.path):
                 raise Usage(f"{other.path} and {module.path} are both the module {module.name}, and differ; name one of them")
+
+    def _add_class(self, staged, source):
+        """Adds all drivers of a class with what they need."""
+        drivers = source.of_class(self.options.driver_class)
+        added = [name for name in sorted(source.with_needs(drivers)) if name not in staged.names]
+        for name in added:
+            staged.take_module(source, name)
+        self.plan.checks.append(f"--class {self.options.driver_class}: {len(drivers)} drivers; {len(added)} modules were not in the initrd")
+        bases = [f"{base}/{{}}{end}" for base in ("lib/firmware", "usr/lib/firmware") for end in ("", ".xz", ".zst")]
+        self.plan.firmware = [one for one in staged.firmware(drivers) if not any(self.initrd.get(base.format(one)) for base in bases)]
 
     def _named(self, name, source):
         if _is_file_name(name):

@@ -21,6 +21,8 @@ MODULE = Path(os.environ["INJECT_MODULE"])
 INSTALLER = Path(os.environ["INJECT_INSTALLER"])
 MADE = Path(os.environ["INJECT_MADE"])
 
+# In ELF.
+X86_64 = 62
 MODALIAS = "pci:v000010ECd00008168sv00001458sd0000E000bc02sc00i00"
 # What one run may take, whatever it is given, on a machine that others use as well.
 SECONDS = 300

@@ -7,10 +7,10 @@ import os
 import shutil
 
 from support import (
-    KERNEL, KVER, MADE, MODALIAS, MODULE, Case, anaconda_initrd, hand_made, injected_module, like_the_kernel, modprobe, pack, program_for, small_initrd, tree,
+    KERNEL, KVER, MADE, MODALIAS, MODULE, X86_64, Case, anaconda_initrd, hand_made, injected_module, like_the_kernel, modprobe, pack, program_for, small_initrd, tree,
 )
 
-I386, X86_64, ARM64 = 3, 62, 183
+I386, ARM64 = 3, 183
 
 
 class Inside(Case):

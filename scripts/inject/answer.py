@@ -1,0 +1,173 @@
+# SPDX-License-Identifier: GPL-2.0
+"""Answers what --verify asks of an initrd: which module drives a card, what loads it, what it needs, and whether all is there."""
+
+import re
+
+from . import archive, flavours, tools
+from .errors import Unfit, Usage
+from .kernel import Image, read_module
+from .modules import Staged
+
+CONFIGURATIONS = ("etc/modprobe.d", "run/modprobe.d", "usr/lib/modprobe.d", "lib/modprobe.d")
+LOADERS = ("udevd", "systemd-udevd", "mdev")
+# A network card's class, for an id that comes without one.
+CLASS = "bc02sc00i00"
+
+
+def modalias_of(question):
+    """The modalias of a PCI id or a modalias; nothing for a module's name."""
+    if match := flavours.PCI_ID.fullmatch(question):
+        vendor, device, sub_vendor, sub_device = (int(part or "0", 16) for part in match.groups())
+        return f"pci:v{vendor:08X}d{device:08X}sv{sub_vendor:08X}sd{sub_device:08X}{CLASS}"
+    if ":" in question:
+        if not re.fullmatch(r"[a-z][a-z0-9_-]*:\S+", question):
+            raise Usage(f"--verify asks for {question!r}, expected a PCI id such as 10ec:8168, a modalias, or the name of a module")
+        return question
+    if not re.fullmatch(r"[A-Za-z0-9_-]+", question):
+        raise Usage(f"--verify asks for {question!r}, expected a PCI id such as 10ec:8168, a modalias, or the name of a module")
+    return None
+
+
+class Answer:
+    """What there is to say for one kernel of an initrd."""
+
+    def __init__(self, initrd, release, options, workdir):
+        self.initrd = initrd
+        self.release = release
+        self.staged = Staged(workdir / f"answer-{release}", release, options.limit)
+        self.staged.take_initrd(initrd)
+        self.lines = []
+        self.missing = []
+        self._configuration = self._take_configuration(workdir / f"modprobe.d-{release}")
+
+    def _take_configuration(self, directory):
+        directory.mkdir()
+        for number, place in enumerate(CONFIGURATIONS):
+            base = self.initrd.resolve(place)
+            for path in sorted(self.initrd.tree):
+                if path.startswith(base + "/") and path.endswith(".conf") and not any(one.name.endswith(path.rpartition("/")[2]) for one in directory.iterdir()):
+                    (directory / f"{number}-{path.rpartition('/')[2]}").write_bytes(self.initrd.read(path))
+        return directory
+
+    def _modprobe(self, *arguments):
+        command = ["modprobe", "-C", str(self._configuration), "-d", str(self.staged.top), "-S", self.release, *arguments]
+        status, out, _ = tools.run(command, 0)
+        return out.decode("utf-8", "replace").splitlines() if status == 0 else []
+
+    def _blacklisted(self):
+        text = "\n".join(file.read_text(errors="replace") for file in self._configuration.iterdir())
+        return {name.replace("-", "_") for name in re.findall(r"(?m)^\s*blacklist\s+(\S+)", text)}
+
+    def drivers(self, question):
+        """The modules that modprobe comes to, by the indexes and the configuration that are in the initrd."""
+        modalias = modalias_of(question)
+        if modalias is None:
+            name = question.replace("-", "_")
+            return [name] if name in self.staged.names or self._modprobe("--show-depends", name) else []
+        found = [name.replace("-", "_") for name in self._modprobe("-R", modalias)]
+        barred = self._blacklisted()
+        for name in sorted(barred & set(found)):
+            self.lines.append(f"{name} would take it, but is blacklisted in the initrd's modprobe.d")
+        return [name for name in found if name not in barred]
+
+    def describe(self, question, name):
+        """What is to be said of one driver."""
+        chain = [line.split() for line in self._modprobe("--show-depends", name)]
+        if chain and chain[-1][0] == "builtin":
+            self.lines.append(f"{question}: {name}, built into the kernel {self.release}")
+            return
+        place = self.staged.names.get(name)
+        if place is None:
+            self.missing.append(f"the file of {name}, which the index names")
+            return
+        module = read_module(self.staged.directory / place, f"{place} of {self.release}")
+        self.lines.append(f"{question}: {name} ({place}), for {self.release}")
+        if module.release != self.release:
+            self.missing.append(f"{name} for {self.release}: the one there is built for {module.release}")
+        self._loaded_by(question, name)
+        needs = [words[1].rpartition("/")[2] for words in chain if words[0] == "insmod"][:-1]
+        files = {path.rpartition("/")[2] for path in self.staged.names.values()}
+        listed = {one.partition(".ko")[0].replace("-", "_") for one in needs}
+        for need in module.depends:
+            if need not in listed and not self.staged.has(need):
+                self.missing.append(f"the module {need}, which {name} needs")
+        self.missing += [f"the module {one}, which {name} needs" for one in needs if one not in files]
+        if needs:
+            self.lines.append(f"  needs {', '.join(one for one in needs if one in files) or 'modules'}")
+        for one in module.before:
+            there = self.staged.has(one)
+            self.lines.append(f"  works better with {one}, which is {'there' if there else 'not there'}")
+        self._tell_firmware(module.firmware)
+
+    def _tell_firmware(self, names):
+        places = [f"{base}/{{}}{end}" for base in ("lib/firmware", "usr/lib/firmware") for end in ("", ".xz", ".zst")]
+        absent = [one for one in names if not any(self.initrd.get(place.format(one)) for place in places)]
+        if absent:
+            more = f" and {len(absent) - 3} more" if len(absent) > 3 else ""
+            self.lines.append(f"  may ask for firmware that is not there: {', '.join(absent[:3])}{more} (of {len(names)})")
+        elif names:
+            self.lines.append(f"  may ask for firmware, all of which is there: {', '.join(names[:3])}")
+
+    def _loaded_by(self, question, name):
+        ways = []
+        for path, what in (("conf/modules", "listed in conf/modules"), ("etc/modules", "listed in etc/modules"), (flavours.SYSTEMD_HINT, "by modules-load.d")):
+            if name in self.initrd.read(path).decode("utf-8", "replace").replace("-", "_").split():
+                ways.append(what)
+        if f"rd.driver.pre={name}" in self.initrd.read(flavours.DRACUT_HINT).decode("utf-8", "replace").split():
+            ways.append("by rd.driver.pre in " + flavours.DRACUT_HINT)
+        by_name = modalias_of(question) is None
+        if any(path.rpartition("/")[2] in LOADERS for path in self.initrd.tree):
+            ways.append("by udev or mdev, when the device is there" + (", if an alias of it is its id" if by_name else ""))
+        if ways:
+            self.lines.append(f"  loaded {'; '.join(ways)}")
+        else:
+            self.lines.append(f"  loaded by nothing that is known; init must run: modprobe {name}")
+
+    def compare_symbols(self, image, names):
+        """Compares the symbols that the modules need with those that a kernel exports."""
+        exported = image.exported()
+        if not exported:
+            self.lines.append(f"symbols: NOT CHECKED; those of {image.path} cannot be read")
+            return
+        table = self.staged.top / "System.map"
+        table.write_text("".join(f"0000000000000000 r __ksymtab_{one}\n" for one in exported), encoding="utf-8")
+        amiss = [pair for pair in self.staged.depmod(names, ["-e", "-F", str(table)]) if pair[0] in names]
+        self.missing += [f"the symbol {symbol}, which {name} needs and {image.path} does not export" for name, symbol in amiss[:3]]
+        if not amiss:
+            self.lines.append(f"symbols: all that {', '.join(names)} need are exported by {image.path} or a module")
+
+
+def answer(initrd, question, options, workdir):
+    """The lines that answer a question; refuses, with what is missing, when the initrd does not drive that."""
+    if inner := initrd.inner_root():
+        raise Unfit(f"the initrd's modules are in /{inner}, which is not looked into; take it apart: unsquashfs, or fsck.erofs --extract")
+    image = Image(options.kernel, workdir) if options.kernel else None
+    releases = sorted(initrd.kernels())
+    if image and image.release not in releases:
+        has = ", ".join(releases) or "no kernel"
+        raise Unfit(f"the initrd has modules of {has}, the kernel {options.kernel} is {image.release}; nothing in it loads there: swap them by --modules TREE")
+    lines = []
+    for release in [image.release] if image else releases:
+        one = Answer(initrd, release, options, workdir)
+        drivers = one.drivers(question)
+        if not drivers:
+            raise Unfit("; ".join([*one.lines, _nothing(one, question)]))
+        for name in drivers:
+            one.describe(question, name)
+        if image:
+            one.compare_symbols(image, drivers)
+        if one.missing:
+            raise Unfit(f"{question}: {drivers[0]} is in the initrd, but it lacks {'; '.join(one.missing)}; add it by --module, with --modules TREE")
+        lines += one.lines
+    if not releases:
+        raise Unfit(f"the initrd has no kernel modules, so nothing in it but what is built into its kernel drives {question}; add the driver by --module")
+    return lines
+
+
+def _nothing(one, question):
+    if modalias_of(question) is None:
+        return f"found no module {question} of {one.release} in the initrd; add it by --module"
+    index = f"{archive.normal(one.initrd.modules_base())}/{one.release}/modules.alias.bin"
+    if one.initrd.tree.get(index) is None:
+        return f"the initrd has no {index}, without which no program finds a module by {question}; add a module, which makes it"
+    return f"nothing in the initrd drives {question} with {one.release}, as far as its index tells; add the driver by --module"
