@@ -7,7 +7,7 @@ include versions.conf
 # Passed on to scripts/lab, which checks them. KVER in versions.conf is the default; only one given here is passed on.
 CHIP ?= b300
 DRIVER ?= r8168_rust
-export CHIP DRIVER NODES KICKSTART STORMS REMOVALS CHANGES UNPLUGS DAMAGED SEED MODULE DIST
+export CHIP DRIVER NODES KICKSTART STORMS REMOVALS CHANGES UNPLUGS DAMAGED MUTANTS SEED MODULE DIST
 # A module that is given tells for which kernel it was built.
 packed = $(if $(MODULE),,$(KVER))
 ifeq ($(origin KVER),command line)
@@ -69,7 +69,7 @@ fuzz-briefly:
 fuzz-model: ## Fuzz the emulated chip (SECONDS_EACH=30)
 	@scripts/fuzz-model --seconds $(or $(SECONDS_EACH),30)
 
-test-inject: ## Test inject-initrd on real, made and damaged initrds (T= DAMAGED= SEED=)
+test-inject: ## Test inject-initrd on real, made and damaged initrds (T= DAMAGED= MUTANTS= SEED=)
 	@scripts/test-inject $(T)
 
 test-cluster: ## Test the head node's services; boots nothing (T=)

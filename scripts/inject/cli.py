@@ -93,7 +93,7 @@ def parser():
     mode.add_argument("--overlay", action="store_true", help="write the added segment alone, which a boot loader loads behind INITRD: cpio, or tar for an OUT like x.tar.gz (Ventoy)")
     action = result.add_mutually_exclusive_group()
     action.add_argument("--list", action="store_true", help="only say what the initrd is: segments, flavour, kernels")
-    action.add_argument("--verify", action="store_true", help="only check that the initrd is sound, that each --module in it would be loaded, and what drives QUESTION there (with --kernel: that it fits)")
+    action.add_argument("--verify", action="store_true", help="only check that the initrd is sound, that each --module in it would be loaded, and what drives QUESTION there")
     action.add_argument("--dry-run", action="store_true", help="check everything, say what would be done, write nothing")
     add("--json", action="store_true", help="report on standard output as one JSON object, also errors")
     add("--limit", metavar="MIB", type=int, default=4096, help="the most that the initrd may decompress to (default 4096)")

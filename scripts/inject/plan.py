@@ -13,6 +13,9 @@ from .initrd import module_name
 from .kernel import Image, plain, read_module, runs
 from .modules import INSTALLER_NEEDS, SourceTree, Staged, check_fit, pull_needs
 
+# What kmod, and busybox in place of it, find a module by; some initrds have the one half, some the other.
+NEEDED_INDEXES = ("modules.dep", "modules.dep.bin", "modules.alias", "modules.alias.bin")
+
 
 @dataclass
 class Plan:
@@ -251,7 +254,7 @@ class Planner:
             # Without the text that they are made from, depmod makes empty lists of what is built in.
             if name.startswith("modules.builtin") and not swap and not had.get("modules.builtin"):
                 continue
-            if swap or had[name] or not any_before:
+            if swap or had[name] or not any_before or name in NEEDED_INDEXES:
                 staged.taken.add(name)
         for relative in sorted(staged.taken):
             self._put(f"{base}/{relative}", staged.directory / relative)

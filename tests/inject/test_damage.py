@@ -53,17 +53,24 @@ def damage(content, random_source):
 
 
 class Damage(Case):
+    # At least one in so many is refused as damaged.
+    noticed = 3
+
     def test_damaged_initrds(self):
+        self.all(COUNT, "damaged initrds")
+
+    def all(self, count, what):
+        """Runs the program on that many of them."""
         originals = self.originals()
         started = time.monotonic()
         with concurrent.futures.ThreadPoolExecutor(os.cpu_count()) as pool:
-            statuses = list(pool.map(lambda number: self.one(number, originals[number % len(originals)]), range(COUNT)))
+            statuses = list(pool.map(lambda number: self.one(number, originals[number % len(originals)]), range(count)))
         counts = {status: statuses.count(status) for status in sorted(set(statuses))}
         peak = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss >> 10
-        print(f"{COUNT} damaged initrds (SEED={SEED}): exit statuses {counts}, {time.monotonic() - started:.0f} s, largest process {peak} MiB")
+        print(f"{count} {what} (SEED={SEED}): exit statuses {counts}, {time.monotonic() - started:.0f} s, largest process {peak} MiB")
         self.assertLess(peak << 20, MEMORY)
         # Damage that is never noticed would be a test of nothing.
-        self.assertGreater(counts.get(1, 0), COUNT // 3)
+        self.assertGreater(counts.get(1, 0), count // self.noticed)
 
     def originals(self):
         """Small initrds in every form."""
@@ -81,9 +88,13 @@ class Damage(Case):
         packed = [subprocess.run(command, input=plain.read_bytes(), capture_output=True, check=True).stdout for command in commands]
         return [full.read_bytes(), *packed, *(plain.read_bytes() + one for one in packed[1:])]
 
+    def mutant(self, original, random_source):
+        """One made of an original, and what was done to it."""
+        return damage(original, random_source)
+
     def one(self, number, original):
         """One damaged initrd, made from its number alone."""
-        content, kind = damage(original, random.Random(SEED * 1_000_003 + number))
+        content, kind = self.mutant(original, random.Random(SEED * 1_000_003 + number))
         home = self.dir / f"run-{number}"
         (home / "tmp").mkdir(parents=True)
         path, out = home / "initrd", home / "out"

@@ -175,6 +175,16 @@ class Inside(Case):
             self.assertEqual((root / "etc/modules-load.d/inject-initrd.conf").read_text(), "r8168_rust\n")
             shutil.rmtree(root)
 
+    def test_an_initrd_with_half_of_the_indexes_gets_those_that_are_needed(self):
+        """Found by mutants: exit status 5, an error of inject-initrd, where the initrd had no modules.alias.bin."""
+        top = self.dir / "half"
+        hand_made(top, self.dir / "half.gz", {"usr/bin/busybox": program_for(X86_64)})
+        for file in (top / "usr/lib/modules" / KVER).glob("modules.*"):
+            if file.name != "modules.dep":
+                file.unlink()
+        self.inject("--module", MODULE, pack(top, self.dir / "half.gz"), "-o", self.out)
+        self.assertIn("r8168_rust.ko", modprobe(like_the_kernel(self.out, self.dir), MODALIAS))
+
     def test_other_flavours_are_still_what_they_were(self):
         """F15's sibling: dracut and Anaconda have initrd-release too."""
         self.assertIn(": dracut,", self.inject("--list", MADE / "dracut.gzip").out)
