@@ -253,6 +253,8 @@ def _lines(report, options):
     if "added" in report and not added and not report.get("removed"):
         yield "  nothing to add: all of it is there already"
     if out := report.get("output"):
+        if out["mode"] != "0644":
+            yield f"  mode {out['mode']}: readable by no more users than what went into it; chmod it if a server is to read it"
         yield f"{out['path']}: {out['bytes']} bytes, SHA-256 {out['sha256']}, read back and compared"
     elif options.verify:
         yield "  sound"
