@@ -85,7 +85,7 @@ class Answer:
         if module.release != self.release:
             self.missing.append(f"{name} for {self.release}: the one there is built for {module.release}")
         self._loaded_by(question, name)
-        needs = [words[1].rpartition("/")[2] for words in chain if words[0] == "insmod"][:-1]
+        needs = list(dict.fromkeys(words[1].rpartition("/")[2] for words in chain[:-1] if words[0] == "insmod"))
         files = {path.rpartition("/")[2] for path in self.staged.names.values()}
         listed = {one.partition(".ko")[0].replace("-", "_") for one in needs}
         for need in module.depends:
