@@ -36,6 +36,10 @@ use kernel::{
     pci::Bar,
     prelude::*,
     sync::{
+        atomic::{
+            AtomicFlag,
+            Relaxed, //
+        },
         Arc,
         Mutex, //
     },
@@ -536,12 +540,45 @@ impl eeprom::Pins for EepromPins<'_, '_> {
 }
 
 /// The registers of the PHY, through PHYAR.
-pub(super) struct PhyAccess<'a>(pub(super) Arc<Hw<'a>>);
+///
+/// The PHY has no MMDs, and fails when they are accessed (Linux 0231b1a074c6): its registers 13 and 14 are something
+/// else. `realtek.ko` knows. The generic PHY driver does not, and asks what there is to EEE. It gets zeroes, and then
+/// leaves EEE alone.
+pub(super) struct PhyAccess<'a> {
+    hw: Arc<Hw<'a>>,
+    /// The next access to register 14 is half of an access to an MMD: register 13 has been written.
+    mmd: AtomicFlag,
+}
 
-impl PhyAccess<'_> {
+/// The register through which MMDs are selected.
+const MMD_CONTROL: u8 = 13;
+/// The register through which they are accessed.
+const MMD_DATA: u8 = 14;
+
+impl<'a> PhyAccess<'a> {
+    pub(super) fn new(hw: Arc<Hw<'a>>) -> Self {
+        Self {
+            hw,
+            mmd: AtomicFlag::new(false),
+        }
+    }
+
+    /// Returns whether an access is one to an MMD, with which the PHY must not be bothered. The lock of the MDIO bus
+    /// keeps others from coming in between.
+    fn is_mmd(&self, register: u8, write: bool) -> bool {
+        match register {
+            MMD_CONTROL if write => {
+                self.mmd.store(true, Relaxed);
+                true
+            }
+            MMD_DATA => self.mmd.xchg(false, Relaxed),
+            _ => false,
+        }
+    }
+
     /// Starts an access, and waits up to 0.5 ms until its flag is `done`.
     fn access(&self, command: regs::PHY_ACCESS, done: bool) -> Result<regs::PHY_ACCESS> {
-        let bar = self.0.bar();
+        let bar = self.hw.bar();
         bar.write_reg(command);
         for _ in 0..20 {
             fsleep(Delta::from_micros(25));
@@ -562,12 +599,18 @@ impl PhyAccess<'_> {
 
 impl Mdio for PhyAccess<'_> {
     fn read(&self, register: u8) -> Result<u16> {
+        if self.is_mmd(register, false) {
+            return Ok(0);
+        }
         let command = u32::from(register & 0x1f) << 16;
         let answer = self.access(command.into(), true)?;
         Ok(answer.into_raw() as u16)
     }
 
     fn write(&self, register: u8, value: u16) -> Result {
+        if self.is_mmd(register, true) {
+            return Ok(());
+        }
         let command = 1 << 31 | u32::from(register & 0x1f) << 16 | u32::from(value);
         self.access(command.into(), false)?;
         Ok(())

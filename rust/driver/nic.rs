@@ -147,7 +147,7 @@ impl<'a> Nic<'a> {
         enabled: Enabled<'a>,
         hw: Arc<Hw<'a>>,
     ) -> Result<Self> {
-        let phy = Phy::new(pdev, PhyAccess(hw.clone())).inspect_err(|_| {
+        let phy = Phy::new(pdev, PhyAccess::new(hw.clone())).inspect_err(|_| {
             dev_err!(pdev, "no PHY answers on the MDIO bus of the chip\n");
         })?;
         let eeprom = ethtool::read_eeprom(&hw)?;

@@ -341,6 +341,12 @@ impl Chip {
                 "PHY register {register} of page {page:#x}: no such page"
             ));
         }
+        if let Some(harm) = effect.harm {
+            self.violation(format!(
+                "write of {:#06x} to PHY register {register}: {harm}",
+                value as u16
+            ));
+        }
         if effect.link_changed {
             self.raise(intr::LINK_CHG);
         }

@@ -11,6 +11,9 @@ const BMCR_RESTART: u16 = 0x0200;
 const BMCR_FULL_DUPLEX: u16 = 0x0100;
 const BMCR_SPEED_1000: u16 = 0x0040;
 
+/// Register 14: no link.
+const NO_LINK: u16 = 0x0200;
+
 /// 10 and 100 Mbit/s in both duplexes, extended status, preamble suppression, can negotiate, extended registers.
 const BMSR_ABLE: u16 = 0x7949;
 const BMSR_DONE: u16 = 0x0020;
@@ -84,6 +87,26 @@ pub struct Phy {
 pub(crate) struct Effect {
     pub(crate) link_changed: bool,
     pub(crate) unmodelled: bool,
+    /// What silicon does not bear.
+    pub(crate) harm: Option<&'static str>,
+}
+
+/// Bits 13:5 of an MMD access control word (IEEE 802.3 45.2, Clause 22 register 13), which are reserved.
+const MMD_RESERVED: u16 = 0x3fe0;
+
+/// Returns what is wrong with a write to a register of page 0.
+///
+/// This PHY has no MMDs: registers 13 and 14 are its own. Linux' realtek driver has stubs for its id since 0231b1a074c6
+/// ("the subsequent writing to the MMD registers does cause the phy malfunction"). Realtek's r8168 writes 0xf8a0 to register
+/// 13, which is no MMD command; 14 is written by the drivers of this PHY as 0 and 0x0200 only.
+fn harm(register: usize, value: u16) -> Option<&'static str> {
+    match register {
+        13 if value & MMD_RESERVED == 0 => {
+            Some("an MMD access (Clause 45 over registers 13 and 14): this PHY has none, and fails")
+        }
+        14 if value & !NO_LINK != 0 => Some("register 14 takes 0 and 0x0200 only"),
+        _ => None,
+    }
 }
 
 impl Phy {
@@ -269,6 +292,7 @@ impl Phy {
             return effect;
         }
         let before = self.link();
+        effect.harm = harm(register, value);
         match register {
             0 => {
                 let was_down = self.pages[0][0] & BMCR_POWER_DOWN != 0;
@@ -395,6 +419,29 @@ mod tests {
         assert!(phy.write(0, 0x8000).unmodelled);
         assert!(phy.read(0).1.unmodelled);
         assert_eq!(phy.read(31).0, 0xffff);
+    }
+
+    #[test]
+    fn mmd_accesses_do_harm() {
+        let mut phy = Phy::new();
+        // What phylib's generic driver writes to advertise EEE.
+        for (register, value) in [
+            (13, 0x0007),
+            (14, 0x003c),
+            (13, 0x4007),
+            (14, 0x0004),
+            (13, 0x0003),
+        ] {
+            let effect = phy.write(register, value);
+            assert!(effect.harm.is_some(), "{register} {value:#x}");
+        }
+        // What drivers of this PHY write: realtek.ko, and Realtek's r8168.
+        for (register, value) in [(14, 0x0200), (14, 0), (13, 0xf8a0)] {
+            let effect = phy.write(register, value);
+            assert_eq!(effect.harm, None, "{register} {value:#x}");
+        }
+        phy.write(31, 1);
+        assert_eq!(phy.write(13, 0x0007).harm, None, "another page");
     }
 
     #[test]
