@@ -552,8 +552,10 @@ pub(super) struct PhyAccess<'a> {
 
 /// The register through which MMDs are selected.
 const MMD_CONTROL: u8 = 13;
-/// The register through which they are accessed.
+/// The register through which they are accessed; on this PHY its bit 9 takes the link away.
 const MMD_DATA: u8 = 14;
+/// The register that selects a page of registers.
+const PAGE_SELECT: u8 = 31;
 
 impl<'a> PhyAccess<'a> {
     pub(super) fn new(hw: Arc<Hw<'a>>) -> Self {
@@ -561,6 +563,15 @@ impl<'a> PhyAccess<'a> {
             hw,
             mmd: AtomicFlag::new(false),
         }
+    }
+
+    /// Brings back a link that the driver before has taken away by register 14, as Linux' realtek driver does when an
+    /// interface goes down: the PHY keeps that over resets of its own and of the machine (iPXE #390), and the generic PHY
+    /// driver does not know. If the PHY does not answer somebody else will say so.
+    pub(super) fn allow_link(&self) {
+        let _ = self
+            .write(PAGE_SELECT, 0)
+            .and_then(|()| self.write(MMD_DATA, 0));
     }
 
     /// Returns whether an access is one to an MMD, with which the PHY must not be bothered. The lock of the MDIO bus

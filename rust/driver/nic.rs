@@ -147,7 +147,9 @@ impl<'a> Nic<'a> {
         enabled: Enabled<'a>,
         hw: Arc<Hw<'a>>,
     ) -> Result<Self> {
-        let phy = Phy::new(pdev, PhyAccess::new(hw.clone())).inspect_err(|_| {
+        let access = PhyAccess::new(hw.clone());
+        access.allow_link();
+        let phy = Phy::new(pdev, access).inspect_err(|_| {
             dev_err!(pdev, "no PHY answers on the MDIO bus of the chip\n");
         })?;
         let eeprom = ethtool::read_eeprom(&hw)?;
@@ -223,7 +225,10 @@ impl<'a> Operations for Nic<'a> {
     }
 
     fn init_phy(&self) {
-        let result = (self.hw.chip().fix_phy)(&self.phy).and_then(|()| self.phy.soft_reset());
+        let result = self
+            .allow_link()
+            .and_then(|()| (self.hw.chip().fix_phy)(&self.phy))
+            .and_then(|()| self.phy.soft_reset());
         if result.is_err() {
             dev_warn!(self.pdev, "the PHY does not answer: there may be no link\n");
         }
@@ -450,6 +455,9 @@ impl<'a> Operations for Nic<'a> {
 
     fn retire(&self) {
         self.hw.set_mac_address(&self.permanent_address);
+        // The boot ROM after a reboot may not know that the PHY keeps this; that it is powered down by its control
+        // register everybody knows.
+        let _ = self.allow_link();
     }
 
     fn fix_features(&self, mtu: u32, wanted: Features) -> Features {
@@ -481,6 +489,12 @@ impl<'a> Operations for Nic<'a> {
 }
 
 impl<'a> Nic<'a> {
+    /// Undoes what Linux' realtek driver does to the PHY when an interface goes down; see
+    /// [`PhyAccess::allow_link`].
+    fn allow_link(&self) -> Result {
+        self.phy.with_page(0, |page| page.write(14, 0))
+    }
+
     /// Returns whether a frame wants a checksum that the chip gets wrong.
     fn is_too_short(skb: &Skb) -> bool {
         skb.length() < CHECKSUM_MIN && skb.wants_checksum()

@@ -111,13 +111,19 @@ impl Chip {
         chip
     }
 
-    /// What PCI reset does: everything but the counters for the person who watches is as after power-on. The cable
-    /// stays as it is plugged.
+    /// What cutting the power does: everything but the counters for the person who watches is as after power-on. The
+    /// cable stays as it is plugged.
     pub fn power_on(&mut self) {
         let cable = self.phy.cable();
-        self.values = [0; REGISTER_COUNT];
         self.phy = Phy::new();
         self.phy.plug(cable);
+        self.pci_reset();
+    }
+
+    /// What a reset of the bus does, as a warm reboot brings it: the PHY does not hear of it and stays as it is (iPXE
+    /// #390; #584 reports the same of a reboot out of Linux).
+    pub fn pci_reset(&mut self) {
+        self.values = [0; REGISTER_COUNT];
         self.tx = [Ring::default(); 2];
         self.rx = Ring::default();
         self.tally = Tally::default();

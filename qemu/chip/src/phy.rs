@@ -11,7 +11,9 @@ const BMCR_RESTART: u16 = 0x0200;
 const BMCR_FULL_DUPLEX: u16 = 0x0100;
 const BMCR_SPEED_1000: u16 = 0x0040;
 
-/// Register 14: no link.
+/// Register 14: no link, whatever BMCR says. Linux' realtek driver sets it to suspend an RTL8211B. iPXE #390 is a PHY of
+/// this id that was left so: neither a reset by BMCR nor one of the machine brings the link back, only clearing the bit or
+/// cutting the power does (#397 clears it, as FreeBSD and OpenBSD do: "Take PHY out of power down mode").
 const NO_LINK: u16 = 0x0200;
 
 /// 10 and 100 Mbit/s in both duplexes, extended status, preamble suppression, can negotiate, extended registers.
@@ -118,16 +120,20 @@ impl Phy {
             lost: false,
             interrupts: 0,
         };
+        // As iPXE #390 shows them.
+        phy.pages[0][7] = 0x2001;
+        phy.pages[0][12] = 0x1007;
+        phy.pages[0][13] = 0xf880;
         phy.reset();
         phy
     }
 
+    /// What BMCR's reset does. Register 14 is not touched (iPXE #390).
     fn reset(&mut self) {
         let main = &mut self.pages[0];
         main[0] = BMCR_AUTONEG | BMCR_SPEED_1000 | BMCR_FULL_DUPLEX;
         main[4] = ADVERTISE;
         main[9] = ADVERTISE_1000;
-        main[14] = 0;
         main[18] = 0;
         self.page = 0;
         self.interrupts = 0;
@@ -136,7 +142,7 @@ impl Phy {
     /// The link as it is now.
     pub(crate) fn link(&self) -> Option<Link> {
         let control = self.pages[0][0];
-        if control & (BMCR_POWER_DOWN | BMCR_ISOLATE) != 0 {
+        if control & (BMCR_POWER_DOWN | BMCR_ISOLATE) != 0 || self.pages[0][14] & NO_LINK != 0 {
             return None;
         }
         // A PHY in loopback is its own partner.
@@ -250,11 +256,12 @@ impl Phy {
             2 => ID[0],
             3 => ID[1],
             5 if negotiated.is_some() => PARTNER,
-            // Expansion: the partner can negotiate, a page was received.
-            6 if negotiated.is_some() => 0x0003,
+            // Expansion: we have next pages (iPXE #390); the partner can negotiate, a page was received.
+            6 if negotiated.is_some() => 0x0007,
+            6 => 0x0004,
             // 1000BASE-T status: both receivers fine, the partner does 1000 in both duplexes.
             10 if negotiated.is_some() => 0x7c00,
-            5 | 6 | 10 => 0,
+            5 | 10 => 0,
             // Extended status: 1000BASE-T in both duplexes.
             15 => 0x3000,
             17 => match link {
@@ -315,6 +322,10 @@ impl Phy {
             }
             // Identity, status and what the partner said are not for writing.
             1..=3 | 5 | 6 | 8 | 10 | 15 | 17 | 19 => {}
+            14 => {
+                self.pages[0][14] = value;
+                effect.link_changed = self.changed(before);
+            }
             // A new advertisement counts from the next negotiation on; a driver that forgets to restart it
             // would see the change too early here [guess].
             _ => {
@@ -442,6 +453,33 @@ mod tests {
         }
         phy.write(31, 1);
         assert_eq!(phy.write(13, 0x0007).harm, None, "another page");
+    }
+
+    #[test]
+    fn register_14_takes_the_link_and_outlives_a_reset() {
+        let mut phy = Phy::new();
+        assert!(phy.write(14, NO_LINK).link_changed);
+        assert_eq!((phy.status() & 2, phy.read(17).0), (0, 0));
+        phy.write(0, BMCR_RESET);
+        phy.write(0, 0x1340);
+        assert_eq!(phy.read(14).0, NO_LINK);
+        assert_eq!(phy.read(1).0, BMSR_ABLE);
+        assert!(phy.write(14, 0).link_changed);
+        assert_eq!(phy.status(), 0x13);
+    }
+
+    #[test]
+    fn without_a_link_it_reads_as_a_real_one() {
+        // iPXE #390: a PHY 001c c912 that a Linux has suspended and iPXE has reset.
+        let mut phy = Phy::new();
+        phy.write(14, NO_LINK);
+        phy.write(0, 0x1000);
+        let registers: Vec<u16> = (0..16).map(|register| phy.peek(register)).collect();
+        let dump = [
+            0x1000, 0x7949, 0x001c, 0xc912, 0x01e1, 0, 0x0004, 0x2001, 0, 0x0300, 0, 0, 0x1007,
+            0xf880, 0x0200, 0x3000,
+        ];
+        assert_eq!(registers, dump);
     }
 
     #[test]

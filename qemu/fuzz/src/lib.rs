@@ -76,7 +76,7 @@ fn act(chip: &mut Chip, guest: &mut Guest, bytes: &mut Bytes<'_>) {
             1 => chip.set_link(false),
             2 => chip.set_asleep(true),
             3..=5 => chip.set_asleep(false),
-            6 => chip.power_on(),
+            6 => chip.pci_reset(),
             7 => chip.set_bus_master(guest, false),
             8..=10 => chip.set_bus_master(guest, true),
             _ => {

@@ -62,7 +62,7 @@ impl Endpoint for Card {
     }
 
     fn reset(&mut self) {
-        self.chip.power_on();
+        self.chip.pci_reset();
     }
 
     fn dma(&mut self) -> &mut DmaMap {
@@ -74,7 +74,7 @@ impl Endpoint for Card {
     }
 
     fn disconnected(&mut self) {
-        self.chip.power_on();
+        self.chip.pci_reset();
     }
 }
 

@@ -488,8 +488,8 @@ impl Endpoint for Device {
         self.config.reset();
         self.asleep = false;
         self.set_asleep(false);
-        self.note(|| Event::PowerOn);
-        self.chip.power_on();
+        self.note(|| Event::PciReset);
+        self.chip.pci_reset();
         self.note_line();
         self.settle();
     }
@@ -502,8 +502,13 @@ impl Endpoint for Device {
         &mut self.lines
     }
 
+    /// The machine is gone: its power is cut.
     fn disconnected(&mut self) {
         self.reset();
+        self.note(|| Event::PowerOn);
+        self.chip.power_on();
+        self.note_line();
+        self.settle();
     }
 }
 

@@ -38,8 +38,10 @@ pub enum Event {
     Asleep(bool),
     /// The chip may use the bus, or not.
     BusMaster(bool),
-    /// PCI reset.
+    /// The power was cut.
     PowerOn,
+    /// PCI reset.
+    PciReset,
     /// A fault is ordered.
     Order(Order),
     /// The chip read memory.
@@ -67,7 +69,7 @@ pub(crate) struct Raw {
 }
 
 /// By verb: its name, how many numbers it has, and whether bytes follow.
-pub(crate) const VERBS: [(&str, usize, bool); 21] = [
+pub(crate) const VERBS: [(&str, usize, bool); 22] = [
     ("chip", 4, true),
     ("tick", 1, false),
     ("r", 3, false),
@@ -89,6 +91,7 @@ pub(crate) const VERBS: [(&str, usize, bool); 21] = [
     ("frame-out", 0, true),
     ("line", 1, false),
     ("bus-master", 1, false),
+    ("pci-reset", 0, false),
 ];
 
 const OUTCOMES: [Received; 6] = [
@@ -214,6 +217,7 @@ impl Event {
             Event::Sent(frame) => raw(18, &[], frame),
             Event::Line(level) => raw(19, &[(*level).into()], &[]),
             Event::BusMaster(on) => raw(20, &[(*on).into()], &[]),
+            Event::PciReset => raw(21, &[], &[]),
         }
     }
 
@@ -283,6 +287,7 @@ impl Event {
             18 => Event::Sent(raw.data),
             19 => Event::Line(flag()?),
             20 => Event::BusMaster(flag()?),
+            21 => Event::PciReset,
             _ => return None,
         })
     }
@@ -300,6 +305,7 @@ impl Event {
                 | Event::Asleep(_)
                 | Event::BusMaster(_)
                 | Event::PowerOn
+                | Event::PciReset
                 | Event::Order(_)
         )
     }

@@ -200,6 +200,7 @@ fn input(chip: &mut Chip, script: &mut Script<'_>, event: &Event) {
         Event::Asleep(asleep) => chip.set_asleep(*asleep),
         Event::BusMaster(on) => chip.set_bus_master(script, *on),
         Event::PowerOn => chip.power_on(),
+        Event::PciReset => chip.pci_reset(),
         Event::Order(order) => chip.fault(script, *order),
         _ => {}
     }

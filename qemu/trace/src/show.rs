@@ -35,7 +35,8 @@ pub fn show(event: &Event) -> String {
         Event::Link(up) => format!("cable {}", if *up { "plugged in" } else { "pulled" }),
         Event::Asleep(asleep) => (if *asleep { "asleep" } else { "awake" }).to_owned(),
         Event::BusMaster(on) => format!("bus mastering {}", if *on { "on" } else { "off" }),
-        Event::PowerOn => "PCI reset".to_owned(),
+        Event::PowerOn => "power cut".to_owned(),
+        Event::PciReset => "PCI reset".to_owned(),
         Event::Order(order) => format!(
             "fault {} {}: {order:?}",
             order.kind.name(),

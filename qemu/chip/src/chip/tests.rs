@@ -222,6 +222,26 @@ fn power_on_forgets_everything_but_the_cable() {
 }
 
 #[test]
+fn the_phy_outlives_a_reset_of_the_bus() {
+    let mut bench = Bench::new();
+    // As Linux leaves it: suspended, on another page.
+    phy_write(&mut bench, 0, 0x1940);
+    phy_write(&mut bench, 14, 0x0200);
+    phy_write(&mut bench, 31, 1);
+    bench.chip.pci_reset();
+    assert_eq!(phy_read(&mut bench, 31), 1);
+    phy_write(&mut bench, 31, 0);
+    assert_eq!(phy_read(&mut bench, 14), 0x0200);
+    phy_write(&mut bench, 0, 0x9140);
+    assert_eq!(bench.r8(0x6c) & 2, 0, "a reset of the PHY does not help");
+    phy_write(&mut bench, 14, 0);
+    assert_eq!(bench.r8(0x6c), 0x13);
+    phy_write(&mut bench, 14, 0x0200);
+    bench.chip.power_on();
+    assert_eq!(bench.r8(0x6c), 0x13, "power was cut");
+}
+
+#[test]
 fn the_line_is_status_and_mask() {
     let mut bench = Bench::new();
     bench.chip.set_link(false);

@@ -38,6 +38,7 @@ fn events() -> Vec<Event> {
         Event::Asleep(true),
         Event::BusMaster(true),
         Event::PowerOn,
+        Event::PciReset,
         Event::DmaRead(1 << 63, 4, Ok(vec![9; 4])),
         Event::DmaRead(0, 4, Err(Fault::Ordered)),
         Event::DmaWrite(16, vec![], Ok(())),

@@ -1,6 +1,6 @@
 //! The cable is pulled and plugged in again.
 
-use lab::bench::{Bench, Driver};
+use lab::bench::{Bench, Driver, Setup};
 use lab::drive;
 use lab::model::Chip;
 use lab::{require, Result};
@@ -55,5 +55,54 @@ fn carrier_of_ours_follows_the_cable_on_b380() {
 fn carrier_of_r8169_follows_the_cable() {
     case("carrier_of_r8169_follows_the_cable", |inputs| {
         link_follows_the_cable(inputs, Chip::B380, Driver::R8169)
+    });
+}
+
+/// Writes a register of the PHY, on no driver's behalf.
+fn write_phy(bench: &mut Bench, register: u32, value: u32) -> Result<()> {
+    let command = 0x8000_0000 | register << 16 | value;
+    let address = bench.device().address.clone();
+    bench
+        .guest
+        .check(&format!(
+            "cd /sys/bus/pci/devices/{address}; echo 1 >enable; bar=$(sed -n 3p resource | cut -d' ' -f1)
+             devmem $((bar + 0x60)) 32 {command:#x}; sleep 0.1; echo 0 >enable"
+        ))
+        .map(drop)
+}
+
+/// A PHY as Linux' realtek driver leaves it, which neither its own reset nor one of the machine mends.
+fn phy_that_was_suspended(inputs: &Inputs, chip: Chip, phy_driver: bool) -> Result<()> {
+    let (kernel, model) = (inputs.kernel()?, inputs.model()?);
+    let mut bench = Bench::start(&Setup {
+        phy_driver,
+        ..inputs.setup(&kernel, &model, chip, inputs.ours()?)
+    })?;
+    for (register, value) in [(0, 0x1940), (14, 0x0200), (31, 1)] {
+        write_phy(&mut bench, register, value)?;
+    }
+    let interface = bench.load_and_open()?;
+    bench.wait_carrier(&interface, true)?;
+    drive::lease(&mut bench, &interface)?;
+    drive::ping(&mut bench, 3)?;
+    bench
+        .guest
+        .check(&format!("ip link set {interface} down"))?;
+    bench.unload()?;
+    // What comes next may be a boot ROM that knows nothing of register 14.
+    let state = bench.model()?.state()?;
+    let phy = &state["state"]["phy"];
+    require!(
+        phy["registers"][14] == "0x0000" && phy["page"] == 0,
+        "the driver leaves the PHY as {phy}"
+    );
+    bench.finish()
+}
+
+#[test]
+fn ours_wakes_a_phy_that_was_suspended() {
+    case("ours_wakes_a_phy_that_was_suspended", |inputs| {
+        phy_that_was_suspended(inputs, Chip::B300, true)?;
+        phy_that_was_suspended(inputs, Chip::B380, false)
     });
 }
