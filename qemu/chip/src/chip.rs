@@ -14,6 +14,7 @@ use crate::faults::FaultKind;
 use crate::faults::Faults;
 use crate::faults::Order;
 use crate::late::Late;
+use crate::partner::Partner;
 use crate::phy::Phy;
 use crate::regs::cmd;
 use crate::regs::intr;
@@ -79,7 +80,7 @@ impl Chip {
         let mut chip = Chip {
             config,
             values: [0; REGISTER_COUNT],
-            phy: Phy::new(),
+            phy: config.phy(config.partner, 0),
             tx: [Ring::default(); 2],
             tx_busy: [false; 2],
             rx: Ring::default(),
@@ -115,7 +116,7 @@ impl Chip {
     /// cable stays as it is plugged.
     pub fn power_on(&mut self) {
         let cable = self.phy.cable();
-        self.phy = Phy::new();
+        self.phy = self.config.phy(self.phy.partner(), self.now);
         self.phy.plug(cable);
         self.pci_reset();
     }
@@ -240,12 +241,24 @@ impl Chip {
     /// Plugs the cable in or pulls it.
     pub fn set_link(&mut self, up: bool) {
         if self.phy.plug(up) {
-            self.raise(intr::LINK_CHG);
-            if self.asleep {
-                self.link_asleep();
-            }
+            self.link_moved();
         }
         self.watch_line();
+    }
+
+    /// Plugs the cable into another partner.
+    pub fn set_partner(&mut self, partner: Partner) {
+        if self.phy.set_partner(partner) {
+            self.link_moved();
+        }
+        self.watch_line();
+    }
+
+    fn link_moved(&mut self) {
+        self.raise(intr::LINK_CHG);
+        if self.asleep {
+            self.link_asleep();
+        }
     }
 
     /// Tells the power state. A chip that sleeps starts no transfers; frames that come meanwhile may wake it
@@ -264,6 +277,9 @@ impl Chip {
     /// Tells the time, in nanoseconds from any beginning, and does what is due.
     pub fn tick(&mut self, bus: &mut dyn Bus, now: u64) {
         self.now = self.now.max(now);
+        if self.phy.tick(self.now) {
+            self.link_moved();
+        }
         let due = self.faults.due(self.now);
         self.pulse |= due.pulse && !self.gone();
         if due.flap {
@@ -281,6 +297,7 @@ impl Chip {
             self.faults.deadline(),
             self.late.deadline().filter(|_| self.can_transfer()),
             self.timing_deadline(),
+            self.phy.deadline(),
         ]
         .into_iter()
         .flatten()

@@ -1,6 +1,8 @@
 //! How a chip is made and asked: plain types at its surface.
 
 use crate::eeprom::Eeprom;
+use crate::partner::Partner;
+use crate::phy::Phy;
 
 /// Which of the two RTL8111B.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -45,6 +47,17 @@ pub struct Config {
     pub rx_mode: RxMode,
     /// The EEPROM that is fitted. The address in it, if there is one, comes before `mac`.
     pub eeprom: Eeprom,
+    /// What is at the other end of the cable.
+    pub partner: Partner,
+    /// How long a negotiation of the link takes, in milliseconds. Two seconds are true to life, none is for tests.
+    pub negotiation: u32,
+}
+
+impl Config {
+    /// A PHY that has just got power.
+    pub(crate) fn phy(&self, partner: Partner, now: u64) -> Phy {
+        Phy::new(partner, u64::from(self.negotiation) * 1_000_000, now)
+    }
 }
 
 impl Default for Config {
@@ -55,6 +68,8 @@ impl Default for Config {
             mac: [0x52, 0x54, 0x00, 0x81, 0x68, 0x01],
             rx_mode: RxMode::default(),
             eeprom: Eeprom::default(),
+            partner: Partner::default(),
+            negotiation: 0,
         }
     }
 }

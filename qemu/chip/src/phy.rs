@@ -1,4 +1,9 @@
 //! The PHY behind PHYAR: a gigabit PHY of the RTL8211B class, with its cable and a partner at the other end.
+//!
+//! Negotiation takes its time, and there is no link meanwhile. A driver relies on that: phylib asks a PHY for the speed of a
+//! link only if it has seen the link down.
+
+use crate::partner::Partner;
 
 /// Reset, self-clearing.
 const BMCR_RESET: u16 = 0x8000;
@@ -24,10 +29,8 @@ const BMSR_LINK: u16 = 0x0004;
 /// MII id of the RTL8211B class. r8169 finds it on B380; that B300 answers the same is a **guess**.
 const ID: [u16; 2] = [0x001c, 0xc912];
 
-/// What the partner offers: 10/100 in both duplexes, pause, acknowledged.
-const PARTNER: u16 = 0xc5e1;
-/// What the partner offers at 1000 Mbit/s, in the place of the local register 9 (both duplexes).
-const PARTNER_1000: u16 = 0x0300;
+/// What the partner offers besides its modes: next page, acknowledged, pause, IEEE 802.3 selector.
+const PARTNER: u16 = 0xc401;
 
 /// A fresh advertisement: everything, IEEE 802.3 selector.
 const ADVERTISE: u16 = 0x01e1;
@@ -79,6 +82,14 @@ pub struct Phy {
     pages: [[u16; 32]; PAGES],
     page: u16,
     cable: bool,
+    partner: Partner,
+    /// How long a negotiation takes, in nanoseconds.
+    negotiation: u64,
+    /// When the one that goes on ends.
+    due: Option<u64>,
+    /// What the last one came to.
+    agreed: Option<Link>,
+    now: u64,
     /// BMSR's link bit stays clear until it has been read once after a loss (IEEE 802.3 22.2.4.2.13).
     lost: bool,
     interrupts: u16,
@@ -112,11 +123,17 @@ fn harm(register: usize, value: u16) -> Option<&'static str> {
 }
 
 impl Phy {
-    pub(crate) fn new() -> Self {
+    /// A PHY that has got power, with its cable plugged in. `negotiation` is in nanoseconds.
+    pub(crate) fn new(partner: Partner, negotiation: u64, now: u64) -> Self {
         let mut phy = Phy {
             pages: [[0; 32]; PAGES],
             page: 0,
             cable: true,
+            partner,
+            negotiation,
+            due: None,
+            agreed: None,
+            now,
             lost: false,
             interrupts: 0,
         };
@@ -125,6 +142,9 @@ impl Phy {
         phy.pages[0][12] = 0x1007;
         phy.pages[0][13] = 0xf880;
         phy.reset();
+        phy.negotiate();
+        phy.lost = false;
+        phy.interrupts = 0;
         phy
     }
 
@@ -139,31 +159,75 @@ impl Phy {
         self.interrupts = 0;
     }
 
-    /// The link as it is now.
-    pub(crate) fn link(&self) -> Option<Link> {
+    /// Whether there could be a link.
+    fn ready(&self) -> bool {
+        let off = self.pages[0][0] & (BMCR_POWER_DOWN | BMCR_ISOLATE) != 0;
+        self.cable && !off && self.pages[0][14] & NO_LINK == 0
+    }
+
+    fn negotiates(&self) -> bool {
+        self.pages[0][0] & BMCR_AUTONEG != 0
+    }
+
+    /// Begins a negotiation if there is to be one: the link is lost until it ends.
+    fn negotiate(&mut self) {
+        self.due = None;
+        self.agreed = None;
+        if !self.ready() || !self.negotiates() {
+            return;
+        }
+        self.lost = true;
+        self.interrupts |= INTERRUPT_LINK;
+        if self.negotiation == 0 {
+            self.agreed = self.resolve();
+        } else {
+            self.due = Some(self.now.saturating_add(self.negotiation));
+        }
+    }
+
+    /// When a negotiation ends.
+    pub(crate) fn deadline(&self) -> Option<u64> {
+        self.due
+    }
+
+    /// Tells the time; true when that brought a link.
+    pub(crate) fn tick(&mut self, now: u64) -> bool {
+        self.now = now;
+        if self.due.is_none_or(|due| due > now) {
+            return false;
+        }
+        let before = self.link();
+        self.due = None;
+        self.agreed = self.resolve();
+        self.changed(before)
+    }
+
+    /// The mode that BMCR forces.
+    fn forced(&self) -> Link {
         let control = self.pages[0][0];
-        if control & (BMCR_POWER_DOWN | BMCR_ISOLATE) != 0 || self.pages[0][14] & NO_LINK != 0 {
-            return None;
+        let speed = match control & (BMCR_SPEED_1000 | BMCR_SPEED_100) {
+            0 => Speed::Mbit10,
+            BMCR_SPEED_100 => Speed::Mbit100,
+            // 1000BASE-T cannot do without negotiation; chips run it all the same [guess].
+            _ => Speed::Mbit1000,
+        };
+        Link {
+            speed,
+            full_duplex: control & BMCR_FULL_DUPLEX != 0,
         }
-        // A PHY in loopback is its own partner.
-        let loopback = control & BMCR_LOOPBACK != 0;
-        if !self.cable && !loopback {
-            return None;
-        }
-        if control & BMCR_AUTONEG == 0 || loopback {
-            let speed = match control & (BMCR_SPEED_1000 | BMCR_SPEED_100) {
-                0 => Speed::Mbit10,
-                BMCR_SPEED_100 => Speed::Mbit100,
-                // 1000BASE-T cannot do without negotiation; chips run it all the same [guess].
-                _ => Speed::Mbit1000,
-            };
-            return Some(Link {
-                speed,
-                full_duplex: control & BMCR_FULL_DUPLEX != 0,
-            });
-        }
-        let common = self.pages[0][4] & PARTNER;
-        let common_1000 = self.pages[0][9] & PARTNER_1000;
+    }
+
+    /// The best of the modes that both ends have. A partner that does not negotiate is recognized by its signal (parallel
+    /// detection, IEEE 802.3 28.2.3.1): it tells its speed and not its duplex, which is then half.
+    fn resolve(&self) -> Option<Link> {
+        let [ours, ours_1000] = [self.pages[0][4], self.pages[0][9]];
+        let theirs = if self.partner.negotiates() {
+            self.partner.modes()
+        } else {
+            self.partner.detected()
+        };
+        let common = ours & theirs;
+        let common_1000 = ours_1000 & self.partner.modes_1000();
         let modes = [
             (common_1000 & 0x0200, Speed::Mbit1000, true),
             (common_1000 & 0x0100, Speed::Mbit1000, false),
@@ -176,6 +240,33 @@ impl Phy {
             .iter()
             .find(|mode| mode.0 != 0)
             .map(|&(_, speed, full_duplex)| Link { speed, full_duplex })
+    }
+
+    /// Whether the partner has a speed, in either duplex: what a forced link needs of it.
+    fn partner_has(&self, speed: Speed) -> bool {
+        let modes = match speed {
+            Speed::Mbit10 => self.partner.modes() & 0x0060,
+            Speed::Mbit100 => self.partner.modes() & 0x0180,
+            Speed::Mbit1000 => self.partner.modes_1000(),
+        };
+        modes != 0
+    }
+
+    /// The link as it is now.
+    pub(crate) fn link(&self) -> Option<Link> {
+        let control = self.pages[0][0];
+        if control & BMCR_LOOPBACK != 0 {
+            // A PHY in loopback is its own partner.
+            let off = control & (BMCR_POWER_DOWN | BMCR_ISOLATE) != 0;
+            return (!off).then(|| self.forced());
+        }
+        if !self.ready() {
+            None
+        } else if self.negotiates() {
+            self.agreed
+        } else {
+            Some(self.forced()).filter(|link| self.partner_has(link.speed))
+        }
     }
 
     /// The agreed speed, `None` without a link.
@@ -208,10 +299,26 @@ impl Phy {
         self.pages[0][0] & BMCR_LOOPBACK != 0
     }
 
+    /// What is at the other end of the cable.
+    pub fn partner(&self) -> Partner {
+        self.partner
+    }
+
     /// Plugs the cable in or out; true when that changed the link.
     pub(crate) fn plug(&mut self, cable: bool) -> bool {
         let before = self.link();
-        self.cable = cable;
+        if cable != self.cable {
+            self.cable = cable;
+            self.negotiate();
+        }
+        self.changed(before)
+    }
+
+    /// Plugs the cable into another partner; true when that changed the link.
+    pub(crate) fn set_partner(&mut self, partner: Partner) -> bool {
+        let before = self.link();
+        self.partner = partner;
+        self.negotiate();
         self.changed(before)
     }
 
@@ -241,6 +348,7 @@ impl Phy {
         }
         let link = self.link();
         let negotiated = link.filter(|_| page[0] & BMCR_AUTONEG != 0);
+        let told = negotiated.filter(|_| self.partner.negotiates());
         let value = match register {
             1 => {
                 let mut status = BMSR_ABLE;
@@ -255,12 +363,18 @@ impl Phy {
             }
             2 => ID[0],
             3 => ID[1],
-            5 if negotiated.is_some() => PARTNER,
+            5 if told.is_some() => PARTNER | self.partner.modes(),
+            // The speed that was detected.
+            5 if negotiated.is_some() => self.partner.detected(),
             // Expansion: we have next pages (iPXE #390); the partner can negotiate, a page was received.
-            6 if negotiated.is_some() => 0x0007,
+            6 if told.is_some() => 0x0007,
             6 => 0x0004,
-            // 1000BASE-T status: both receivers fine, the partner does 1000 in both duplexes.
-            10 if negotiated.is_some() => 0x7c00,
+            // 1000BASE-T status: both receivers fine, we are the master; what the partner has.
+            10 if told.is_some() => {
+                let gigabit = told.is_some_and(|link| link.speed == Speed::Mbit1000);
+                let status = if gigabit { 0x7000 } else { 0 };
+                status | self.partner.modes_1000() << 2
+            }
             5 | 10 => 0,
             // Extended status: 1000BASE-T in both duplexes.
             15 => 0x3000,
@@ -303,35 +417,35 @@ impl Phy {
         match register {
             0 => {
                 let was_down = self.pages[0][0] & BMCR_POWER_DOWN != 0;
+                let was_ready = self.ready() && self.negotiates();
                 if value & BMCR_RESET != 0 {
                     self.reset();
                 } else {
                     self.pages[0][0] = value & !BMCR_RESTART;
                 }
                 let is_down = self.pages[0][0] & BMCR_POWER_DOWN != 0;
-                effect.link_changed = self.changed(before) || was_down != is_down;
-                // A new negotiation drops the link for a while even if it ends as it was. Here it takes no
-                // time: the driver sees the change and the latched loss, and the new link at the next read.
-                let renegotiated =
-                    value & BMCR_AUTONEG != 0 && value & (BMCR_RESTART | BMCR_RESET) != 0;
-                if renegotiated && !is_down && self.cable {
-                    self.lost = true;
-                    self.interrupts |= INTERRUPT_LINK;
-                    effect.link_changed = true;
+                let is_ready = self.ready() && self.negotiates();
+                let asked = value & (BMCR_RESTART | BMCR_RESET) != 0;
+                let renegotiates = is_ready && (asked || !was_ready);
+                if renegotiates || !is_ready {
+                    self.negotiate();
                 }
+                effect.link_changed = self.changed(before) || was_down != is_down;
+                // One that takes no time drops the link all the same.
+                effect.link_changed |= renegotiates && before.is_some();
             }
             // Identity, status and what the partner said are not for writing.
             1..=3 | 5 | 6 | 8 | 10 | 15 | 17 | 19 => {}
             14 => {
+                let was_ready = self.ready();
                 self.pages[0][14] = value;
+                if self.ready() != was_ready {
+                    self.negotiate();
+                }
                 effect.link_changed = self.changed(before);
             }
-            // A new advertisement counts from the next negotiation on; a driver that forgets to restart it
-            // would see the change too early here [guess].
-            _ => {
-                self.pages[0][register] = value;
-                effect.link_changed = self.changed(before);
-            }
+            // A new advertisement counts from the next negotiation on.
+            _ => self.pages[0][register] = value,
         }
         effect
     }
@@ -357,9 +471,16 @@ impl Phy {
 mod tests {
     use super::*;
 
+    const MS: u64 = 1_000_000;
+
+    /// A PHY that takes no time.
+    fn phy() -> Phy {
+        Phy::new(Partner::default(), 0, 0)
+    }
+
     #[test]
     fn identity_and_a_gigabit_link() {
-        let mut phy = Phy::new();
+        let mut phy = phy();
         assert_eq!(phy.read(2).0, 0x001c);
         assert_eq!(phy.read(3).0, 0xc912);
         assert_eq!(phy.read(1).0, 0x796d);
@@ -369,7 +490,7 @@ mod tests {
 
     #[test]
     fn reset_clears_itself_and_restores_the_defaults() {
-        let mut phy = Phy::new();
+        let mut phy = phy();
         phy.write(4, 0);
         phy.write(0, BMCR_RESET);
         assert_eq!(phy.read(0).0 & BMCR_RESET, 0);
@@ -378,7 +499,7 @@ mod tests {
 
     #[test]
     fn power_down_takes_the_link_and_says_so() {
-        let mut phy = Phy::new();
+        let mut phy = phy();
         assert!(phy.write(0, 0x1940).link_changed);
         assert_eq!(phy.status(), 0);
         assert_eq!(phy.read(17).0, 0);
@@ -390,7 +511,7 @@ mod tests {
 
     #[test]
     fn a_restart_is_a_link_change_even_when_it_ends_the_same() {
-        let mut phy = Phy::new();
+        let mut phy = phy();
         assert!(phy.write(0, 0x1340).link_changed);
         assert_eq!(phy.read(0).0 & BMCR_RESTART, 0);
         assert_eq!(phy.read(19).0 & INTERRUPT_LINK, INTERRUPT_LINK);
@@ -399,18 +520,102 @@ mod tests {
 
     #[test]
     fn negotiation_takes_the_best_common_mode() {
-        let mut phy = Phy::new();
+        let mut phy = phy();
         phy.write(9, 0);
+        assert_eq!(phy.status(), 0x13, "not before it is negotiated");
+        phy.write(0, 0x1200);
         assert_eq!(phy.status(), 0x0b);
         phy.write(4, 0x0021);
+        phy.write(0, 0x1200);
         assert_eq!(phy.status(), 0x06);
         phy.write(4, 0x0001);
+        phy.write(0, 0x1200);
+        assert_eq!(phy.status(), 0);
+    }
+
+    #[test]
+    fn there_is_no_link_while_it_is_negotiated() {
+        let mut phy = Phy::new(Partner::default(), 50 * MS, 0);
+        assert_eq!(phy.status(), 0);
+        assert_eq!(phy.deadline(), Some(50 * MS));
+        assert!(!phy.tick(49 * MS));
+        assert!(phy.tick(50 * MS));
+        assert_eq!((phy.status(), phy.deadline()), (0x13, None));
+        phy.read(1);
+        assert_ne!(phy.read(1).0 & BMSR_LINK, 0);
+        // phylib reads the status twice, and asks for the speed only if the link was down the second time.
+        phy.write(9, 0);
+        assert!(phy.write(0, 0x1200).link_changed);
+        for _ in 0..2 {
+            assert_eq!(phy.read(1).0 & (BMSR_LINK | BMSR_DONE), 0);
+        }
+        assert_eq!((phy.read(5).0, phy.read(17).0, phy.status()), (0, 0, 0));
+        phy.tick(99 * MS);
+        // Asked for once more, it begins once more.
+        assert!(!phy.write(0, 0x1200).link_changed);
+        assert!(!phy.tick(100 * MS));
+        assert!(phy.tick(149 * MS));
+        assert_eq!(phy.status(), 0x0b);
+    }
+
+    #[test]
+    fn what_interrupts_a_negotiation() {
+        let mut phy = Phy::new(Partner::default(), 50 * MS, 0);
+        phy.plug(false);
+        assert_eq!(phy.deadline(), None);
+        phy.plug(true);
+        phy.write(0, 0x1800);
+        assert_eq!(phy.deadline(), None, "powered down");
+        phy.write(0, 0x1000);
+        assert!(phy.deadline().is_some());
+        phy.write(0, BMCR_SPEED_100);
+        assert_eq!((phy.deadline(), phy.status()), (None, 0x0a), "forced");
+        phy.write(0, 0x1000);
+        assert!(phy.deadline().is_some(), "switched on, it begins");
+        phy.write(0, 0x9000);
+        assert!(phy.deadline().is_some());
+        phy.write(14, NO_LINK);
+        assert_eq!(phy.deadline(), None);
+        phy.write(14, 0);
+        assert!(phy.deadline().is_some());
+    }
+
+    fn with(partner: &str) -> Phy {
+        Phy::new(partner.parse().unwrap(), 0, 0)
+    }
+
+    #[test]
+    fn partners_of_less() {
+        for (partner, status, lpa, status_1000) in [
+            ("100", 0x0b, 0xc5e1, 0),
+            ("10full,100half", 0x0a, 0xc4c1, 0),
+            ("10half", 0x06, 0xc421, 0),
+            ("1000half,100full", 0x12, 0xc501, 0x7400),
+            // Not told, and taken for half duplex.
+            ("fixed-100full", 0x0a, 0x0080, 0),
+            ("fixed-10half", 0x06, 0x0020, 0),
+        ] {
+            let mut phy = with(partner);
+            assert_eq!(phy.status(), status, "{partner}");
+            assert_eq!(
+                (phy.read(5).0, phy.read(10).0),
+                (lpa, status_1000),
+                "{partner}"
+            );
+            assert_eq!(phy.read(6).0 & 1, u16::from(!partner.starts_with("fixed")));
+        }
+        let mut phy = with("100");
+        phy.write(0, BMCR_SPEED_1000);
+        assert_eq!(phy.status(), 0, "forced to what the partner has not");
+        phy.write(0, BMCR_SPEED_100 | BMCR_FULL_DUPLEX);
+        assert_eq!(phy.status(), 0x0b);
+        assert!(phy.set_partner("10".parse().unwrap()));
         assert_eq!(phy.status(), 0);
     }
 
     #[test]
     fn forced_modes() {
-        let mut phy = Phy::new();
+        let mut phy = phy();
         phy.write(0, BMCR_SPEED_100);
         assert_eq!(phy.status(), 0x0a);
         phy.write(0, BMCR_FULL_DUPLEX);
@@ -420,7 +625,7 @@ mod tests {
 
     #[test]
     fn pages_are_separate_and_unknown_ones_are_told() {
-        let mut phy = Phy::new();
+        let mut phy = phy();
         phy.write(31, 1);
         phy.write(16, 0xf41b);
         assert_eq!(phy.read(16).0, 0xf41b);
@@ -434,7 +639,7 @@ mod tests {
 
     #[test]
     fn mmd_accesses_do_harm() {
-        let mut phy = Phy::new();
+        let mut phy = phy();
         // What phylib's generic driver writes to advertise EEE.
         for (register, value) in [
             (13, 0x0007),
@@ -457,7 +662,7 @@ mod tests {
 
     #[test]
     fn register_14_takes_the_link_and_outlives_a_reset() {
-        let mut phy = Phy::new();
+        let mut phy = phy();
         assert!(phy.write(14, NO_LINK).link_changed);
         assert_eq!((phy.status() & 2, phy.read(17).0), (0, 0));
         phy.write(0, BMCR_RESET);
@@ -471,7 +676,7 @@ mod tests {
     #[test]
     fn without_a_link_it_reads_as_a_real_one() {
         // iPXE #390: a PHY 001c c912 that a Linux has suspended and iPXE has reset.
-        let mut phy = Phy::new();
+        let mut phy = phy();
         phy.write(14, NO_LINK);
         phy.write(0, 0x1000);
         let registers: Vec<u16> = (0..16).map(|register| phy.peek(register)).collect();
@@ -484,7 +689,7 @@ mod tests {
 
     #[test]
     fn a_pulled_cable_is_a_lost_link() {
-        let mut phy = Phy::new();
+        let mut phy = phy();
         assert!(phy.plug(false));
         assert!(!phy.plug(false));
         assert_eq!(phy.read(1).0 & BMSR_LINK, 0);

@@ -1,7 +1,7 @@
 //! Talks to a running model: one JSON object per line over a unix socket, each answered by one line.
 //!
 //! Requests: `{"cmd":"counters"}`, `{"cmd":"reset-counters"}`, `{"cmd":"state"}`, `{"cmd":"link","up":true}`,
-//! `{"cmd":"faults"}` and `{"cmd":"fault","name":"tx-stall","on":true}`; the last may have `"seed"`, `"rate"` (one in so
+//! `{"cmd":"partner","modes":"100half"}`, `{"cmd":"faults"}` and `{"cmd":"fault","name":"tx-stall","on":true}`; the last may have `"seed"`, `"rate"` (one in so
 //! many), `"count"`, `"millis"` (numbers) and `"until_reset"` (true or false) besides. Answers have `"ok":true` and what
 //! was asked for, or `"ok":false` and `"error"` in one line.
 #![forbid(unsafe_code)]
@@ -45,6 +45,11 @@ pub enum Request {
         /// In or out.
         up: bool,
     },
+    /// Plug the cable into another partner.
+    Partner {
+        /// The modes that it has, as on the command line.
+        modes: String,
+    },
     /// The faults there are, and how they stand.
     Faults,
     /// Turn a fault on or off.
@@ -81,7 +86,7 @@ pub enum RequestError {
     NoCommand,
     /// A command we do not have.
     #[error(
-        "unknown command {0:?}; there are counters, reset-counters, state, link, faults, fault"
+        "unknown command {0:?}; there are counters, reset-counters, state, link, partner, faults, fault"
     )]
     Unknown(String),
     /// A parameter is missing or is of another type.
@@ -107,6 +112,13 @@ impl Request {
                 let up = up.ok_or(RequestError::Parameter("link", "\"up\": true or false"))?;
                 Ok(Request::Link { up })
             }
+            "partner" => {
+                let modes = object.get("modes").and_then(Value::as_str);
+                let modes = modes.ok_or(RequestError::Parameter("partner", "\"modes\": a list"))?;
+                Ok(Request::Partner {
+                    modes: modes.to_owned(),
+                })
+            }
             "faults" => Ok(Request::Faults),
             "fault" => FaultRequest::parse(&object).map(Request::Fault),
             other => Err(RequestError::Unknown(other.chars().take(40).collect())),
@@ -120,6 +132,7 @@ impl Request {
             Request::ResetCounters => json!({"cmd": "reset-counters"}),
             Request::State => json!({"cmd": "state"}),
             Request::Link { up } => json!({"cmd": "link", "up": up}),
+            Request::Partner { modes } => json!({"cmd": "partner", "modes": modes}),
             Request::Faults => json!({"cmd": "faults"}),
             Request::Fault(fault) => fault.value(),
         };

@@ -9,6 +9,7 @@ use clap::Subcommand;
 use clap::ValueEnum;
 use rtl8111b_chip::Eeprom;
 use rtl8111b_chip::FaultKind;
+use rtl8111b_chip::Partner;
 use rtl8111b_chip::Revision;
 use rtl8111b_chip::RxMode;
 use rtl8111b_chip::EEPROM_WORDS;
@@ -137,6 +138,13 @@ pub(crate) struct Serve {
     /// How much is logged: error, warn, info, debug
     #[arg(long, value_name = "LEVEL", default_value = "info")]
     pub(crate) log_level: log::LevelFilter,
+    /// How long a negotiation of the link takes, in milliseconds; 2000 is true to life
+    #[arg(long, value_name = "MS", default_value_t = 50, value_parser = clap::value_parser!(u32).range(..=60_000))]
+    negotiation: u32,
+    /// What the link partner has: 10, 100 or 1000 (all modes up to it), a list such as 10full,100half, or fixed-100full,
+    /// which does not negotiate
+    #[arg(long, value_name = "MODES", default_value = "1000")]
+    partner: Partner,
     /// What happens to frames for which the driver has no room
     #[arg(long, value_enum, default_value_t = RxModeName::Wait)]
     rx_mode: RxModeName,
@@ -166,6 +174,8 @@ impl Serve {
             xid: self.xid,
             eeprom: self.eeprom.unwrap_or_default(),
             mac: self.mac,
+            partner: self.partner,
+            negotiation: self.negotiation,
             rx_mode: match self.rx_mode {
                 RxModeName::Wait => RxMode::Wait,
                 RxModeName::Drop => RxMode::Drop,
@@ -194,6 +204,8 @@ enum Ask {
         #[arg(value_enum)]
         to: UpDown,
     },
+    /// Plug the cable into another partner (see serve --partner)
+    Partner { modes: Partner },
     /// Registers, rings and PHY
     State,
     /// Which faults are on, and how often they have struck
@@ -273,6 +285,9 @@ impl Ctl {
             Ask::State => Request::State,
             Ask::Link { to } => Request::Link {
                 up: matches!(to, UpDown::Up),
+            },
+            Ask::Partner { modes } => Request::Partner {
+                modes: modes.to_string(),
             },
             Ask::Faults => Request::Faults,
             Ask::Fault(fault) => Request::Fault(FaultRequest {
@@ -427,6 +442,9 @@ mod tests {
             ],
             &["dance"],
             &["serve", "--socket", "x", "--eeprom", "no/such/file"],
+            &["serve", "--socket", "x", "--partner", "1001"],
+            &["serve", "--socket", "x", "--negotiation", "-1"],
+            &["ctl", "--control", "x", "partner", "fixed-1000full"],
             &["trace"],
             &["trace", "diff", "one"],
             &["serve", "--socket", "x", "--trace-format", "prose"],
@@ -476,7 +494,7 @@ mod tests {
     #[test]
     fn a_full_command_line() {
         let args = "rtl8111b serve --socket s --chip b380 --mac 02:00:00:00:00:01 --xid 0x541 --vendor-id 0x0001 \
-            --wire stream:listen:w --pcap p --pcap-snaplen 128 --control c --log l --rx-mode drop --once";
+            --partner 100half --negotiation 2000 --wire stream:listen:w --pcap p --pcap-snaplen 128 --control c --log l --rx-mode drop --once";
         let Ok(Parsed::Command(Command::Serve(serve))) = parse_from(args.split_whitespace()) else {
             panic!("refused");
         };
@@ -485,6 +503,10 @@ mod tests {
         assert_eq!(chip.mac, [2, 0, 0, 0, 0, 1]);
         assert_eq!(chip.xid, Some(0x541));
         assert_eq!(chip.rx_mode, RxMode::Drop);
+        assert_eq!(
+            (chip.negotiation, chip.partner.to_string()),
+            (2000, "100half".to_owned())
+        );
         assert_eq!((serve.vendor_id, serve.device_id), (1, 0x8168));
         assert_eq!(serve.pcap_snaplen, Some(128));
         assert!(serve.once);

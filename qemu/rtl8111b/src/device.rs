@@ -15,6 +15,7 @@ use rtl8111b_chip::Fault;
 use rtl8111b_chip::FaultKind;
 use rtl8111b_chip::Faults;
 use rtl8111b_chip::Order;
+use rtl8111b_chip::Partner;
 use rtl8111b_chip::Received;
 use rtl8111b_chip::Reg;
 use rtl8111b_chip::Width;
@@ -219,7 +220,16 @@ impl Device {
         self.seen = 0;
     }
 
+    pub(crate) fn set_partner(&mut self, partner: Partner) {
+        self.tick();
+        self.note(|| Event::Partner(partner));
+        self.chip.set_partner(partner);
+        self.note_line();
+        self.settle();
+    }
+
     pub(crate) fn set_link(&mut self, up: bool) {
+        self.tick();
         self.note(|| Event::Link(up));
         self.chip.set_link(up);
         self.note_line();

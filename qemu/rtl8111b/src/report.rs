@@ -7,6 +7,7 @@ use std::sync::PoisonError;
 use rtl8111b_chip::name_on_later_chips;
 use rtl8111b_chip::FaultKind;
 use rtl8111b_chip::Order;
+use rtl8111b_chip::Partner;
 use rtl8111b_chip::Reg;
 use rtl8111b_chip::RingState;
 use rtl8111b_control::FaultRequest;
@@ -47,6 +48,12 @@ impl Handler for Report {
                 device.set_link(up);
                 log::info!("cable {}", if up { "plugged in" } else { "pulled" });
                 answer.insert("link".to_owned(), device.chip.phy().cable().into());
+            }
+            Request::Partner { modes } => {
+                let partner: Partner = modes.parse()?;
+                device.set_partner(partner);
+                log::info!("the link partner has {partner}");
+                answer.insert("partner".to_owned(), partner.to_string().into());
             }
             Request::Faults => {
                 let all =
@@ -185,6 +192,7 @@ fn state(device: &Device) -> Value {
         "interrupt": state.interrupt,
         "phy": {
             "cable": phy.cable(),
+            "partner": phy.partner().to_string(),
             "speed": phy.speed().map(|speed| speed.mbits()),
             "full_duplex": phy.full_duplex(),
             "page": phy.page(),

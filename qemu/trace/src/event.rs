@@ -5,6 +5,7 @@ use rtl8111b_chip::Eeprom;
 use rtl8111b_chip::Fault;
 use rtl8111b_chip::FaultKind;
 use rtl8111b_chip::Order;
+use rtl8111b_chip::Partner;
 use rtl8111b_chip::Received;
 use rtl8111b_chip::Revision;
 use rtl8111b_chip::RxMode;
@@ -42,6 +43,8 @@ pub enum Event {
     PowerOn,
     /// PCI reset.
     PciReset,
+    /// The cable is plugged into another partner.
+    Partner(Partner),
     /// A fault is ordered.
     Order(Order),
     /// The chip read memory.
@@ -69,8 +72,8 @@ pub(crate) struct Raw {
 }
 
 /// By verb: its name, how many numbers it has, and whether bytes follow.
-pub(crate) const VERBS: [(&str, usize, bool); 22] = [
-    ("chip", 4, true),
+pub(crate) const VERBS: [(&str, usize, bool); 23] = [
+    ("chip", 6, true),
     ("tick", 1, false),
     ("r", 3, false),
     ("w", 3, false),
@@ -92,6 +95,7 @@ pub(crate) const VERBS: [(&str, usize, bool); 22] = [
     ("line", 1, false),
     ("bus-master", 1, false),
     ("pci-reset", 0, false),
+    ("partner", 1, false),
 ];
 
 const OUTCOMES: [Received; 6] = [
@@ -172,7 +176,9 @@ impl Event {
                         2
                     }
                 };
-                raw(0, &[revision, xid, mode, eeprom], &data)
+                let (time, partner) = (config.negotiation, config.partner.bits());
+                let numbers = [revision, xid, mode, eeprom, time.into(), partner.into()];
+                raw(0, &numbers, &data)
             }
             Event::Tick(now) => raw(1, &[*now], &[]),
             Event::Read(offset, width, value) => raw(2, &access(*offset, *width, *value), &[]),
@@ -218,6 +224,7 @@ impl Event {
             Event::Line(level) => raw(19, &[(*level).into()], &[]),
             Event::BusMaster(on) => raw(20, &[(*on).into()], &[]),
             Event::PciReset => raw(21, &[], &[]),
+            Event::Partner(partner) => raw(22, &[partner.bits().into()], &[]),
         }
     }
 
@@ -249,6 +256,8 @@ impl Event {
                     RxMode::Wait
                 },
                 eeprom: eeprom(number(3)?, &raw.data[6..])?,
+                negotiation: u32::try_from(number(4)?).ok()?,
+                partner: Partner::from_bits(u8::try_from(number(5)?).ok()?)?,
             })),
             1 => Event::Tick(number(0)?),
             2 => read().map(|(offset, width, value)| Event::Read(offset, width, value))?,
@@ -288,6 +297,7 @@ impl Event {
             19 => Event::Line(flag()?),
             20 => Event::BusMaster(flag()?),
             21 => Event::PciReset,
+            22 => Event::Partner(Partner::from_bits(u8::try_from(number(0)?).ok()?)?),
             _ => return None,
         })
     }
@@ -306,6 +316,7 @@ impl Event {
                 | Event::BusMaster(_)
                 | Event::PowerOn
                 | Event::PciReset
+                | Event::Partner(_)
                 | Event::Order(_)
         )
     }

@@ -201,6 +201,7 @@ fn input(chip: &mut Chip, script: &mut Script<'_>, event: &Event) {
         Event::BusMaster(on) => chip.set_bus_master(script, *on),
         Event::PowerOn => chip.power_on(),
         Event::PciReset => chip.pci_reset(),
+        Event::Partner(partner) => chip.set_partner(*partner),
         Event::Order(order) => chip.fault(script, *order),
         _ => {}
     }

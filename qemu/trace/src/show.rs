@@ -37,6 +37,7 @@ pub fn show(event: &Event) -> String {
         Event::BusMaster(on) => format!("bus mastering {}", if *on { "on" } else { "off" }),
         Event::PowerOn => "power cut".to_owned(),
         Event::PciReset => "PCI reset".to_owned(),
+        Event::Partner(partner) => format!("the link partner has {partner}"),
         Event::Order(order) => format!(
             "fault {} {}: {order:?}",
             order.kind.name(),

@@ -264,6 +264,12 @@ impl Model {
         self.request(&json!({"cmd": "link", "up": up})).map(|_| ())
     }
 
+    /// Plugs the cable into a partner that has these modes; see `rtl8111b serve --help`.
+    pub fn set_partner(&mut self, modes: &str) -> Result<()> {
+        self.request(&json!({"cmd": "partner", "modes": modes}))
+            .map(|_| ())
+    }
+
     /// Has the chip fail in the way of that name, or no longer; see `rtl8111b ctl fault --help`.
     pub fn fault(&mut self, name: &str, on: bool) -> Result<()> {
         self.request(&json!({"cmd": "fault", "name": name, "on": on}))

@@ -242,6 +242,31 @@ fn the_phy_outlives_a_reset_of_the_bus() {
 }
 
 #[test]
+fn a_negotiation_is_two_changes_of_the_link() {
+    const MS: u64 = 1_000_000;
+    let mut bench = Bench::with(Config {
+        negotiation: 50,
+        ..Config::default()
+    });
+    assert_eq!(bench.chip.deadline(), Some(50 * MS));
+    bench.tick(50 * MS);
+    assert_eq!((bench.r16(0x3e), bench.r8(0x6c)), (0x20, 0x13));
+    bench.w16(0x3e, 0x20);
+    phy_write(&mut bench, 9, 0);
+    phy_write(&mut bench, 0, 0x1200);
+    assert_eq!((bench.r16(0x3e), bench.r8(0x6c) & 2), (0x20, 0));
+    bench.w16(0x3e, 0x20);
+    bench.tick(100 * MS);
+    assert_eq!((bench.r16(0x3e), bench.r8(0x6c)), (0x20, 0x0b));
+    bench.w16(0x3e, 0x20);
+    bench.chip.set_partner("10half".parse().unwrap());
+    assert_eq!((bench.r16(0x3e), bench.r8(0x6c) & 2), (0x20, 0));
+    bench.tick(150 * MS);
+    assert_eq!(bench.r8(0x6c), 0x06);
+    assert_eq!(bench.chip.deadline(), None);
+}
+
+#[test]
 fn the_line_is_status_and_mask() {
     let mut bench = Bench::new();
     bench.chip.set_link(false);

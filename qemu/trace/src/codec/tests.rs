@@ -39,6 +39,7 @@ fn events() -> Vec<Event> {
         Event::BusMaster(true),
         Event::PowerOn,
         Event::PciReset,
+        Event::Partner("100half".parse().unwrap()),
         Event::DmaRead(1 << 63, 4, Ok(vec![9; 4])),
         Event::DmaRead(0, 4, Err(Fault::Ordered)),
         Event::DmaWrite(16, vec![], Ok(())),

@@ -159,22 +159,12 @@ fn coalesce_stays(bench: &mut Bench, interface: &str) -> Result<()> {
     drive::fetch(bench).map(|_| ())
 }
 
-/// Has the link negotiated anew, as if the cable were pulled meanwhile: the model's negotiation takes no
-/// time, and phylib asks for the speed only of a link that was down.
+/// Has the link negotiated anew.
 fn negotiate(bench: &mut Bench, interface: &str, advertise: &str, speed: &str) -> Result<()> {
-    bench.model()?.set_link(false)?;
-    bench.wait_carrier(interface, false)?;
     bench.guest.check(&format!(
         "ethtool -s {interface} autoneg on advertise {advertise}"
     ))?;
-    bench.model()?.set_link(true)?;
-    bench.wait_carrier(interface, true)?;
-    let shown = bench.guest.check(&format!("ethtool {interface}"))?;
-    require!(
-        shown.contains(&format!("Speed: {speed}")),
-        "expected a link of {speed}, found: {shown}"
-    );
-    Ok(())
+    drive::wait_link(bench, interface, speed, "Full")
 }
 
 fn pause(bench: &mut Bench, interface: &str) -> Result<()> {

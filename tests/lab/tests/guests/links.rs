@@ -106,3 +106,50 @@ fn ours_wakes_a_phy_that_was_suspended() {
         phy_that_was_suspended(inputs, Chip::B380, false)
     });
 }
+
+/// The link is what both ends can, and drivers show it.
+fn link_is_negotiated(inputs: &Inputs, chip: Chip, driver: Driver) -> Result<()> {
+    let (kernel, model) = (inputs.kernel()?, inputs.model()?);
+    let mut bench = Bench::start(&inputs.setup(&kernel, &model, chip, driver))?;
+    let interface = bench.load_and_open()?;
+    drive::lease(&mut bench, &interface)?;
+    for (partner, speed, duplex) in [
+        ("100half", "100Mb/s", "Half"),
+        ("10", "10Mb/s", "Full"),
+        ("fixed-100full", "100Mb/s", "Half"),
+        ("1000", "1000Mb/s", "Full"),
+    ] {
+        bench.model()?.set_partner(partner)?;
+        drive::wait_link(&mut bench, &interface, speed, duplex)?;
+        drive::ping(&mut bench, 3)?;
+    }
+    // What this end offers, with the cable left alone.
+    for (offer, speed, duplex) in [
+        ("autoneg on advertise 0x004", "100Mb/s", "Half"),
+        ("autoneg on advertise 0x03f", "1000Mb/s", "Full"),
+        ("speed 10 duplex full autoneg off", "10Mb/s", "Full"),
+        ("autoneg on", "1000Mb/s", "Full"),
+    ] {
+        bench
+            .guest
+            .check(&format!("ethtool -s {interface} {offer}"))?;
+        drive::wait_link(&mut bench, &interface, speed, duplex)?;
+        drive::ping(&mut bench, 3)?;
+    }
+    bench.finish()
+}
+
+#[test]
+fn ours_negotiates_its_link() {
+    case("ours_negotiates_its_link", |inputs| {
+        link_is_negotiated(inputs, Chip::B300, inputs.ours()?)?;
+        link_is_negotiated(inputs, Chip::B380, inputs.ours()?)
+    });
+}
+
+#[test]
+fn r8169_negotiates_its_link() {
+    case("r8169_negotiates_its_link", |inputs| {
+        link_is_negotiated(inputs, Chip::B380, Driver::R8169)
+    });
+}

@@ -28,6 +28,9 @@ const ASLEEP: Duration = Duration::from_secs(20);
 const IDLE: u32 = 10;
 const FULL: u32 = 1000;
 
+/// How long the link of a card that has just fallen asleep may take to be negotiated.
+const NEGOTIATED: Duration = Duration::from_secs(5);
+
 /// A frame that is to wake nobody would have done so by then.
 const SILENCE: Duration = Duration::from_millis(200);
 
@@ -107,14 +110,13 @@ fn calls(bench: &mut Bench, times: u64, after: &str) -> Result<()> {
     Ok(())
 }
 
-/// Requires that the link of a card that sleeps, `when`, has this speed.
+/// Requires that the link of a card that sleeps, `when`, has this speed, once it is negotiated.
 fn link_has(bench: &mut Bench, speed: u32, when: &str) -> Result<()> {
-    let found = state(bench.model()?)?["phy"]["speed"].take();
-    require!(
-        found == speed,
-        "{when}, the link of the sleeping card has {found} Mbit/s, expected {speed}"
-    );
-    Ok(())
+    let what = format!("{when}, the link of the sleeping card to have {speed} Mbit/s");
+    wait_for(&what, NEGOTIATED, || {
+        let found = state(bench.model()?)?["phy"]["speed"].take();
+        Ok((found == speed).then_some(()))
+    })
 }
 
 /// Has the system sleep while `what` is done.
