@@ -22,8 +22,9 @@ pub(super) static CHIP: Chip = Chip {
     events: event::RX_OK | event::RX_ERROR | event::TX_OK | event::TX_ERROR | event::LINK_CHANGE,
     halt,
     set_jumbo: |hw, on| hw.set_config4_jumbo(on),
-    // It watches by itself (r8169).
-    watch_for_wake: |_| (),
+    // Its receiver must run, as B300's: r8169 until Linux 6.0, and BSD's re. Later versions of r8169 leave it off, by
+    // all appearances by accident.
+    watch_for_wake: |hw| hw.run_receiver(),
     fix_phy,
 };
 
