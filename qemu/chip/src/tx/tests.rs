@@ -77,6 +77,25 @@ fn a_frame_in_parts() {
 }
 
 #[test]
+fn all_descriptors_of_a_frame_have_the_same_flags() {
+    let frame = packet(offload::TCP, 100);
+    let sum = tx::IP_CHECKSUM | tx::TCP_CHECKSUM;
+    for (flags, tag, told) in [(sum, 0x2_0100, 0), (0, 0x2_0100, 1), (sum, 0, 1)] {
+        let mut bench = bench();
+        let (head, tail) = frame.split_at(54);
+        bench.guest.put(BUFFERS, head);
+        bench.guest.put(BUFFERS + 0x1000, tail);
+        let first = OWN | FIRST | sum | head.len() as u32;
+        bench.guest.desc(TX_RING, 0, first, 0x2_0100, BUFFERS);
+        let last = OWN | LAST | flags | tail.len() as u32;
+        bench.guest.desc(TX_RING, 1, last, tag, BUFFERS + 0x1000);
+        ring(&mut bench);
+        assert_eq!(bench.guest.sent.len(), 1);
+        assert_eq!(bench.violations(), told, "{}", bench.last_violation());
+    }
+}
+
+#[test]
 fn an_unfinished_frame_waits_for_the_next_doorbell() {
     let mut bench = bench();
     place(&mut bench, 0, OWN | FIRST, &[1; 60]);
