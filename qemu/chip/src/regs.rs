@@ -246,6 +246,12 @@ pub(crate) mod config3 {
     pub(crate) const LINK_UP: u32 = 0x10;
 }
 
+/// Bits of Config4.
+pub(crate) mod config4 {
+    /// Frames above 1518 bytes; B380 only.
+    pub(crate) const JUMBO: u32 = 0x01;
+}
+
 /// Bits of Config5.
 pub(crate) mod config5 {
     pub(crate) const BROADCAST: u32 = 0x40;

@@ -263,11 +263,71 @@ fn checksums_the_chip_cannot_do_are_told_and_left() {
     let udp_as_tcp = packet(offload::UDP, 100);
     for frame in [short, ipv6, udp_as_tcp] {
         let mut bench = bench();
-        place(&mut bench, 0, WHOLE | tx::TCP_CHECKSUM, &frame);
+        place(
+            &mut bench,
+            0,
+            WHOLE | tx::IP_CHECKSUM | tx::TCP_CHECKSUM,
+            &frame,
+        );
         ring(&mut bench);
-        assert_eq!(bench.guest.sent[0][..frame.len()], frame);
+        // The sum of the IP header aside, which it can do.
+        let sent = &bench.guest.sent[0];
+        assert_eq!(sent[..24], frame[..24]);
+        assert_eq!(sent[26..frame.len()], frame[26..]);
         assert_eq!(bench.violations(), 1);
     }
+}
+
+#[test]
+fn offloads_that_the_chip_does_not_have() {
+    let long = packet(offload::UDP, 2000);
+    let tagged = {
+        let mut frame = packet(offload::TCP, 1460);
+        offload::insert_vlan(&mut frame, 7);
+        frame
+    };
+    let short = packet(offload::TCP, 100);
+    for (frame, flags, told) in [
+        (&short, tx::TCP_CHECKSUM, "without that of IP"),
+        (&long, tx::IP_CHECKSUM | tx::UDP_CHECKSUM, "jumbo"),
+        (&tagged, 0, ""),
+        (&long, 0, ""),
+    ] {
+        let mut bench = bench();
+        place(&mut bench, 0, WHOLE | flags, frame);
+        ring(&mut bench);
+        assert!(bench.guest.sent.iter().eq([frame]), "as it was");
+        assert_eq!(bench.violations(), u64::from(!told.is_empty()));
+        assert!(bench.last_violation().contains(told));
+    }
+    let mut bench = bench();
+    let large = packet(offload::TCP, 4000);
+    let send = tx::LARGE_SEND | 1600 << tx::MSS_SHIFT;
+    place(&mut bench, 0, WHOLE | send, &large);
+    ring(&mut bench);
+    assert!(
+        bench.last_violation().contains("jumbo"),
+        "{}",
+        bench.last_violation()
+    );
+}
+
+#[test]
+fn jumbo_frames_are_enabled_on_b380() {
+    let mut bench = Bench::open(Config {
+        revision: crate::Revision::B380,
+        ..Config::default()
+    });
+    place(&mut bench, 0, WHOLE, &[7; 1515]);
+    ring(&mut bench);
+    assert!(bench.guest.sent.is_empty());
+    assert!(bench.last_violation().contains("Config4"));
+    bench.w8(0x50, 0xc0);
+    bench.w8(0x55, 1);
+    place(&mut bench, 1, WHOLE, &[7; 1515]);
+    ring(&mut bench);
+    assert_eq!(bench.guest.sent.len(), 1);
+    assert_eq!(bench.violations(), 1);
 }
 
 #[test]
