@@ -41,6 +41,8 @@ pub struct Chip {
     pub(crate) rx: Ring,
     /// StopReq was written: no transfers until the next reset.
     pub(crate) stopped: bool,
+    /// The FIFO has run over, and the receiver waits for a reset.
+    pub(crate) overflown: bool,
     /// In a power state other than D0.
     pub(crate) asleep: bool,
     /// The chip may use the bus.
@@ -85,6 +87,7 @@ impl Chip {
             tx_busy: [false; 2],
             rx: Ring::default(),
             stopped: false,
+            overflown: false,
             asleep: false,
             master: false,
             mastered: false,
@@ -159,6 +162,7 @@ impl Chip {
         self.tx[HIGH].index = 0;
         self.rx.index = 0;
         self.stopped = false;
+        self.overflown = false;
         self.muted = false;
         self.mastered = self.master;
         self.late.clear();

@@ -2,6 +2,7 @@
 
 use crate::bus::Bus;
 use crate::chip::Chip;
+use crate::config::Revision;
 use crate::config::RxMode;
 use crate::crc;
 use crate::desc;
@@ -131,6 +132,11 @@ impl Chip {
         }
         if spoilt.lost {
             return self.overflow();
+        }
+        if self.overflown {
+            self.counters.rx_dropped += 1;
+            self.tally.rx_missed = self.tally.rx_missed.wrapping_add(1);
+            return Received::Dropped;
         }
         if spoilt.crc {
             if self.get(Reg::RxConfig) & rxcfg::ACCEPT_ERROR == 0 {
@@ -411,7 +417,10 @@ impl Chip {
         }
     }
 
+    /// The FIFO is full: the frame is lost. B300 receives nothing more then until it is reset: r8169 until Linux 6.1 and
+    /// Realtek's driver reset it for that reason.
     pub(crate) fn overflow(&mut self) -> Received {
+        self.overflown |= self.config.revision == Revision::B300;
         self.counters.rx_dropped += 1;
         self.tally.rx_missed = self.tally.rx_missed.wrapping_add(1);
         self.raise(intr::RX_FIFO_OVER);

@@ -102,6 +102,32 @@ fn a_full_ring_loses_the_frame_in_drop_mode() {
 }
 
 #[test]
+fn after_an_overflow_b300_waits_for_a_reset() {
+    for revision in [Revision::B300, Revision::B380] {
+        let mut bench = Bench::open(Config {
+            revision,
+            rx_mode: RxMode::Drop,
+            ..Config::default()
+        });
+        let frame = to(MAC, 60);
+        assert_eq!(give(&mut bench, &frame), Received::Dropped);
+        slots(&mut bench, 2, 0x800);
+        bench.w16(0x3e, 0xffff);
+        let next = give(&mut bench, &frame);
+        if revision == Revision::B380 {
+            assert_eq!(next, Received::Delivered);
+            continue;
+        }
+        assert_eq!((next, bench.r16(0x3e)), (Received::Dropped, 0));
+        bench.w8(0x37, 0x0c);
+        assert_eq!(give(&mut bench, &frame), Received::Dropped);
+        bench.w8(0x37, 0x10);
+        bench.w8(0x37, 0x0c);
+        assert_eq!(give(&mut bench, &frame), Received::Delivered);
+    }
+}
+
+#[test]
 fn the_filter() {
     let other = [0x02, 0, 0, 0, 0, 0x77];
     let group = [0x01, 0x00, 0x5e, 0, 0, 0xfb];
