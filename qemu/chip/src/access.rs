@@ -16,6 +16,7 @@ use crate::regs::poll;
 use crate::regs::tally;
 use crate::regs::Reg;
 use crate::regs::TXCONFIG_WRITABLE;
+use crate::timing::TIMER_INT_BITS;
 use crate::timing::TIMER_NS;
 
 impl Chip {
@@ -187,7 +188,7 @@ impl Chip {
             // Read only.
             Reg::Config0 | Reg::PhyStatus | Reg::Ersr => {}
             Reg::TimerInt => {
-                self.set(reg, merged);
+                self.set(reg, merged & TIMER_INT_BITS);
                 self.set_timer();
             }
             // These chips have nothing behind it; Realtek's driver uses it on all it knows. Commands end at once and

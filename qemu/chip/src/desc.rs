@@ -2,7 +2,7 @@
 
 /// Bytes of a descriptor.
 pub(crate) const SIZE: u64 = 16;
-/// A ring has at most so many descriptors. **Guess**: the limit of the 8169 family's documents.
+/// A ring has at most so many descriptors (r8169, FreeBSD, OpenBSD).
 pub(crate) const RING_MAX: u16 = 1024;
 
 pub(crate) const OWN: u32 = 1 << 31;
@@ -33,6 +33,10 @@ pub(crate) mod rx {
     pub(crate) const BROADCAST: u32 = 1 << 25;
     /// Any of the errors.
     pub(crate) const ERROR: u32 = 1 << 21;
+    /// Longer than the watchdog of the receiver allows.
+    pub(crate) const WATCHDOG: u32 = 1 << 22;
+    /// The longest frame that comes without it: FreeBSD and OpenBSD have seen good frames marked as errors above.
+    pub(crate) const LONGEST_GOOD: usize = 0x1fff;
     pub(crate) const RUNT: u32 = 1 << 20;
     pub(crate) const CRC: u32 = 1 << 19;
     pub(crate) const PROTO_UDP: u32 = 1 << 18;

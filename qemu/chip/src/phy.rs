@@ -454,7 +454,8 @@ impl Phy {
     pub(crate) fn status(&self) -> u8 {
         // The flow control bits 0x20 and 0x40 stay clear: what silicon shows there is not known [guess].
         match self.link() {
-            None => 0,
+            // Seen on an 8110SC with the same PHY (iPXE #390).
+            None => 0x04,
             Some(link) => {
                 let speed = match link.speed {
                     Speed::Mbit10 => 0x04,
@@ -501,7 +502,7 @@ mod tests {
     fn power_down_takes_the_link_and_says_so() {
         let mut phy = phy();
         assert!(phy.write(0, 0x1940).link_changed);
-        assert_eq!(phy.status(), 0);
+        assert_eq!(phy.status(), 0x04);
         assert_eq!(phy.read(17).0, 0);
         assert!(phy.write(0, 0x1140).link_changed);
         assert_eq!(phy.status(), 0x13);
@@ -530,13 +531,13 @@ mod tests {
         assert_eq!(phy.status(), 0x06);
         phy.write(4, 0x0001);
         phy.write(0, 0x1200);
-        assert_eq!(phy.status(), 0);
+        assert_eq!(phy.status(), 0x04);
     }
 
     #[test]
     fn there_is_no_link_while_it_is_negotiated() {
         let mut phy = Phy::new(Partner::default(), 50 * MS, 0);
-        assert_eq!(phy.status(), 0);
+        assert_eq!(phy.status(), 0x04);
         assert_eq!(phy.deadline(), Some(50 * MS));
         assert!(!phy.tick(49 * MS));
         assert!(phy.tick(50 * MS));
@@ -549,7 +550,7 @@ mod tests {
         for _ in 0..2 {
             assert_eq!(phy.read(1).0 & (BMSR_LINK | BMSR_DONE), 0);
         }
-        assert_eq!((phy.read(5).0, phy.read(17).0, phy.status()), (0, 0, 0));
+        assert_eq!((phy.read(5).0, phy.read(17).0, phy.status()), (0, 0, 0x04));
         phy.tick(99 * MS);
         // Asked for once more, it begins once more.
         assert!(!phy.write(0, 0x1200).link_changed);
@@ -606,11 +607,11 @@ mod tests {
         }
         let mut phy = with("100");
         phy.write(0, BMCR_SPEED_1000);
-        assert_eq!(phy.status(), 0, "forced to what the partner has not");
+        assert_eq!(phy.status(), 0x04, "forced to what the partner has not");
         phy.write(0, BMCR_SPEED_100 | BMCR_FULL_DUPLEX);
         assert_eq!(phy.status(), 0x0b);
         assert!(phy.set_partner("10".parse().unwrap()));
-        assert_eq!(phy.status(), 0);
+        assert_eq!(phy.status(), 0x04);
     }
 
     #[test]

@@ -167,6 +167,9 @@ impl Chip {
             None => data.extend_from_slice(frame),
         }
         data.extend_from_slice(&fcs);
+        if data.len() > rx::LONGEST_GOOD {
+            status |= rx::ERROR | rx::WATCHDOG;
+        }
         // Longer ones than RxMaxSize, or than a descriptor can tell, are not delivered; silicon may deliver a part
         // with an error bit [guess].
         let most = self.get(Reg::RxMaxSize).min(rx::LENGTH) as usize;
@@ -298,7 +301,8 @@ impl Chip {
             let (now, later) = rest.split_at(slot.size.min(rest.len()));
             rest = later;
             let address = Ring::address(base, slot.index);
-            // The frame's whole length stands in its last descriptor; in the ones before, what is in them [guess].
+            // The frame's whole length stands in its last descriptor (FreeBSD, OpenBSD); in the ones before, what is in
+            // them [guess].
             let len = if i == last { data.len() } else { now.len() };
             let mut opts1 = slot.opts1 & desc::RING_END | status | len as u32;
             if i == 0 {
@@ -373,7 +377,8 @@ impl Chip {
             slots.push(Slot {
                 index,
                 opts1,
-                // The low bits are not wired [guess].
+                // FreeBSD: "requires RX buffers to be aligned on 64-bit boundaries". That the low bits are not wired is a
+                // guess.
                 buffer: buffer & !7,
                 size,
             });

@@ -5,8 +5,10 @@ use crate::phy::Speed;
 use crate::regs::intr;
 use crate::regs::Reg;
 
-/// The timer counts at 125 MHz, the PCI Express clock [guess].
+/// The timer counts at 125 MHz, the PCI Express clock (FreeBSD's RL_TIMER_PCIE_CLK, OpenBSD).
 pub(crate) const TIMER_NS: u64 = 8;
+/// TimerInt has 13 bits: 65.5 us at most (FreeBSD's RL_TIMERINT_8169_VAL).
+pub(crate) const TIMER_INT_BITS: u32 = 0x1fff;
 
 /// One direction's frames that nobody has been told of.
 #[derive(Clone, Copy, Debug, Default)]
@@ -203,7 +205,7 @@ mod tests {
         bench.w32(0x48, 0);
         bench.tick(2800);
         assert_eq!(status(&mut bench), intr::PCS_TIMEOUT, "started again");
-        bench.w32(0x58, 0);
-        assert_eq!(bench.chip.deadline(), None);
+        bench.w32(0x58, 0xffff_2000);
+        assert_eq!((bench.r32(0x58), bench.chip.deadline()), (0, None));
     }
 }

@@ -216,7 +216,7 @@ fn power_on_forgets_everything_but_the_cable() {
     assert_eq!(bench.r32(0), 0x8100_5452);
     assert_eq!(bench.r32(0x20), 0);
     assert_eq!(bench.chip.state().tx.base, None);
-    assert_eq!(bench.r8(0x6c), 0);
+    assert_eq!(bench.r8(0x6c), 0x04);
     bench.chip.set_link(true);
     assert_eq!(bench.r8(0x6c), 0x13);
 }
@@ -339,7 +339,7 @@ fn the_phy_is_behind_phyar() {
     assert_eq!(phy_read(&mut bench, 16), 0xf41b);
     phy_write(&mut bench, 31, 0);
     phy_write(&mut bench, 0, 0x1840);
-    assert_eq!(bench.r8(0x6c), 0);
+    assert_eq!(bench.r8(0x6c), 0x04);
     assert_eq!(bench.r16(0x3e), 0x20);
     bench.w16(0x3e, 0x20);
     phy_write(&mut bench, 0, 0x1240);

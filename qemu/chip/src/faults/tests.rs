@@ -208,7 +208,7 @@ fn the_link_flaps_and_is_there_again_in_the_end() {
     let at = bench.chip.deadline().unwrap();
     assert!(at <= 1000 * MS);
     bench.tick(at);
-    assert_eq!(bench.r8(0x6c), 0);
+    assert_eq!(bench.r8(0x6c), 0x04);
     assert_eq!(bench.r16(0x3e), intr::LINK_CHG);
     bench.tick(bench.chip.deadline().unwrap());
     assert_eq!(bench.r8(0x6c), 0x13);

@@ -128,6 +128,20 @@ fn after_an_overflow_b300_waits_for_a_reset() {
 }
 
 #[test]
+fn frames_above_8191_bytes_are_marked_as_errors() {
+    let mut bench = bench();
+    bench.w16(0xda, 0x3fff);
+    for (len, marks) in [(8187, 0), (8188, rx::ERROR | rx::WATCHDOG)] {
+        slots(&mut bench, 1, 0x3000);
+        assert_eq!(give(&mut bench, &to(MAC, len)), Received::Delivered);
+        let opts1 = bench.guest.opts(RX_RING, 0).0;
+        assert_eq!(opts1 & (rx::ERROR | rx::WATCHDOG), marks);
+        bench.w8(0x37, 0x04);
+        bench.w8(0x37, 0x0c);
+    }
+}
+
+#[test]
 fn the_filter() {
     let other = [0x02, 0, 0, 0, 0, 0x77];
     let group = [0x01, 0x00, 0x5e, 0, 0, 0xfb];
