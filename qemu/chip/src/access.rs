@@ -179,7 +179,9 @@ impl Chip {
             }
             Reg::RxMissed => self.tally.rx_missed = 0,
             Reg::Cfg9346 => self.write_lock(merged),
-            Reg::Config1 | Reg::Config2 | Reg::Config3 | Reg::Config4 | Reg::Config5 => {
+            // FreeBSD writes Config5 when it has locked the others again, and QEMU's rtl8139 lets it: it is not locked.
+            Reg::Config5 => self.set(reg, merged),
+            Reg::Config1 | Reg::Config2 | Reg::Config3 | Reg::Config4 => {
                 if self.unlocked(reg, value) {
                     self.set(reg, merged);
                 }

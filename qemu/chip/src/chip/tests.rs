@@ -140,6 +140,12 @@ fn the_station_address_and_configuration_are_locked() {
     assert_eq!(bench.r32(0), before);
     assert_eq!(bench.r8(0x52), 0xcd);
     assert_eq!(bench.violations(), 2);
+    bench.w8(0x56, 0x42);
+    assert_eq!(
+        (bench.r8(0x56), bench.violations()),
+        (0x42, 2),
+        "not locked"
+    );
     for half_open in [0x40, 0x80] {
         bench.w8(0x50, half_open);
         bench.w32(0, 0x1234_5678);
