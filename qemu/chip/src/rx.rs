@@ -151,6 +151,10 @@ impl Chip {
                 status ^= offload::failures(status);
             }
         }
+        // Longer ones than RxMaxSize, or than a descriptor can tell, are not delivered; silicon may deliver a part
+        // with an error bit [guess]. They are measured as they come, with a tag that is taken out.
+        let most = self.get(Reg::RxMaxSize).min(rx::LENGTH) as usize;
+        let too_long = frame.len() + FCS > most;
         let mut fcs = crc::fcs(frame);
         if spoilt.crc {
             fcs[0] ^= 1;
@@ -170,10 +174,7 @@ impl Chip {
         if data.len() > rx::LONGEST_GOOD {
             status |= rx::ERROR | rx::WATCHDOG;
         }
-        // Longer ones than RxMaxSize, or than a descriptor can tell, are not delivered; silicon may deliver a part
-        // with an error bit [guess].
-        let most = self.get(Reg::RxMaxSize).min(rx::LENGTH) as usize;
-        let outcome = if data.len() > most {
+        let outcome = if too_long {
             self.lose_bad()
         } else if self.stalled() || !self.fifo.is_empty() {
             let data = data.clone();

@@ -34,6 +34,8 @@ const RECONNECT_MS: i32 = 500;
 /// How often a frame that had to wait is offered again. Drivers do not tell the chip of new receive descriptors, so
 /// there is nothing to wait for but time, and whatever else the driver does.
 const AGAIN_MS: i32 = 1;
+/// How often the chip goes on sending to nobody before the others get their turn.
+const ROUNDS: u32 = 64;
 
 /// The device at our end, as the pump sees it.
 pub trait Station {
@@ -158,16 +160,22 @@ impl Pump {
         if !waiting {
             link_events |= libc::POLLIN;
         }
-        while self.link.is_none() && station.blocked() {
-            // Nowhere to go, and so always room.
+        // Nowhere to go, and so always room. A chip that reads ones where its ring should be never comes to an end.
+        for _ in 0..ROUNDS {
+            if self.link.is_some() || !station.blocked() {
+                break;
+            }
             station.writable();
         }
+        let endless = self.link.is_none() && station.blocked();
         if station.blocked() {
             link_events |= libc::POLLOUT;
         }
         // A descriptor of -1 is one that poll passes over.
         let (other, timeout) = match (&self.link, &self.peer) {
             (Some(_), _) if waiting => (-1, AGAIN_MS),
+            (None, Peer::Listen(listener)) if endless => (listener.as_raw_fd(), AGAIN_MS),
+            (None, _) if endless => (-1, AGAIN_MS),
             (None, Peer::Connect(_)) => (-1, RECONNECT_MS),
             (None, Peer::Listen(listener)) => (listener.as_raw_fd(), -1),
             _ => (-1, -1),

@@ -337,4 +337,7 @@ fn vlan_tags_are_taken_out_when_asked_for() {
     assert_eq!(bench.guest.opts(RX_RING, 1).1, rx::VLAN | 0x6420);
     let stripped = [&frame[..12], &frame[16..]].concat();
     assert_eq!(bench.guest.get(BUFFERS + 0x1000, 60), stripped);
+    // The tag counts for the longest frame.
+    bench.w16(0xda, 67);
+    assert_eq!(give(&mut bench, &frame), Received::Dropped);
 }
