@@ -126,6 +126,14 @@ impl ConfigSpace {
         self.reset_capabilities();
     }
 
+    /// What coming back from D3hot does to a function that does not say No_Soft_Reset: all is as after a reset but for PME,
+    /// which outlives it (PCI Bus Power Management Interface 1.2, 3.2.4).
+    pub fn leave_d3hot(&mut self) {
+        let pme = self.bytes[PMCSR + 1];
+        self.reset();
+        self.bytes[PMCSR + 1] = pme;
+    }
+
     fn reset_capabilities(&mut self) {
         // Version 2, D1 and D2, 375 mA, PME from every state.
         self.put(PM, &[0x01, VPD as u8, 0xc2, 0xff, 0, 0, 0, 0], 0);
@@ -379,6 +387,19 @@ mod tests {
         assert_eq!(space.pme(), (false, true), "cleared by a one, and enabled");
         assert!(space.call_for_power());
         assert_eq!(long(&space, 0x44) >> 8, 0x81);
+    }
+
+    #[test]
+    fn d3hot_forgets_all_but_pme() {
+        let mut space = space();
+        space.write(4, &[0x07, 0x04]);
+        space.write(0x45, &[0x01]);
+        assert!(space.call_for_power());
+        space.leave_d3hot();
+        assert_eq!(long(&space, 4) & 0xffff, 0);
+        assert_eq!(space.pme(), (true, true));
+        assert_eq!(space.power(), Power::D0);
+        assert_eq!(long(&space, 0x44) & 8, 0, "No_Soft_Reset");
     }
 
     fn product(space: &mut ConfigSpace, at: u16) -> [u8; 4] {

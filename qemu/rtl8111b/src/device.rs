@@ -476,7 +476,15 @@ impl Endpoint for Device {
         match region {
             Region::Config => {
                 self.note(|| Event::ConfigWrite(offset, from.to_vec()));
+                let deep = self.config.power() == Power::D3Hot;
                 self.config.write(offset, from);
+                if deep && self.awake() {
+                    // The capability says NoSoftRst-, as that of real cards does.
+                    self.config.leave_d3hot();
+                    self.note(|| Event::PciReset);
+                    self.chip.pci_reset();
+                    self.note_line();
+                }
                 self.follow_bus_master();
                 let asleep = !self.awake();
                 if asleep != self.asleep {

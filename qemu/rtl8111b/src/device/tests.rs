@@ -198,7 +198,7 @@ fn a_sleeping_device_receives_nothing() {
         write32(&mut device, 0x44, 0xe700);
         device.write(BAR, 0x37, &[0x08]);
     }
-    assert_eq!(receive(3), 1);
+    assert_eq!(receive(2), 1);
     assert_eq!(receive(0), 1, "awake, and filtered");
     assert_eq!(receive(1), 2);
     let mut device = shared.lock();
@@ -237,6 +237,26 @@ fn reset_is_like_power_on() {
     assert_eq!(read32(&mut device, 0x20), 0);
     assert!(!device.config.bus_master());
     assert!(!device.chip.phy().cable(), "nobody has plugged it in again");
+}
+
+#[test]
+fn d3hot_loses_all_but_pme() {
+    let mut device = ready();
+    one_frame(&mut device);
+    device.write(BAR, 0x50, &[0xc0]);
+    device.write(BAR, 0x54, &[0x20]);
+    device.write(Region::Config, 0x44, &[1, 1]);
+    device.write(Region::Config, 0x44, &[0, 1]);
+    let mut config3 = [0];
+    device.read(BAR, 0x54, &mut config3);
+    assert_eq!(config3, [0x20], "D1 forgets nothing");
+    device.write(Region::Config, 0x44, &[3, 1]);
+    device.write(Region::Config, 0x44, &[0, 1]);
+    assert!(!device.config.bus_master());
+    assert!(device.pme().1);
+    assert_eq!(read32(&mut device, 0x20), 0);
+    device.read(BAR, 0x54, &mut config3);
+    assert_eq!(config3, [0]);
 }
 
 #[test]
