@@ -2,8 +2,9 @@
 //! PCI Express (0x60).
 //!
 //! Only what a bus does is in here; the chip behind it is another crate's. The capabilities' places are inferred from
-//! the peers (Realtek's driver writes the read request size at 0x69, so PCI Express is at 0x60) and their values
-//! follow what `lspci` shows of such cards; values nobody relies on are marked **guess**.
+//! the peers (Realtek's driver writes the read request size at 0x69, so PCI Express is at 0x60), and places and values are
+//! those that `lspci -vv` shows of cards with a 10ec:8168 rev 01; docs/chip-facts.md has the sources. Boards differ: one of
+//! 2010 has payloads of 128 bytes, L0s below 128 ns and no L1 link state. What is not to be seen is marked **guess**.
 #![forbid(unsafe_code)]
 
 /// Bytes of configuration space.
@@ -17,10 +18,13 @@ const COMMAND: usize = 0x04;
 const STATUS: usize = 0x06;
 const PM: usize = 0x40;
 const PMCSR: usize = PM + 4;
-/// Vital product data; that it is here, and what is in it, is a **guess**.
+/// Vital product data; what is in it is a **guess**.
 const VPD: usize = 0x48;
 const MSI: usize = 0x50;
 const EXPRESS: usize = 0x60;
+const VENDOR: usize = 0x84;
+/// Bytes of it [guess].
+const VENDOR_SIZE: u8 = 4;
 
 /// PMCSR, upper byte.
 const PME_STATUS: u8 = 0x80;
@@ -135,29 +139,32 @@ impl ConfigSpace {
     }
 
     fn reset_capabilities(&mut self) {
-        // Version 2, D1 and D2, 375 mA, PME from every state.
-        self.put(PM, &[0x01, VPD as u8, 0xc2, 0xff, 0, 0, 0, 0], 0);
+        // Version 2, D1 and D2, 375 mA, PME from every state but D0.
+        self.put(PM, &[0x01, VPD as u8, 0xc2, 0xf7, 0, 0, 0, 0], 0);
         self.writable[PMCSR] = 0x03;
         self.writable[PMCSR + 1] = 0x01;
         self.clearable[PMCSR + 1] = 0x80;
         self.put(VPD, &[0x03, MSI as u8], 0);
         self.put(VPD + 2, &[0; 6], 0xff);
-        // One message, 64-bit address. Real cards offer two and use one [guess].
-        self.put(MSI, &[0x05, EXPRESS as u8, 0x80, 0], 0);
+        // Two messages, 64-bit address (FreeBSD, too, expects two).
+        self.put(MSI, &[0x05, EXPRESS as u8, 0x82, 0], 0);
         self.writable[MSI + 2] = 0x71;
         self.writable[MSI + 4] = 0xfc;
         self.writable[MSI + 5..MSI + 14].fill(0xff);
-        // An endpoint, version 1; payloads of 128 bytes [guess].
-        self.put(EXPRESS, &[0x10, 0, 0x01, 0x00, 0, 0, 0, 0], 0);
+        // An endpoint, version 1; payloads of 1024 bytes, latencies without limit, button and indicators.
+        self.put(EXPRESS, &[0x10, VENDOR as u8, 0x01, 0x00], 0);
+        self.put(EXPRESS + 4, &0x0000_7fc3u32.to_le_bytes(), 0);
         // Device control: relaxed order, no snoop, read requests of 512 bytes; the status is cleared by ones.
         self.put(EXPRESS + 8, &[0x10, 0x28], 0xff);
         self.writable[EXPRESS + 9] = 0x7f;
         self.clearable[EXPRESS + 10] = 0x0f;
-        // One lane of 2.5 GT/s, L0s and L1 [guess: the latencies].
-        self.put(EXPRESS + 12, &0x0003_ec11u32.to_le_bytes(), 0);
+        // One lane of 2.5 GT/s, L0s and L1, latencies without limit.
+        self.put(EXPRESS + 12, &0x0003_fc11u32.to_le_bytes(), 0);
         self.writable[EXPRESS + 16] = 0xcb;
         self.writable[EXPRESS + 17] = 0x01;
         self.put(EXPRESS + 18, &0x1011u16.to_le_bytes(), 0);
+        // Of the vendor's; what is in it is not known.
+        self.put(VENDOR, &[0x09, 0, VENDOR_SIZE], 0);
     }
 
     fn put(&mut self, at: usize, bytes: &[u8], writable: u8) {
@@ -335,9 +342,25 @@ mod tests {
             seen.push((at, head & 0xff));
             at = u64::from((head >> 8) & 0xff);
         }
-        assert_eq!(seen, [(0x40, 1), (0x48, 3), (0x50, 5), (0x60, 0x10)]);
+        let expected = [(0x40, 1), (0x48, 3), (0x50, 5), (0x60, 0x10), (0x84, 9)];
+        assert_eq!(seen, expected);
         // No extended capabilities.
         assert_eq!(long(&space, 0x100), 0);
+    }
+
+    /// `lspci -vv` of an ASUS notebook of 2007 with a 10ec:8168 rev 01.
+    #[test]
+    fn capabilities_are_those_of_a_real_card() {
+        let space = space();
+        assert_eq!(
+            long(&space, 0x40) >> 16,
+            0xf7c2,
+            "PME from D1, D2, D3hot, D3cold"
+        );
+        assert_eq!(long(&space, 0x50) >> 16, 0x0082, "two messages");
+        assert_eq!(long(&space, 0x64), 0x0000_7fc3);
+        assert_eq!(long(&space, 0x68) & 0xffff, 0x2810);
+        assert_eq!(long(&space, 0x6c), 0x0003_fc11);
     }
 
     #[test]
@@ -435,7 +458,7 @@ mod tests {
         assert!(!space.msi());
         space.write(0x52, &[0x01, 0]);
         assert!(space.msi());
-        assert_eq!(long(&space, 0x50) >> 16, 0x0081);
+        assert_eq!(long(&space, 0x50) >> 16, 0x0083);
         space.write(0x54, &[0xff; 12]);
         assert_eq!(long(&space, 0x54), 0xffff_fffc);
         assert_eq!(long(&space, 0x5c), 0xffff);

@@ -125,7 +125,7 @@ impl Server {
                         1,
                         VFIO_IRQ_INFO_EVENTFD | VFIO_IRQ_INFO_MASKABLE | VFIO_IRQ_INFO_AUTOMASKED,
                     ),
-                    irq::MSI => (1, VFIO_IRQ_INFO_EVENTFD | VFIO_IRQ_INFO_NORESIZE),
+                    irq::MSI => (2, VFIO_IRQ_INFO_EVENTFD | VFIO_IRQ_INFO_NORESIZE),
                     _ => (0, 0),
                 };
                 IrqInfo {
