@@ -148,10 +148,13 @@ pub(crate) struct Serve {
     /// What happens to frames for which the driver has no room
     #[arg(long, value_enum, default_value_t = RxModeName::Wait)]
     rx_mode: RxModeName,
-    /// Frames wait while the driver's acknowledgement of what it read in IntrStatus is on its way, which on a bus is too
-    /// short for any to come
+    /// Frames come in, too, while the driver's acknowledgement of what it read in IntrStatus is on its way: from a guest
+    /// without KVM it takes up to 3 ms, on a bus less than a frame on the cable. A driver may wait for ever then (iPXE)
     #[arg(long)]
-    pub(crate) prompt_acks: bool,
+    pub(crate) late_acks: bool,
+    /// What is done without --late-acks
+    #[arg(long, hide = true, conflicts_with = "late_acks")]
+    prompt_acks: bool,
     /// End when QEMU disconnects
     #[arg(long)]
     pub(crate) once: bool,

@@ -107,7 +107,7 @@ pub(crate) fn run(options: &Serve) -> Result<(), ServeError> {
         ConfigSpace::new(identity),
         sender,
     );
-    device.prompt_acks = options.prompt_acks;
+    device.prompt_acks = !options.late_acks;
     if let Some(path) = &options.trace {
         device.record(Recorder::create(
             path,

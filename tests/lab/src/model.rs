@@ -149,7 +149,7 @@ pub struct Options<'a> {
     pub pcap: bool,
     /// How many bytes of each are kept there; without a number, all.
     pub snaplen: Option<u32>,
-    /// Whether frames wait for acknowledgements; see `rtl8111b serve --help`.
+    /// Whether frames wait for acknowledgements; if not the model runs with --late-acks, see `rtl8111b serve --help`.
     pub prompt_acks: bool,
     /// Whether a frame that finds no descriptor is dropped, as hardware does, instead of waiting.
     pub drop_when_full: bool,
@@ -204,8 +204,8 @@ impl Model {
                     "wait"
                 },
             ]);
-        if options.prompt_acks {
-            command.arg("--prompt-acks");
+        if !options.prompt_acks {
+            command.arg("--late-acks");
         }
         if options.pcap {
             command
