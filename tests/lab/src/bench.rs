@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use serde_json::json;
 
+use crate::frame::Address;
 use crate::guest::{self, Guest, Loader, Nic, Slot};
 use crate::http::HttpServer;
 use crate::initramfs::{Tree, MODULES};
@@ -18,7 +19,7 @@ use crate::passt::{self, Passt};
 use crate::peer::{Peer, Socket};
 use crate::process::wait_for;
 use crate::slirp::Slirp;
-use crate::{debug, dmesg, namespace, Error, Result};
+use crate::{acpi, debug, dmesg, namespace, Error, Result};
 
 /// How long a card may take to go, or to come.
 const UNPLUG: Duration = Duration::from_secs(60);
@@ -104,6 +105,8 @@ pub struct Setup<'a> {
     pub slot: Option<Slot>,
     /// Whether an IOMMU lets the card reach only what is mapped for it.
     pub iommu: bool,
+    /// The station address that the firmware has for a card that is soldered on.
+    pub firmware_mac: Option<Address>,
     /// Whether a virtio-rng shares the card's interrupt line; see [`Bench::interrupt_by_neighbour`].
     pub neighbour: bool,
     /// Memory that the guest has besides what the transfers need.
@@ -155,6 +158,7 @@ impl<'a> Setup<'a> {
             mac: None,
             slot: None,
             iommu: false,
+            firmware_mac: None,
             neighbour: false,
             more_memory_mib: 0,
             append: "",
@@ -293,6 +297,10 @@ impl Bench {
                 (Some(model), Nic::Model(socket))
             }
         };
+        let ssdt = sockets.path().join("ssdt.aml");
+        if let Some(mac) = setup.firmware_mac {
+            fs::write(&ssdt, acpi::mac_address(mac)).map_err(Error::file(&ssdt, "writing"))?;
+        }
         let mut guest = Guest::boot(&guest::Options {
             kernel: setup.kernel,
             initramfs: &initramfs,
@@ -301,6 +309,7 @@ impl Bench {
             nics: &[nic],
             slot: setup.slot,
             iommu: setup.iommu,
+            ssdt: setup.firmware_mac.map(|_| ssdt.as_path()),
             neighbour: setup.neighbour,
             shares: &[],
             loader,

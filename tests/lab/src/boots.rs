@@ -188,6 +188,7 @@ fn boot(setup: &Setup<'_>, initramfs: &Path, machine: usize, number: usize) -> R
             slot: None,
             iommu: false,
             neighbour: false,
+            ssdt: None,
             shares: &[],
             loader: Loader::Qemu,
             artifacts: &artifacts,

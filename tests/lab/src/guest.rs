@@ -92,6 +92,8 @@ pub struct Options<'a> {
     /// Whether a virtio-rng shares the interrupt line of the first card (if that is soldered on), and QEMU writes down
     /// who accesses memory that is not there ([`INVALID`]).
     pub neighbour: bool,
+    /// What an SSDT of the firmware has, after its header.
+    pub ssdt: Option<&'a Path>,
     /// Directories of the lab's that it may read, each with the tag that it mounts them by (9p).
     pub shares: &'a [(&'a str, &'a Path)],
     /// What loads kernel and initramfs.
@@ -359,6 +361,11 @@ fn command(options: &Options<'_>, control: &Path, qmp: &Path, console: &Path) ->
     for (number, nic) in options.nics.iter().enumerate() {
         let slot = options.slot.filter(|_| number == 0).map(|_| SLOT);
         add_nic(&mut command, number, nic, slot, &options.loader);
+    }
+    if let Some(table) = options.ssdt {
+        command
+            .arg("-acpitable")
+            .arg(with_path("sig=SSDT,rev=2,data=", table));
     }
     if options.neighbour {
         // The card is in slot 1, or 2 where there is an IOMMU; every fourth slot has its pins on the same lines.

@@ -3,6 +3,7 @@
 //! A [`bench::Bench`] is a far end of the wire, a device model and a guest; [`drive`] puts it through
 //! its paces, and [`dmesg`] tells whether the kernel minded.
 
+pub mod acpi;
 pub mod bench;
 pub mod boots;
 pub mod channel;

@@ -94,6 +94,7 @@ impl Ports {
             slot: None,
             iommu: false,
             neighbour: false,
+            ssdt: None,
             shares: setup.shares,
             loader: Loader::Qemu,
             artifacts,

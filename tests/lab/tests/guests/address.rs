@@ -86,6 +86,25 @@ fn is_made_up(inputs: &Inputs, chip: Chip, driver: Driver) -> Result<()> {
     bench.finish()
 }
 
+/// The firmware's address comes before that of a chip which has one.
+fn is_the_firmwares(inputs: &Inputs, chip: Chip, driver: Driver) -> Result<()> {
+    const FIRMWARE: Address = [0x02, 0x12, 0x34, 0x56, 0x78, 0x9a];
+    let (kernel, model) = (inputs.kernel()?, inputs.model()?);
+    let mut bench = Bench::start(&Setup {
+        firmware_mac: Some(FIRMWARE),
+        ..inputs.setup(&kernel, &model, chip, driver)
+    })?;
+    let interface = bench.load_and_open()?;
+    let found = holds(&mut bench, &interface, OWN, "with one in the firmware")?;
+    require!(
+        found == FIRMWARE,
+        "the interface has {found:02x?}, expected the firmware's {FIRMWARE:02x?}"
+    );
+    drive::lease(&mut bench, &interface)?;
+    drive::ping(&mut bench, 3)?;
+    bench.finish()
+}
+
 fn name_of(loaded: Loaded) -> Result<String> {
     match loaded {
         Loaded::Interface(name) => Ok(name),
@@ -128,6 +147,13 @@ fn ours_makes_up_an_address_on_b300() {
 fn ours_makes_up_an_address_on_b380() {
     case("ours_makes_up_an_address_on_b380", |inputs| {
         is_made_up(inputs, Chip::B380, inputs.ours()?)
+    });
+}
+
+#[test]
+fn ours_has_the_address_of_the_firmware() {
+    case("ours_has_the_address_of_the_firmware", |inputs| {
+        is_the_firmwares(inputs, Chip::B300, inputs.ours()?)
     });
 }
 
