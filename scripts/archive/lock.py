@@ -39,30 +39,33 @@ class Pin:
         return Path(self.path).name
 
 
-_LINE = re.compile(r"([a-z0-9][a-z0-9.+-]*) ([\w.+~:-]+) ([\w.-]+/[\w./-]+) (\d+) ([0-9a-f]{64}) (pool/(?!\S*\.\./)[\w.+~:%/-]+)")
+_LINE = re.compile(r"([a-z0-9][a-z0-9.+-]*) ([\w.+~:-]+) ([\w.-]+/[\w./-]+) (\d+) ([0-9a-f]{64}) (pool/(?!\S*\.\./)[\w.+~:%/-]+)", re.ASCII)
 
 
 def read(path):
     """The pins in a file; none if there is no such file."""
     path = Path(path)
-    pins = []
+    pins = {}
     if not path.exists():
-        return pins
-    for number, line in enumerate(path.read_text().splitlines(), 1):
+        return []
+    # What is no text is no pin either.
+    for number, line in enumerate(path.read_text(encoding="utf-8", errors="replace").splitlines(), 1):
         if not line or line.startswith("#"):
             continue
         match = _LINE.fullmatch(line)
         if not match:
             raise Usage(f"{path.name}:{number}: expected 'package version suite/component size sha256 pool/...', found '{line[:60]}'; make it anew: scripts/pin")
         name, version, origin, size, sha256, place = match.groups()
-        pins.append(Pin(name, version, origin, int(size), sha256, place))
-    return pins
+        pin = Pin(name, version, origin, int(size), sha256, place)
+        if pins.setdefault((name, version), pin) != pin:
+            raise Usage(f"{path.name}:{number}: pins {name} {version} a second time, and otherwise; make it anew: scripts/pin")
+    return list(pins.values())
 
 
 def first_comment(path):
     """The first line of a file of pins, which write() was given; nothing if there is no such file."""
     path = Path(path)
-    return path.read_text().partition("\n")[0].removeprefix("# ") if path.exists() else None
+    return path.read_text(encoding="utf-8", errors="replace").partition("\n")[0].removeprefix("# ") if path.exists() else None
 
 
 def write(path, head, pins):

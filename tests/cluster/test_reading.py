@@ -8,7 +8,8 @@ from pathlib import Path
 
 import support  # noqa: F401
 
-from archive import deb822
+from archive import deb822, lock
+from archive.errors import Usage
 from cluster import phases, templates, timeline, visit
 
 QUESTION = """\
@@ -95,6 +96,24 @@ class Reading(unittest.TestCase):
         wrong = visit.judge({"name": "compute-0-0", "driver": "r8169", "states": "iU"}, wanted)
         self.assertEqual(wrong, ["driver is 'r8169', expected 'r8168_rust'", "states is 'iU'"])
         self.assertEqual(len(visit.judge({}, wanted)), 3)
+
+    def test_pins_that_cannot_be_trusted_are_refused(self):
+        digest = "0123456789abcdef" * 4
+        line = f"vim 1 trixie/main 5 {digest} pool/main/v/vim/vim_1_amd64.deb\n"
+        bad = {
+            "another digest for the same version": line + line.replace("0", "f"),
+            "a path out of the pool": line.replace("pool/main", "pool/../../main"),
+            "no text": b"\xff\xfe\x00",
+            "half a line": line[:30],
+        }
+        with tempfile.TemporaryDirectory() as place:
+            path = Path(place) / "packages.lock"
+            for what, content in bad.items():
+                path.write_bytes(content if isinstance(content, bytes) else content.encode())
+                with self.subTest(what), self.assertRaisesRegex(Usage, r"^packages\.lock:\d: .*scripts/pin"):
+                    lock.read(path)
+            path.write_bytes((line + line).replace("\n", "\r\n").encode())
+            self.assertEqual([pin.sha256 for pin in lock.read(path)], [digest])
 
 
 if __name__ == "__main__":
