@@ -3,8 +3,12 @@
 
 import argparse
 import fcntl
+import signal
 import sys
 from pathlib import Path
+
+# Ctrl-C ends it without a word at any moment: what it leaves is what SIGKILL would leave.
+signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 # Nothing is left beside the program by running it.
 sys.dont_write_bytecode = True
@@ -86,8 +90,6 @@ def main():
     except OSError as error:
         say(f"error: {error.filename or options.cache}: {error.strerror or error}")
         return 1
-    except KeyboardInterrupt:
-        return 130
     return 0
 
 

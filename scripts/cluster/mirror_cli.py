@@ -89,4 +89,6 @@ def main(arguments=None):
     except OSError as error:
         print(f"mirror: error: {error.filename or ''}: {error.strerror or error}", file=sys.stderr)
         return 1
+    except KeyboardInterrupt:
+        return 130
     return 0
