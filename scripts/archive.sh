@@ -5,8 +5,8 @@
 # check_kver KVER: stops unless it looks like the release of a Debian amd64 kernel.
 check_kver() {
 	case $1 in
-	*[!a-z0-9.+-]*) ;;
-	[0-9]*.[0-9]*-amd64) return 0 ;;
+	*[!a-z0-9.+-]* | *..*) ;;
+	[0-9]*.[0-9]*-amd64) case ${1%%.*} in *[!0-9]*) ;; *) return 0 ;; esac ;;
 	esac
 	usage_error "'$1' is no release of a Debian amd64 kernel; expected one like $KVER"
 }

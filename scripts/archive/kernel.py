@@ -55,7 +55,7 @@ def fetch(archive, kver, parts, suite, directory, made=None, exact=False):
             if found:
                 archive.download(found, directory)
                 return kver
-            newest = newest or _newest(packages, series(kver))
+            newest = newest or _newest(packages, kver)
         except Dropped as dropped:
             failures.append(Unavailable(f"{dropped}, though its list has it: the mirror is being updated; try again later, or another mirror: R8168_MIRROR=URL"))
         except Refusal as failure:
@@ -109,8 +109,9 @@ def _listed(packages, kver, parts):
     return found
 
 
-def _newest(packages, wanted):
-    """The newest kernel of a series in a list, and the list; None if it has none."""
-    found = [name.removeprefix("linux-image-") for name in packages.names(f"linux-image-{wanted}.")]
-    kernels = [kver for kver in found if re.fullmatch(r"[\d.]+(-\d+|\+[a-z0-9+]+)?-amd64", kver)]
+def _newest(packages, kver):
+    """The newest kernel of the same series and flavour in a list, and the list; None if it has none."""
+    flavour = re.search(r"(-[a-z]+)?-amd64$", kver)[1] or ""
+    found = [name.removeprefix("linux-image-") for name in packages.names(f"linux-image-{series(kver)}.")]
+    kernels = [kver for kver in found if re.fullmatch(rf"[\d.]+(-\d+|\+[a-z0-9+]+)?{flavour}-amd64", kver)]
     return (max(kernels, key=lambda kver: [int(number) for number in re.findall(r"\d+", kver)]), packages) if kernels else None
