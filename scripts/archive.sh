@@ -16,18 +16,28 @@ series() { echo "$1" | sed 's/^\([0-9]*\.[0-9]*\).*/\1/'; }
 
 # set_archive_source: sets `archive_mirror`, and `archive_keys` to where the toolbox can read its keys if they are not Debian's.
 set_archive_source() {
-	mkdir -p "$cache/apt" || die "cannot create $cache/apt; set XDG_CACHE_HOME to a writable place"
+	check_fetching
+	mkdir -p "$cache/apt" 2>/dev/null || die "cannot create $cache/apt; set XDG_CACHE_HOME to a writable place"
 	archive_mirror=$("$top/scripts/toolbox" mirror)
+	# What apt is configured for on this machine; without that, and for the rest, it goes by http_proxy.
+	R8168_PROXY=$(apt_proxy)
+	export R8168_PROXY
 	archive_keys=
 	if [ -n "${R8168_KEYRING:-}" ]; then
 		archive_keys=$cache/apt/$(key "$R8168_KEYRING").${R8168_KEYRING##*.}
-		cp "$R8168_KEYRING" "$archive_keys" || die "R8168_KEYRING names no file that can be read: '$R8168_KEYRING'"
+		# Another process may be reading it.
+		if [ ! -s "$archive_keys" ]; then
+			{ cp "$R8168_KEYRING" "$archive_keys.$$" && mv "$archive_keys.$$" "$archive_keys"; } 2>/dev/null ||
+				die "cannot copy R8168_KEYRING to $cache/apt; set XDG_CACHE_HOME to a writable place with room"
+		fi
 	fi
 }
 
 # archive COMMAND [ARGUMENT...]: scripts/archive, which finds, downloads and verifies packages, in the toolbox.
 archive() {
-	"$top/scripts/toolbox" create
+	# Where this is part of a condition, `set -e` does not count.
+	check_fetching
+	"$top/scripts/toolbox" create || exit
 	set_archive_source
 	"$top/scripts/toolbox" run -- python3 -B "$top/scripts/archive" --name "$me" --cache "$cache/apt" --mirror "$archive_mirror" \
 		${archive_keys:+--keyring "$archive_keys"} --suite "$TOOLBOX_SUITE" "$@"

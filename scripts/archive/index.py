@@ -20,12 +20,13 @@ _OUT_OF_STEP = "the mirror is being updated, or a proxy keeps an old copy: try a
 _ADVICE = (
     ("unexpected size", _OUT_OF_STEP),
     ("Hash Sum mismatch", _OUT_OF_STEP),
-    ("404", _OUT_OF_STEP),
+    ("404 ", _OUT_OF_STEP),
     ("expired", "the mirror is out of date or the clock of this machine is wrong: name another mirror by R8168_MIRROR=URL, or set the clock"),
     ("not valid yet", "the clock of this machine is wrong: set it"),
+    ("NOSPLIT", "something else answered in the mirror's place, such as the login page of a network: log in there, or name another mirror by R8168_MIRROR=URL"),
     ("not signed", "it is used only if its key is known: name the mirror's key by R8168_KEYRING=FILE, or another mirror by R8168_MIRROR=URL"),
     ("No space left", "make room in the file system of the cache, or set XDG_CACHE_HOME to another one"),
-    ("", "is the mirror reachable from here? Another one is named by R8168_MIRROR=URL"),
+    ("", "is the mirror{proxy} reachable from here? Another one is named by R8168_MIRROR=URL"),
 )
 
 
@@ -34,6 +35,9 @@ def options():
     timeout = os.environ.get("R8168_TIMEOUT") or "30"
     values = {"APT::Sandbox::User": "root", "Acquire::Retries": "3", "Acquire::Languages": "none"}
     values |= {f"Acquire::{scheme}::Timeout": timeout for scheme in ("http", "https")}
+    if "R8168_PROXY" in os.environ:
+        # The proxy of now, not the one by which the toolbox was made. With none, apt goes by http_proxy.
+        values["Acquire::http::Proxy"] = os.environ["R8168_PROXY"]
     return [word for name, value in values.items() for word in ("-o", f"{name}={value}")]
 
 
@@ -61,7 +65,10 @@ def explain(text):
         reason = f"unexpected size: expected {size[2]} bytes, found {size[1]}"
     if any("NO_PUBKEY" in line or "Missing key" in line for line in lines) and "not signed" in reason:
         reason += " by a known key"
-    return f"{reason}; {next(advice for words, advice in _ADVICE if words in reason)}"
+    proxy = os.environ.get("R8168_PROXY") or os.environ.get("http_proxy")
+    proxy = "" if proxy == "DIRECT" else proxy
+    advice = next(advice for words, advice in _ADVICE if words in reason)
+    return f"{reason}; {advice.replace('{proxy}', f' by the proxy {proxy}' if proxy else '')}"
 
 
 def update(command, what):
