@@ -29,7 +29,7 @@ unavailable() { printf '%s: error: %s\n' "$me" "$*" >&2; exit 3; }
 # attempt COMMAND...: runs a command that prints a result; sets `found` to that, or `reason` to the last error that it showed. Returns its
 # exit status.
 attempt() {
-	attempt_dir=$(mktemp -d) || die "no temporary file can be made; set TMPDIR to a writable directory"
+	attempt_dir=$(mktemp -d 2>/dev/null) || die "no temporary file can be made; set TMPDIR to a writable directory"
 	{
 		{
 			attempt_status=0
