@@ -246,6 +246,19 @@ fn parse_ping(text: &str) -> Option<Ping> {
     })
 }
 
+/// Waits until `ethtool` shows a link of this speed (`100Mb/s`) and duplex (`Half`, `Full`).
+pub fn wait_link(bench: &mut Bench, interface: &str, speed: &str, duplex: &str) -> Result<()> {
+    let script = format!(
+        "ethtool {interface} >/run/link; grep -q 'Link detected: yes' /run/link &&
+         grep -q 'Speed: {speed}' /run/link && grep -q 'Duplex: {duplex}' /run/link"
+    );
+    let what = format!("a link of {speed}, {duplex} duplex");
+    bench
+        .guest
+        .wait_until(&what, &script, Duration::from_secs(20))
+        .map(drop)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -268,17 +281,4 @@ mod tests {
         assert_eq!(parse_ping(lost).unwrap().received, 0);
         assert_eq!(parse_ping("ping: bad address"), None);
     }
-}
-
-/// Waits until `ethtool` shows a link of this speed (`100Mb/s`) and duplex (`Half`, `Full`).
-pub fn wait_link(bench: &mut Bench, interface: &str, speed: &str, duplex: &str) -> Result<()> {
-    let script = format!(
-        "ethtool {interface} >/run/link; grep -q 'Link detected: yes' /run/link &&
-         grep -q 'Speed: {speed}' /run/link && grep -q 'Duplex: {duplex}' /run/link"
-    );
-    let what = format!("a link of {speed}, {duplex} duplex");
-    bench
-        .guest
-        .wait_until(&what, &script, Duration::from_secs(20))
-        .map(drop)
 }
