@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0
 """Writes the new initrd beside its final name, reads it back, and only then gives it that name."""
 
+import contextlib
 import os
 import shutil
 import stat
@@ -64,18 +65,15 @@ def _mode(initrd, plan):
     return mode | 0o600
 
 
-def write(initrd, plan, destination, repack, workdir, limit):
-    """Makes the file; returns what it is like."""
-    destination = destination_of(destination, initrd.path)
+@contextlib.contextmanager
+def _replacing(destination, mode, workdir):
+    """A file beside the destination, which takes its place, with that mode, if the block raises nothing; else nothing is left."""
     part = None
     try:
         with tempfile.NamedTemporaryFile(dir=destination.parent, prefix=f".{destination.name[:200]}.", delete=False) as out:
             part = Path(out.name)
-            (_repack if repack else _append)(initrd, plan, out, workdir, limit)
-            out.flush()
-            os.fsync(out.fileno())
-        result = _verify(initrd, plan, part, repack, workdir, limit)
-        part.chmod(_mode(initrd, plan))
+            yield out
+        part.chmod(mode)
         part.rename(destination)
         part = None
     except OSError as error:
@@ -85,6 +83,21 @@ def write(initrd, plan, destination, repack, workdir, limit):
     finally:
         if part is not None:
             part.unlink(missing_ok=True)
+
+
+def _sync(out):
+    """Has the file's content on the disk, for those who read it by its name, and before it gets its place."""
+    out.flush()
+    os.fsync(out.fileno())
+
+
+def write(initrd, plan, destination, repack, workdir, limit):
+    """Makes the file; returns what it is like."""
+    destination = destination_of(destination, initrd.path)
+    with _replacing(destination, _mode(initrd, plan), workdir) as out:
+        (_repack if repack else _append)(initrd, plan, out, workdir, limit)
+        _sync(out)
+        result = _verify(initrd, plan, Path(out.name), repack, workdir, limit)
     return {"path": str(destination), "mode": f"{stat.S_IMODE(destination.stat().st_mode):04o}", **result}
 
 
@@ -95,27 +108,13 @@ def write_overlay(initrd, plan, destination, workdir, limit):
     is_tar = destination.name.endswith((".tar.gz", ".tgz", ".tar"))
     archive.write(archived, [], [], plan.additions, time_of(initrd), workdir, limit, "ustar" if is_tar else "newc")
     compression = "none" if destination.name.endswith((".cpio", ".tar")) else "gzip" if is_tar else main_compression(initrd)
-    part = None
-    try:
-        with tempfile.NamedTemporaryFile(dir=destination.parent, prefix=f".{destination.name[:200]}.", delete=False) as out:
-            part = Path(out.name)
-            if initrd.segments[-1].compression == "lz4" and not is_tar:
-                # How the kernel knows where lz4's blocks end, which the initrd does not tell.
-                out.write(bytes(4))
-            segments.compress(archived, out, compression, limit)
-            out.flush()
-            os.fsync(out.fileno())
-        _verify_overlay(initrd, plan, part, archived, is_tar, workdir, limit)
-        part.chmod(_mode(initrd, plan))
-        part.rename(destination)
-        part = None
-    except OSError as error:
-        if tools.is_full(workdir, error):
-            raise
-        raise Failed(f"cannot write {destination}: {error.strerror or error}; nothing was left behind") from None
-    finally:
-        if part is not None:
-            part.unlink(missing_ok=True)
+    with _replacing(destination, _mode(initrd, plan), workdir) as out:
+        if initrd.segments[-1].compression == "lz4" and not is_tar:
+            # How the kernel knows where lz4's blocks end, which the initrd does not tell.
+            out.write(bytes(4))
+        segments.compress(archived, out, compression, limit)
+        _sync(out)
+        _verify_overlay(initrd, plan, Path(out.name), archived, is_tar, workdir, limit)
     return {
         "path": str(destination),
         "mode": f"{stat.S_IMODE(destination.stat().st_mode):04o}",
