@@ -55,6 +55,8 @@ fn require_answer(bench: &mut Bench, when: &str, expected: bool) -> Result<()> {
 fn limits(bench: &mut Bench, interface: &str) -> Result<()> {
     let mtu = |mtu: u32| format!("ip link set {interface} mtu {mtu}");
     bench.guest.check(&mtu(LIMIT))?;
+    // Flow control goes with a large MTU, so that the link is negotiated again.
+    bench.wait_carrier(interface, true)?;
     require_answer(bench, "at the limit", true)?;
     let above = bench.guest.run(&mtu(LIMIT + 1))?;
     require!(
@@ -74,7 +76,8 @@ fn limits(bench: &mut Bench, interface: &str) -> Result<()> {
         LIMIT + 1,
         refused.text
     );
-    bench.guest.check(&mtu(1500)).map(|_| ())
+    bench.guest.check(&mtu(1500))?;
+    bench.wait_carrier(interface, true)
 }
 
 fn programs(inputs: &Inputs) -> Result<()> {
