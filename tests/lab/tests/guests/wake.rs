@@ -28,6 +28,9 @@ const ASLEEP: Duration = Duration::from_secs(20);
 const IDLE: u32 = 10;
 const FULL: u32 = 1000;
 
+/// The event of IntrStatus that says that the link has gone or come.
+const LINK_CHANGED: u32 = 1 << 5;
+
 /// How long the link of a card that has just fallen asleep may take to be negotiated.
 const NEGOTIATED: Duration = Duration::from_secs(5);
 
@@ -270,6 +273,9 @@ fn switched_off(
     left.retain(|register, _| {
         !register.starts_with("MII") && register != "PHYstatus" && register != "PHYAR"
     });
+    // The slow link may be up by now or not.
+    left.entry("IntrStatus".to_owned())
+        .and_modify(|events| *events &= !LINK_CHANGED);
     Ok(left)
 }
 
