@@ -5,11 +5,8 @@
 //! `net` holds safe abstractions over the network core and all `unsafe` code; `driver` is the driver
 //! and has none, which the compiler enforces.
 
-use kernel::{
-    device::Core,
-    pci,
-    prelude::*, //
-};
+use core::ffi::CStr;
+use kernel::prelude::*;
 
 #[allow(
     clippy::all,
@@ -27,13 +24,16 @@ use kernel::{
     unsafe_op_in_unsafe_fn
 )]
 mod bindings {
-    //! The C side: what bindgen made of `rust/bindings/bindings.h`, and `kernel::bindings`.
-    pub(crate) use kernel::bindings::*;
+    //! The C side: what bindgen made of `rust/bindings/bindings.h`.
     use kernel::ffi;
+    type u8_ = u8;
+    type u16_ = u16;
+    type u32_ = u32;
+    type u64_ = u64;
+
     include!(env!("R8168_BINDINGS"));
 }
 
-mod compat;
 #[cfg(CONFIG_KUNIT)]
 mod kunit;
 pub mod net;
@@ -42,7 +42,10 @@ pub mod net;
 #[deny(clippy::mem_forget)]
 pub mod driver;
 
-use net::device::Registration;
+use net::pci::{
+    self,
+    driver::DriverRegistration, //
+};
 
 /// The version, from `versions.conf`.
 const VERSION: &CStr =
@@ -51,52 +54,33 @@ const VERSION: &CStr =
         Err(_) => c"",
     };
 
-struct Module;
-
-compat::pci_device_table!(
+pci::driver::device_table!(
+    "r8168_rust",
     PCI_TABLE,
-    <Module as pci::Driver>::IdInfo,
+    2,
     [
-        (pci::DeviceId::from_id(pci::Vendor::REALTEK, 0x8168), ()),
+        (0x10ec, 0x8168),
         // A clone with a vendor id that nobody has assigned; r8169 and Realtek's r8168 list it.
-        (net::pci::device_id(0x0001, 0x8168), ())
+        (0x0001, 0x8168),
     ]
 );
 
-impl pci::Driver for Module {
-    type IdInfo = ();
-    type Data<'bound> = Registration<'bound, driver::Nic<'bound>>;
+struct Module {
+    _driver: DriverRegistration<driver::Driver>,
+}
 
-    const ID_TABLE: pci::IdTable<Self::IdInfo> = &PCI_TABLE;
-
-    fn probe<'bound>(
-        pdev: &'bound pci::Device<Core<'_>>,
-        _info: compat::IdInfo<'bound, Self::IdInfo>,
-    ) -> impl PinInit<Self::Data<'bound>, Error> + 'bound {
-        driver::Driver::probe(pdev)
-    }
-
-    fn unbind<'bound>(_pdev: &'bound pci::Device<Core<'_>>, this: Pin<&Self::Data<'bound>>) {
-        this.unregister();
+impl kernel::Module for Module {
+    fn init(module: &'static ThisModule) -> Result<Self> {
+        Ok(Self {
+            _driver: DriverRegistration::new(module, &PCI_TABLE)?,
+        })
     }
 }
 
-impl net::power::Driver for Module {
-    type Operations<'bound> = driver::Nic<'bound>;
-
-    fn registration<'a, 'bound>(
-        data: &'a Self::Data<'bound>,
-    ) -> &'a Registration<'bound, driver::Nic<'bound>> {
-        data
-    }
-}
-
-kernel::module_driver! {
-    <T>, net::power::Adapter<T>, {
-        type: Module,
-        name: "r8168_rust",
-        authors: ["the r8168_rust developers"],
-        description: "Realtek RTL8111B Ethernet driver (XID 0x300 and 0x380)",
-        license: "GPL",
-    }
+module! {
+    type: Module,
+    name: "r8168_rust",
+    authors: ["the r8168_rust developers"],
+    description: "Realtek RTL8111B Ethernet driver (XID 0x300 and 0x380)",
+    license: "GPL",
 }

@@ -1,10 +1,13 @@
 /* SPDX-License-Identifier: GPL-2.0 */
 /*
- * What bindgen reads: the parts of the network core that kernel::bindings does not have.
+ * What bindgen reads: the C side that rust/net uses.
  * What is wanted of it is listed in bindgen.flags.
  */
+#include <linux/dma-mapping.h>
 #include <linux/etherdevice.h>
 #include <linux/ethtool.h>
+#include <linux/if_vlan.h>
+#include <linux/interrupt.h>
 #include <linux/netdevice.h>
 #include <linux/pci.h>
 #include <linux/phy.h>
@@ -17,6 +20,13 @@
 #include "../helpers/helpers.h"
 
 /* bindgen cannot evaluate macros with casts in them. */
+static const size_t NET_PAGE_SIZE = PAGE_SIZE;
+static const gfp_t NET_GFP_KERNEL = GFP_KERNEL;
+/* Where fields are that Rust reads for each frame, of structures that are not translated whole. */
+static const size_t NET_PCI_DEV_DEVICE = offsetof(struct pci_dev, dev);
+static const size_t NET_SKB_LEN = offsetof(struct sk_buff, len);
+static const size_t NET_SKB_DATA_LEN = offsetof(struct sk_buff, data_len);
+static const size_t NET_SKB_DATA = offsetof(struct sk_buff, data);
 static const int NET_PCIE_LINK_STATE_L1 = PCIE_LINK_STATE_L1;
 static const netdev_features_t NET_F_SG = NETIF_F_SG;
 static const netdev_features_t NET_F_IP_CSUM = NETIF_F_IP_CSUM;

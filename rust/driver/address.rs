@@ -10,12 +10,14 @@ use super::{
     eeprom,
     nic::Nic, //
 };
-use crate::net::address::{
-    self,
-    MacAddress,
-    StationAddress, //
+use crate::net::{
+    address::{
+        self,
+        MacAddress,
+        StationAddress, //
+    },
+    pci::dev_warn, //
 };
-use kernel::prelude::*;
 
 impl Nic<'_> {
     /// Returns the address for the interface; the log says so if it is not the one that the chip was found with.

@@ -34,6 +34,7 @@ use crate::net::{
         MacStatistics, //
     },
 };
+use core::ffi::CStr;
 use kernel::prelude::*;
 
 /// Descriptors in each ring from the start, as in r8169.

@@ -21,6 +21,7 @@ use super::{
 };
 use crate::net::{
     address::MacAddress,
+    atomic::Flag,
     device::RxFilter,
     ethtool::{
         Coalesce,
@@ -28,16 +29,14 @@ use crate::net::{
         WakeEvents, //
     },
     from_device::FromDevice,
+    mmio::Bar,
     phy::Mdio, //
 };
 use kernel::{
-    io::Io,
     new_mutex,
-    pci::Bar,
     prelude::*,
     sync::{
         atomic::{
-            AtomicFlag,
             Relaxed, //
         },
         Arc,
@@ -84,13 +83,13 @@ pub(super) enum Unknown {
 impl<'a> Hw<'a> {
     /// Identifies the chip behind `bar`; reads only.
     pub(super) fn identify(bar: Bar<'a, { regs::END }>) -> Result<Self, Unknown> {
-        let tx_config = (&bar).read(regs::TX_CONFIG).into_raw();
+        let tx_config = bar.read(regs::TX_CONFIG).into_raw();
         if tx_config == !0 {
             return Err(Unknown::Dead);
         }
         let xid = Xid::of(FromDevice::new(tx_config));
         let chip = xid.chip().ok_or(Unknown::Xid(xid))?;
-        let cplus = (&bar).read(regs::CPLUS_CMD).into_raw() & cplus::KEEP;
+        let cplus = bar.read(regs::CPLUS_CMD).into_raw() & cplus::KEEP;
         let settings = new_mutex!(Settings {
             cplus,
             coalesce: Coalesce::default(),
@@ -547,7 +546,7 @@ impl eeprom::Pins for EepromPins<'_, '_> {
 pub(super) struct PhyAccess<'a> {
     hw: Arc<Hw<'a>>,
     /// The next access to register 14 is half of an access to an MMD: register 13 has been written.
-    mmd: AtomicFlag,
+    mmd: Flag,
 }
 
 /// The register through which MMDs are selected.
@@ -561,7 +560,7 @@ impl<'a> PhyAccess<'a> {
     pub(super) fn new(hw: Arc<Hw<'a>>) -> Self {
         Self {
             hw,
-            mmd: AtomicFlag::new(false),
+            mmd: Flag::new(false),
         }
     }
 

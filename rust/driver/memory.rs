@@ -14,11 +14,10 @@ use crate::net::{
     dma::SharedWords,
     from_device::FromDevice,
     page_pool,
+    pci,
     skb::MappedFragment, //
 };
 use kernel::{
-    device::Bound,
-    pci,
     prelude::*,
     sync::Arc, //
 };
@@ -32,7 +31,7 @@ pub(super) struct Descriptors<'a>(Arc<SharedWords<'a>>);
 
 impl<'a> Descriptors<'a> {
     /// Allocates `count` descriptors, aligned as the chip wants it (256 bytes).
-    pub(super) fn new(pdev: &'a pci::Device<Bound>, count: u32) -> Result<Self> {
+    pub(super) fn new(pdev: &'a pci::Device, count: u32) -> Result<Self> {
         let words = SharedWords::new(pdev, count as usize * WORDS)?;
         Ok(Self(Arc::new(words, GFP_KERNEL)?))
     }

@@ -18,19 +18,25 @@ mod tally;
 
 use crate::net::{
     device::Registration,
-    pci::Enabled, //
+    mmio::Bar,
+    pci::{
+        self,
+        dev_err,
+        dev_info,
+        Enabled,
+        Probing, //
+    }, //
 };
+use core::ffi::CStr;
 use hw::{
     Hw,
     Unknown, //
 };
 use kernel::{
-    device::Core,
-    pci,
     prelude::*,
     sync::Arc, //
 };
-pub(crate) use nic::Nic;
+use nic::Nic;
 
 /// The PCI driver.
 pub(crate) struct Driver;
@@ -39,19 +45,19 @@ pub(crate) struct Driver;
 /// its documents, but nobody enables them on a machine that matters.
 const DMA_BITS: u32 = 32;
 
-impl Driver {
+impl pci::driver::Driver for Driver {
+    const NAME: &'static CStr = c"r8168_rust";
+    type Operations<'a> = Nic<'a>;
+
     /// Finds out whether the chip is ours and registers a network device for it.
-    pub(crate) fn probe<'bound>(
-        pdev: &'bound pci::Device<Core<'_>>,
-    ) -> Result<Registration<'bound, Nic<'bound>>> {
+    fn probe(pdev: Probing<'_>) -> Result<Registration<'_, Nic<'_>>> {
         let enabled = Enabled::new(pdev, DMA_BITS)?;
+        let pdev = enabled.device();
         enabled.try_set_mwi();
 
-        let bar = pdev
-            .iomap_region_sized::<{ regs::END }>(regs::BAR, c"r8168_rust")
-            .inspect_err(|_| {
-                dev_err!(pdev, "no memory BAR {} of {} bytes\n", regs::BAR, regs::END);
-            })?;
+        let bar = Bar::<{ regs::END }>::new(pdev, regs::BAR, Self::NAME).inspect_err(|_| {
+            dev_err!(pdev, "no memory BAR {} of {} bytes\n", regs::BAR, regs::END);
+        })?;
         let hw = match Hw::identify(bar) {
             Ok(hw) => Arc::new(hw, GFP_KERNEL)?,
             Err(Unknown::Dead) => {
@@ -75,7 +81,7 @@ impl Driver {
 
         enabled.save_state();
         let irq = enabled.irq();
-        let nic = Nic::new(pdev, enabled, hw.clone())?;
+        let nic = Nic::new(enabled, hw.clone())?;
         let address = nic.station_address();
         let registration = Registration::new(pdev, irq, address, nic)?;
         dev_info!(

@@ -29,6 +29,7 @@ use super::{
 };
 use crate::net::{
     address::MacAddress,
+    atomic::Flag,
     contexts::{
         PollContext,
         XmitContext, //
@@ -52,7 +53,12 @@ use crate::net::{
         PagePool,
         RxBuffer, //
     },
-    pci::Enabled,
+    pci::{
+        self,
+        dev_err,
+        dev_warn,
+        Enabled, //
+    },
     phy::Phy,
     skb::{
         self,
@@ -64,13 +70,11 @@ use crate::net::{
     },
     xdp::XdpFrame,
 };
+use core::ffi::CStr;
 use kernel::{
-    device::Bound,
-    pci,
     prelude::*,
     sync::{
         atomic::{
-            AtomicFlag,
             Full,
             Relaxed, //
         },
@@ -101,16 +105,16 @@ pub(crate) struct Nic<'a> {
     pub(super) hw: Arc<Hw<'a>>,
     pub(super) interrupt_test: InterruptTest,
     /// Interrupts are unmasked, except while the handler looks.
-    unmasked: AtomicFlag,
+    unmasked: Flag,
     /// The chip interrupted, and the poll has not acknowledged the events of the rings yet.
-    pub(super) interrupted: AtomicFlag,
+    pub(super) interrupted: Flag,
     /// Damaged frames are wanted.
-    pub(super) keep_damaged: AtomicFlag,
+    pub(super) keep_damaged: Flag,
     /// The FCS of frames is wanted.
-    pub(super) keep_fcs: AtomicFlag,
+    pub(super) keep_fcs: Flag,
     /// What is in the EEPROM; empty if there is none.
     pub(super) eeprom: KVec<u8>,
-    pub(super) pdev: &'a pci::Device<Bound>,
+    pub(super) pdev: &'a pci::Device,
     /// The MAC address that the EEPROM has or else the chip had, for the driver that comes after this one.
     permanent_address: MacAddress,
     enabled: Enabled<'a>,
@@ -142,11 +146,8 @@ impl<'a> Nic<'a> {
     /// # Errors
     ///
     /// `ENODEV` if there is no PHY; `ENOMEM`.
-    pub(super) fn new(
-        pdev: &'a pci::Device<Bound>,
-        enabled: Enabled<'a>,
-        hw: Arc<Hw<'a>>,
-    ) -> Result<Self> {
+    pub(super) fn new(enabled: Enabled<'a>, hw: Arc<Hw<'a>>) -> Result<Self> {
+        let pdev = enabled.device();
         let access = PhyAccess::new(hw.clone());
         access.allow_link();
         let phy = Phy::new(pdev, access).inspect_err(|_| {
@@ -157,10 +158,10 @@ impl<'a> Nic<'a> {
             phy,
             tally: Tally::new(pdev)?,
             interrupt_test: InterruptTest::new(),
-            unmasked: AtomicFlag::new(false),
-            interrupted: AtomicFlag::new(false),
-            keep_damaged: AtomicFlag::new(false),
-            keep_fcs: AtomicFlag::new(false),
+            unmasked: Flag::new(false),
+            interrupted: Flag::new(false),
+            keep_damaged: Flag::new(false),
+            keep_fcs: Flag::new(false),
             // Not what the last kernel had set when it crashed.
             permanent_address: address::valid_in(&eeprom).unwrap_or_else(|| hw.mac_address()),
             eeprom,

@@ -8,7 +8,7 @@
 //! Glossary: IDR = MAC address, MAR = multicast hash, ISR/IMR = interrupt status/mask, RMS = RX
 //! maximum size, MDIO = the management bus of the PHY, 93C46 = the EEPROM that the chip loads from.
 
-use kernel::io::register;
+use crate::net::mmio::register;
 
 register! {
     /// Bytes 0 to 3 of the MAC address, the first in the lowest bits. Locked by [`CFG_9346`].

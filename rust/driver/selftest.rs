@@ -27,6 +27,7 @@ use crate::net::{
         SkBuff, //
     },
 };
+use core::ffi::CStr;
 use kernel::{
     prelude::*,
     sync::atomic::{

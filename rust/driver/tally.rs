@@ -10,14 +10,15 @@
 use super::hw::Hw;
 use crate::net::{
     dma::SharedWords,
+    pci,
     stats::{
         HardwareErrors,
         MacStatistics, //
     },
 };
+use core::ffi::CStr;
 use kernel::{
-    device::Bound,
-    new_mutex, pci,
+    new_mutex,
     prelude::*,
     sync::{
         atomic::{
@@ -121,7 +122,7 @@ pub(super) struct Tally<'a> {
 
 impl<'a> Tally<'a> {
     /// Makes the counters, which have not been looked at yet.
-    pub(super) fn new(pdev: &'a pci::Device<Bound>) -> Result<Self> {
+    pub(super) fn new(pdev: &'a pci::Device) -> Result<Self> {
         Ok(Self {
             memory: SharedWords::new(pdev, WORDS)?,
             last: KBox::pin_init(new_mutex!(None), GFP_KERNEL)?,

@@ -6,6 +6,7 @@
 #include <linux/ethtool.h>
 #include <linux/filter.h>
 #include <linux/if_vlan.h>
+#include <linux/interrupt.h>
 #include <linux/ip.h>
 #include <linux/netdevice.h>
 #include <linux/pci.h>
@@ -34,6 +35,23 @@ netdev_tx_t net_helper_start_xmit(struct sk_buff *skb, struct net_device *dev)
 	const struct net_helper_private *private = netdev_priv(dev);
 
 	return private->start_xmit(skb, dev);
+}
+
+static irqreturn_t net_helper_interrupt(int irq, void *dev)
+{
+	const struct net_helper_private *private = netdev_priv(dev);
+
+	return private->interrupt(dev) ? IRQ_HANDLED : IRQ_NONE;
+}
+
+int net_helper_request_irq(unsigned int irq, struct net_device *dev)
+{
+	return request_irq(irq, net_helper_interrupt, IRQF_SHARED, dev->name, dev);
+}
+
+void net_helper_free_irq(unsigned int irq, struct net_device *dev)
+{
+	free_irq(irq, dev);
 }
 
 void *net_helper_netdev_priv(const struct net_device *dev)
@@ -107,11 +125,6 @@ bool net_helper_may_wakeup(struct net_device *dev)
 int net_helper_set_wakeup_enable(struct net_device *dev, bool enable)
 {
 	return device_set_wakeup_enable(dev->dev.parent, enable);
-}
-
-const char *net_helper_netdev_name(const struct net_device *dev)
-{
-	return dev->name;
 }
 
 unsigned int net_helper_netdev_flags(const struct net_device *dev)
@@ -551,9 +564,23 @@ void net_helper_schedule_work(struct work_struct *work)
 	schedule_work(work);
 }
 
-void net_helper_mdiobus_set_id(struct mii_bus *bus)
+void net_helper_mdiobus_setup(struct mii_bus *bus, const char *name, void *priv, struct device *parent,
+			      int (*read)(struct mii_bus *bus, int addr, int regnum),
+			      int (*write)(struct mii_bus *bus, int addr, int regnum, u16 val))
 {
-	snprintf(bus->id, MII_BUS_ID_SIZE, "%s-%s", bus->name, dev_name(bus->parent));
+	bus->name = name;
+	bus->priv = priv;
+	bus->parent = parent;
+	bus->phy_mask = ~1;
+	bus->irq[0] = PHY_MAC_INTERRUPT;
+	bus->read = read;
+	bus->write = write;
+	snprintf(bus->id, MII_BUS_ID_SIZE, "%s-%s", name, dev_name(parent));
+}
+
+void *net_helper_mdiobus_priv(const struct mii_bus *bus)
+{
+	return bus->priv;
 }
 
 int net_helper_mdiobus_register(struct mii_bus *bus)
@@ -684,4 +711,71 @@ void net_helper_pm_request_idle(struct device *dev)
 void net_helper_pm_request_resume(struct device *dev)
 {
 	pm_request_resume(dev);
+}
+
+void net_helper_pci_set_drvdata(struct pci_dev *pdev, void *data)
+{
+	pci_set_drvdata(pdev, data);
+}
+
+void *net_helper_drvdata(const struct device *dev)
+{
+	return dev_get_drvdata(dev);
+}
+
+u64 net_helper_pci_memory_bar_len(struct pci_dev *pdev, int bar)
+{
+	if (bar < 0 || bar >= PCI_STD_NUM_BARS || !(pci_resource_flags(pdev, bar) & IORESOURCE_MEM))
+		return 0;
+	return pci_resource_len(pdev, bar);
+}
+
+int net_helper_dma_set_mask(struct device *dev, unsigned int bits)
+{
+	return dma_set_mask_and_coherent(dev, DMA_BIT_MASK(bits));
+}
+
+u8 net_helper_readb(const void *addr)
+{
+	return readb((const void __iomem *)addr);
+}
+
+u16 net_helper_readw(const void *addr)
+{
+	return readw((const void __iomem *)addr);
+}
+
+u32 net_helper_readl(const void *addr)
+{
+	return readl((const void __iomem *)addr);
+}
+
+void net_helper_writeb(u8 value, void *addr)
+{
+	writeb(value, (void __iomem *)addr);
+}
+
+void net_helper_writew(u16 value, void *addr)
+{
+	writew(value, (void __iomem *)addr);
+}
+
+void net_helper_writel(u32 value, void *addr)
+{
+	writel(value, (void __iomem *)addr);
+}
+
+void net_helper_smp_mb(void)
+{
+	smp_mb();
+}
+
+void net_helper_dma_rmb(void)
+{
+	dma_rmb();
+}
+
+void net_helper_dma_wmb(void)
+{
+	dma_wmb();
 }

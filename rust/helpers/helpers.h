@@ -16,13 +16,16 @@ struct pci_dev;
 struct phy_device;
 
 /*
- * What a private area begins with, for net_helper_start_xmit(): what the operation does, as a function of the type that Rust
- * gives it. To the control-flow integrity of clang (kCFI) the enum that the operation returns is no int.
+ * What a private area begins with: callbacks that return an enum in C, as functions of the types that Rust gives them. To the
+ * control-flow integrity of clang (kCFI) an enum is no int.
  */
 struct net_helper_private {
 	int (*start_xmit)(struct sk_buff *skb, struct net_device *dev);
+	bool (*interrupt)(struct net_device *dev);
 };
 netdev_tx_t net_helper_start_xmit(struct sk_buff *skb, struct net_device *dev);
+int net_helper_request_irq(unsigned int irq, struct net_device *dev);
+void net_helper_free_irq(unsigned int irq, struct net_device *dev);
 
 /* net_device */
 void *net_helper_netdev_priv(const struct net_device *dev);
@@ -41,7 +44,6 @@ bool net_helper_carrier_ok(const struct net_device *dev);
 bool net_helper_can_wakeup(struct net_device *dev);
 bool net_helper_may_wakeup(struct net_device *dev);
 int net_helper_set_wakeup_enable(struct net_device *dev, bool enable);
-const char *net_helper_netdev_name(const struct net_device *dev);
 unsigned int net_helper_netdev_flags(const struct net_device *dev);
 const u8 *net_helper_dev_addr(const struct net_device *dev);
 void net_helper_eth_hw_addr_set(struct net_device *dev, const u8 *addr, bool random);
@@ -148,7 +150,10 @@ void net_helper_init_work(struct work_struct *work, work_func_t function);
 void net_helper_schedule_work(struct work_struct *work);
 
 /* phylib */
-void net_helper_mdiobus_set_id(struct mii_bus *bus);
+void net_helper_mdiobus_setup(struct mii_bus *bus, const char *name, void *priv, struct device *parent,
+			      int (*read)(struct mii_bus *bus, int addr, int regnum),
+			      int (*write)(struct mii_bus *bus, int addr, int regnum, u16 val));
+void *net_helper_mdiobus_priv(const struct mii_bus *bus);
 int net_helper_mdiobus_register(struct mii_bus *bus);
 void net_helper_mdio_lock(struct phy_device *phydev);
 void net_helper_mdio_unlock(struct phy_device *phydev);
@@ -178,5 +183,24 @@ void net_helper_pm_put(struct device *dev);
 void net_helper_pm_mark_busy(struct device *dev);
 void net_helper_pm_request_idle(struct device *dev);
 void net_helper_pm_request_resume(struct device *dev);
+
+/* PCI */
+void net_helper_pci_set_drvdata(struct pci_dev *pdev, void *data);
+void *net_helper_drvdata(const struct device *dev);
+u64 net_helper_pci_memory_bar_len(struct pci_dev *pdev, int bar);
+int net_helper_dma_set_mask(struct device *dev, unsigned int bits);
+
+/* registers in a BAR; bindgen does not know __iomem */
+u8 net_helper_readb(const void *addr);
+u16 net_helper_readw(const void *addr);
+u32 net_helper_readl(const void *addr);
+void net_helper_writeb(u8 value, void *addr);
+void net_helper_writew(u16 value, void *addr);
+void net_helper_writel(u32 value, void *addr);
+
+/* barriers */
+void net_helper_smp_mb(void);
+void net_helper_dma_rmb(void);
+void net_helper_dma_wmb(void);
 
 #endif

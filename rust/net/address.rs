@@ -6,7 +6,6 @@
 
 use super::pci;
 use crate::bindings;
-use kernel::device::Bound;
 
 /// A MAC address.
 pub type MacAddress = [u8; 6];
@@ -43,7 +42,7 @@ pub fn is_valid(address: &MacAddress) -> bool {
 }
 
 /// Returns the address that the firmware of the platform has for a device (device tree, ACPI), if it is valid.
-pub fn of_platform(pdev: &kernel::pci::Device<Bound>) -> Option<MacAddress> {
+pub fn of_platform(pdev: &pci::Device) -> Option<MacAddress> {
     let dev = pci::device(pdev);
     let mut address = MacAddress::default();
     // SAFETY: The device is live, and there is room for an address.

@@ -7,6 +7,7 @@
 //! written down in `Documentation/networking/netdevices.rst` and `napi.rst`.
 
 use super::{
+    atomic::Flag,
     contexts::{
         PollContext,
         XmitContext, //
@@ -33,13 +34,9 @@ use super::{
         Xdp, //
     }, //
 };
-use crate::{
-    bindings,
-    compat::enums, //
-};
+use crate::bindings;
 use core::{
     cell::UnsafeCell,
-    ffi::c_void,
     mem::MaybeUninit,
     ptr::NonNull, //
 };
@@ -60,7 +57,7 @@ use kernel::{
 /// The part of the private area that does not depend on the driver.
 #[repr(C)]
 pub(super) struct Core {
-    /// The first of all; see [`Tables::START_XMIT`].
+    /// The first of all: C finds the callbacks in it.
     private: bindings::net_helper_private,
     pub(super) napi: Opaque<bindings::napi_struct>,
     pub(super) reset: Opaque<bindings::work_struct>,
@@ -91,17 +88,17 @@ pub(super) struct Private<T: Operations> {
     pub(super) poll: UnsafeCell<Option<T::Poll>>,
     /// The interface has its halves, interrupt and PHY. Unlike the core's `netif_running` it is not set while `ndo_open`
     /// wakes the device. Written with RTNL held, and the device awake.
-    pub(super) opened: Atomic<bool>,
+    pub(super) opened: Flag,
     /// The device runs: it is up, and not asleep. Written by slow paths only.
-    pub(super) running: Atomic<bool>,
+    pub(super) running: Flag,
     /// The device is to receive, so its filter may be set. Changed under the lock of the address
     /// lists, which is the only lock that the core always holds when it sets the filter.
-    pub(super) receiving: Atomic<bool>,
+    pub(super) receiving: Flag,
     /// The device sleeps and is not to be touched, whoever interrupts on its line. Written by slow paths only.
-    pub(super) asleep: Atomic<bool>,
+    pub(super) asleep: Flag,
     /// The device sleeps because nobody uses it. Written by the callbacks of `runtime_pm` only, of which
     /// the core runs one at a time.
-    pub(super) dozing: Atomic<bool>,
+    pub(super) dozing: Flag,
 }
 
 /// The two tables of operations; they hold only function pointers, so they live for ever.
@@ -113,7 +110,7 @@ impl<T: Operations> Tables<T> {
     const START_XMIT: unsafe extern "C" fn(
         *mut bindings::sk_buff,
         *mut bindings::net_device,
-    ) -> bindings::netdev_tx_t = if cfg!(CONFIG_CFI) {
+    ) -> bindings::netdev_tx_t = if cfg!(any(CONFIG_CFI, CONFIG_CFI_CLANG)) {
         bindings::net_helper_start_xmit
     } else {
         start_xmit::<T>
@@ -165,6 +162,7 @@ pub(super) unsafe fn init<T: Operations>(
             core: Core {
                 private: bindings::net_helper_private {
                     start_xmit: Some(start_xmit::<T>),
+                    interrupt: Some(interrupt::<T>),
                 },
                 napi: Opaque::uninit(),
                 reset: Opaque::uninit(),
@@ -181,11 +179,11 @@ pub(super) unsafe fn init<T: Operations>(
             driver,
             xmit: UnsafeCell::new(None),
             poll: UnsafeCell::new(None),
-            opened: Atomic::new(false),
-            running: Atomic::new(false),
-            receiving: Atomic::new(false),
-            asleep: Atomic::new(false),
-            dozing: Atomic::new(false),
+            opened: Flag::new(false),
+            running: Flag::new(false),
+            receiving: Flag::new(false),
+            asleep: Flag::new(false),
+            dozing: Flag::new(false),
         });
         let (core, driver) = (&(*private).core, &(*private).driver);
         core.napi.get().write_bytes(0, 1);
@@ -257,22 +255,15 @@ unsafe extern "C" fn open<T: Operations>(dev: *mut bindings::net_device) -> c_in
         *private.poll.get() = Some(poll);
     }
 
-    // SAFETY: The cookie is the device, which lives until the interrupt is freed in `stop`.
-    let mut result = to_result(unsafe {
-        bindings::request_irq(
-            private.core.irq,
-            Some(interrupt::<T>),
-            bindings::IRQF_SHARED as c_ulong,
-            bindings::net_helper_netdev_name(dev.as_raw()),
-            dev.as_raw().cast(),
-        )
-    });
+    // SAFETY: The device lives until the interrupt is freed in `stop`, and its private area begins with the handler.
+    let requested = unsafe { bindings::net_helper_request_irq(private.core.irq, dev.as_raw()) };
+    let mut result = to_result(requested);
     if result.is_ok() {
         // SAFETY: The device's operations are for `T`.
         result = unsafe { driver.phy().connect(dev, link_changed::<T>) };
         if result.is_err() {
-            // SAFETY: It was requested above, with the same cookie.
-            unsafe { bindings::free_irq(private.core.irq, dev.as_raw().cast()) };
+            // SAFETY: It was requested above, with the same device.
+            unsafe { bindings::net_helper_free_irq(private.core.irq, dev.as_raw()) };
         }
     }
     if let Err(e) = result {
@@ -313,7 +304,7 @@ unsafe extern "C" fn stop<T: Operations>(dev: *mut bindings::net_device) -> c_in
         queues::set_napi(dev, false);
         private.down(dev);
         private.opened.store(false, Relaxed);
-        bindings::free_irq(private.core.irq, dev.as_raw().cast());
+        bindings::net_helper_free_irq(private.core.irq, dev.as_raw());
         private.driver.phy().disconnect();
         *private.xmit.get() = None;
         *private.poll.get() = None;
@@ -406,25 +397,16 @@ unsafe extern "C" fn link_changed<T: Operations>(dev: *mut bindings::net_device)
     runtime_pm::link_changed(dev);
 }
 
-/// The interrupt handler: hard interrupt context, from `request_irq` to `free_irq`.
+/// The interrupt handler: hard interrupt context, from `request_irq` to `free_irq`. Returns whether the device interrupted.
 ///
 /// # Safety
 ///
-/// Called by the interrupt core, with the cookie of [`open`].
-unsafe extern "C" fn interrupt<T: Operations>(
-    _irq: c_int,
-    cookie: *mut c_void,
-) -> bindings::irqreturn_t {
-    // SAFETY: The cookie is the device, see `open`.
-    let (dev, private) = unsafe { Private::<T>::of(cookie.cast()) };
-    if private.asleep.load(Relaxed) {
-        // In D3 a device takes no writes, and interrupts nobody.
-        return enums::IRQ_NONE;
-    }
-    match private.driver.interrupt(dev) {
-        Interrupt::Handled => enums::IRQ_HANDLED,
-        Interrupt::NotOurs => enums::IRQ_NONE,
-    }
+/// Called by `net_helper_interrupt`, with a device whose operations are for `T`.
+unsafe extern "C" fn interrupt<T: Operations>(dev: *mut bindings::net_device) -> bool {
+    // SAFETY: By the safety requirements.
+    let (dev, private) = unsafe { Private::<T>::of(dev) };
+    // In D3 a device takes no writes and does not interrupt.
+    !private.asleep.load(Relaxed) && matches!(private.driver.interrupt(dev), Interrupt::Handled)
 }
 
 /// `ndo_start_xmit`: under the lock of the transmit queue, soft interrupts off.

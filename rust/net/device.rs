@@ -71,18 +71,14 @@ use super::{
 };
 use crate::bindings;
 use core::{
+    ffi::CStr,
     marker::PhantomData,
     ptr::NonNull, //
 };
 use kernel::{
-    device::Bound,
     error::to_result,
     prelude::*,
-    sync::atomic::{
-        AtomicFlag,
-        Full,
-        Relaxed, //
-    },
+    sync::atomic::Relaxed,
     types::Opaque, //
 };
 
@@ -399,11 +395,10 @@ impl TxQueue for NetDevice {
 ///
 /// # Invariants
 ///
-/// `dev` was allocated for a `Private<T>` that is initialized. It is registered while `registered` says so,
-/// and its parent may sleep meanwhile if `may_sleep` says so.
+/// `dev` was allocated for a `Private<T>` that is initialized. It is registered, and its parent may sleep if `may_sleep` says
+/// so.
 pub struct Registration<'a, T: Operations + 'a> {
     dev: NonNull<bindings::net_device>,
-    registered: AtomicFlag,
     may_sleep: bool,
     _owns: PhantomData<(&'a (), T)>,
 }
@@ -424,7 +419,7 @@ impl<'a, T: Operations + 'a> Registration<'a, T> {
     ///
     /// `ENOMEM`; those of `register_netdev`.
     pub fn new(
-        pdev: &'a kernel::pci::Device<Bound>,
+        pdev: &'a pci::Device,
         irq: u32,
         address: StationAddress,
         driver: T,
@@ -464,30 +459,9 @@ impl<'a, T: Operations + 'a> Registration<'a, T> {
         // INVARIANT: As it says.
         Ok(Self {
             dev,
-            registered: AtomicFlag::new(true),
             may_sleep,
             _owns: PhantomData,
         })
-    }
-
-    /// Unregisters the network device and retires the device, unless that was done before.
-    ///
-    /// For `unbind` of the PCI driver, during which the bus keeps the device awake; it does not while the
-    /// private data is dropped.
-    pub fn unregister(&self) {
-        if !self.registered.xchg(false, Full) {
-            return;
-        }
-        // SAFETY: By the type invariants it was registered, and this is the only one to find it so.
-        // Afterwards the interface is down, its interrupt is freed and no callback runs, nor will one.
-        unsafe {
-            let (dev, private) = Private::<T>::of(self.dev.as_ptr());
-            if self.may_sleep {
-                runtime_pm::forbid(dev);
-            }
-            bindings::unregister_netdev(self.dev.as_ptr());
-            private.driver().retire();
-        }
     }
 
     pub(super) fn as_raw(&self) -> NonNull<bindings::net_device> {
@@ -496,9 +470,18 @@ impl<'a, T: Operations + 'a> Registration<'a, T> {
 }
 
 impl<'a, T: Operations + 'a> Drop for Registration<'a, T> {
+    /// Runs while the parent is being bound or unbound, when the bus keeps it awake.
     fn drop(&mut self) {
-        self.unregister();
-        // SAFETY: By the type invariants. It is not registered any more.
-        unsafe { callbacks::free::<T>(self.dev) };
+        // SAFETY: By the type invariants it is registered, for `T`. Once it is not, the interface is down, its interrupt is
+        // freed and no callback runs, nor will one, so that it may be freed.
+        unsafe {
+            let (dev, private) = Private::<T>::of(self.dev.as_ptr());
+            if self.may_sleep {
+                runtime_pm::forbid(dev);
+            }
+            bindings::unregister_netdev(self.dev.as_ptr());
+            private.driver().retire();
+            callbacks::free::<T>(self.dev);
+        }
     }
 }

@@ -5,18 +5,13 @@
 //! C header: [`include/linux/dma-mapping.h`](srctree/include/linux/dma-mapping.h)
 
 use super::{
+    barrier,
     from_device::FromDevice,
     pci, //
 };
-use crate::{
-    bindings,
-    compat, //
-};
+use crate::bindings;
 use core::ptr::NonNull;
-use kernel::{
-    device::Bound,
-    prelude::*, //
-};
+use kernel::prelude::*;
 
 /// Little-endian 32-bit words that the CPU and a device share.
 ///
@@ -27,7 +22,7 @@ use kernel::{
 /// `memory` is a live coherent allocation of `words` zeroed or written words for `pdev`, at
 /// `address` for the device.
 pub struct SharedWords<'a> {
-    pdev: &'a kernel::pci::Device<Bound>,
+    pdev: &'a pci::Device,
     memory: NonNull<u32>,
     address: u64,
     words: usize,
@@ -48,7 +43,7 @@ impl<'a> SharedWords<'a> {
     /// # Errors
     ///
     /// `ENOMEM`.
-    pub fn new(pdev: &'a kernel::pci::Device<Bound>, words: usize) -> Result<Self> {
+    pub fn new(pdev: &'a pci::Device, words: usize) -> Result<Self> {
         let size = words.checked_mul(size_of::<u32>()).ok_or(ENOMEM)?;
         let mut address = 0;
         // SAFETY: `pdev` is bound, so its device may be used for DMA; `address` is valid for writes.
@@ -57,7 +52,7 @@ impl<'a> SharedWords<'a> {
                 pci::device(pdev),
                 size,
                 &mut address,
-                bindings::GFP_KERNEL,
+                bindings::NET_GFP_KERNEL,
                 0,
             )
         };
@@ -101,12 +96,12 @@ impl<'a> SharedWords<'a> {
 
     /// Orders the reads before it against those after it, as far as the device is concerned.
     pub fn rmb(&self) {
-        compat::dma_rmb();
+        barrier::dma_rmb();
     }
 
     /// Orders the writes before it against those after it, as far as the device is concerned.
     pub fn wmb(&self) {
-        compat::dma_wmb();
+        barrier::dma_wmb();
     }
 }
 

@@ -10,15 +10,18 @@
 
 pub(super) mod ops;
 
-use super::stats::{
-    HardwareErrors,
-    MacStatistics, //
+use super::{
+    error,
+    stats::{
+        HardwareErrors,
+        MacStatistics, //
+    }, //
 };
-use crate::{
-    bindings,
-    compat, //
+use crate::bindings;
+use core::{
+    ffi::CStr,
+    ops::RangeInclusive, //
 };
-use core::ops::RangeInclusive;
 use kernel::prelude::*;
 
 /// A setting that is refused: the error, and the reason that the user is shown.
@@ -38,7 +41,7 @@ impl Refused {
     /// Refuses a setting that is possible elsewhere, or at another time.
     pub fn unsupported(why: &'static CStr) -> Self {
         Self {
-            error: compat::not_supported(),
+            error: error::not_supported(),
             why,
         }
     }

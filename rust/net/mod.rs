@@ -6,24 +6,37 @@
 //! run at the same time as whom, who owns a buffer) is turned into borrows once, in [`device`];
 //! a driver above gets `&mut` where it has exclusive access and values where it has ownership.
 
+use core::ffi::CStr;
+use kernel::ffi::c_char;
+
 pub mod address;
+pub mod atomic;
 pub mod contexts;
 pub mod device;
 pub mod dma;
 pub mod ethtool;
 pub mod features;
 pub mod from_device;
+pub mod mmio;
 pub mod page_pool;
 pub mod pci;
 pub mod phy;
-pub mod power;
 pub mod skb;
 pub mod spsc;
 pub mod stats;
 pub mod xdp;
 
+mod barrier;
 mod callbacks;
+mod error;
+mod power;
 mod queues;
 mod runtime_pm;
 mod settings;
 mod slow_paths;
+
+/// Returns a string as C takes it. (Its `as_char_ptr` belongs to `kernel::prelude` since Linux 6.19 only.)
+#[allow(clippy::disallowed_methods)]
+const fn chars(text: &CStr) -> *const c_char {
+    text.as_ptr().cast()
+}

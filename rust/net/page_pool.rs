@@ -24,16 +24,12 @@ use super::{
         RxQueue, //
     }, //
 };
-use crate::{
-    bindings,
-    compat::enums, //
-};
+use crate::bindings;
 use core::{
     mem::ManuallyDrop,
     ptr::NonNull, //
 };
 use kernel::{
-    device::Bound,
     error::from_err_ptr,
     prelude::*, //
 };
@@ -46,7 +42,7 @@ const XDP_HEADROOM: usize = 256;
 
 /// The largest buffer that XDP can work on, in bytes: what is left of a page.
 pub const XDP_BUFFER_SIZE: u32 =
-    (bindings::PAGE_SIZE - XDP_HEADROOM - bindings::NET_SKB_OVERHEAD) as u32 & !7;
+    (bindings::NET_PAGE_SIZE - XDP_HEADROOM - bindings::NET_SKB_OVERHEAD) as u32 & !7;
 
 /// How buffers lie in their pages.
 ///
@@ -75,8 +71,8 @@ impl Layout {
             .checked_add(around)
             .and_then(u32::checked_next_power_of_two)
             .ok_or(EINVAL)?
-            .max(bindings::PAGE_SIZE as u32 / 2);
-        let pages = slot.div_ceil(bindings::PAGE_SIZE as u32);
+            .max(bindings::NET_PAGE_SIZE as u32 / 2);
+        let pages = slot.div_ceil(bindings::NET_PAGE_SIZE as u32);
         // INVARIANT: `slot` is a power of two, at most a page of that order, and what is left of it
         // is the size, which the chip wants in units of 8 bytes.
         Ok(Self {
@@ -89,7 +85,7 @@ impl Layout {
 
     /// Returns the size of a page of `order`, in bytes.
     fn page_size(&self) -> u32 {
-        self.slot.max(bindings::PAGE_SIZE as u32)
+        self.slot.max(bindings::NET_PAGE_SIZE as u32)
     }
 
     /// Returns how many pages `buffers` buffers are in.
@@ -110,7 +106,7 @@ impl Layout {
 /// handed over.
 pub struct PagePool<'a> {
     pool: NonNull<bindings::page_pool>,
-    pdev: &'a kernel::pci::Device<Bound>,
+    pdev: &'a pci::Device,
     layout: Layout,
     /// Where pages may come from: flags of their allocation.
     zone: bindings::gfp_t,
@@ -134,7 +130,7 @@ impl<'a> PagePool<'a> {
     ///
     /// `ENOMEM`, `EINVAL` for an absurd size, or with `xdp` one above [`XDP_BUFFER_SIZE`].
     pub fn new(
-        pdev: &'a kernel::pci::Device<Bound>,
+        pdev: &'a pci::Device,
         dev: &NetDevice,
         buffers: u32,
         size: u32,
@@ -149,7 +145,7 @@ impl<'a> PagePool<'a> {
         // fields twice, once named as a group.
         let (fast, slow) = unsafe {
             (
-                params.__bindgen_anon_1.fast.as_mut(),
+                &mut params.__bindgen_anon_1.fast,
                 &mut params.__bindgen_anon_2.slow,
             )
         };
@@ -159,9 +155,9 @@ impl<'a> PagePool<'a> {
         fast.dev = pci::device(pdev);
         // A program may write to a frame, and the buffer goes back to the device.
         fast.dma_dir = if xdp {
-            enums::DMA_BIDIRECTIONAL
+            bindings::dma_data_direction_DMA_BIDIRECTIONAL
         } else {
-            enums::DMA_FROM_DEVICE
+            bindings::dma_data_direction_DMA_FROM_DEVICE
         };
         fast.max_len = layout.page_size();
         slow.netdev = dev.as_raw();
@@ -336,7 +332,7 @@ pub struct RxBuffer<'a> {
     page: NonNull<bindings::page>,
     offset: u32,
     address: u64,
-    pdev: &'a kernel::pci::Device<Bound>,
+    pdev: &'a pci::Device,
     layout: Layout,
 }
 

@@ -1,136 +1,233 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! What a network driver needs of PCI beyond `kernel::pci`.
+//! PCI devices, and in [`driver`] their drivers.
+//!
+//! Not those of `kernel::pci`: its traits and types change from release to release.
 //!
 //! C header: [`include/linux/pci.h`](srctree/include/linux/pci.h)
 
+pub mod driver;
+
+use super::chars;
 use crate::bindings;
+use core::{
+    ffi::CStr,
+    fmt, //
+};
 use kernel::{
-    device::Bound,
-    dma::{
-        Device as _,
-        DmaMask, //
-    },
     error::to_result,
-    pci::{
-        Device,
-        DeviceId, //
-    },
-    prelude::*, //
+    prelude::*,
+    types::Opaque, //
 };
 
-/// Returns an entry for a device table with a vendor that `pci::Vendor` does not know.
-pub const fn device_id(vendor: u16, device: u16) -> DeviceId {
-    let raw = bindings::pci_device_id {
-        vendor: vendor as u32,
-        device: device as u32,
-        subvendor: !0,
-        subdevice: !0,
-        class: 0,
-        class_mask: 0,
-        driver_data: 0,
-        override_only: 0,
-    };
-    // SAFETY: `pci::DeviceId` is a transparent wrapper of `struct pci_device_id`, and adds nothing.
-    unsafe { core::mem::transmute(raw) }
+/// A PCI device that is bound to a driver, or is being bound to it.
+///
+/// # Invariants
+///
+/// It is the `struct pci_dev` of a live device, which stays live as long as it is borrowed.
+#[repr(transparent)]
+pub struct Device(Opaque<bindings::pci_dev>);
+
+// SAFETY: A `struct pci_dev` belongs to no thread; it is only reached through references.
+unsafe impl Send for Device {}
+// SAFETY: No method here changes what is not guarded by the PCI core.
+unsafe impl Sync for Device {}
+
+impl Device {
+    /// Returns the device behind a pointer.
+    ///
+    /// # Safety
+    ///
+    /// `pdev` must be live, and stay so for `'a`.
+    unsafe fn from_raw<'a>(pdev: *mut bindings::pci_dev) -> &'a Self {
+        // SAFETY: By the safety requirements; the type is transparent.
+        // INVARIANT: As the caller promises.
+        unsafe { &*pdev.cast() }
+    }
+
+    pub(super) fn as_raw(&self) -> *mut bindings::pci_dev {
+        self.0.get()
+    }
+
+    /// Writes a line to the kernel's log, at a level such as [`INFO`]; what exceeds 159 bytes is cut.
+    ///
+    /// Use [`dev_info!`] and the like. (Not by `%pA`, which only kernels with Rust know.)
+    #[cold]
+    #[inline(never)]
+    pub fn print(&self, level: &CStr, message: fmt::Arguments<'_>) {
+        let mut line = Line {
+            text: [0; 160],
+            length: 0,
+        };
+        // It fails when the line is full.
+        let _ = fmt::write(&mut line, message);
+        // SAFETY: The device is live by the type invariants; all three are strings that end with a zero: `Line` keeps its
+        // last byte zero.
+        unsafe {
+            bindings::_dev_printk(chars(level), device(self), chars(c"%s"), line.text.as_ptr());
+        }
+    }
 }
 
-/// Returns the C representation of a PCI device.
-pub(super) fn as_raw(pdev: &Device<Bound>) -> *mut bindings::pci_dev {
-    // CAST: `pci::Device` is a transparent wrapper of `Opaque<struct pci_dev>`.
-    core::ptr::from_ref(pdev)
-        .cast::<bindings::pci_dev>()
-        .cast_mut()
+/// A text whose last byte stays zero.
+struct Line {
+    text: [u8; 160],
+    length: usize,
 }
+
+impl fmt::Write for Line {
+    fn write_str(&mut self, more: &str) -> fmt::Result {
+        let room = self.text.len() - 1 - self.length;
+        let fits = more.len().min(room);
+        let end = self.length + fits;
+        self.text[self.length..end].copy_from_slice(&more.as_bytes()[..fits]);
+        self.length = end;
+        if fits == more.len() {
+            Ok(())
+        } else {
+            Err(fmt::Error)
+        }
+    }
+}
+
+/// `KERN_ERR`.
+pub const ERR: &CStr = c"\x013";
+/// `KERN_WARNING`.
+pub const WARNING: &CStr = c"\x014";
+/// `KERN_INFO`.
+pub const INFO: &CStr = c"\x016";
+
+/// Writes an error of a [`Device`] to the kernel's log.
+#[macro_export]
+#[doc(hidden)]
+macro_rules! pci_err {
+    ($pdev:expr, $($text:tt)*) => {
+        $pdev.print($crate::net::pci::ERR, ::core::format_args!($($text)*))
+    };
+}
+/// Writes a warning of a [`Device`] to the kernel's log.
+#[macro_export]
+#[doc(hidden)]
+macro_rules! pci_warn {
+    ($pdev:expr, $($text:tt)*) => {
+        $pdev.print($crate::net::pci::WARNING, ::core::format_args!($($text)*))
+    };
+}
+/// Writes a message of a [`Device`] to the kernel's log.
+#[macro_export]
+#[doc(hidden)]
+macro_rules! pci_info {
+    ($pdev:expr, $($text:tt)*) => {
+        $pdev.print($crate::net::pci::INFO, ::core::format_args!($($text)*))
+    };
+}
+pub use crate::{
+    pci_err as dev_err,
+    pci_info as dev_info,
+    pci_warn as dev_warn, //
+};
 
 /// Returns the C representation of the device in a PCI device.
-pub(super) fn device(pdev: &Device<Bound>) -> *mut bindings::device {
-    // SAFETY: By the type invariant of `pci::Device` the pointer is to a live `struct pci_dev`.
-    unsafe { &raw mut (*as_raw(pdev)).dev }
+#[inline]
+pub(super) fn device(pdev: &Device) -> *mut bindings::device {
+    device_of(pdev.as_raw())
 }
 
-/// A PCI device that is switched on; dropping it switches it off again.
+/// The same of a pointer, which is not read.
+#[inline]
+pub(super) fn device_of(pdev: *mut bindings::pci_dev) -> *mut bindings::device {
+    pdev.wrapping_byte_add(bindings::NET_PCI_DEV_DEVICE).cast()
+}
+
+/// A PCI device that is being probed, and not enabled yet.
+pub struct Probing<'a>(&'a Device);
+
+/// A PCI device that is enabled; dropping this disables it again.
 ///
 /// # Invariants
 ///
 /// `pci_enable_device` succeeded on the device and has no `pci_disable_device` yet.
-pub struct Enabled<'a>(&'a Device<Bound>);
+pub struct Enabled<'a>(&'a Device);
 
 impl<'a> Enabled<'a> {
-    /// Switches on the device, its memory, its I/O ports and its interrupt line.
+    /// Enables the device, its memory, its I/O ports and its interrupt line.
     ///
     /// Bus mastering is off, and its DMA addresses have `dma_bits` bits.
     ///
     /// # Errors
     ///
     /// Those of `pci_enable_device`; `EIO` if the platform has no DMA of that width.
-    pub fn new(pdev: &'a Device<kernel::device::Core<'_>>, dma_bits: u32) -> Result<Self> {
-        let mask = DmaMask::try_new(dma_bits)?;
-        let bound: &'a Device<Bound> = pdev;
-        // SAFETY: The pointer is to a live `struct pci_dev`.
-        to_result(unsafe { bindings::pci_enable_device(as_raw(bound)) })?;
+    pub fn new(pdev: Probing<'a>, dma_bits: u32) -> Result<Self> {
+        let pdev = pdev.0;
+        // SAFETY: The device is live.
+        to_result(unsafe { bindings::pci_enable_device(pdev.as_raw()) })?;
         // INVARIANT: It just succeeded.
-        let this = Self(bound);
+        let this = Self(pdev);
         this.set_master(false);
-        // SAFETY: The device is being probed and nothing is allocated or mapped for it yet.
-        unsafe { pdev.dma_set_mask_and_coherent(mask) }?;
+        // SAFETY: The device is live. Nothing is allocated or mapped for it yet: a `Device` to do it with is only to be had
+        // of what is returned here, and there is one `Probing` a probe.
+        to_result(unsafe { bindings::net_helper_dma_set_mask(device(pdev), dma_bits) })?;
         Ok(this)
+    }
+
+    /// Returns the device.
+    pub fn device(&self) -> &'a Device {
+        self.0
     }
 
     /// Allows or forbids the device to access memory and to signal interrupts by messages.
     pub fn set_master(&self, on: bool) {
-        // SAFETY: The pointer is to a live `struct pci_dev`, which is enabled.
+        // SAFETY: The device is live and enabled.
         unsafe {
             if on {
-                bindings::pci_set_master(as_raw(self.0));
+                bindings::pci_set_master(self.0.as_raw());
             } else {
-                bindings::pci_clear_master(as_raw(self.0));
+                bindings::pci_clear_master(self.0.as_raw());
             }
         }
     }
 
     /// Lets the device use Memory Write and Invalidate, if it can.
     pub fn try_set_mwi(&self) {
-        // SAFETY: The pointer is to a live `struct pci_dev`, which is enabled.
+        // SAFETY: The device is live and enabled.
         // The answer only says whether there will be such transactions.
-        let _ = unsafe { bindings::pci_try_set_mwi(as_raw(self.0)) };
+        let _ = unsafe { bindings::pci_try_set_mwi(self.0.as_raw()) };
     }
 
     /// Sets the largest read that the device may ask for, in bytes: a power of two, 128 to 4096.
     ///
     /// Where the firmware or the bridge allows less, that stays.
     pub fn set_max_read_request(&self, bytes: u16) {
-        // SAFETY: The pointer is to a live `struct pci_dev`. It fails on a device that is not PCI
-        // Express, which then has no such limit.
-        let _ = unsafe { bindings::pcie_set_readrq(as_raw(self.0), c_int::from(bytes)) };
+        // SAFETY: The device is live. It fails on a device that is not PCI Express, which then has no such limit.
+        let _ = unsafe { bindings::pcie_set_readrq(self.0.as_raw(), c_int::from(bytes)) };
     }
 
     /// Keeps the link of the device out of ASPM's L1.
     pub fn disable_l1(&self) {
-        // SAFETY: The pointer is to a live `struct pci_dev`; no lock of the PCI core is held.
+        // SAFETY: The device is live; no lock of the PCI core is held.
         // Where the firmware owns ASPM this fails, and the firmware's choice stays.
         let _ = unsafe {
-            bindings::pci_disable_link_state(as_raw(self.0), bindings::NET_PCIE_LINK_STATE_L1)
+            bindings::pci_disable_link_state(self.0.as_raw(), bindings::NET_PCIE_LINK_STATE_L1)
         };
     }
 
     /// Remembers the configuration of the device, to restore it after an error of the bus.
     pub fn save_state(&self) {
-        // SAFETY: The pointer is to a live `struct pci_dev`. If there is no memory for it, the
-        // configuration is not restored, and the device stays dead after such an error.
-        let _ = unsafe { bindings::pci_save_state(as_raw(self.0)) };
+        // SAFETY: The device is live. If there is no memory for it, the configuration is not restored, and the device
+        // stays dead after such an error.
+        let _ = unsafe { bindings::pci_save_state(self.0.as_raw()) };
     }
 
     /// Returns the number of the interrupt of the device's INTx pin.
     pub fn irq(&self) -> u32 {
-        // SAFETY: The pointer is to a live `struct pci_dev`, whose line is routed while enabled.
-        unsafe { bindings::net_helper_pci_irq(as_raw(self.0)) }
+        // SAFETY: The device is live, and its line is routed while it is enabled.
+        unsafe { bindings::net_helper_pci_irq(self.0.as_raw()) }
     }
 }
 
 impl Drop for Enabled<'_> {
     fn drop(&mut self) {
         // SAFETY: By the type invariant this balances `pci_enable_device`.
-        unsafe { bindings::pci_disable_device(as_raw(self.0)) };
+        unsafe { bindings::pci_disable_device(self.0.as_raw()) };
     }
 }

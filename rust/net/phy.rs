@@ -7,6 +7,8 @@
 //! C header: [`include/linux/phy.h`](srctree/include/linux/phy.h)
 
 use super::{
+    atomic::Flag,
+    chars,
     device::NetDevice,
     pci, //
 };
@@ -17,12 +19,10 @@ use core::{
 };
 use kernel::{
     alloc::KBox,
-    device::Bound,
     error::to_result,
     prelude::*,
     sync::atomic::{
         Atomic,
-        AtomicFlag,
         Relaxed, //
     }, //
 };
@@ -84,7 +84,7 @@ pub struct Phy<'a> {
     ops: *mut c_void,
     free_ops: unsafe fn(*mut c_void),
     /// Between [`Phy::start`] and [`Phy::stop`].
-    started: AtomicFlag,
+    started: Flag,
     /// What [`Phy::allow_pause`] took away.
     pause_bits: Atomic<u32>,
     _borrows: PhantomData<&'a ()>,
@@ -118,7 +118,7 @@ unsafe extern "C" fn read<M: Mdio>(
         return ENODEV.to_errno();
     }
     // SAFETY: `Phy::new` set `priv` to a leaked `KBox<M>` that lives as long as the bus.
-    let ops = unsafe { &*(*bus).priv_.cast::<M>() };
+    let ops = unsafe { &*bindings::net_helper_mdiobus_priv(bus).cast::<M>() };
     let register = (register & 0x1f) as u8;
     match ops.read(register) {
         Ok(value) => c_int::from(bearable(register, value)),
@@ -141,7 +141,7 @@ unsafe extern "C" fn write<M: Mdio>(
         return ENODEV.to_errno();
     }
     // SAFETY: `Phy::new` set `priv` to a leaked `KBox<M>` that lives as long as the bus.
-    let ops = unsafe { &*(*bus).priv_.cast::<M>() };
+    let ops = unsafe { &*bindings::net_helper_mdiobus_priv(bus).cast::<M>() };
     match ops.write((register & 0x1f) as u8, value) {
         Ok(()) => 0,
         Err(e) => e.to_errno(),
@@ -155,7 +155,7 @@ impl<'a> Phy<'a> {
     /// # Errors
     ///
     /// `ENODEV` if no PHY answers; `ENOMEM`; what the bus cannot be registered for.
-    pub fn new<M: Mdio + 'a>(pdev: &'a kernel::pci::Device<Bound>, ops: M) -> Result<Self> {
+    pub fn new<M: Mdio + 'a>(pdev: &'a pci::Device, ops: M) -> Result<Self> {
         let ops = KBox::into_raw(KBox::new(ops, GFP_KERNEL)?).cast::<c_void>();
         // SAFETY: No requirement.
         let bus = unsafe { bindings::mdiobus_alloc_size(0) };
@@ -167,14 +167,14 @@ impl<'a> Phy<'a> {
         // SAFETY: The bus is allocated and not registered, so nobody else uses it.
         let result = unsafe {
             let raw = bus.as_ptr();
-            (*raw).name = c"r8168_rust".as_char_ptr();
-            (*raw).priv_ = ops;
-            (*raw).parent = pci::device(pdev);
-            (*raw).phy_mask = !1;
-            (*raw).irq[0] = bindings::PHY_MAC_INTERRUPT;
-            (*raw).read = Some(read::<M>);
-            (*raw).write = Some(write::<M>);
-            bindings::net_helper_mdiobus_set_id(raw);
+            bindings::net_helper_mdiobus_setup(
+                raw,
+                chars(c"r8168_rust"),
+                ops,
+                pci::device(pdev),
+                Some(read::<M>),
+                Some(write::<M>),
+            );
             to_result(bindings::net_helper_mdiobus_register(raw))
         };
         if let Err(e) = result {
@@ -193,7 +193,7 @@ impl<'a> Phy<'a> {
             phydev: phydev.unwrap_or(NonNull::dangling()),
             ops,
             free_ops: free_ops::<M>,
-            started: AtomicFlag::new(false),
+            started: Flag::new(false),
             pause_bits: Atomic::new(0),
             _borrows: PhantomData,
         };

@@ -2,18 +2,20 @@
 
 //! Sleep, shutdown and PCI errors of a network device on the PCI bus.
 //!
-//! `kernel::pci::Adapter` fills in how a driver is bound and unbound. [`Adapter`] fills in the rest:
-//! all of it is quiescing the device and starting it again, see [`device`](super::device). What happens
-//! while the system runs is in `runtime_pm`.
+//! All of it is quiescing the device and starting it again, see [`device`](super::device). How a driver is bound and unbound
+//! is in [`pci::driver`](super::pci::driver), what happens while the system runs in `runtime_pm`.
 //!
 //! C headers: [`include/linux/pm.h`](srctree/include/linux/pm.h),
 //! [`include/linux/pci.h`](srctree/include/linux/pci.h)
 
 use super::{
     device::{
-        Operations,
         Registration,
         WakeBy, //
+    },
+    pci::{
+        self,
+        driver::Driver, //
     },
     runtime_pm,
     slow_paths, //
@@ -21,65 +23,19 @@ use super::{
 use crate::bindings;
 use core::{
     marker::PhantomData,
-    mem::{
-        offset_of,
-        MaybeUninit, //
-    },
+    mem::MaybeUninit,
     ptr::NonNull, //
 };
-use kernel::{
-    driver::{
-        DriverLayout,
-        RegistrationOps, //
-    },
-    prelude::*,
-    types::{
-        ForeignOwnable,
-        Opaque, //
-    }, //
-};
+use kernel::prelude::*;
 
-/// A PCI driver whose private data is the registration of a network device.
-pub trait Driver: kernel::pci::Driver {
-    /// The operations of the network device.
-    type Operations<'bound>: Operations + 'bound;
-
-    /// Returns the registration in the private data.
-    fn registration<'a, 'bound>(
-        data: &'a Self::Data<'bound>,
-    ) -> &'a Registration<'bound, Self::Operations<'bound>>;
+/// Returns the table of the power management core.
+pub(super) const fn operations<D: Driver>() -> *const bindings::dev_pm_ops {
+    &Callbacks::<D>::PM
 }
 
-/// What registers a [`Driver`]: `kernel::pci::Adapter` with power management and error handlers.
-pub struct Adapter<D: Driver>(PhantomData<D>);
-
-// SAFETY: As `kernel::pci::Adapter`, on which this builds: the same types, the same offset.
-unsafe impl<D: Driver> DriverLayout for Adapter<D> {
-    type DriverType = bindings::pci_driver;
-    type DriverData<'bound> = D::Data<'bound>;
-    const DEVICE_DRIVER_OFFSET: usize = offset_of!(bindings::pci_driver, driver);
-}
-
-// SAFETY: `unregister` is that of `kernel::pci::Adapter`, as is `register` but for more fields.
-unsafe impl<D: Driver> RegistrationOps for Adapter<D> {
-    unsafe fn register(
-        driver: &Opaque<bindings::pci_driver>,
-        name: &'static CStr,
-        module: &'static ThisModule,
-    ) -> Result {
-        // SAFETY: The fields may be set until the driver is registered; both tables live for ever.
-        unsafe {
-            (*driver.get()).driver.pm = &Callbacks::<D>::PM;
-            (*driver.get()).err_handler = &Callbacks::<D>::ERRORS;
-            (*driver.get()).shutdown = Some(shutdown::<D>);
-            <kernel::pci::Adapter<D> as RegistrationOps>::register(driver, name, module)
-        }
-    }
-
-    unsafe fn unregister(driver: &Opaque<bindings::pci_driver>) {
-        // SAFETY: By the safety requirements.
-        unsafe { <kernel::pci::Adapter<D> as RegistrationOps>::unregister(driver) }
-    }
+/// Returns the table of the PCI core for errors.
+pub(super) const fn errors<D: Driver>() -> *const bindings::pci_error_handlers {
+    &Callbacks::<D>::ERRORS
 }
 
 struct Callbacks<D>(PhantomData<D>);
@@ -124,14 +80,13 @@ pub(super) unsafe fn net_device<D: Driver>(
     dev: *mut bindings::device,
 ) -> Option<NonNull<bindings::net_device>> {
     // SAFETY: The device is live.
-    let data = unsafe { bindings::dev_get_drvdata(dev) };
+    let data = unsafe { bindings::net_helper_drvdata(dev) };
     if data.is_null() {
         return None;
     }
-    // SAFETY: The private data of a bound device is what `kernel::pci` made of the answer of the
-    // probe: a pinned box. The driver stays bound.
-    let data = unsafe { <Pin<KBox<D::Data<'_>>> as ForeignOwnable>::borrow(data.cast()) };
-    Some(D::registration(&data).as_raw())
+    // SAFETY: The private data of a bound device is what `probe` made of a box of this type. The driver stays bound.
+    let data = unsafe { &*data.cast::<Registration<'_, D::Operations<'_>>>() };
+    Some(data.as_raw())
 }
 
 /// Returns what wakes a device that sleeps with the system.
@@ -183,10 +138,10 @@ unsafe extern "C" fn resume<D: Driver>(dev: *mut bindings::device) -> c_int {
 /// # Safety
 ///
 /// Called by the PCI core, with a device of `D`.
-unsafe extern "C" fn shutdown<D: Driver>(pdev: *mut bindings::pci_dev) {
+pub(super) unsafe extern "C" fn shutdown<D: Driver>(pdev: *mut bindings::pci_dev) {
     // SAFETY: By the safety requirements; the network device is of those operations.
     unsafe {
-        let dev = &raw mut (*pdev).dev;
+        let dev = pci::device_of(pdev);
         if let Some(net) = net_device::<D>(dev) {
             slow_paths::sleep::<D::Operations<'_>>(net, wake_by(dev));
             slow_paths::retire::<D::Operations<'_>>(net);
@@ -208,7 +163,7 @@ unsafe extern "C" fn error_detected<D: Driver>(
 ) -> bindings::pci_ers_result_t {
     // SAFETY: By the safety requirements; the network device is of those operations.
     unsafe {
-        if let Some(net) = net_device::<D>(&raw mut (*pdev).dev) {
+        if let Some(net) = net_device::<D>(pci::device_of(pdev)) {
             slow_paths::sleep::<D::Operations<'_>>(net, WakeBy::Nothing);
         }
     }
@@ -245,7 +200,7 @@ unsafe extern "C" fn slot_reset(pdev: *mut bindings::pci_dev) -> bindings::pci_e
 unsafe extern "C" fn error_resume<D: Driver>(pdev: *mut bindings::pci_dev) {
     // SAFETY: By the safety requirements; the network device is of those operations.
     unsafe {
-        if let Some(net) = net_device::<D>(&raw mut (*pdev).dev) {
+        if let Some(net) = net_device::<D>(pci::device_of(pdev)) {
             slow_paths::wake::<D::Operations<'_>>(net);
         }
     }

@@ -21,10 +21,8 @@
 
 use super::{
     device::NetDevice,
-    power::{
-        net_device,
-        Driver, //
-    },
+    pci::driver::Driver,
+    power::net_device,
     slow_paths::{
         self,
         Doze, //

@@ -16,7 +16,6 @@ use core::{
     ptr::NonNull, //
 };
 use kernel::{
-    device::Bound,
     error::to_result,
     prelude::*,
     types::Opaque, //
@@ -69,16 +68,28 @@ impl Skb {
         self.0.get()
     }
 
+    /// Reads a field.
+    ///
+    /// # Safety
+    ///
+    /// `struct sk_buff` must have a field of type `F` at this offset.
+    #[inline]
+    unsafe fn field<F: Copy>(&self, offset: usize) -> F {
+        // SAFETY: By the type invariants the structure is live, and by the safety requirements the field is there. No other
+        // thread writes to these fields while there is a `Skb`.
+        unsafe { self.as_raw().byte_add(offset).cast::<F>().read() }
+    }
+
     /// Returns the length of the frame in bytes, all fragments included.
     pub fn length(&self) -> u32 {
-        // SAFETY: By the type invariants.
-        unsafe { (*self.as_raw()).len }
+        // SAFETY: That is the offset of `unsigned int len`.
+        unsafe { self.field(bindings::NET_SKB_LEN) }
     }
 
     /// Returns the length of the linear area in bytes.
     fn head_length(&self) -> u32 {
-        // SAFETY: By the type invariants.
-        let paged = unsafe { (*self.as_raw()).data_len };
+        // SAFETY: That is the offset of `unsigned int data_len`.
+        let paged: u32 = unsafe { self.field(bindings::NET_SKB_DATA_LEN) };
         self.length().saturating_sub(paged)
     }
 
@@ -264,7 +275,7 @@ enum Area {
 ///
 /// `address` is a live mapping of `length` bytes for `pdev`, made as `area` says.
 pub struct MappedFragment<'a> {
-    pdev: &'a kernel::pci::Device<Bound>,
+    pdev: &'a pci::Device,
     address: u64,
     length: u32,
     area: Area,
@@ -273,13 +284,13 @@ pub struct MappedFragment<'a> {
 
 impl<'a> MappedFragment<'a> {
     /// Maps the linear area of a frame.
-    fn head(pdev: &'a kernel::pci::Device<Bound>, skb: &Skb) -> Result<Self> {
+    fn head(pdev: &'a pci::Device, skb: &Skb) -> Result<Self> {
         let length = skb.head_length();
         // SAFETY: The device is bound, and the linear area has `length` bytes.
         let address = unsafe {
             bindings::net_helper_dma_map_single(
                 pci::device(pdev),
-                (*skb.as_raw()).data.cast(),
+                skb.field::<*mut c_void>(bindings::NET_SKB_DATA),
                 length as usize,
             )
         };
@@ -287,7 +298,7 @@ impl<'a> MappedFragment<'a> {
     }
 
     /// Maps a fragment of a frame besides the linear area; `nth` must be below [`Skb::pages`].
-    fn page(pdev: &'a kernel::pci::Device<Bound>, skb: &Skb, nth: u32) -> Result<Self> {
+    fn page(pdev: &'a pci::Device, skb: &Skb, nth: u32) -> Result<Self> {
         if nth >= skb.pages() {
             return Err(EINVAL);
         }
@@ -301,12 +312,7 @@ impl<'a> MappedFragment<'a> {
         Self::checked(pdev, address, length, Area::Page)
     }
 
-    fn checked(
-        pdev: &'a kernel::pci::Device<Bound>,
-        address: u64,
-        length: u32,
-        area: Area,
-    ) -> Result<Self> {
+    fn checked(pdev: &'a pci::Device, address: u64, length: u32, area: Area) -> Result<Self> {
         // SAFETY: `address` is the answer of a mapping function for this device.
         if unsafe { bindings::net_helper_dma_mapping_error(pci::device(pdev), address) } {
             return Err(ENOMEM);
@@ -326,7 +332,7 @@ impl<'a> MappedFragment<'a> {
     /// # Errors
     ///
     /// Gives it back if it cannot be mapped.
-    pub fn xdp(pdev: &'a kernel::pci::Device<Bound>, frame: XdpFrame) -> Result<Self, XdpFrame> {
+    pub fn xdp(pdev: &'a pci::Device, frame: XdpFrame) -> Result<Self, XdpFrame> {
         let length = frame.length();
         // SAFETY: The device is bound, and the frame has `length` bytes.
         let address = unsafe {
@@ -402,7 +408,7 @@ impl Drop for MappedFragment<'_> {
 /// `ENOMEM` if a piece cannot be mapped; that of `each`. The frame is freed then, and `each` should
 /// give up what it took.
 pub fn map<'a>(
-    pdev: &'a kernel::pci::Device<Bound>,
+    pdev: &'a pci::Device,
     skb: SkBuff,
     mut each: impl FnMut(MappedFragment<'a>) -> Result,
 ) -> Result {

@@ -10,14 +10,12 @@ use super::{
         RingConfig,
         WakeBy, //
     },
+    error,
     ethtool::TestResult,
     runtime_pm::Awake,
     settings, //
 };
-use crate::{
-    bindings,
-    compat, //
-};
+use crate::bindings;
 use core::ptr::NonNull;
 use kernel::{
     prelude::*,
@@ -482,7 +480,7 @@ impl<T: Operations> Private<T> {
         results: &mut [TestResult],
     ) -> Result {
         if !self.running.load(Relaxed) {
-            return Err(compat::net_down());
+            return Err(error::net_down());
         }
         // SAFETY: RTNL is held, so the device keeps running. With the work items disabled this is the
         // only slow path; once the device is quiet nothing else borrows the halves.

@@ -9,6 +9,7 @@
 //! C header: [`include/net/xdp.h`](srctree/include/net/xdp.h)
 
 use super::{
+    atomic::Pointer,
     callbacks::Private,
     contexts::{
         PollContext,
@@ -19,12 +20,10 @@ use super::{
         NetDevice,
         Operations,
         RingConfig, //
-    }, //
+    },
+    error, //
 };
-use crate::{
-    bindings,
-    compat, //
-};
+use crate::bindings;
 use core::{
     cell::UnsafeCell,
     mem::ManuallyDrop,
@@ -35,7 +34,6 @@ use kernel::{
     prelude::*,
     sync::atomic::{
         Acquire,
-        Atomic,
         Relaxed,
         Release, //
     },
@@ -82,7 +80,7 @@ impl Drop for XdpFrame {
 pub(super) struct Xdp {
     /// The attached program, or null. Written under RTNL; the poll reads it, and a program that was taken
     /// out lives until polls that may have read it are over (RCU).
-    program: Atomic<*mut bindings::bpf_prog>,
+    program: Pointer<bindings::bpf_prog>,
     batch: UnsafeCell<Batch>,
 }
 
@@ -98,7 +96,7 @@ struct Batch {
 impl Xdp {
     pub(super) fn new() -> Self {
         Self {
-            program: Atomic::new(core::ptr::null_mut()),
+            program: Pointer::null(),
             batch: UnsafeCell::new(Batch {
                 frames: [const { None }; BATCH],
                 count: 0,
@@ -379,7 +377,7 @@ pub(super) unsafe extern "C" fn command<T: Operations>(
         let (dev, private) = Private::<T>::of(dev);
         if !program.is_null() && dev.mtu() > T::MAX_XDP_MTU {
             bindings::net_helper_xdp_refuse_mtu(command, T::MAX_XDP_MTU);
-            return compat::not_supported().to_errno();
+            return error::not_supported().to_errno();
         }
         match private.attach(dev, program) {
             Ok(()) => 0,
@@ -409,7 +407,7 @@ pub(super) unsafe extern "C" fn transmit<T: Operations>(
         let (dev, private) = Private::<T>::of(dev);
         // They would wait in the ring for the link to come back.
         if !dev.has_link() {
-            return compat::net_down().to_errno();
+            return error::net_down().to_errno();
         }
         let count = count.max(0) as u32;
         let mut frames = core::slice::from_raw_parts(frames, count as usize).iter();

@@ -16,7 +16,7 @@ use kernel::{
 };
 
 pub(super) static CHIP: Chip = Chip {
-    name: c"RTL8111B (B300)",
+    name: "RTL8111B (B300)",
     xid: 0x300,
     // r8169 6.1 enables the FIFO overflow on this chip only, which then needs a reset.
     events: event::RX_OK

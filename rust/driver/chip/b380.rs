@@ -16,7 +16,7 @@ use kernel::{
 };
 
 pub(super) static CHIP: Chip = Chip {
-    name: c"RTL8111B (B380)",
+    name: "RTL8111B (B380)",
     xid: 0x380,
     // Not the FIFO overflow: this chip reports it for ever.
     events: event::RX_OK | event::RX_ERROR | event::TX_OK | event::TX_ERROR | event::LINK_CHANGE,

@@ -10,15 +10,12 @@ use crate::net::{
     from_device::FromDevice,
     phy::Phy, //
 };
-use kernel::{
-    error::Result,
-    str::CStr, //
-};
+use kernel::error::Result;
 
 /// A chip: what it is called and what it needs. Everything else is common to all.
 pub(crate) struct Chip {
     /// The name in the log.
-    pub(super) name: &'static CStr,
+    pub(super) name: &'static str,
     /// The value of the bits of the XID that identify it; see [`Xid`].
     xid: u32,
     /// The interrupts to enable: bits of [`event`](super::regs::event).

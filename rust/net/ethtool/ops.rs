@@ -8,10 +8,12 @@
 use super::{
     super::{
         callbacks::Private,
+        chars,
         device::{
             NetDevice,
             Operations, //
         },
+        error,
         phy::Pause, //
     },
     Coalesce,
@@ -20,15 +22,12 @@ use super::{
     WakeEvents,
     MAX_TESTS, //
 };
-use crate::{
-    bindings,
-    compat, //
+use crate::bindings;
+use core::{
+    ffi::CStr,
+    mem::MaybeUninit, //
 };
-use core::mem::MaybeUninit;
-use kernel::{
-    prelude::*,
-    str::CStr, //
-};
+use kernel::prelude::*;
 
 // SAFETY: All fields are integers, bit fields or `Option`s of function pointers: zero is valid.
 const ZEROED: bindings::ethtool_ops = unsafe { MaybeUninit::zeroed().assume_init() };
@@ -75,7 +74,7 @@ pub(in crate::net) const fn table<T: Operations>() -> bindings::ethtool_ops {
 unsafe fn refuse(extack: *mut bindings::netlink_ext_ack, refused: &Refused) -> c_int {
     if !extack.is_null() {
         // SAFETY: By the safety requirement. The text lives for ever, as the core wants it.
-        unsafe { (*extack)._msg = refused.why.as_char_ptr() };
+        unsafe { (*extack)._msg = chars(refused.why) };
     }
     refused.error.to_errno()
 }
@@ -295,7 +294,7 @@ unsafe extern "C" fn set_pauseparam<T: Operations>(
     };
     // The MAC obeys what the PHY has negotiated: nothing can be forced on it.
     if (param.autoneg != 0) != driver.phy().negotiates() {
-        return compat::not_supported().to_errno();
+        return error::not_supported().to_errno();
     }
     if let Err(refused) = driver.check_pause(dev.mtu()) {
         return refused.error.to_errno();
@@ -330,7 +329,7 @@ unsafe extern "C" fn get_sset_count<T: Operations>(
 ) -> c_int {
     match strings::<T>(set as u32) {
         Some(strings) => strings.len() as c_int,
-        None => compat::not_supported().to_errno(),
+        None => error::not_supported().to_errno(),
     }
 }
 
@@ -395,7 +394,7 @@ unsafe extern "C" fn get_eth_mac_stats<T: Operations>(
         (
             Private::<T>::of(dev).1.driver(),
             (*stats).src,
-            &mut (*stats).__bindgen_anon_1.__bindgen_anon_1,
+            (*stats).__bindgen_anon_1.__bindgen_anon_1.as_mut(),
         )
     };
     // There is one MAC; only a device with preemption has more (`ETHTOOL_MAC_STATS_SRC_*`).
@@ -476,7 +475,7 @@ unsafe extern "C" fn set_wol<T: Operations>(
     // own.
     let (driver, events) = unsafe {
         if !bindings::net_helper_can_wakeup(dev) {
-            return compat::not_supported().to_errno();
+            return error::not_supported().to_errno();
         }
         (Private::<T>::of(dev).1.driver(), (*wol).wolopts)
     };

@@ -42,7 +42,7 @@ mod environment {
     }
 
     pub(crate) fn full_barrier() {
-        crate::compat::smp_mb();
+        crate::net::barrier::smp_mb();
     }
 
     pub(crate) fn shared<T>(value: T) -> Result<Arc<T>, Error> {
