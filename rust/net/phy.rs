@@ -56,6 +56,10 @@ pub(super) struct Pause {
 /// The register that selects a page of registers on Realtek PHYs.
 const PAGE_SELECT: u32 = 0x1f;
 
+/// The status register (BMSR), and the only address on the bus.
+const STATUS: u32 = 1;
+const ADDRESS: c_int = 0;
+
 /// The register with the state of a link at 1000 Mbit/s, and its bit for two ends that cannot agree who gives the clock.
 const STATUS_1000: u8 = 10;
 const NO_MASTER: u16 = 0x8000;
@@ -211,7 +215,7 @@ impl<'a> Phy<'a> {
     ///
     /// # Errors
     ///
-    /// Those of `phy_connect_direct`.
+    /// Those of the MDIO bus if the PHY does not answer; those of `phy_connect_direct`.
     ///
     /// # Safety
     ///
@@ -221,6 +225,10 @@ impl<'a> Phy<'a> {
         dev: &NetDevice,
         link_changed: unsafe extern "C" fn(*mut bindings::net_device),
     ) -> Result {
+        // phylib of Linux 6.18 must not find that out: when it fails to attach a PHY for the second time, it takes back LED
+        // triggers that it has not made, and oopses (docs/upstream/phylib-led-triggers.md).
+        // SAFETY: By the type invariants the bus is registered; it is not locked by this thread.
+        to_result(unsafe { bindings::mdiobus_read(self.bus.as_ptr(), ADDRESS, STATUS) })?;
         // SAFETY: Both are live, RTNL is held (this is `ndo_open`), and they are not connected. The
         // function is the caller's promise.
         unsafe {
