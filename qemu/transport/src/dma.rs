@@ -6,8 +6,10 @@
 
 use std::collections::BTreeMap;
 use std::fs::File;
+use std::os::unix::fs::MetadataExt;
 use std::sync::atomic::Ordering;
 use std::sync::Arc;
+use std::sync::Weak;
 
 use thiserror::Error;
 use vm_memory::mmap::MmapRegion;
@@ -82,10 +84,22 @@ struct Range {
     rights: Rights,
 }
 
+/// The file behind a range, so that all ranges of one file hold one descriptor. With an IOMMU each page that a driver maps
+/// is a range, and each comes with a descriptor of its own: a process may have 1024 of them.
+#[derive(Debug)]
+struct Backing {
+    device: u64,
+    inode: u64,
+    /// The descriptor may be mapped for writing.
+    writable: bool,
+    file: Weak<File>,
+}
+
 /// All ranges, none overlapping.
 #[derive(Debug, Default)]
 pub struct DmaMap {
     ranges: BTreeMap<u64, Range>,
+    backings: Vec<Backing>,
 }
 
 impl DmaMap {
@@ -133,8 +147,9 @@ impl DmaMap {
             Rights { write: true, .. } => libc::PROT_READ | libc::PROT_WRITE,
             _ => libc::PROT_READ,
         };
+        let file = self.share(file, rights.write);
         let memory = MmapRegion::build(
-            Some(FileOffset::new(file, offset)),
+            Some(FileOffset::from_arc(file, offset)),
             length,
             protection,
             libc::MAP_SHARED | libc::MAP_NORESERVE,
@@ -153,6 +168,30 @@ impl DmaMap {
         };
         self.ranges.insert(address, range);
         Ok(())
+    }
+
+    /// Returns the descriptor that is held already for the same file and the same rights, or else this one.
+    fn share(&mut self, file: File, writable: bool) -> Arc<File> {
+        self.backings
+            .retain(|backing| backing.file.strong_count() > 0);
+        let Ok(meta) = file.metadata() else {
+            return Arc::new(file);
+        };
+        let (device, inode) = (meta.dev(), meta.ino());
+        let held = self.backings.iter().find(|backing| {
+            (backing.device, backing.inode, backing.writable) == (device, inode, writable)
+        });
+        if let Some(held) = held.and_then(|backing| backing.file.upgrade()) {
+            return held;
+        }
+        let file = Arc::new(file);
+        self.backings.push(Backing {
+            device,
+            inode,
+            writable,
+            file: Arc::downgrade(&file),
+        });
+        file
     }
 
     /// Takes `size` bytes at `address` away, whatever ranges they are parts of.

@@ -229,3 +229,33 @@ fn agrees_with_a_table() {
         assert_eq!(view(&map, base, PAGES), table);
     }
 }
+
+/// How many descriptors this process has. Tests beside this one have a few.
+fn descriptors() -> usize {
+    std::fs::read_dir("/proc/self/fd").unwrap().count()
+}
+
+#[test]
+fn pages_of_one_file_share_a_descriptor() {
+    let pages = file(16);
+    let read_only = Rights {
+        read: true,
+        write: false,
+    };
+    let before = descriptors();
+    let mut map = DmaMap::new();
+    for page in 0..400 {
+        let rights = if page % 2 == 0 { BOTH } else { read_only };
+        let clone = pages.try_clone().unwrap();
+        map.map(page * PAGE, PAGE, clone, (page % 16) * PAGE, rights)
+            .unwrap();
+    }
+    let more = descriptors().saturating_sub(before);
+    assert!(more < 100, "400 pages of one file hold {more} descriptors");
+    assert_eq!(view(&map, 32 * PAGE, 2), [Some(0), Some(1)]);
+
+    // Another file is another, even when the first is gone.
+    map.clear();
+    map.map(0, PAGE, file(1), 0, BOTH).unwrap();
+    assert_eq!(view(&map, 0, 1), [Some(0)]);
+}
