@@ -20,7 +20,8 @@ endif
 
 all: ## Build the module for the running kernel (or for KDIR=DIRECTORY), without the toolbox
 	@kdir="$(KDIR)"; [ -n "$$kdir" ] || kdir=$$(scripts/host-kdir) && \
-	mkdir -p build/host && $(MAKE) --no-print-directory -C "$$kdir" M="$(CURDIR)" MO="$(CURDIR)/build/host" modules && \
+	mkdir -p build/host && top="$(CURDIR)" && . scripts/lib.sh && . scripts/compilers.sh && \
+	export R8168_TOOLBOX=1 && match_rustc "$$kdir/.config" && $(MAKE) --no-print-directory -C "$$kdir" M="$(CURDIR)" MO="$(CURDIR)/build/host" modules && \
 	echo "built build/host/r8168_rust.ko; load it with: sudo make load"
 
 build/host/r8168_rust.ko:

@@ -64,10 +64,10 @@ unpack_packages() {
 	rm -rf "$1/debs"
 }
 
-# unpack_source ROOT SERIES DIRECTORY: unpacks the kernel's source there, out of its package, which is unpacked below ROOT.
+# unpack_source FILE DIRECTORY: unpacks the kernel's source there.
 unpack_source() {
 	say "unpacking the kernel's source"
-	mkdir -p "$3"
-	unpack_said=$("$top/scripts/toolbox" run -- tar -xf "$1/usr/src/linux-source-$2.tar.xz" -C "$3" --strip-components=1 2>&1) ||
-		unpack_failed "the source of Linux $2" "$unpack_said"
+	mkdir -p "$2"
+	unpack_said=$("$top/scripts/toolbox" run -- tar -xf "$1" -C "$2" --strip-components=1 2>&1) ||
+		unpack_failed "${1##*/}" "$unpack_said"
 }

@@ -20,6 +20,9 @@ esac
 # shellcheck disable=SC2034 # used by those who source this
 debug_compiler="CC=clang HOSTCC=clang"
 
+# kernels: prints the kernels that the module is built for, the newest series first.
+kernels() { sed -n 's/^KVER\(_OLDER\|_[0-9]*_[0-9]*\)\{0,1\}=//p' "$top/versions.conf"; }
+
 say() { printf '%s: %s\n' "$me" "$*" >&2; }
 die() { printf '%s: error: %s\n' "$me" "$*" >&2; exit 1; }
 

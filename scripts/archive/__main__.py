@@ -44,7 +44,8 @@ def parser():
     add("version", metavar="VERSION")
 
     add = commands.add_parser("kernel", help="download the packages of a kernel; prints its release").add_argument
-    add("--parts", default="image", help="comma-separated: image, headers, source (default %(default)s)")
+    add("--parts", default="image", help="comma-separated: image, headers, source, source-package (default %(default)s)")
+    add("--or", metavar="PARTS", dest="instead", help="the parts to take if the archive has the kernel, but not the first ones")
     add("--exact", action="store_true", help="do not take the newest of the same series instead")
     add("--made", metavar="FILE", help="download no other release if this file, with %% for the release, exists")
     add("directory", metavar="DIR")
@@ -63,7 +64,7 @@ def run(options, say):
         print(archive.fetch_package(options.package, options.version, origins, options.directory))
     elif options.command == "kernel":
         made = options.made and (lambda kver: Path(options.made.replace("%", kver)).exists())
-        print(kernel.fetch(archive, options.kver, options.parts.split(","), options.suite, options.directory, made, options.exact))
+        print(kernel.fetch(archive, options.kver, options.parts.split(","), options.suite, options.directory, made, options.exact, options.instead and options.instead.split(",")))
     else:
         pin.pin(archive, options.suite, TOP, options.dry_run)
 

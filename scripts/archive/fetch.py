@@ -27,10 +27,17 @@ class Archive:
 
     def list(self, origin):
         """The package list SUITE/COMPONENT."""
-        if origin not in self._lists:
+        return self._open(origin, index.PackageList)
+
+    def sources(self, origin):
+        """The list of source packages SUITE/COMPONENT."""
+        return self._open(origin, index.SourceList)
+
+    def _open(self, origin, kind):
+        if (origin, kind) not in self._lists:
             place = hashlib.sha256(f"{self.mirror} {self.keyring}".encode()).hexdigest()[:12]
-            self._lists[origin] = index.PackageList(self.directory / "indexes" / place, self.mirror, self.keyring, origin)
-        return self._lists[origin]
+            self._lists[origin, kind] = kind(self.directory / "indexes" / place, self.mirror, self.keyring, origin)
+        return self._lists[origin, kind]
 
     def download(self, pins, directory):
         """Downloads files to `directory`, or takes what an interrupted attempt has left, and verifies each; what is there already stays.

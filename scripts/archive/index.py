@@ -87,6 +87,8 @@ def update(command, what):
 class PackageList:
     """The list of one component of one suite, read at its first use."""
 
+    kind = "deb"
+
     def __init__(self, root, mirror, keyring, origin):
         self.origin = origin
         self.suite, _, self.component = origin.partition("/")
@@ -119,7 +121,7 @@ class PackageList:
         self._read = True
         (self.directory / "lists/partial").mkdir(parents=True, exist_ok=True)
         replace(self.directory / "status", "")
-        replace(self.directory / "sources.list", f"deb [signed-by={self._keyring}] {self.mirror} {self.suite} {self.component}\n")
+        replace(self.directory / "sources.list", f"{self.kind} [signed-by={self._keyring}] {self.mirror} {self.suite} {self.component}\n")
         try:
             update(self._apt("apt-get", "-o", "Acquire::IndexTargets::deb::DEP-11::DefaultEnabled=false"), f"the package list {self.component} of {self.suite} at {self.mirror}")
         except Refusal as refusal:
@@ -144,3 +146,27 @@ class PackageList:
         """The names of all packages that begin so."""
         self.update()
         return run(*self._apt("apt-cache", "pkgnames", prefix)).split()
+
+
+class SourceList(PackageList):
+    """The list of the source packages of one component. The archive keeps the sources of packages that it still has."""
+
+    kind = "deb-src"
+
+    def __init__(self, root, mirror, keyring, origin):
+        super().__init__(root, mirror, keyring, origin)
+        self.directory = Path(f"{self.directory}_source")
+
+    def files(self, name, version):
+        """The pins of the files of that version of a source package; none if the list has no such version."""
+        self.update()
+        try:
+            text = run(*self._apt("apt-cache", "--only-source", "showsrc", name))
+        except Refusal:
+            # So apt-cache says that there is none.
+            return []
+        for stanza in deb822.stanzas(text):
+            if (stanza["Package"], stanza["Version"]) == (name, version):
+                rows = [row.split() for row in stanza["Checksums-Sha256"].splitlines() if row]
+                return [Pin(name, version, self.origin, int(size), sha256, f"{stanza['Directory']}/{file}") for sha256, size, file in rows]
+        return []

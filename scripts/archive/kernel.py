@@ -2,11 +2,18 @@
 """Which packages a Debian kernel is made of, and which suites it may be in."""
 
 import re
+from dataclasses import replace
 
 from .errors import Refusal, Unavailable
 from .fetch import Dropped
 
-PARTS = ("image", "headers", "source")
+# What a kernel is fetched in: packages, and the source package that they are made of. The archive keeps that as long as the image; headers and
+# source go when the next version comes.
+PARTS = ("image", "headers", "source", "source-package")
+
+# The files of the source package, by what their names end in: the source, and Debian's changes to it, which some mirrors lack.
+FILES = {"linux.orig": ".orig.tar.xz", "linux.debian": ".debian.tar.xz"}
+OPTIONAL = "linux.debian"
 
 
 def series(kver):
@@ -21,6 +28,7 @@ def names(kver, parts):
         "image": [f"linux-image-{kver}", f"linux-base-{kver}", f"linux-modules-{kver}", f"linux-binary-{kver}"],
         "headers": [f"linux-headers-{kver}", f"linux-headers-{bare}-common", f"linux-kbuild-{bare}"],
         "source": [f"linux-source-{series(kver)}"],
+        "source-package": list(FILES),
     }
     return [name for part in parts for name in known[part]]
 
@@ -33,16 +41,17 @@ def origins(kver, suite):
     return ["bookworm/main", f"{suite}/main"]
 
 
-def fetch(archive, kver, parts, suite, directory, made=None, exact=False):
-    """Downloads the packages of a kernel to a directory; returns its release.
+def fetch(archive, kver, parts, suite, directory, made=None, exact=False, instead=None):
+    """Downloads the packages of a kernel to a directory; returns its release. If a list has the kernel, but not these parts of it, the
+    parts `instead` are downloaded.
 
     The release is another of the same series, the newest, if the archive has dropped the one asked for; that one is not downloaded if
     `made(release)` is true. With `exact` that is an error instead.
     """
-    pinned = _pinned(archive, kver, parts)
-    if pinned:
+    known = pinned(archive, kver, parts, instead)
+    if known:
         try:
-            archive.download(pinned, directory)
+            _download(archive, known, directory)
             return kver
         except Dropped as dropped:
             archive.say(f"{dropped}; looking for {kver} in the package lists")
@@ -51,9 +60,9 @@ def fetch(archive, kver, parts, suite, directory, made=None, exact=False):
     for origin in origins(kver, suite):
         packages = archive.list(origin)
         try:
-            found = _listed(packages, kver, parts)
+            found = _listed(archive, packages, kver, parts, instead)
             if found:
-                archive.download(found, directory)
+                _download(archive, found, directory)
                 return kver
             newest = newest or _newest(packages, kver)
         except Dropped as dropped:
@@ -65,16 +74,25 @@ def fetch(archive, kver, parts, suite, directory, made=None, exact=False):
     release, packages = newest
     archive.say(f"the archive no longer has {kver}; taking the newest of the same series, {release} (change versions.conf, then: scripts/pin)")
     if not (made and made(release)):
-        archive.download(_listed(packages, release, parts), directory)
+        _download(archive, _listed(archive, packages, release, parts, instead), directory)
     return release
 
 
-def pins(archive, kver, parts, suite):
-    """The pins of a kernel's packages by the first list that has it; raises Refusal if none has."""
+def _download(archive, found, directory):
+    """Downloads what is pinned; what is optional, only if the mirror has it."""
+    archive.download([pin for pin in found if pin.name != OPTIONAL], directory)
+    try:
+        archive.download([pin for pin in found if pin.name == OPTIONAL], directory)
+    except Dropped as dropped:
+        archive.say(f"{dropped}; taking the source without Debian's changes")
+
+
+def pins(archive, kver, parts, suite, instead=None):
+    """The pins of a kernel's packages by the first list that has it; raises Refusal if none has. See fetch() for `instead`."""
     failures = []
     for origin in origins(kver, suite):
         try:
-            found = _listed(archive.list(origin), kver, parts)
+            found = _listed(archive, archive.list(origin), kver, parts, instead)
             if found:
                 return found
         except Refusal as failure:
@@ -88,22 +106,29 @@ def _nothing(kver, exact, newest):
     return f"the archive has neither the kernel {kver} nor any of the series {series(kver)}; choose another KVER"
 
 
-def _pinned(archive, kver, parts):
-    """The pinned packages of these parts; none if a part is not pinned."""
-    version = next((version for name, version in archive.pins if name == names(kver, parts)[0]), None)
+def pinned(archive, kver, parts, instead=None):
+    """The pinned packages of these parts, or of the parts `instead`; none if a part is not pinned."""
+    version = next((version for name, version in archive.pins if name == names(kver, ["image"])[0]), None)
     found = [archive.pins[name, version] for name in names(kver, parts) if (name, version) in archive.pins]
     known = {pin.name for pin in found}
-    return found if all(names(kver, [part])[0] in known for part in parts) else []
+    if all(names(kver, [part])[0] in known for part in parts):
+        return found
+    return pinned(archive, kver, instead) if instead else []
 
 
-def _listed(packages, kver, parts):
+def _listed(archive, packages, kver, parts, instead=None):
     """The same by a list."""
-    main = packages.find(names(kver, parts)[0])
+    main = packages.find(names(kver, ["image"])[0])
     if not main:
         return []
     found = [pin for name in names(kver, parts) if (pin := packages.find(name, main.version))]
+    if "source-package" in parts:
+        files = archive.sources(packages.origin).files("linux", main.version)
+        found += [replace(pin, name=name) for name, end in FILES.items() for pin in files if pin.file.endswith(end)]
     known = {pin.name for pin in found}
     lost = [name for part in parts if (name := names(kver, [part])[0]) not in known]
+    if lost and instead:
+        return _listed(archive, packages, kver, instead)
     if lost:
         raise Unavailable(f"{packages.origin} has {main.name} {main.version}, but no {lost[0]} of that version; choose another KVER")
     return found

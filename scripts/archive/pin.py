@@ -1,18 +1,19 @@
 # SPDX-License-Identifier: GPL-2.0
 """Pins by content what versions.conf names by version."""
 
+import re
+
 from . import kernel, lock
 from .errors import Refusal
 
 # Lists of other suites, which may have an installer's part in the same version.
 OTHER_INSTALLERS = ("bookworm/main/debian-installer", "forky/main/debian-installer", "sid/main/debian-installer")
 
-# The kernels, and what is fetched of each.
+# The kernels, and what is fetched of each, or what instead.
 KERNELS = {
-    "KVER": ("image", "headers", "source"),
-    "KVER_OLDER": ("image", "headers", "source"),
-    "KVER61": ("image",),
-    "KVER_WITHOUT_RUST": ("image", "headers"),
+    r"KVER(_OLDER|_\d+_\d+)?": (("image", "headers", "source"), ("image", "source-package")),
+    r"KVER61": (("image",), None),
+    r"KVER_WITHOUT_RUST": (("image", "headers"), None),
 }
 
 # The packages, by the names of their versions, and the component that has them.
@@ -37,12 +38,12 @@ def pin(archive, suite, top, dry_run):
     versions = _versions(top / "versions.conf")
     found = set()
     missing = []
-    for key, parts in KERNELS.items():
+    kernels = [(kver, *parts) for pattern, parts in KERNELS.items() for key, kver in versions.items() if re.fullmatch(pattern, key)]
+    for kver, parts, instead in kernels:
         try:
-            found.update(kernel.pins(archive, versions[key], parts, suite))
+            found.update(kernel.pins(archive, kver, parts, suite, instead))
         except Refusal as refusal:
-            kept = [old for old in archive.pins.values() if old.name in kernel.names(versions[key], parts)]
-            _keep(archive, versions[key], kept, refusal, found, missing)
+            _keep(archive, kver, kernel.pinned(archive, kver, parts, instead), refusal, found, missing)
     for key, (component, names) in PACKAGES.items():
         origins = [f"{suite}/{component}", *(OTHER_INSTALLERS if "installer" in component else ())]
         for name in names:
