@@ -43,6 +43,20 @@ archive() {
 		${archive_keys:+--keyring "$archive_keys"} --suite "$TOOLBOX_SUITE" "$@"
 }
 
+# take_given KVER DIRECTORY: copies the packages of a kernel that DISTRO_DEBS has, and that no list of the archive has, to DIRECTORY.
+take_given() {
+	[ -n "${DISTRO_DEBS:-}" ] || return 0
+	[ -d "$DISTRO_DEBS" ] || usage_error "DISTRO_DEBS is no directory: $DISTRO_DEBS"
+	for given in "$DISTRO_DEBS"/linux-*"-$1"_*.deb; do
+		[ -e "$given" ] || continue
+		name=${given##*/}
+		set -- "$1" "$2" "$2/${name%%_*}"_*
+		[ ! -e "$3" ] || continue
+		say "taking $name as given by DISTRO_DEBS, unverified"
+		cp "$given" "$2/" || die "cannot copy $given to the cache"
+	done
+}
+
 # unpack_failed WHAT SAID: ends with the reason why WHAT could not be unpacked, out of what tar and dpkg-deb said.
 unpack_failed() {
 	case $2 in
