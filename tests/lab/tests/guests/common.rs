@@ -52,8 +52,9 @@ pub const ECHO: Duration = Duration::from_secs(10);
 /// | `LAB_MODULE` | `r8168_rust.ko`, built for `LAB_KVER` |
 /// | `LAB_KERNEL_DIR`, `LAB_KVER` | the stock kernel to test on |
 /// | `LAB_KERNEL61_DIR`, `LAB_KVER61` | Debian 12's kernel, whose r8169 drives the B300 |
-/// | `LAB_MODULE_OLDER`, `LAB_KERNEL_OLDER_DIR`, `LAB_KVER_OLDER` | the same for the other series of kernels |
-/// | `LAB_KERNEL61_MISSING`, `LAB_KERNEL_OLDER_MISSING` | why that kernel could not be fetched; tests that need it are skipped |
+/// | `LAB_MODULE_OLDER`, `LAB_KERNEL_OLDER_DIR`, `LAB_KVER_OLDER` | the same for an older series of kernels |
+/// | `LAB_MODULE_OLDEST`, `LAB_KERNEL_OLDEST_DIR`, `LAB_KVER_OLDEST` | the same for the oldest series |
+/// | `LAB_KERNEL61_MISSING`, `LAB_KERNEL_OLDER_MISSING`, `LAB_KERNEL_OLDEST_MISSING` | why that kernel could not be fetched; tests that need it are skipped |
 /// | `LAB_CACHE` | where initramfs images are kept |
 /// | `LAB_STORMS`, `LAB_REMOVALS`, `LAB_CHANGES`, `LAB_UNPLUGS` | how often storms reopen, reinsert, resize and unplug; may be unset |
 /// | `LAB_ARTIFACTS` | where failed tests leave their logs |
@@ -61,6 +62,15 @@ pub struct Inputs {
     cache: PathBuf,
     /// Where this test leaves its logs.
     pub artifacts: PathBuf,
+}
+
+/// A series of kernels besides that of the kernel under test.
+#[derive(Clone, Copy)]
+pub enum Series {
+    /// One between the oldest and the newest.
+    Older,
+    /// The oldest that the module is built for.
+    Oldest,
 }
 
 fn variable(name: &str) -> Result<String> {
@@ -129,11 +139,17 @@ impl Inputs {
         Kernel::find(&dir, &variable("LAB_KVER")?)
     }
 
-    /// The kernel of the other series.
-    pub fn kernel_older(&self) -> Result<Kernel> {
-        available("LAB_KERNEL_OLDER_MISSING")?;
-        let dir = PathBuf::from(variable("LAB_KERNEL_OLDER_DIR")?);
-        Kernel::find(&dir, &variable("LAB_KVER_OLDER")?)
+    /// The kernel of another series, and our driver built for it.
+    pub fn of(&self, series: Series) -> Result<(Kernel, Driver)> {
+        let name = match series {
+            Series::Older => "OLDER",
+            Series::Oldest => "OLDEST",
+        };
+        available(&format!("LAB_KERNEL_{name}_MISSING"))?;
+        let dir = PathBuf::from(variable(&format!("LAB_KERNEL_{name}_DIR"))?);
+        let kernel = Kernel::find(&dir, &variable(&format!("LAB_KVER_{name}"))?)?;
+        let driver = file(&format!("LAB_MODULE_{name}")).map(Driver::R8168Rust)?;
+        Ok((kernel, driver))
     }
 
     /// Debian 12's kernel.
@@ -151,11 +167,6 @@ impl Inputs {
     /// Our driver.
     pub fn ours(&self) -> Result<Driver> {
         file("LAB_MODULE").map(Driver::R8168Rust)
-    }
-
-    /// Our driver, built for the kernel of the other series.
-    pub fn ours_older(&self) -> Result<Driver> {
-        file("LAB_MODULE_OLDER").map(Driver::R8168Rust)
     }
 
     /// The usual set-up for tests, with `passt` as the world and a short transfer.

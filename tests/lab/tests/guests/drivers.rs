@@ -10,7 +10,7 @@ use lab::model::Chip;
 use lab::process::output_of;
 use lab::{require, Result};
 
-use crate::common::{case, Inputs};
+use crate::common::{case, Inputs, Series};
 
 /// Lease, ping and a verified transfer each way; then the interface's statistics against what the
 /// device model saw.
@@ -145,11 +145,22 @@ fn ours_needs_no_phy_driver() {
     });
 }
 
+fn of_series(inputs: &Inputs, series: Series) -> Result<()> {
+    let ((kernel, driver), model) = (inputs.of(series)?, inputs.model()?);
+    accepts(&inputs.setup(&kernel, &model, Chip::B300, driver))
+}
+
 #[test]
-fn the_other_series_of_kernels_is_served_too() {
-    case("the_other_series_of_kernels_is_served_too", |inputs| {
-        let (kernel, model) = (inputs.kernel_older()?, inputs.model()?);
-        accepts(&inputs.setup(&kernel, &model, Chip::B300, inputs.ours_older()?))
+fn ours_drives_b300_on_an_older_kernel() {
+    case("ours_drives_b300_on_an_older_kernel", |inputs| {
+        of_series(inputs, Series::Older)
+    });
+}
+
+#[test]
+fn ours_drives_b300_on_the_oldest_kernel() {
+    case("ours_drives_b300_on_the_oldest_kernel", |inputs| {
+        of_series(inputs, Series::Oldest)
     });
 }
 

@@ -4,12 +4,13 @@ use std::thread::sleep;
 use std::time::Duration;
 
 use lab::bench::{Bench, Driver};
+use lab::kernel::Kernel;
 use lab::model::Chip;
 use lab::process::wait_for;
 use lab::{drive, require, Result};
 
 use crate::common::{
-    case, end_tcp, only_expected_messages, start_tcp, wait_tcp, Inputs, TIMED_OUT,
+    case, end_tcp, only_expected_messages, start_tcp, wait_tcp, Inputs, Series, TIMED_OUT,
 };
 
 /// The watchdog of the network core waits for five seconds, on a machine that is not in a hurry.
@@ -100,6 +101,24 @@ fn survives_failures(inputs: &Inputs, chip: Chip, driver: Driver) -> Result<()> 
     only_expected_messages(&mut bench, &[TIMED_OUT])?;
     bench.model()?.counters()?.check_clean()?;
     bench.power_off()
+}
+
+/// A card that is dead when it is opened for the second time is an error. (phylib of Linux 6.18 oopses if a PHY fails to attach then.)
+fn survives_opening_a_dead_card(inputs: &Inputs, kernel: &Kernel, driver: Driver) -> Result<()> {
+    let model = inputs.model()?;
+    let mut bench = Bench::start(&inputs.setup(kernel, &model, Chip::B300, driver))?;
+    let interface = bench.load_and_open()?;
+    bench
+        .guest
+        .check(&format!("ip link set {interface} down"))?;
+    bench.model()?.fault("gone", true)?;
+    for _ in 0..3 {
+        bench
+            .guest
+            .check(&format!("! ip link set {interface} up"))?;
+    }
+    bench.unload()?;
+    bench.finish()
 }
 
 /// The card is pulled out under traffic: no hang, no complaint, and another one works.
@@ -316,6 +335,24 @@ fn ours_survives_the_removal_of_its_card() {
     case("ours_survives_the_removal_of_its_card", |inputs| {
         survives_removal(inputs, Chip::B300, inputs.ours()?)
     });
+}
+
+#[test]
+fn ours_survives_opening_a_dead_card() {
+    case("ours_survives_opening_a_dead_card", |inputs| {
+        survives_opening_a_dead_card(inputs, &inputs.kernel()?, inputs.ours()?)
+    });
+}
+
+#[test]
+fn ours_survives_opening_a_dead_card_on_the_oldest_kernel() {
+    case(
+        "ours_survives_opening_a_dead_card_on_the_oldest_kernel",
+        |inputs| {
+            let (kernel, driver) = inputs.of(Series::Oldest)?;
+            survives_opening_a_dead_card(inputs, &kernel, driver)
+        },
+    );
 }
 
 #[test]
