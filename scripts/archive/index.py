@@ -88,6 +88,7 @@ class PackageList:
     """The list of one component of one suite, read at its first use."""
 
     kind = "deb"
+    what = "package list"
 
     def __init__(self, root, mirror, keyring, origin):
         self.origin = origin
@@ -123,7 +124,7 @@ class PackageList:
         replace(self.directory / "status", "")
         replace(self.directory / "sources.list", f"{self.kind} [signed-by={self._keyring}] {self.mirror} {self.suite} {self.component}\n")
         try:
-            update(self._apt("apt-get", "-o", "Acquire::IndexTargets::deb::DEP-11::DefaultEnabled=false"), f"the package list {self.component} of {self.suite} at {self.mirror}")
+            update(self._apt("apt-get", "-o", "Acquire::IndexTargets::deb::DEP-11::DefaultEnabled=false"), f"the {self.what} {self.component} of {self.suite} at {self.mirror}")
         except Refusal as refusal:
             self._failure = refusal
             raise
@@ -152,6 +153,7 @@ class SourceList(PackageList):
     """The list of the source packages of one component. The archive keeps the sources of packages that it still has."""
 
     kind = "deb-src"
+    what = "source list"
 
     def __init__(self, root, mirror, keyring, origin):
         super().__init__(root, mirror, keyring, origin)
