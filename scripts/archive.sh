@@ -43,17 +43,17 @@ archive() {
 		${archive_keys:+--keyring "$archive_keys"} --suite "$TOOLBOX_SUITE" "$@"
 }
 
-# take_given KVER DIRECTORY: copies the packages of a kernel that DISTRO_DEBS has, and that no list of the archive has, to DIRECTORY.
+# take_given KVER DIRECTORY VERIFIED: copies the packages of a kernel's modules that DISTRO_DEBS has, and that no list of the archive has,
+# to DIRECTORY; VERIFIED holds what comes from the lists. The image must be among that, since its key decides on the modules.
 take_given() {
+	mkdir -p "$2"
 	[ -n "${DISTRO_DEBS:-}" ] || return 0
-	[ -d "$DISTRO_DEBS" ] || usage_error "DISTRO_DEBS is no directory: $DISTRO_DEBS"
-	for given in "$DISTRO_DEBS"/linux-*"-$1"_*.deb; do
-		[ -e "$given" ] || continue
+	for given in "$DISTRO_DEBS/linux-base-$1"_*.deb "$DISTRO_DEBS/linux-modules-$1"_*.deb; do
 		name=${given##*/}
-		set -- "$1" "$2" "$2/${name%%_*}"_*
-		[ ! -e "$3" ] || continue
-		say "taking $name as given by DISTRO_DEBS, unverified"
-		cp "$given" "$2/" || die "cannot copy $given to the cache"
+		if [ -e "$given" ] && [ -z "$(find "$3" -name "${name%%_*}_*")" ]; then
+			say "taking $name as given by DISTRO_DEBS"
+			cp "$given" "$2/" || die "cannot copy $given to the cache"
+		fi
 	done
 }
 
