@@ -1,5 +1,6 @@
 //! A whole set-up: wire, device model and guest, with the driver to be loaded.
 
+use std::collections::HashMap;
 use std::fs;
 use std::io::ErrorKind;
 use std::net::Ipv4Addr;
@@ -13,7 +14,7 @@ use crate::guest::{self, Guest, Loader, Nic, Slot};
 use crate::http::HttpServer;
 use crate::initramfs::{Tree, MODULES};
 use crate::ipxe::{self, Netboot};
-use crate::kernel::{Kernel, Module};
+use crate::kernel::{dependencies, Kernel, Module};
 use crate::model::{self, Chip, Counters, Model};
 use crate::passt::{self, Passt};
 use crate::peer::{Peer, Socket};
@@ -197,6 +198,9 @@ pub enum Loaded {
     Refused,
 }
 
+/// Modules, and which of those that the guest has at hand each of them depends on.
+type Needs = HashMap<String, Vec<String>>;
+
 /// The device as the guest finds it on the bus.
 #[derive(Debug, Clone)]
 pub struct Device {
@@ -224,6 +228,7 @@ pub struct Bench {
     server: Option<String>,
     driver: Driver,
     before: Vec<String>,
+    needs: Needs,
     device: Device,
     // Last, so that it is removed after those who use it have ended.
     _sockets: tempfile::TempDir,
@@ -238,7 +243,7 @@ impl Bench {
         let artifacts = setup.artifacts;
         fs::create_dir_all(artifacts).map_err(Error::file(artifacts, "creating"))?;
         forget_logs(artifacts)?;
-        let (initramfs, before) = initramfs(setup)?;
+        let (initramfs, before, needs) = initramfs(setup)?;
         let bytes = usize::try_from(setup.megabytes).unwrap_or(usize::MAX) << 20;
         let reach = setup
             .card
@@ -335,6 +340,7 @@ impl Bench {
             },
             driver: setup.driver.clone(),
             before,
+            needs,
             device,
             _sockets: sockets,
         })
@@ -421,8 +427,14 @@ impl Bench {
         self.bound_interface()
     }
 
-    /// Loads one module that the guest has at hand.
+    /// Loads a module that the guest has at hand, and before it those that it depends on and that are not loaded.
     pub fn insert(&mut self, module: &str) -> Result<()> {
+        for needed in self.needs.get(module).cloned().unwrap_or_default() {
+            let loaded = format!("grep -q '^{needed} ' /proc/modules");
+            if self.guest.run(&loaded)?.status != 0 {
+                self.insert(&needed)?;
+            }
+        }
         self.guest
             .check(&format!("insmod {MODULES}/{module}.ko"))
             .map(|_| ())
@@ -611,15 +623,18 @@ fn forget_logs(artifacts: &Path) -> Result<()> {
     Ok(())
 }
 
-fn initramfs(setup: &Setup<'_>) -> Result<(PathBuf, Vec<String>)> {
+/// Makes the guest's initramfs; returns it, the modules that are loaded before the driver, and which depend on which.
+fn initramfs(setup: &Setup<'_>) -> Result<(PathBuf, Vec<String>, Needs)> {
     let mut names = Vec::new();
     if setup.phy_driver && !matches!(setup.driver, Driver::E1000e | Driver::R8168(_)) {
         names.push("realtek");
     }
     let brought = setup.driver_module()?;
-    if brought.is_none() {
-        names.push(setup.driver.name());
-    }
+    let needed = match (&brought, setup.driver.file()) {
+        (Some(module), Some(file)) => dependencies(file, &module.object)?,
+        _ => vec![setup.driver.name().to_owned()],
+    };
+    names.extend(needed.iter().map(String::as_str));
     let modules = setup.kernel.modules(&names)?;
     let before = modules
         .iter()
@@ -627,10 +642,16 @@ fn initramfs(setup: &Setup<'_>) -> Result<(PathBuf, Vec<String>)> {
         .filter(|name| name != setup.driver.name())
         .collect();
     let mut tree = Tree::base()?;
-    tree.add_modules(&modules);
-    tree.add_modules(&setup.kernel.modules(setup.more_modules)?);
-    if let Some(module) = brought {
-        tree.add_modules(&[module]);
+    let more = setup.kernel.modules(setup.more_modules)?;
+    let mut needs = HashMap::new();
+    for module in modules.iter().chain(&more).chain(&brought) {
+        let on = dependencies(Path::new(&module.name), &module.object)?;
+        needs.insert(module.name.clone(), on);
+        tree.add_modules(std::slice::from_ref(module));
+    }
+    let at_hand: Vec<String> = needs.keys().cloned().collect();
+    for on in needs.values_mut() {
+        on.retain(|name| at_hand.contains(name));
     }
     if let Some(echo) = setup.echo {
         tree.add_program(echo, "/usr/bin/guest-echo")?;
@@ -639,7 +660,7 @@ fn initramfs(setup: &Setup<'_>) -> Result<(PathBuf, Vec<String>)> {
         // It came by a card and a driver that are under test.
         tree.add_sums();
     }
-    Ok((tree.cached(setup.cache)?, before))
+    Ok((tree.cached(setup.cache)?, before, needs))
 }
 
 /// Finds the card on the guest's bus and reads its XID before any driver has touched it.

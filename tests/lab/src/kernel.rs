@@ -79,6 +79,15 @@ impl Kernel {
         &self.version
     }
 
+    /// Whether it is older than a release: for what the kernel itself does otherwise, never for our driver.
+    pub fn is_before(&self, major: u32, minor: u32) -> bool {
+        let mut numbers = self
+            .version
+            .split(['.', '-', '+'])
+            .map_while(|number| number.parse().ok());
+        (numbers.next(), numbers.next()) < (Some(major), Some(minor))
+    }
+
     /// The directory of its modules, as `/lib/modules` has it.
     pub fn directory(&self) -> &Path {
         &self.modules
@@ -209,7 +218,7 @@ pub fn read_module(path: &Path) -> Result<Vec<u8>> {
 }
 
 /// What the module's own `depends=` line says it needs.
-fn dependencies(path: &Path, object: &[u8]) -> Result<Vec<String>> {
+pub fn dependencies(path: &Path, object: &[u8]) -> Result<Vec<String>> {
     Ok(modinfo(path, object, "depends")?
         .iter()
         .flat_map(|list| list.split(','))
@@ -272,6 +281,21 @@ mod tests {
         assert!(Kernel::find(root.path(), "6.0.0").is_ok());
         let error = Kernel::find(root.path(), "5.0.0").unwrap_err().to_string();
         assert!(error.contains("6.0.0, 7.0.0"), "{error}");
+    }
+
+    #[test]
+    fn releases_are_in_order() {
+        let before = |version: &str, major, minor| {
+            let kernel = Kernel {
+                version: version.to_owned(),
+                modules: PathBuf::new(),
+                image: PathBuf::new(),
+            };
+            kernel.is_before(major, minor)
+        };
+        assert!(before("6.12.107+deb13-amd64", 6, 18));
+        assert!(!before("6.18.15+deb13-amd64", 6, 18));
+        assert!(!before("7.0.0-44-generic", 6, 18));
     }
 
     #[test]

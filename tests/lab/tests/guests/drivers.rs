@@ -278,7 +278,6 @@ fn r8169_refuses_b300_and_leaves_it_to_ours() {
             ..inputs.setup(&kernel, &model, Chip::B300, inputs.ours()?)
         };
         let mut bench = Bench::start(&setup)?;
-        bench.insert("phy_package")?;
         bench.insert("realtek")?;
         bench.insert("r8169")?;
         let loaded = bench.bound_interface()?;
