@@ -539,9 +539,24 @@ void net_helper_skb_set_metadata(struct sk_buff *skb, u32 len)
 	skb_metadata_set(skb, len);
 }
 
+int net_helper_save_state(struct device *dev)
+{
+	return pci_save_state(to_pci_dev(dev));
+}
+
+/* A card that is dead has all ones for the PCI core to save before the reset and to restore after it: what was saved before is kept. */
 int net_helper_reset_bus(struct net_device *dev)
 {
-	return pci_reset_bus(to_pci_dev(dev->dev.parent));
+	struct pci_dev *pdev = to_pci_dev(dev->dev.parent);
+	struct pci_saved_state *saved = pci_store_saved_state(pdev);
+	int err = pci_reset_bus(pdev);
+
+	if (!err && saved && !pci_load_saved_state(pdev, saved)) {
+		pci_restore_state(pdev);
+		pci_save_state(pdev);
+	}
+	kfree(saved);
+	return err;
 }
 
 void net_helper_say_dead(struct net_device *dev)

@@ -143,6 +143,7 @@ void net_helper_tx_touched(struct net_device *dev);
 void net_helper_skb_set_metadata(struct sk_buff *skb, u32 len);
 
 /* work items */
+int net_helper_save_state(struct device *dev);
 int net_helper_reset_bus(struct net_device *dev);
 void net_helper_say_dead(struct net_device *dev);
 void net_helper_say_detached(struct net_device *dev, int err);

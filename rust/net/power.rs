@@ -124,9 +124,11 @@ unsafe extern "C" fn suspend<D: Driver>(dev: *mut bindings::device) -> c_int {
 ///
 /// Called by the power management core, with a device of `D`.
 unsafe extern "C" fn resume<D: Driver>(dev: *mut bindings::device) -> c_int {
-    // SAFETY: By the safety requirements; the network device is of those operations.
+    // SAFETY: By the safety requirements the device is live, and its PCI core has restored its configuration; the network device is
+    // of those operations. As in `slot_reset` what was restored is saved again.
     unsafe {
         if let Some(net) = net_device::<D>(dev) {
+            bindings::net_helper_save_state(dev);
             slow_paths::wake::<D::Operations<'_>>(net);
         }
     }
@@ -181,8 +183,10 @@ unsafe extern "C" fn error_detected<D: Driver>(
 /// Called by the PCI core, with a device of a [`Driver`].
 unsafe extern "C" fn slot_reset(pdev: *mut bindings::pci_dev) -> bindings::pci_ers_result_t {
     // SAFETY: The device is live, and its configuration was saved by `Enabled::save_state`.
+    // Older kernels restore what was saved only once; so it is saved again.
     let answers = unsafe {
         bindings::pci_restore_state(pdev);
+        bindings::pci_save_state(pdev);
         bindings::pci_device_is_present(pdev)
     };
     if answers {

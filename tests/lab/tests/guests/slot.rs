@@ -71,8 +71,8 @@ fn unplugged(inputs: &Inputs, chip: Chip, driver: Driver) -> Result<()> {
 /// with it, and traffic must come back.
 fn link_fails(inputs: &Inputs, chip: Chip, driver: Driver) -> Result<()> {
     let (mut bench, interface) = begin(inputs, chip, driver, Slot::Native)?;
-    // Of a frozen link, and of one that goes on.
-    for (time, error) in ["DLP", "COMP_TIME"].into_iter().enumerate() {
+    // Of a frozen link, and of one that goes on; and once more, for the PCI core may forget what it restored.
+    for (time, error) in ["DLP", "COMP_TIME", "DLP"].into_iter().enumerate() {
         wait_tcp(&mut bench, &format!("before {error}"))?;
         let resets = bench.model()?.resets()?;
         bench
@@ -87,8 +87,10 @@ fn link_fails(inputs: &Inputs, chip: Chip, driver: Driver) -> Result<()> {
             .guest
             .wait_until("the kernel to recover the link", &recovered, RECOVERY)?;
         let resets = bench.model()?.resets()? - resets;
+        // The PCI core of Linux 6.12 does not reset a bus whose link goes on, even if a driver asks for it.
+        let fatal = error == "DLP";
         require!(
-            resets > 0,
+            resets > 0 || !fatal && inputs.kernel()?.is_before(6, 18),
             "after {error} the card was not reset, expected it to be"
         );
         bench.wait_carrier(&interface, true)?;
