@@ -18,10 +18,8 @@ endif
 # Every target but files below build.
 .PHONY: $(shell sed -n 's/^\([a-z-]*\):.*/\1/p' Makefile)
 
-all: ## Build the module for the running kernel (or for KDIR=DIRECTORY), without the toolbox
-	@kdir="$(KDIR)"; [ -n "$$kdir" ] || kdir=$$(scripts/host-kdir) && \
-	mkdir -p build/host && top="$(CURDIR)" && . scripts/lib.sh && . scripts/compilers.sh && \
-	export R8168_TOOLBOX=1 && match_rustc "$$kdir/.config" && $(MAKE) --no-print-directory -C "$$kdir" M="$(CURDIR)" MO="$(CURDIR)/build/host" modules && \
+all: ## Build the module for the running kernel (or for KDIR=DIRECTORY), without the toolbox (STANDIN=1 RUSTC= BINDGEN=)
+	@KDIR="$(KDIR)" STANDIN="$(STANDIN)" RUSTC="$(RUSTC)" BINDGEN="$(BINDGEN)" scripts/build >/dev/null && \
 	echo "built build/host/r8168_rust.ko; load it with: sudo make load"
 
 build/host/r8168_rust.ko:

@@ -422,6 +422,24 @@ dma_addr_t net_helper_page_pool_dma_addr(const struct page *page)
 	return page_pool_get_dma_addr(page);
 }
 
+/* Kbuild looks for these in the kernel's headers. */
+#ifndef HAVE_PP_PAGE_TO_NMDESC
+#define pp_page_to_nmdesc(page) (page)
+#endif
+
+/*
+ * Before there was a function for it, the field was set when the pool was made. The pool is not used yet; only netlink's dump of pools may
+ * read the field, once.
+ */
+void net_helper_page_pool_direct_recycling(struct page_pool *pool, struct napi_struct *napi)
+{
+#ifdef HAVE_DIRECT_RECYCLING
+	page_pool_enable_direct_recycling(pool, napi);
+#else
+	WRITE_ONCE(pool->p.napi, napi);
+#endif
+}
+
 void net_helper_page_pool_put(struct page *page)
 {
 	page_pool_put_full_page(pp_page_to_nmdesc(page)->pp, page, false);

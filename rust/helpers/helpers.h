@@ -115,6 +115,7 @@ struct page *net_helper_page_pool_alloc_frag(struct page_pool *pool, unsigned in
 					     unsigned int size, gfp_t gfp);
 dma_addr_t net_helper_page_pool_dma_addr(const struct page *page);
 void net_helper_page_pool_put(struct page *page);
+void net_helper_page_pool_direct_recycling(struct page_pool *pool, struct napi_struct *napi);
 struct page_pool *net_helper_page_pool_of(const struct page *page);
 void *net_helper_page_address(const struct page *page);
 

@@ -201,7 +201,7 @@ impl<'a> PagePool<'a> {
         // SAFETY: The pool is live, and the instance outlives it. It is the only one that polls with
         // the pool, so the two are on one CPU at a time. A second call does nothing.
         // INVARIANT: The instance is that of the device.
-        unsafe { bindings::page_pool_enable_direct_recycling(self.pool.as_ptr(), dev.napi()) };
+        unsafe { bindings::net_helper_page_pool_direct_recycling(self.pool.as_ptr(), dev.napi()) };
     }
 
     /// Returns how many bytes a device may write into a buffer.

@@ -13,7 +13,6 @@ OTHER_INSTALLERS = ("bookworm/main/debian-installer", "forky/main/debian-install
 KERNELS = {
     r"KVER(_OLDER|_\d+_\d+)?": (("image", "headers", "source"), ("image", "source-package")),
     r"KVER61": (("image",), None),
-    r"KVER_WITHOUT_RUST": (("image", "headers"), None),
 }
 
 # The packages, by the names of their versions, and the component that has them.

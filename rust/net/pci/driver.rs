@@ -74,6 +74,13 @@ macro_rules! pci_device_table {
         #[export_name = concat!("__mod_device_table__0__kmod_", $module, "__pci__", stringify!($table))]
         static $table: $crate::net::pci::driver::DeviceTable<$count> =
             $crate::net::pci::driver::DeviceTable::new($ids);
+
+        // The name up to Linux 6.13. A table without the name that modpost looks for is no error: the module is never loaded.
+        const _: () = {
+            #[export_name = concat!("__mod_pci__", stringify!($table), "_device_table")]
+            static OLD: $crate::net::pci::driver::DeviceTable<$count> =
+                $crate::net::pci::driver::DeviceTable::new($ids);
+        };
     };
 }
 pub use crate::pci_device_table as device_table;
