@@ -51,7 +51,7 @@ impl pci::driver::Driver for Driver {
 
     /// Finds out whether the chip is ours and registers a network device for it.
     fn probe(pdev: Probing<'_>) -> Result<Registration<'_, Nic<'_>>> {
-        let enabled = Enabled::new(pdev, DMA_BITS)?;
+        let enabled = Enabled::new::<DMA_BITS>(pdev)?;
         let pdev = enabled.device();
         enabled.try_set_mwi();
 
@@ -79,7 +79,6 @@ impl pci::driver::Driver for Driver {
             dev_err!(pdev, "the chip does not come out of its reset\n");
         })?;
 
-        enabled.save_state();
         let irq = enabled.irq();
         let nic = Nic::new(enabled, hw.clone())?;
         let address = nic.station_address();

@@ -557,24 +557,40 @@ void net_helper_skb_set_metadata(struct sk_buff *skb, u32 len)
 	skb_metadata_set(skb, len);
 }
 
-int net_helper_save_state(struct device *dev)
+void net_helper_keep_config(struct net_device *dev)
 {
-	return pci_save_state(to_pci_dev(dev));
+	struct net_helper_private *private = netdev_priv(dev);
+	struct pci_dev *pdev = to_pci_dev(dev->dev.parent);
+
+	pci_save_state(pdev);
+	private->config = pci_store_saved_state(pdev);
 }
 
-/* A card that is dead has all ones for the PCI core to save before the reset and to restore after it: what was saved before is kept. */
+void net_helper_free_config(struct net_device *dev)
+{
+	const struct net_helper_private *private = netdev_priv(dev);
+
+	kfree(private->config);
+}
+
+/*
+ * Not the configuration that was saved last: the PCI core saves before a suspend and before a reset, and before Linux 7.2 it saves
+ * the all ones of a card that is dead, whose command register would come back with its interrupt disabled.
+ */
+void net_helper_restore_config(struct net_device *dev)
+{
+	const struct net_helper_private *private = netdev_priv(dev);
+	struct pci_dev *pdev = to_pci_dev(dev->dev.parent);
+
+	/* Without memory for it at the probe, what was saved last has to do. */
+	if (private->config)
+		pci_load_saved_state(pdev, private->config);
+	pci_restore_state(pdev);
+}
+
 int net_helper_reset_bus(struct net_device *dev)
 {
-	struct pci_dev *pdev = to_pci_dev(dev->dev.parent);
-	struct pci_saved_state *saved = pci_store_saved_state(pdev);
-	int err = pci_reset_bus(pdev);
-
-	if (!err && saved && !pci_load_saved_state(pdev, saved)) {
-		pci_restore_state(pdev);
-		pci_save_state(pdev);
-	}
-	kfree(saved);
-	return err;
+	return pci_reset_bus(to_pci_dev(dev->dev.parent));
 }
 
 void net_helper_say_dead(struct net_device *dev)

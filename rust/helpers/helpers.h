@@ -16,12 +16,13 @@ struct pci_dev;
 struct phy_device;
 
 /*
- * What a private area begins with: callbacks that return an enum in C, as functions of the types that Rust gives them. To the
- * control-flow integrity of clang (kCFI) an enum is no int.
+ * The beginning of a private area: callbacks that return an enum in C, as functions of the types that Rust gives them (to the
+ * control-flow integrity of clang, kCFI, an enum is no int), and the configuration of the PCI device as its probe found it.
  */
 struct net_helper_private {
 	int (*start_xmit)(struct sk_buff *skb, struct net_device *dev);
 	bool (*interrupt)(struct net_device *dev);
+	struct pci_saved_state *config;
 };
 netdev_tx_t net_helper_start_xmit(struct sk_buff *skb, struct net_device *dev);
 int net_helper_request_irq(unsigned int irq, struct net_device *dev);
@@ -144,7 +145,9 @@ void net_helper_tx_touched(struct net_device *dev);
 void net_helper_skb_set_metadata(struct sk_buff *skb, u32 len);
 
 /* work items */
-int net_helper_save_state(struct device *dev);
+void net_helper_keep_config(struct net_device *dev);
+void net_helper_free_config(struct net_device *dev);
+void net_helper_restore_config(struct net_device *dev);
 int net_helper_reset_bus(struct net_device *dev);
 void net_helper_say_dead(struct net_device *dev);
 void net_helper_say_detached(struct net_device *dev, int err);

@@ -146,7 +146,8 @@ const ZEROED_NETDEV_OPS: bindings::net_device_ops = unsafe { MaybeUninit::zeroed
 ///
 /// # Safety
 ///
-/// `dev` must be newly allocated with a private area for a `Private<T>`. `parent` must live longer.
+/// `dev` must be newly allocated with a private area for a `Private<T>`. `parent` must be in an enabled PCI
+/// device, and live longer.
 pub(super) unsafe fn init<T: Operations>(
     dev: NonNull<bindings::net_device>,
     parent: *mut bindings::device,
@@ -163,6 +164,7 @@ pub(super) unsafe fn init<T: Operations>(
                 private: bindings::net_helper_private {
                     start_xmit: Some(start_xmit::<T>),
                     interrupt: Some(interrupt::<T>),
+                    config: core::ptr::null_mut(),
                 },
                 napi: Opaque::uninit(),
                 reset: Opaque::uninit(),
@@ -208,6 +210,7 @@ pub(super) unsafe fn init<T: Operations>(
             T::DEFAULT_FEATURES.as_raw(),
             T::VLAN_FEATURES.as_raw(),
         );
+        bindings::net_helper_keep_config(dev);
         bindings::netif_set_tso_max_size(dev, T::TSO_MAX_SIZE);
         bindings::netif_set_tso_max_segs(dev, c_uint::from(T::TSO_MAX_SEGMENTS));
         driver.set_features(T::DEFAULT_FEATURES);
@@ -229,6 +232,7 @@ pub(super) unsafe fn free<T: Operations>(dev: NonNull<bindings::net_device>) {
     unsafe {
         let private = bindings::net_helper_netdev_priv(dev.as_ptr()).cast::<Private<T>>();
         bindings::net_helper_napi_del((*private).core.napi.get());
+        bindings::net_helper_free_config(dev.as_ptr());
         private.drop_in_place();
         bindings::free_netdev(dev.as_ptr());
     }

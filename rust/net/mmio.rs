@@ -113,9 +113,10 @@ impl<'a, const SIZE: usize> Bar<'a, SIZE> {
     ///
     /// `EINVAL` if it is no memory BAR or has fewer bytes; `EBUSY` if somebody else has requested it; `ENOMEM`.
     pub fn new(pdev: &'a Device, index: u32, name: &'static CStr) -> Result<Self> {
+        const { assert!(SIZE > 0, "a BAR that does not exist has 0 bytes") };
         let raw = pdev.as_raw();
         let index = c_int::try_from(index)?;
-        // SAFETY: The device is live; the helper answers 0 for a number that no BAR has.
+        // SAFETY: The device is live; the helper answers 0, which is less than `SIZE`, for a number that no BAR has.
         if unsafe { bindings::net_helper_pci_memory_bar_len(raw, index) } < SIZE as u64 {
             return Err(EINVAL);
         }

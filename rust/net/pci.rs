@@ -49,22 +49,27 @@ impl Device {
         self.0.get()
     }
 
-    /// Writes a line to the kernel's log, at a level such as [`INFO`]; what exceeds 159 bytes is cut.
+    /// Writes a line to the kernel's log, at a level such as [`Level::INFO`]; what exceeds 159 bytes is cut.
     ///
     /// Use [`dev_info!`] and the like. (Not by `%pA`, which only kernels with Rust know.)
     #[cold]
     #[inline(never)]
-    pub fn print(&self, level: &CStr, message: fmt::Arguments<'_>) {
+    pub fn print(&self, level: Level, message: fmt::Arguments<'_>) {
         let mut line = Line {
             text: [0; 160],
             length: 0,
         };
         // It fails when the line is full.
         let _ = fmt::write(&mut line, message);
-        // SAFETY: The device is live by the type invariants; all three are strings that end with a zero: `Line` keeps its
-        // last byte zero.
+        // SAFETY: The device is live by the type invariants. The level is one of the kernel's, and the format asks for one string, which
+        // ends with a zero: `Line` keeps its last byte zero.
         unsafe {
-            bindings::_dev_printk(chars(level), device(self), chars(c"%s"), line.text.as_ptr());
+            bindings::_dev_printk(
+                chars(level.0),
+                device(self),
+                chars(c"%s"),
+                line.text.as_ptr(),
+            );
         }
     }
 }
@@ -90,19 +95,25 @@ impl fmt::Write for Line {
     }
 }
 
-/// `KERN_ERR`.
-pub const ERR: &CStr = c"\x013";
-/// `KERN_WARNING`.
-pub const WARNING: &CStr = c"\x014";
-/// `KERN_INFO`.
-pub const INFO: &CStr = c"\x016";
+/// A level of the kernel's log. Only those below exist: C reads what stands in front of the text as more than a string.
+#[derive(Clone, Copy)]
+pub struct Level(&'static CStr);
+
+impl Level {
+    /// `KERN_ERR`.
+    pub const ERR: Self = Self(c"\x013");
+    /// `KERN_WARNING`.
+    pub const WARNING: Self = Self(c"\x014");
+    /// `KERN_INFO`.
+    pub const INFO: Self = Self(c"\x016");
+}
 
 /// Writes an error of a [`Device`] to the kernel's log.
 #[macro_export]
 #[doc(hidden)]
 macro_rules! pci_err {
     ($pdev:expr, $($text:tt)*) => {
-        $pdev.print($crate::net::pci::ERR, ::core::format_args!($($text)*))
+        $pdev.print($crate::net::pci::Level::ERR, ::core::format_args!($($text)*))
     };
 }
 /// Writes a warning of a [`Device`] to the kernel's log.
@@ -110,7 +121,7 @@ macro_rules! pci_err {
 #[doc(hidden)]
 macro_rules! pci_warn {
     ($pdev:expr, $($text:tt)*) => {
-        $pdev.print($crate::net::pci::WARNING, ::core::format_args!($($text)*))
+        $pdev.print($crate::net::pci::Level::WARNING, ::core::format_args!($($text)*))
     };
 }
 /// Writes a message of a [`Device`] to the kernel's log.
@@ -118,7 +129,7 @@ macro_rules! pci_warn {
 #[doc(hidden)]
 macro_rules! pci_info {
     ($pdev:expr, $($text:tt)*) => {
-        $pdev.print($crate::net::pci::INFO, ::core::format_args!($($text)*))
+        $pdev.print($crate::net::pci::Level::INFO, ::core::format_args!($($text)*))
     };
 }
 pub use crate::{
@@ -152,21 +163,22 @@ pub struct Enabled<'a>(&'a Device);
 impl<'a> Enabled<'a> {
     /// Enables the device, its memory, its I/O ports and its interrupt line.
     ///
-    /// Bus mastering is off, and its DMA addresses have `dma_bits` bits.
+    /// Bus mastering is off, and its DMA addresses have `DMA_BITS` bits, 1 to 64.
     ///
     /// # Errors
     ///
     /// Those of `pci_enable_device`; `EIO` if the platform has no DMA of that width.
-    pub fn new(pdev: Probing<'a>, dma_bits: u32) -> Result<Self> {
+    pub fn new<const DMA_BITS: u32>(pdev: Probing<'a>) -> Result<Self> {
+        const { assert!(DMA_BITS >= 1 && DMA_BITS <= 64) };
         let pdev = pdev.0;
         // SAFETY: The device is live.
         to_result(unsafe { bindings::pci_enable_device(pdev.as_raw()) })?;
         // INVARIANT: It just succeeded.
         let this = Self(pdev);
         this.set_master(false);
-        // SAFETY: The device is live. Nothing is allocated or mapped for it yet: a `Device` to do it with is only to be had
+        // SAFETY: The device is live, and a mask has 1 to 64 bits. Nothing is allocated or mapped for it yet: a `Device` to do it with is only to be had
         // of what is returned here, and there is one `Probing` a probe.
-        to_result(unsafe { bindings::net_helper_dma_set_mask(device(pdev), dma_bits) })?;
+        to_result(unsafe { bindings::net_helper_dma_set_mask(device(pdev), DMA_BITS) })?;
         Ok(this)
     }
 
@@ -209,13 +221,6 @@ impl<'a> Enabled<'a> {
         let _ = unsafe {
             bindings::pci_disable_link_state(self.0.as_raw(), bindings::NET_PCIE_LINK_STATE_L1)
         };
-    }
-
-    /// Remembers the configuration of the device, to restore it after an error of the bus.
-    pub fn save_state(&self) {
-        // SAFETY: The device is live. If there is no memory for it, the configuration is not restored, and the device
-        // stays dead after such an error.
-        let _ = unsafe { bindings::pci_save_state(self.0.as_raw()) };
     }
 
     /// Returns the number of the interrupt of the device's INTx pin.

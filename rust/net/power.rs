@@ -64,7 +64,7 @@ impl<D: Driver> Callbacks<D> {
     const ERRORS: bindings::pci_error_handlers = {
         let mut errors = ZEROED_ERRORS;
         errors.error_detected = Some(error_detected::<D>);
-        errors.slot_reset = Some(slot_reset);
+        errors.slot_reset = Some(slot_reset::<D>);
         errors.resume = Some(error_resume::<D>);
         errors
     };
@@ -124,11 +124,9 @@ unsafe extern "C" fn suspend<D: Driver>(dev: *mut bindings::device) -> c_int {
 ///
 /// Called by the power management core, with a device of `D`.
 unsafe extern "C" fn resume<D: Driver>(dev: *mut bindings::device) -> c_int {
-    // SAFETY: By the safety requirements the device is live, and its PCI core has restored its configuration; the network device is
-    // of those operations. As in `slot_reset` what was restored is saved again.
+    // SAFETY: By the safety requirements; the network device is of those operations.
     unsafe {
         if let Some(net) = net_device::<D>(dev) {
-            bindings::net_helper_save_state(dev);
             slow_paths::wake::<D::Operations<'_>>(net);
         }
     }
@@ -176,17 +174,19 @@ unsafe extern "C" fn error_detected<D: Driver>(
     }
 }
 
-/// `slot_reset`: the device answers again, with its configuration lost.
+/// `slot_reset`: the device answers again, with its configuration lost; process context, with its lock held.
 ///
 /// # Safety
 ///
-/// Called by the PCI core, with a device of a [`Driver`].
-unsafe extern "C" fn slot_reset(pdev: *mut bindings::pci_dev) -> bindings::pci_ers_result_t {
-    // SAFETY: The device is live, and its configuration was saved by `Enabled::save_state`.
-    // Older kernels restore what was saved only once; so it is saved again.
+/// Called by the PCI core, with a device of `D`.
+unsafe extern "C" fn slot_reset<D: Driver>(
+    pdev: *mut bindings::pci_dev,
+) -> bindings::pci_ers_result_t {
+    // SAFETY: By the safety requirements the device is live; a network device that it is bound to has kept its configuration.
     let answers = unsafe {
-        bindings::pci_restore_state(pdev);
-        bindings::pci_save_state(pdev);
+        if let Some(net) = net_device::<D>(pci::device_of(pdev)) {
+            bindings::net_helper_restore_config(net.as_ptr());
+        }
         bindings::pci_device_is_present(pdev)
     };
     if answers {

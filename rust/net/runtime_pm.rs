@@ -158,11 +158,9 @@ pub(super) unsafe extern "C" fn suspend<D: Driver>(dev: *mut bindings::device) -
 ///
 /// Called by the power management core, with a device of `D`.
 pub(super) unsafe extern "C" fn resume<D: Driver>(dev: *mut bindings::device) -> c_int {
-    // SAFETY: By the safety requirements the device is live, and the PCI core has restored its configuration; the network device is
-    // of those operations. What was restored is saved again, for errors of the bus (see `power`).
+    // SAFETY: By the safety requirements; the network device is of those operations.
     unsafe {
         if let Some(net) = net_device::<D>(dev) {
-            bindings::net_helper_save_state(dev);
             slow_paths::rouse::<D::Operations<'_>>(net);
         }
     }

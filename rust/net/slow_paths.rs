@@ -316,6 +316,9 @@ impl<T: Operations> Private<T> {
             bindings::netif_device_detach(dev.as_raw());
             self.go_to_sleep(dev, WakeBy::Nothing);
             let answer = bindings::net_helper_reset_bus(dev.as_raw());
+            if answer == 0 {
+                bindings::net_helper_restore_config(dev.as_raw());
+            }
             if answer == EAGAIN.to_errno() {
                 // Another driver of the bus is busy. The next timeout tries again.
             } else if answer < 0 || self.driver.is_dead() {
