@@ -204,12 +204,24 @@ fn boot(setup: &Setup<'_>, initramfs: &Path, machine: usize, number: usize) -> R
         Ok(guest) => {
             guest.switch_off()?;
             model.stop()?;
+            if let Some(line) = wrong_clock(&artifacts.join(CONSOLE)) {
+                return Ok(Ending::Failure(line));
+            }
             fs::remove_dir_all(&artifacts).map_err(Error::file(&artifacts, "removing"))?;
             Ok(Ending::Init(took))
         }
         Err(error @ (Error::File { .. } | Error::Start { .. } | Error::Input(_))) => Err(error),
         Err(error) => Ok(judge(&error, &artifacts.join(CONSOLE))),
     }
+}
+
+/// The message by which a kernel says that it will count time wrongly: stalls are reported later.
+fn wrong_clock(console: &Path) -> Option<String> {
+    let text = fs::read(console).unwrap_or_default();
+    String::from_utf8_lossy(&text)
+        .lines()
+        .find(|line| line.contains("PIT calibration deviates"))
+        .map(str::to_owned)
 }
 
 /// Tells a hang from another failure.

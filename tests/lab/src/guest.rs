@@ -11,7 +11,7 @@ use crate::dmesg;
 use crate::kernel::Kernel;
 use crate::process::{tail, wait_for, Process};
 use crate::qmp::Qmp;
-use crate::{Error, Result};
+use crate::{tsc, Error, Result};
 
 /// What the guest could still tell, among the artifacts of a run that failed.
 pub const STATE: &str = "guest-state.txt";
@@ -483,16 +483,27 @@ pub(crate) fn add_nic(
 /// it forgets for a moment that it has five levels of page tables, and an interrupt in that moment makes
 /// KASAN report a wild access: four are enough. On a busy host a processor of the guest's may not run for tens of
 /// milliseconds; then too few ticks arrive while the kernel checks its timer, and it panics ("IO-APIC + timer doesn't
-/// work!"): no check, as for guests of KVM.
+/// work!"): no check, as for guests of KVM. For the same reason it measures its TSC wrongly, by a factor of three and more,
+/// against a timer of which a part has passed unseen: its time is too fast then, until it finds out and complains of stalls. So
+/// it is given the frequency.
 pub fn command_line(interactive: bool) -> String {
     let verbosity = if interactive {
         "quiet loglevel=4"
     } else {
         "ignore_loglevel"
     };
-    format!(
-        "console=ttyS0 panic=-1 oops=panic random.trust_cpu=on no5lvl no_timer_check {verbosity}"
-    )
+    format!("{} no5lvl no_timer_check {verbosity}", essentials())
+}
+
+/// What each kernel is told, other people's included.
+pub(crate) fn essentials() -> String {
+    let mut line = "console=ttyS0 panic=-1 oops=panic random.trust_cpu=on".to_owned();
+    // KVM tells its guests itself.
+    let emulated = accelerator().is_ok_and(|arguments| !arguments.contains(&"kvm"));
+    if let Some(khz) = tsc::khz().filter(|_| emulated) {
+        line.push_str(&format!(" tsc_early_khz={khz}"));
+    }
+    line
 }
 
 /// A QEMU option that ends in a file name, in which QEMU wants every comma doubled.

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use crate::dmesg;
-use crate::guest::{add_console, add_nic, machine, Loader, Nic};
+use crate::guest::{add_console, add_nic, essentials, machine, Loader, Nic};
 use crate::model::{self, Chip, Model};
 use crate::passt::{self, Passt};
 use crate::pcap;
@@ -67,10 +67,7 @@ impl Node {
             sockets: sockets.path(),
         })?;
         let console = artifacts.join("console.log");
-        let append = format!(
-            "console=ttyS0 panic=-1 oops=panic random.trust_cpu=on {}",
-            options.append
-        );
+        let append = format!("{} {}", essentials(), options.append);
         let mut command = machine(options.memory_mib, 2)?;
         command
             .arg("-kernel")

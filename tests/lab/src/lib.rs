@@ -31,6 +31,7 @@ pub mod qmp;
 pub mod report;
 pub mod selftests;
 pub mod slirp;
+pub mod tsc;
 pub mod witness;
 pub mod xdp;
 
