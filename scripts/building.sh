@@ -5,20 +5,66 @@
 # shellcheck disable=SC2034 # for those that source this
 kernel_gcc=x86_64-linux-gnu-gcc-14
 
+# kernel_config KDIR: sets `config` to the file with the configuration of the kernel that KDIR is for; fails where there is none.
+kernel_config() {
+	for config in "$1/.config" "$1/include/config/auto.conf"; do
+		[ ! -f "$config" ] || return 0
+	done
+	return 1
+}
+
+# setting NAME: prints the value of CONFIG_NAME, without quotes; nothing if it is not set.
+setting() { sed -n "s/^CONFIG_$1=\"\{0,1\}\(.*[^\"]\)\"\{0,1\}\$/\1/p" "$config"; }
+
+# enabled NAME...: whether one of these is y.
+enabled() {
+	for enabled_name in "$@"; do
+		! grep -q "^CONFIG_$enabled_name=y" "$config" || return 0
+	done
+	return 1
+}
+
+# standin_refusal: prints why no module can be built on the stand-in for the kernel crate for a kernel of this configuration, if so.
+standin_refusal() {
+	if ! enabled X86_64; then
+		echo "it is for another architecture than x86_64, and has no Rust of its own that the compiler at hand can use"
+	elif enabled RANDSTRUCT; then
+		echo "it shuffles the members of structures (CONFIG_RANDSTRUCT), and bindgen does not see how"
+	elif enabled CFI CFI_CLANG; then
+		echo "it checks the type of what is called by pointer (CONFIG_CFI), which Rust's core library from rust-src has not been tried with"
+	fi
+}
+
 # rustc_series TEXT: the first two numbers of "1.85.1 (4eb161250 2025-03-15)".
 rustc_series() { echo "$1" | sed 's/^\([0-9]*\.[0-9]*\).*/\1/'; }
 
-# rustc_fits CONFIG FOUND: whether the compiler FOUND (what `rustc --version` prints) can use the Rust metadata of a kernel of this
-# configuration. Symbols in Rust carry a hash of the crate's name and of the compiler's version as text. When a distribution's compiler
-# has had a point release since the kernel was built, RUSTC_FORCE_RUSTC_VERSION puts the text of then in its place; another series is
-# another language. Sets rustc_wanted and rustc_found to the two texts.
+# rustc_fits CONFIG FOUND: whether the compiler FOUND (what `rustc --version` prints) can make Rust metadata that fits a kernel of this
+# configuration. Symbols in Rust carry a hash of the crate's name and of the compiler's version as text. When a distribution's compiler has
+# had a point release since the kernel was built, RUSTC_FORCE_RUSTC_VERSION puts the text of then in its place; another series is another
+# language. Sets rustc_wanted and rustc_found to the two texts.
 rustc_fits() {
-	rustc_wanted=$(sed -n 's/^CONFIG_RUSTC_VERSION_TEXT="rustc \(.*\)"$/\1/p' "$1")
-	rustc_found=${2#rustc }
+	config=$1
+	rustc_texts "$2"
 	[ -n "$rustc_wanted" ] && [ "$rustc_wanted" != "$rustc_found" ] || return 0
 	[ "$(rustc_series "$rustc_wanted")" = "$(rustc_series "$rustc_found")" ] || return 1
 	RUSTC_FORCE_RUSTC_VERSION=$rustc_wanted
 	export RUSTC_FORCE_RUSTC_VERSION
+}
+
+# metadata_fits KDIR FOUND: whether the compiler FOUND wrote the Rust metadata in KDIR: no other one can be trusted to read it. The
+# configuration names the one that built the kernel; scripts/kdir notes which one it had for what it made. Sets the two texts, and
+# rustc_made to what wrote it.
+metadata_fits() {
+	kernel_config "$1" || return 1
+	rustc_texts "$2"
+	rustc_made=$(cat "$1/rust/made-by" 2>/dev/null || echo "rustc $rustc_wanted")
+	[ "$2" = "$rustc_made" ] || return 1
+	[ "$rustc_wanted" = "$rustc_found" ] || export RUSTC_FORCE_RUSTC_VERSION="$rustc_wanted"
+}
+rustc_texts() {
+	rustc_wanted=$(setting RUSTC_VERSION_TEXT)
+	rustc_wanted=${rustc_wanted#rustc }
+	rustc_found=${1#rustc }
 }
 
 # copy_source TOP OUT: copies the module's source, for kernels that build a module where its source is (before Linux 6.13). Sources that are
