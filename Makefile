@@ -15,11 +15,13 @@ export KVER
 endif
 
 .DEFAULT_GOAL := all
+# The compiler of the module for the running kernel. The environment's CC is for programs.
+cc = $(if $(filter command,$(origin CC)),$(CC))
 # Every target but files below build.
 .PHONY: $(shell sed -n 's/^\([a-z-]*\):.*/\1/p' Makefile)
 
-all: ## Build the module for the running kernel (or for KDIR=DIRECTORY), without the toolbox (STANDIN=1 RUSTC= BINDGEN=)
-	@KDIR="$(KDIR)" STANDIN="$(STANDIN)" RUSTC="$(RUSTC)" BINDGEN="$(BINDGEN)" scripts/build >/dev/null && \
+all: ## Build the module for the running kernel (or for KDIR=DIRECTORY), without the toolbox (STANDIN=1 RUSTC= BINDGEN= CC= LLVM=)
+	@KDIR="$(KDIR)" STANDIN="$(STANDIN)" RUSTC="$(RUSTC)" BINDGEN="$(BINDGEN)" CC="$(cc)" LLVM="$(LLVM)" scripts/build >/dev/null && \
 	echo "built build/host/r8168_rust.ko; load it with: sudo make load"
 
 build/host/r8168_rust.ko:
@@ -91,6 +93,12 @@ test-diskless: ## The same, failing if anything on the nodes is not as it should
 
 test-debug: ## Tests on a kernel that watches itself: KASAN, lockdep, leaks, faults (T= STORMS= REMOVALS= CHANGES= UNPLUGS=)
 	@scripts/lab debug $(T)
+
+test-kernels: ## Build for and boot a stock kernel of each series, a table (K="KVER..." for some of them; 5 minutes each)
+	@scripts/test-kernels $(K)
+
+next: ## What a kernel that is not supported yet needs, on a page (KDIR=DIRECTORY KVER=)
+	@scripts/next-kernel "$(KDIR)" $(if $(filter command,$(origin KVER)),$(KVER))
 
 test-selftests: ## The kernel's own selftests, with r8169's results beside ours (T= CHIP= KVER=)
 	@scripts/selftests $(T)

@@ -1,0 +1,204 @@
+# SPDX-License-Identifier: GPL-2.0
+"""scripts/unpack-vmlinuz on damaged images; scripts/layout, next-kernel and test-kernels with stubs for what they call."""
+
+import gzip
+import lzma
+import shutil
+import struct
+import subprocess
+import tempfile
+import unittest
+from pathlib import Path
+
+TOP = Path(__file__).resolve().parents[2]
+KERNEL = b"\x7fELF" + bytes(range(256)) * 200
+
+
+def image(payload, length=None):
+    """A boot image with this compressed kernel in it."""
+    header = bytearray(1024)
+    header[0x1F1] = 1
+    header[0x202:0x206] = b"HdrS"
+    struct.pack_into("<II", header, 0x248, 16, len(payload) if length is None else length)
+    return bytes(header) + bytes(16) + payload
+
+
+def zstd(data):
+    """As zstd compresses."""
+    return subprocess.run(["zstd", "-cq"], input=data, capture_output=True, check=True).stdout
+
+
+class Directory(unittest.TestCase):
+    """Has a directory of its own."""
+
+    def setUp(self):
+        directory = tempfile.TemporaryDirectory()
+        self.addCleanup(directory.cleanup)
+        self.dir = Path(directory.name)
+
+
+class Unpack(Directory):
+    """scripts/unpack-vmlinuz."""
+
+    def unpack(self, data, out="out/vmlinux"):
+        """Unpacks an image; returns the exit status and what is said."""
+        (self.dir / "out").mkdir(exist_ok=True)
+        (self.dir / "vmlinuz").write_bytes(data)
+        done = subprocess.run(["python3", "-B", TOP / "scripts/unpack-vmlinuz", "vmlinuz", out], cwd=self.dir, capture_output=True, text=True, check=False)
+        return done.returncode, done.stderr
+
+    def refused(self, data, said, **options):
+        """It is refused in one line, and nothing is left."""
+        status, error = self.unpack(data, **options)
+        self.assertEqual(status, 1, error)
+        self.assertEqual(len(error.splitlines()), 1, error)
+        self.assertIn(said, error)
+        self.assertEqual(list((self.dir / "out").iterdir()), [])
+
+    def test_whole_and_cut_off(self):
+        for compress in (gzip.compress, lzma.compress, zstd):
+            payload = compress(KERNEL) + struct.pack("<I", len(KERNEL))
+            self.assertEqual(self.unpack(image(payload)), (0, ""))
+            self.assertEqual((self.dir / "out/vmlinux").read_bytes(), KERNEL)
+            (self.dir / "out/vmlinux").unlink()
+            whole = image(payload)
+            for length in (1040 + 4, 1040 + 20, len(whole) - 20, len(whole) - 1):
+                self.refused(whole[:length], f"cut off: found {length} bytes, expected {len(whole)}")
+            for length in (1, 0x203, 0x24F):
+                self.refused(whole[:length], "found no header")
+            # The header is wrong, the file is whole.
+            self.refused(image(payload, length=len(payload) - 20), "")
+
+    def test_others(self):
+        self.refused(image(b"BZh9" + bytes(100)), "compressed otherwise")
+        self.refused(image(gzip.compress(b"no kernel") + bytes(4)), "no ELF file")
+        self.refused(image(gzip.compress(KERNEL) + bytes(4)), "No such file", out="nowhere/vmlinux")
+
+
+class Stubs(Directory):
+    """A tree in which a script has stubs for the scripts that it calls."""
+
+    KVER = "7.3.4+deb13-amd64"
+
+    def tree(self, *names):
+        """Copies these scripts."""
+        self.top = self.dir / "top"
+        (self.top / "scripts").mkdir(parents=True)
+        for name in ("versions.conf", "scripts/lib.sh", "scripts/archive.sh", "scripts/building.sh", *names):
+            shutil.copy(TOP / name, self.top / name)
+
+    def stub(self, path, text):
+        """Writes a program."""
+        path = self.dir / path
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(f"#!/bin/sh\n{text}\n")
+        path.chmod(0o755)
+
+    def run_script(self, name, *arguments):
+        """Runs one; returns the exit status and all that it says."""
+        done = subprocess.run([self.top / "scripts" / name, *arguments], capture_output=True, text=True, check=False,
+                              env={"PATH": f"{self.dir}/bin:/usr/bin", "HOME": str(self.dir)})
+        return done.returncode, done.stdout + done.stderr
+
+
+class Layout(Stubs):
+    """scripts/layout, with what pahole prints."""
+
+    TYPES = "struct phy_device {\n\tint                        addr;                 /*     0     4 */\n\n\t/* size: 4, cachelines: 1, members: 1 */\n};\n"
+
+    def setUp(self):
+        super().setUp()
+        self.tree("scripts/layout")
+        self.stub("top/scripts/kdir", f"echo {self.dir}/kdir")
+        self.stub("top/scripts/kernel", f"echo {self.KVER} {self.dir}/kernel")
+        self.stub("top/scripts/toolbox", 'while [ "$1" != -- ]; do shift; done; shift; exec "$@"')
+        self.stub("bin/make", 'for argument; do case $argument in M=*) touch "${argument#M=}/headers.o" ;; esac; done')
+        self.stub("bin/python3", "")
+        self.stub("bin/pahole", f'case $* in *--sizes*) printf "phy_device\\t4\\t0\\n" ;; *-C*) cat {self.dir}/${{5##*/}} ;; esac')
+        for side in ("headers", "image"):
+            (self.dir / side).write_text(self.TYPES)
+
+    def test_same(self):
+        status, said = self.run_script("layout", self.KVER)
+        self.assertEqual(status, 0, said)
+        self.assertIn("1 structures of the headers, in 2 lines", said)
+
+    def test_different(self):
+        (self.dir / "image").write_text(self.TYPES.replace("/*     0 ", "/*     8 "))
+        status, said = self.run_script("layout", self.KVER)
+        self.assertEqual(status, 1, said)
+        self.assertIn("1 of 1 structures are not those", said)
+
+    def test_no_members(self):
+        for side in ("headers", "image"):
+            (self.dir / side).write_text(self.TYPES.replace("/*", "//"))
+        status, said = self.run_script("layout", self.KVER)
+        self.assertEqual(status, 1, said)
+        self.assertIn("found no member", said)
+
+
+class Next(Stubs):
+    """scripts/next-kernel: what is put on the page."""
+
+    LOG = """build: on the stand-in for the kernel crate: the kernel was built without Rust
+TOP/rust/helpers/helpers.c:12:5: error: too many arguments to function 'netif_rx'
+error[E0425]: cannot find function `napi_enable` in module `bindings`
+   --> TOP/rust/net/napi.rs:34:5
+    |
+error: aborting due to 1 previous error
+build: error: the module does not build for next, see above"""
+
+    def page(self, build, layout):
+        """Returns the exit status and the page."""
+        self.tree("scripts/next-kernel")
+        (self.dir / "kdir").mkdir()
+        (self.dir / "kdir/.config").touch()
+        out = self.top / "build/next/module/rust/helpers"
+        self.stub("top/scripts/toolbox", f"mkdir -p {out}; echo 'static_assert(sizeof(struct phy_device) == 4);' >{out}/sizes.h; {build}")
+        self.stub("top/scripts/layout", layout)
+        return self.run_script("next-kernel", str(self.dir / "kdir"))
+
+    def test_errors_and_changes(self):
+        (self.dir / "log").write_text(self.LOG.replace("TOP/", f"{self.dir}/top/build/next/module/"))
+        changes = "before:  struct phy_device: int addr; /* 0 4 */\nbefore:  struct other: int x; /* 0 4 */\nafter:   struct phy_device: int addr; /* 8 4 */"
+        status, said = self.page(f"cat {self.dir}/log; exit 1", f"echo '{changes}'; exit 1")
+        self.assertEqual(status, 1, said)
+        for expected in ("the module: does not build, 2 errors", "  rust/helpers/helpers.c:12:5: error: too many arguments to function 'netif_rx'",
+                         "  rust/net/napi.rs:34:5: error[E0425]: cannot find function `napi_enable` in module `bindings`",
+                         "reads: 1 of 1 differ (2 of all", "  before:  struct phy_device: int addr; /* 0 4 */", "  after:   struct phy_device: int addr; /* 8 4 */"):
+            self.assertIn(expected, said.splitlines() if expected.startswith(" ") else said)
+        self.assertNotIn("struct other:", said)
+
+    def test_nothing(self):
+        status, said = self.page("", "")
+        self.assertEqual(status, 0, said)
+        self.assertIn("the module: builds\n", said)
+        self.assertIn("reads: 0 of 1 differ (0 of all", said)
+
+    def test_no_headers(self):
+        status, said = self.page("exit 1", "echo 'layout: error: the headers do not compile in x' >&2; exit 1")
+        self.assertEqual(status, 1, said)
+        self.assertIn("structures: not compared: the headers do not compile in x", said)
+
+
+class Table(Stubs):
+    """scripts/test-kernels, when the build directory of one kernel cannot be made."""
+
+    def test_one_fails(self):
+        self.tree("scripts/test-kernels")
+        self.stub("top/scripts/kernel", f"echo $1 {self.dir}/kernel")
+        self.stub("top/scripts/kdir", 'case $1 in 7.2*) echo "kdir: error: it is damaged" >&2; exit 1 ;; 7.1*) echo "kdir: error: it is gone" >&2; exit 3 ;; esac; '
+                  f"echo {self.dir}/kdir")
+        self.stub("top/scripts/module", "")
+        self.stub("top/scripts/layout", "exit 1")
+        self.stub("top/scripts/lab", "")
+        (self.dir / "kdir").mkdir()
+        (self.dir / "kdir/.config").write_text('CONFIG_RUSTC_VERSION_TEXT="rustc 1.85.1 (x)"\n')
+        status, said = self.run_script("test-kernels", "7.3.4+deb13-amd64", "7.2.12+deb13-amd64", "7.1.13+deb13-amd64", "6.12.107+deb13-amd64")
+        self.assertEqual(status, 1, said)
+        rows = [line for line in said.splitlines() if line.startswith("| ")]
+        self.assertEqual(len(rows), 5, said)
+        self.assertTrue(rows[1].startswith("| 7.3.4+deb13-amd64 | 1.85.1 | passed | **failed** | passed |"), said)
+        self.assertEqual(rows[2:4], ["| 7.2.12+deb13-amd64 | - | **failed**: it is damaged |", "| 7.1.13+deb13-amd64 | - | skipped: it is gone |"])
+        self.assertTrue(rows[4].startswith("| 6.12.107+deb13-amd64 |"), said)
+        self.assertIn(" 7.2.12+deb13-amd64 6.12.107+deb13-amd64:layout", said.splitlines()[-1])
