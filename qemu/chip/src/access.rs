@@ -70,7 +70,14 @@ impl Chip {
                 } else {
                     0
                 };
-                self.get(reg) | empty
+                let resets = if self.resets() { cmd::RESET } else { 0 };
+                self.get(reg) | empty | resets
+            }
+            // Until the access is done bit 31 is as it was written, and what a read brings is not there.
+            Reg::PhyAr if self.now < self.phy_done => {
+                let done = self.get(reg);
+                let data = if done >> 31 == 0 { 0xffff } else { 0 };
+                (done ^ (1 << 31)) & (0xffff_0000 | data)
             }
             Reg::TxPoll => {
                 let bit = |busy, bit| if busy { bit } else { 0 };
@@ -140,6 +147,13 @@ impl Chip {
         let merged = self.get(reg) & !mask | value;
         if self.get(Reg::ChipCmd) & cmd::RESET != 0 {
             // The last one hangs.
+            return;
+        }
+        if self.resets() {
+            let name = reg.name();
+            self.violation(format!(
+                "write of {value:#x} to {name} while the chip resets: ChipCmd bit 4 tells when it is done"
+            ));
             return;
         }
         match reg {
@@ -265,6 +279,7 @@ impl Chip {
                 self.set(Reg::ChipCmd, command | cmd::RESET);
             } else {
                 self.soft_reset();
+                self.reset_done = self.config.done(self.now);
             }
             return;
         }
@@ -322,9 +337,19 @@ impl Chip {
         );
     }
 
+    /// Whether a reset is not done yet.
+    fn resets(&self) -> bool {
+        self.now < self.reset_done
+    }
+
     /// PHYAR: bits 20:16 name the register. A read is done when bit 31 reads one, a write when it reads zero. Either
-    /// takes no time here; it begins when the top byte is written.
+    /// begins when the top byte is written.
     fn write_phy(&mut self, value: u32, mask: u32) {
+        if self.now < self.phy_done {
+            self.violation(format!(
+                "write of {value:#x} to PHYAR while the last access runs: its bit 31 tells when it is done"
+            ));
+        }
         if mask & 0xff00_0000 == 0 {
             self.set(Reg::PhyAr, value);
             return;
@@ -338,6 +363,7 @@ impl Chip {
             (effect, value & 0x7fff_0000 | (1 << 31) | u32::from(data))
         };
         self.set(Reg::PhyAr, shown);
+        self.phy_done = self.config.done(self.now);
         if effect.unmodelled {
             self.counters.unmodelled(Reg::PhyAr.offset());
             self.violation(format!(
@@ -363,7 +389,7 @@ impl Chip {
         }
         let value = value & !tally::RESET;
         self.set(Reg::CounterAddrLow, value);
-        self.dump_waits = false;
+        self.dump_due = None;
         if value & tally::DUMP != 0 {
             self.order_dump(bus);
         }

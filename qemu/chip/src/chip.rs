@@ -51,8 +51,11 @@ pub struct Chip {
     pub(crate) mastered: bool,
     /// Received frames that wait for the bus.
     pub(crate) fifo: Fifo,
-    /// A dump of the tally counters waits for the bus.
-    pub(crate) dump_waits: bool,
+    /// When a dump of the tally counters that was ordered is due; later, if it waits for the bus.
+    pub(crate) dump_due: Option<u64>,
+    /// When the last access to the PHY is done, and the last reset.
+    pub(crate) phy_done: u64,
+    pub(crate) reset_done: u64,
     pub(crate) tally: Tally,
     pub(crate) counters: Counters,
     /// The frame being put together; kept to spare an allocation per frame.
@@ -92,7 +95,9 @@ impl Chip {
             master: false,
             mastered: false,
             fifo: Fifo::default(),
-            dump_waits: false,
+            dump_due: None,
+            phy_done: 0,
+            reset_done: 0,
             tally: Tally::default(),
             counters: Counters::new(),
             frame: Vec::new(),
@@ -127,6 +132,8 @@ impl Chip {
     /// What a reset of the bus does, as a warm reboot brings it: the PHY does not hear of it and stays as it is (iPXE
     /// #390; #584 reports the same of a reboot out of Linux).
     pub fn pci_reset(&mut self) {
+        self.phy_done = 0;
+        self.reset_done = 0;
         self.values = [0; REGISTER_COUNT];
         self.tx = [Ring::default(); 2];
         self.rx = Ring::default();
@@ -168,7 +175,7 @@ impl Chip {
         self.late.clear();
         self.fifo.clear();
         // That a dump ends, too, is a guess.
-        self.dump_waits = false;
+        self.dump_due = None;
         let low = self.get(Reg::CounterAddrLow);
         self.set(Reg::CounterAddrLow, low & !tally::DUMP);
         self.mitigation = Mitigation::default();
@@ -291,6 +298,7 @@ impl Chip {
         }
         self.give_back(bus);
         self.empty_fifo(bus);
+        self.run_dump(bus);
         self.timing();
         self.watch_line();
     }
@@ -300,6 +308,7 @@ impl Chip {
         [
             self.faults.deadline(),
             self.late.deadline().filter(|_| self.can_transfer()),
+            self.dump_due.filter(|_| self.can_transfer()),
             self.timing_deadline(),
             self.phy.deadline(),
         ]

@@ -51,12 +51,20 @@ pub struct Config {
     pub partner: Partner,
     /// How long a negotiation of the link takes, in milliseconds. Two seconds are true to life, none is for tests.
     pub negotiation: u32,
+    /// How long an access to the PHY, a reset and a dump of the counters take each, in microseconds. That they take time is known, as
+    /// drivers wait for them; how much is a guess.
+    pub command_time: u32,
 }
 
 impl Config {
     /// A PHY that has just got power.
     pub(crate) fn phy(&self, partner: Partner, now: u64) -> Phy {
         Phy::new(partner, u64::from(self.negotiation) * 1_000_000, now)
+    }
+
+    /// When a command that begins now is done.
+    pub(crate) fn done(&self, now: u64) -> u64 {
+        now.saturating_add(u64::from(self.command_time) * 1_000)
     }
 }
 
@@ -70,6 +78,7 @@ impl Default for Config {
             eeprom: Eeprom::default(),
             partner: Partner::default(),
             negotiation: 0,
+            command_time: 0,
         }
     }
 }

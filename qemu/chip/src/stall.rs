@@ -94,9 +94,7 @@ impl Chip {
     pub(crate) fn carry_on(&mut self, bus: &mut dyn Bus) {
         self.give_back(bus);
         self.empty_fifo(bus);
-        if self.dump_waits && self.can_transfer() {
-            self.dump_tally(bus);
-        }
+        self.run_dump(bus);
         self.run_tx(bus);
     }
 
@@ -142,14 +140,17 @@ impl Chip {
         }
         if self.stalled() {
             self.faults.holds(FaultKind::BusStall);
-            self.dump_waits = true;
-        } else {
-            self.dump_tally(bus);
         }
+        self.dump_due = Some(self.config.done(self.now));
+        self.run_dump(bus);
     }
 
-    fn dump_tally(&mut self, bus: &mut dyn Bus) {
-        self.dump_waits = false;
+    /// Dumps the counters if that is due and the bus can be used.
+    pub(crate) fn run_dump(&mut self, bus: &mut dyn Bus) {
+        if !self.can_transfer() || self.dump_due.is_none_or(|due| due > self.now) {
+            return;
+        }
+        self.dump_due = None;
         let low = self.get(Reg::CounterAddrLow);
         let address =
             (u64::from(self.get(Reg::CounterAddrHigh)) << 32) | u64::from(low & tally::ADDRESS);

@@ -141,6 +141,9 @@ pub(crate) struct Serve {
     /// How long a negotiation of the link takes, in milliseconds; 2000 is true to life
     #[arg(long, value_name = "MS", default_value_t = 50, value_parser = clap::value_parser!(u32).range(..=60_000))]
     negotiation: u32,
+    /// How long an access to the PHY, a reset and a dump of the counters take each, in microseconds
+    #[arg(long, value_name = "US", default_value_t = 20, value_parser = clap::value_parser!(u32).range(..=100_000))]
+    command_time: u32,
     /// What the link partner has: 10, 100 or 1000 (all modes up to it), a list such as 10full,100half, or fixed-100full,
     /// which does not negotiate
     #[arg(long, value_name = "MODES", default_value = "1000")]
@@ -179,6 +182,7 @@ impl Serve {
             mac: self.mac,
             partner: self.partner,
             negotiation: self.negotiation,
+            command_time: self.command_time,
             rx_mode: match self.rx_mode {
                 RxModeName::Wait => RxMode::Wait,
                 RxModeName::Drop => RxMode::Drop,
@@ -497,7 +501,7 @@ mod tests {
     #[test]
     fn a_full_command_line() {
         let args = "rtl8111b serve --socket s --chip b380 --mac 02:00:00:00:00:01 --xid 0x541 --vendor-id 0x0001 \
-            --partner 100half --negotiation 2000 --wire stream:listen:w --pcap p --pcap-snaplen 128 --control c --log l --rx-mode drop --once";
+            --partner 100half --negotiation 2000 --command-time 7 --wire stream:listen:w --pcap p --pcap-snaplen 128 --control c --log l --rx-mode drop --once";
         let Ok(Parsed::Command(Command::Serve(serve))) = parse_from(args.split_whitespace()) else {
             panic!("refused");
         };
@@ -510,6 +514,7 @@ mod tests {
             (chip.negotiation, chip.partner.to_string()),
             (2000, "100half".to_owned())
         );
+        assert_eq!(chip.command_time, 7);
         assert_eq!((serve.vendor_id, serve.device_id), (1, 0x8168));
         assert_eq!(serve.pcap_snaplen, Some(128));
         assert!(serve.once);

@@ -73,7 +73,7 @@ pub(crate) struct Raw {
 
 /// By verb: its name, how many numbers it has, and whether bytes follow.
 pub(crate) const VERBS: [(&str, usize, bool); 23] = [
-    ("chip", 6, true),
+    ("chip", 7, true),
     ("tick", 1, false),
     ("r", 3, false),
     ("w", 3, false),
@@ -177,7 +177,15 @@ impl Event {
                     }
                 };
                 let (time, partner) = (config.negotiation, config.partner.bits());
-                let numbers = [revision, xid, mode, eeprom, time.into(), partner.into()];
+                let numbers = [
+                    revision,
+                    xid,
+                    mode,
+                    eeprom,
+                    time.into(),
+                    partner.into(),
+                    config.command_time.into(),
+                ];
                 raw(0, &numbers, &data)
             }
             Event::Tick(now) => raw(1, &[*now], &[]),
@@ -258,6 +266,7 @@ impl Event {
                 eeprom: eeprom(number(3)?, &raw.data[6..])?,
                 negotiation: u32::try_from(number(4)?).ok()?,
                 partner: Partner::from_bits(u8::try_from(number(5)?).ok()?)?,
+                command_time: u32::try_from(number(6)?).ok()?,
             })),
             1 => Event::Tick(number(0)?),
             2 => read().map(|(offset, width, value)| Event::Read(offset, width, value))?,

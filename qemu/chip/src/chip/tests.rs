@@ -367,6 +367,66 @@ fn a_phy_access_by_bytes_begins_with_the_last_one() {
     assert_eq!(bench.r32(0x60), 0x8002_001c);
 }
 
+/// Microseconds of the bench's clock.
+const US: u64 = 1_000;
+
+fn slow() -> Bench {
+    let mut bench = Bench::with(Config {
+        command_time: 20,
+        ..Config::default()
+    });
+    bench.tick(US);
+    bench
+}
+
+#[test]
+fn an_access_to_the_phy_takes_its_time() {
+    let mut bench = slow();
+    bench.w32(0x60, 2 << 16);
+    bench.tick(20 * US);
+    assert_eq!(bench.r32(0x60), 2 << 16, "a read is not done yet");
+    bench.tick(21 * US);
+    assert_eq!(bench.r32(0x60), 0x8002_001c);
+    bench.w32(0x60, 0x8004_1234);
+    assert_eq!(bench.r32(0x60), 0x8004_1234, "a write is not done yet");
+    bench.tick(41 * US);
+    assert_eq!(bench.r32(0x60), 0x0004_1234);
+    assert_eq!(bench.violations(), 0);
+    bench.w32(0x60, 2 << 16);
+    bench.w32(0x60, 3 << 16);
+    assert_eq!(bench.violations(), 1, "the first is not done yet");
+}
+
+#[test]
+fn a_reset_takes_its_time() {
+    let mut bench = slow();
+    bench.w8(0x37, 0x10);
+    bench.tick(20 * US);
+    assert_eq!(bench.r8(0x37) & 0x10, 0x10);
+    assert_eq!(bench.violations(), 0);
+    bench.w16(0x3c, 0xffff);
+    assert_eq!(bench.violations(), 1, "it is not done yet");
+    bench.tick(21 * US);
+    assert_eq!((bench.r8(0x37) & 0x10, bench.r16(0x3c)), (0, 0));
+    bench.w16(0x3c, 1);
+    assert_eq!((bench.violations(), bench.r16(0x3c)), (1, 1));
+}
+
+#[test]
+fn a_dump_takes_its_time() {
+    let mut bench = slow();
+    bench.chip.tally.rx_ok = 0x1122;
+    let place = BUFFERS + 0x40;
+    bench.w32(0x14, 0);
+    bench.w32(0x10, place as u32 | 8);
+    assert_eq!(bench.chip.deadline(), Some(21 * US));
+    assert_eq!(bench.guest.get(place + 8, 2), [0, 0]);
+    assert_eq!(bench.r32(0x10) & 8, 8);
+    bench.tick(21 * US);
+    assert_eq!(bench.guest.get(place + 8, 2), [0x22, 0x11]);
+    assert_eq!((bench.r32(0x10) & 8, bench.chip.deadline()), (0, None));
+}
+
 #[test]
 fn tally_counters_go_to_memory() {
     let mut bench = Bench::new();
