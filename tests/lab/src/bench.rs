@@ -22,6 +22,9 @@ use crate::process::wait_for;
 use crate::slirp::Slirp;
 use crate::{acpi, debug, dmesg, namespace, Error, Result};
 
+/// kmod's modprobe, in guests that have it; busybox's own knows no softdeps.
+pub const MODPROBE: &str = "/usr/sbin/modprobe";
+
 /// How long a card may take to go, or to come.
 const UNPLUG: Duration = Duration::from_secs(60);
 
@@ -120,6 +123,8 @@ pub struct Setup<'a> {
     pub phy_driver: bool,
     /// Further modules to have at hand in the guest.
     pub more_modules: &'a [&'a str],
+    /// A directory whose files the guest has besides, and with them kmod's modprobe ([`MODPROBE`]).
+    pub files: Option<&'a Path>,
     /// The far end of the wire; if the guest is booted over it, that is one which can do that.
     pub world: World,
     /// How kernel and initramfs come over the wire, if they do.
@@ -166,6 +171,7 @@ impl<'a> Setup<'a> {
             driver,
             phy_driver: true,
             more_modules: &[],
+            files: None,
             world: World::Internet,
             netboot: None,
             drop_when_full: false,
@@ -655,6 +661,10 @@ fn initramfs(setup: &Setup<'_>) -> Result<(PathBuf, Vec<String>, Needs)> {
     }
     if let Some(echo) = setup.echo {
         tree.add_program(echo, "/usr/bin/guest-echo")?;
+    }
+    if let Some(files) = setup.files {
+        tree.add_directory(files)?;
+        tree.add_program(Path::new("/usr/sbin/modprobe"), MODPROBE)?;
     }
     if setup.netboot.is_some() {
         // It came by a card and a driver that are under test.

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::fs;
 use std::io::{self, Write};
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::SystemTime;
@@ -71,6 +72,27 @@ impl Tree {
             let path = format!("{MODULES}/{}.ko", module.name);
             self.add(&path, 0o644, module.object.clone());
         }
+    }
+
+    /// Adds the files of a directory, each at its path below that.
+    pub fn add_directory(&mut self, top: &Path) -> Result<()> {
+        let mut pending = vec![top.to_path_buf()];
+        while let Some(dir) = pending.pop() {
+            let listing = "listing a directory";
+            for entry in fs::read_dir(&dir).map_err(Error::file(&dir, listing))? {
+                let path = entry.map_err(Error::file(&dir, listing))?.path();
+                let metadata = fs::metadata(&path).map_err(Error::file(&path, "reading"))?;
+                if metadata.is_dir() {
+                    pending.push(path);
+                    continue;
+                }
+                let content = fs::read(&path).map_err(Error::file(&path, "reading"))?;
+                let below = path.strip_prefix(top).unwrap_or(&path);
+                let permissions = metadata.permissions().mode() & 0o777;
+                self.add(&format!("/{}", below.display()), permissions, content);
+            }
+        }
+        Ok(())
     }
 
     /// Adds [`SUMS`] of all files so far, for `sha256sum -c`.

@@ -1,11 +1,12 @@
 //! Every driver on every chip that it drives, and its refusal of every other.
 
-use std::path::Path;
+use std::fs;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use lab::bench::{Bench, Driver, Loaded, Setup};
+use lab::bench::{Bench, Driver, Loaded, Setup, MODPROBE};
 use lab::drive;
-use lab::kernel::{modinfo, module_name, read_module};
+use lab::kernel::{dependencies, modinfo, module_name, read_module, Kernel};
 use lab::model::Chip;
 use lab::process::output_of;
 use lab::{require, Result};
@@ -234,7 +235,7 @@ fn modprobe_d_has_ours_loaded_before_r8169() {
             version = kernel.version()
         );
         output_of(Command::new("sh").args(["-c", &script]))?;
-        let settings = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../packaging/modprobe.d");
+        let settings = tree("packaging/modprobe.d");
         let loaded = loaded_for(CARD, root.path(), kernel.version(), &settings)?;
         let place = |name: &str| loaded.iter().position(|module| module == name);
         let (ours, theirs) = (place("r8168_rust"), place("r8169"));
@@ -250,6 +251,157 @@ fn modprobe_d_has_ours_loaded_before_r8169() {
             "of r8168_rust alone modprobe loads {loaded:?}, expected realtek before it"
         );
         Ok(())
+    });
+}
+
+/// Modules where modprobe looks for them, indexed: the kernel's r8169 with what it needs and, if it is given, our driver with the rule
+/// that our packages bring.
+fn modprobe_files(kernel: &Kernel, ours: Option<&Driver>) -> Result<tempfile::TempDir> {
+    let root = tempfile::tempdir().map_err(lab::Error::file(Path::new("/tmp"), "making"))?;
+    let home = root.path().join("lib/modules").join(kernel.version());
+    let write = |path: &str, content: &[u8]| {
+        let path = root.path().join(path);
+        path.parent()
+            .map_or(Ok(()), fs::create_dir_all)
+            .and_then(|()| fs::write(&path, content))
+            .map_err(lab::Error::file(&path, "writing"))
+    };
+    let mut names = vec!["realtek".to_owned(), "r8169".to_owned()];
+    if let Some(file) = ours.and_then(Driver::file) {
+        let object = read_module(file)?;
+        names.extend(dependencies(file, &object)?);
+        let updates = format!("lib/modules/{}/updates", kernel.version());
+        write(&format!("{updates}/r8168_rust.ko"), &object)?;
+        let rule = "packaging/modprobe.d/10-r8168_rust.conf";
+        let content = fs::read(tree(rule)).map_err(lab::Error::file(Path::new(rule), "reading"))?;
+        write("etc/modprobe.d/10-r8168_rust.conf", &content)?;
+    }
+    let names: Vec<&str> = names.iter().map(String::as_str).collect();
+    for module in kernel.modules(&names)? {
+        let path = format!("lib/modules/{}/kernel/{}.ko", kernel.version(), module.name);
+        write(&path, &module.object)?;
+    }
+    let script = format!(
+        "cp {stock}/modules.order {stock}/modules.builtin* {home} && depmod -b {root} {version}",
+        stock = kernel.directory().display(),
+        home = home.display(),
+        root = root.path().display(),
+        version = kernel.version()
+    );
+    output_of(Command::new("sh").args(["-c", &script]))?;
+    Ok(root)
+}
+
+/// A path in this tree.
+fn tree(path: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+        .join("../..")
+        .join(path)
+}
+
+/// Whether r8169 of this kernel oopses when it meets XID 0x300 (docs/upstream/r8169-extended-none.md).
+fn r8169_oopses(kernel: &Kernel) -> bool {
+    !kernel.is_before(7, 0) && kernel.is_before(7, 3)
+}
+
+/// Has r8169 loaded as udev does when it finds the card.
+fn r8169_meets_b300(bench: &mut Bench) -> Result<()> {
+    // What comes after an oops is looked at, too.
+    bench
+        .guest
+        .check("echo 0 >/proc/sys/kernel/panic_on_oops")?;
+    bench.guest.run(&format!("{MODPROBE} -b {CARD}"))?;
+    Ok(())
+}
+
+/// What our packages are to spare a machine: the control of [`ours_first_keeps_r8169_off_b300`].
+#[test]
+fn r8169_alone_meets_b300() {
+    case("r8169_alone_meets_b300", |inputs| {
+        let (kernel, model) = (inputs.kernel()?, inputs.model()?);
+        let files = modprobe_files(&kernel, None)?;
+        let setup = Setup {
+            files: Some(files.path()),
+            ..inputs.setup(&kernel, &model, Chip::B300, Driver::R8169)
+        };
+        let mut bench = Bench::start(&setup)?;
+        r8169_meets_b300(&mut bench)?;
+        let console = bench.guest.console()?;
+        if r8169_oopses(&kernel) {
+            require!(
+                console.contains("BUG: unable to handle page fault")
+                    && console.contains("RIP: 0010:rtl_init_one"),
+                "r8169 of {} does not oops; if it has been mended there, r8169_oopses() is to say so; the kernel says: {:?}",
+                kernel.version(),
+                bench.driver_messages()?
+            );
+            println!("r8169_alone_meets_b300 comes to: oopses");
+            // The card is locked for ever, on which a power-off waits.
+            return bench.guest.switch_off();
+        }
+        require!(
+            bench.bound_interface()? == Loaded::Refused && console.contains("unknown chip XID 300"),
+            "r8169 does not refuse XID 300; the kernel says: {:?}",
+            bench.driver_messages()?
+        );
+        println!("r8169_alone_meets_b300 comes to: refuses");
+        bench.finish()
+    });
+}
+
+/// `make load` after r8169 has been there: it takes over, or names what ends an oops.
+#[test]
+fn make_load_after_r8169_alone_meets_b300() {
+    case("make_load_after_r8169_alone_meets_b300", |inputs| {
+        let (kernel, model, ours) = (inputs.kernel()?, inputs.model()?, inputs.ours()?);
+        let files = modprobe_files(&kernel, None)?;
+        let source = files.path().join("source");
+        let script = format!(
+            "mkdir -p {source}/scripts && cp {top}/versions.conf {module} {source} && cp {top}/scripts/load {top}/scripts/lib.sh {source}/scripts",
+            source = source.display(),
+            top = tree("").display(),
+            module = ours.file().unwrap_or(Path::new("")).display(),
+        );
+        output_of(Command::new("sh").args(["-c", &script]))?;
+        let setup = Setup {
+            files: Some(files.path()),
+            ..inputs.setup(&kernel, &model, Chip::B300, ours)
+        };
+        let mut bench = Bench::start(&setup)?;
+        r8169_meets_b300(&mut bench)?;
+        let load = "sh /source/scripts/load /source/r8168_rust.ko";
+        let output = bench.guest.run(load)?;
+        if r8169_oopses(&kernel) {
+            require!(
+                output.status == 1
+                    && output.text.trim().lines().count() == 1
+                    && output.text.contains("modprobe.blacklist=r8169"),
+                "scripts/load ends with status {} and says {:?}, expected 1 and one line with what to do",
+                output.status,
+                output.text
+            );
+            return bench.guest.switch_off();
+        }
+        require!(output.status == 0, "scripts/load: {}", output.text);
+        is_driven_by(&mut bench, "r8168_rust")?;
+        bench.finish()
+    });
+}
+
+#[test]
+fn ours_first_keeps_r8169_off_b300() {
+    case("ours_first_keeps_r8169_off_b300", |inputs| {
+        let (kernel, model, ours) = (inputs.kernel()?, inputs.model()?, inputs.ours()?);
+        let files = modprobe_files(&kernel, Some(&ours))?;
+        let setup = Setup {
+            files: Some(files.path()),
+            ..inputs.setup(&kernel, &model, Chip::B300, ours)
+        };
+        let mut bench = Bench::start(&setup)?;
+        r8169_meets_b300(&mut bench)?;
+        is_driven_by(&mut bench, "r8168_rust")?;
+        bench.guest.check("grep '^r8169 ' /proc/modules")?;
+        bench.finish()
     });
 }
 
