@@ -2,12 +2,15 @@
 """What makes each flavour load a module, besides the alias index that udev and modprobe go by."""
 
 import re
+from pathlib import Path
 
 from .errors import Usage
 
 CONFIGURATION = "etc/modprobe.d/inject-initrd.conf"
 DRACUT_HINT = "etc/cmdline.d/50-inject-initrd.conf"
 SYSTEMD_HINT = "etc/modules-load.d/inject-initrd.conf"
+# The rules for modprobe that come with a module of ours: 10-MODULE.conf.
+RULES = Path(__file__).resolve().parents[2] / "packaging/modprobe.d"
 # What reads rd.driver.pre in a dracut image: without systemd, and with it.
 DRACUT_READERS = ("parse-kernel.sh", "dracut-pre-udev", "dracut-pre-udev.sh")
 
@@ -77,6 +80,22 @@ def hints(initrd, flavour, names):
         return {}, [f"nothing in this initrd is known to load modules; its init must run: modprobe {' '.join(names)}"]
     # The Debian installer's udev loads by alias, and its hw-detect does so again.
     return {}, []
+
+
+def _rules(names):
+    return [file for file in (RULES / f"10-{name}.conf" for name in names) if file.is_file()]
+
+
+def rules(initrd, names):
+    """The rules for modprobe that come with modules, as {path: content}; one that the initrd has already may be the user's."""
+    files = {f"etc/modprobe.d/{file.name}": file.read_bytes() for file in _rules(names)}
+    return {path: content for path, content in files.items() if not initrd.exists(path)}
+
+
+def softdeps(names):
+    """Which modules these rules have loaded before which, as {module: [module]}."""
+    lines = [line.split() for file in _rules(names) for line in file.read_text(encoding="utf-8").splitlines()]
+    return {words[1]: words[3:] for words in lines if words[:1] == ["softdep"] and words[2:3] == ["pre:"]}
 
 
 def alias_file(initrd, aliases):

@@ -222,6 +222,7 @@ class Planner:
         symbols = self._symbols(image)
         names = [module.name for module in modules]
         amiss = [pair for pair in staged.depmod(names, symbols) if pair[0] in names]
+        staged.require(flavours.softdeps(names))
         if amiss:
             several = f" and {len(amiss) - 1} more" if len(amiss) > 1 else ""
             raise Unfit(
@@ -262,7 +263,7 @@ class Planner:
     def _hint(self, names):
         files, notes = flavours.hints(self.initrd, self.plan.flavour, names)
         self.plan.notes += notes
-        for path, content in files.items():
+        for path, content in {**files, **flavours.rules(self.initrd, names)}.items():
             self._put_content(path, content)
 
     def _aliases(self):
