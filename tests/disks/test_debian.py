@@ -51,6 +51,8 @@ class Debian(Case):
         run("depmod", "-b", self.root, KVER)
         found = run("modprobe", "-C", "/none", "-d", self.root, "-S", KVER, "--show-depends", MODALIAS)
         self.assertIn("updates/r8168_rust.ko", found)
+        # What its own modprobe reads: from now on r8169 comes second.
+        self.assertIn("softdep r8169 pre: realtek r8168_rust\n", run("chroot", self.root, "modprobe", "-c", env={"PATH": "/usr/sbin:/sbin:/usr/bin:/bin"}))
         # And what the installed system gets.
         kept = sorted(path.name for path in (self.root / "var/cache/firmware").iterdir())
         self.assertEqual([name.rpartition("_")[0].rpartition("_")[0] for name in kept], [f"r8168-rust-modules-{KVER}"])

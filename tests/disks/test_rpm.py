@@ -4,7 +4,7 @@
 import gzip
 import re
 
-from support import DISKS, KVER, MODALIAS, MODULE, Case, run
+from support import DISKS, KVER, MODALIAS, MODULE, Case, System, run
 
 
 class Rpm(Case):
@@ -58,3 +58,22 @@ class Rpm(Case):
         self.assertFalse(re.search(r"^\s*blacklist", text, re.MULTILINE))
         scripts = "\n".join(self.rpm(self.package(), "--scripts"))
         self.assertEqual(scripts.count(f"depmod {KVER}"), 2)
+
+    def test_an_initramfs_with_r8169_is_made_anew(self):
+        """By its %post and %postun, in a directory whose /boot has images that say what is in them."""
+        stand_ins = {"dracut": '#!/bin/sh\necho "$@" >>/made\n', "lsinitrd": '#!/bin/sh\ncat "$1"\n', "depmod": "#!/bin/sh\n"}
+        system = System(self.dir / "system", stand_ins)
+        other = f"boot/initramfs-{KVER}.rescue.img"
+        images = (f"boot/initramfs-{KVER}.img", f"boot/initrd-{KVER}", f"boot/0123456789abcdef/{KVER}/initrd")
+        with_r8169, without = f"usr/lib/modules/{KVER}/kernel/r8169.ko.xz\n", f"usr/lib/modules/{KVER}/kernel/e1000e.ko.xz\n"
+        for scriptlet, argument, content, made in (
+            ("POSTIN", "1", with_r8169, True), ("POSTIN", "2", with_r8169, True), ("POSTIN", "1", without, False),
+            ("POSTUN", "0", with_r8169, True), ("POSTUN", "1", with_r8169, False), ("POSTUN", "0", without, False),
+        ):
+            with self.subTest(f"{scriptlet} {argument} {content}"):
+                for image in (*images, other):
+                    system.write(image, content)
+                system.write("made", "")
+                system.run("sh", "-ec", "\n".join(self.rpm(self.package(), "--qf", f"%{{{scriptlet}}}")), "-", argument)
+                expected = "".join(f"--force /{image} {KVER}\n" for image in images) if made else ""
+                self.assertEqual(system.read("made"), expected)

@@ -5,12 +5,16 @@ What YaST's are compared with besides: linuxrc's util.c (add_driver_update, util
 """
 
 import shutil
+from pathlib import Path
 
 from support import DISKS, KVER, MODULE, Case, System, consumer, run
 
 MKDUD, WITH_MKDUD = consumer("MKDUD", "SUSE's mkdud")
 AGAMA, WITH_AGAMA = consumer("AGAMA", "Agama's agama-dud-apply.sh")
 IMG_LIB, WITH_IMG_LIB = consumer("IMG_LIB", "dracut's img-lib.sh")
+
+RULE = Path("/etc/modprobe.d/10-r8168_rust.conf")
+RULE_IN_TREE = Path(__file__).resolve().parents[2] / "packaging/modprobe.d/10-r8168_rust.conf"
 
 YAST = DISKS / "suse"
 FOR_AGAMA = DISKS / "suse-agama"
@@ -43,6 +47,8 @@ class Suse(Case):
         # Modules are loaded by the names in module.order, and found by name and extension.
         self.assertEqual((update / "modules/module.order").read_text(), "r8168_rust\n")
         self.assertEqual((update / "modules/r8168_rust.ko").read_bytes(), MODULE.read_bytes())
+        # inst-sys is added to the installation system: by linuxrc, and by install_update() of Agama.
+        self.assertEqual((update / "inst-sys" / RULE.relative_to("/")).read_text(), RULE_IN_TREE.read_text())
         packages = list((update / "install").iterdir())
         self.assertEqual([package.suffix for package in packages], [".rpm"])
         self.assertIn(f"kernel-modules = {KVER}", self.rpm(packages[0], "--provides"))
@@ -88,10 +94,13 @@ class Suse(Case):
         for where, dist, installer in ((YAST, "tw", "yast"), (FOR_AGAMA, "tw", "agama")):
             ours = self.unpacked(where / "r8168_rust.dud")
             package = next(ours.glob("linux/suse/*/install/*.rpm"))
+            rule = self.dir / "instsys" / RULE.relative_to("/")
+            rule.parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy(RULE_IN_TREE, rule)
             (self.dir / "module.order").write_text("r8168_rust\n")
             self.mkdud(
                 "--create", self.dir / "mkdud.dud", "--dist", dist, "--installer", installer, "--install", "rpm",
-                MODULE, self.dir / "module.order", package,
+                MODULE, self.dir / "module.order", self.dir / "instsys", package,
             )
             theirs = self.unpacked(self.dir / "mkdud.dud")
             self.assertEqual(*(sorted(file.relative_to(top) for file in top.rglob("*")) for top in (ours, theirs)))
@@ -129,6 +138,7 @@ class Suse(Case):
         self.assertEqual(module.read_bytes(), MODULE.read_bytes())
         self.assertIn("updates/r8168_rust.ko:", (module.parents[1] / "modules.dep").read_text())
         self.assertEqual(system.read("sysroot/etc/modules-load.d/99-agama.conf"), "r8168_rust\n")
+        self.assertEqual(system.read(f"sysroot{RULE}"), RULE_IN_TREE.read_text())
         packages = list((system.top / "sysroot/var/lib/agama/dud/repo").iterdir())
         self.assertEqual([package.name.partition("-0")[0] for package in packages], ["kmod-r8168-rust"])
 
