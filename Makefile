@@ -33,8 +33,11 @@ load: build/host/r8168_rust.ko ## Load the module that `make` built (as root)
 unload: ## Unload the module (as root)
 	@scripts/load --unload
 
-install: build/host/r8168_rust.ko ## Install the module for the running kernel (as root)
+install: build/host/r8168_rust.ko ## Install the module for the running kernel, to come before r8169 (as root)
 	@scripts/load --install build/host/r8168_rust.ko
+
+uninstall: ## Take back what `make install` did (as root)
+	@scripts/load --uninstall
 
 run: ## Boot a stock kernel on the emulated chip, drive it, report (CHIP= DRIVER= KVER= MODULE=)
 	@scripts/lab run
