@@ -13,6 +13,7 @@ use crate::frame::Address;
 use crate::guest::{self, Guest, Loader, Nic, Slot};
 use crate::http::HttpServer;
 use crate::initramfs::{Tree, MODULES};
+use crate::instructions::Counts;
 use crate::ipxe::{self, Netboot};
 use crate::kernel::{dependencies, Kernel, Module};
 use crate::model::{self, Chip, Counters, Model};
@@ -24,6 +25,8 @@ use crate::{acpi, debug, dmesg, namespace, Error, Result};
 
 /// kmod's modprobe, in guests that have it; busybox's own knows no softdeps.
 pub const MODPROBE: &str = "/usr/sbin/modprobe";
+/// Where the plugin counts, among the artifacts.
+const COUNTS: &str = "counts";
 
 /// How long a card may take to go, or to come.
 const UNPLUG: Duration = Duration::from_secs(60);
@@ -143,6 +146,8 @@ pub struct Setup<'a> {
     pub echo: Option<&'a Path>,
     /// Whether the console is the lab's terminal.
     pub interactive: bool,
+    /// The plugin that counts what the guest's kernel executes (`tests/lab/plugin`), if that is wanted.
+    pub plugin: Option<&'a Path>,
 }
 
 impl<'a> Setup<'a> {
@@ -181,6 +186,7 @@ impl<'a> Setup<'a> {
             artifacts,
             echo: None,
             interactive: false,
+            plugin: None,
         }
     }
 
@@ -236,6 +242,8 @@ pub struct Bench {
     before: Vec<String>,
     needs: Needs,
     device: Device,
+    /// Where the plugin counts, if there is one.
+    counts: Option<PathBuf>,
     // Last, so that it is removed after those who use it have ended.
     _sockets: tempfile::TempDir,
 }
@@ -312,6 +320,16 @@ impl Bench {
         if let Some(mac) = setup.firmware_mac {
             fs::write(&ssdt, acpi::mac_address(mac)).map_err(Error::file(&ssdt, "writing"))?;
         }
+        let counts = setup.plugin.map(|_| artifacts.join(COUNTS));
+        let mut qemu = Vec::new();
+        if let (Some(plugin), Some(counts)) = (setup.plugin, &counts) {
+            let [plugin, counts] =
+                [plugin, counts].map(|path| path.display().to_string().replace(',', ",,"));
+            qemu.extend([
+                "-plugin".to_owned(),
+                format!("file={plugin},counts={counts}"),
+            ]);
+        }
         let mut guest = Guest::boot(&guest::Options {
             kernel: setup.kernel,
             initramfs: &initramfs,
@@ -327,7 +345,7 @@ impl Bench {
             artifacts,
             sockets: sockets.path(),
             interactive: setup.interactive,
-            qemu: &[],
+            qemu: &qemu,
             append: setup.append,
         })?;
         let peer = listener.map(Socket::accept).transpose()?;
@@ -348,6 +366,7 @@ impl Bench {
             before,
             needs,
             device,
+            counts,
             _sockets: sockets,
         })
     }
@@ -422,6 +441,11 @@ impl Bench {
     /// What the device model has counted since its start, if there is one.
     pub fn counters(&mut self) -> Result<Option<Counters>> {
         self.model.as_mut().map(Model::counters).transpose()
+    }
+
+    /// What the guest's kernel has executed since its start, if that is counted.
+    pub fn executed(&self) -> Result<Option<Counts>> {
+        self.counts.as_deref().map(Counts::read).transpose()
     }
 
     /// Loads the modules that the driver needs, then the driver, and looks what became of the device.
@@ -615,6 +639,7 @@ fn forget_logs(artifacts: &Path) -> Result<()> {
         "passt.log",
         "slirp.log",
         guest::INVALID,
+        COUNTS,
         model::LOG,
         model::CAPTURE,
     ] {

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use crate::bench::Bench;
 use crate::http::Received;
+use crate::instructions::Counts;
 use crate::model::Counters;
 use crate::passt;
 use crate::process::wait_for;
@@ -46,6 +47,8 @@ pub struct Transfer {
     pub seconds: f64,
     /// What the device model counted meanwhile, if there is one.
     pub counters: Option<Counters>,
+    /// What the guest's kernel executed meanwhile, if that is counted.
+    pub executed: Option<Counts>,
 }
 
 impl Transfer {
@@ -60,6 +63,12 @@ impl Transfer {
         let counters = self.counters.as_ref()?;
         let frames = counters.rx_frames.max(counters.tx_frames);
         Some(counters.cpu.as_secs_f64() * 1e6 / frames.max(1) as f64)
+    }
+
+    /// Frames that went either way.
+    pub fn frames(&self) -> u64 {
+        let counters = self.counters.as_ref();
+        counters.map_or(0, |counters| counters.rx_frames + counters.tx_frames)
     }
 
     /// Mebibytes transferred.
@@ -126,18 +135,14 @@ pub fn fetch(bench: &mut Bench) -> Result<Transfer> {
     let url = bench.url("body")?;
     let script = format!("curl -sS -f -o /tmp/fetched -w '%{{time_total}}' {url}");
     let limit = transfer_limit(expected.length);
-    let (seconds, counters) = timed(bench, &script, limit)?;
+    let timed = timed(bench, &script, limit)?;
     let received = guest_file(bench, "/tmp/fetched")?;
     require!(
         received == expected,
         "the guest fetched {received:?}, the server sent {expected:?}"
     );
     bench.guest.check("rm /tmp/fetched")?;
-    Ok(Transfer {
-        body: received,
-        seconds,
-        counters,
-    })
+    Ok(timed.of(received))
 }
 
 /// Sends as many random bytes from the guest to the server and compares the hashes of both ends.
@@ -156,7 +161,7 @@ pub fn send(bench: &mut Bench) -> Result<Transfer> {
     let script =
         format!("curl -sS -f -H Expect: -T /tmp/sent -o /dev/null -w '%{{time_total}}' {url}");
     bench.http.forget("sent");
-    let (seconds, counters) = timed(bench, &script, limit)?;
+    let timed = timed(bench, &script, limit)?;
     // The server answers before it has hashed what it got.
     let hashed = Duration::from_secs(30);
     let received = wait_for("the server to hash the upload", hashed, || {
@@ -167,11 +172,7 @@ pub fn send(bench: &mut Bench) -> Result<Transfer> {
         "the server received {received:?}, the guest sent {sent:?}"
     );
     bench.guest.check("rm /tmp/sent")?;
-    Ok(Transfer {
-        body: received,
-        seconds,
-        counters,
-    })
+    Ok(timed.of(received))
 }
 
 /// The interface's own counters, as sysfs has them.
@@ -182,9 +183,29 @@ pub fn statistic(bench: &mut Bench, interface: &str, name: &str) -> Result<u64> 
         .map_err(|_| Error::Unmet(format!("{path} says {text:?}, expected a number")))
 }
 
-fn timed(bench: &mut Bench, script: &str, limit: Duration) -> Result<(f64, Option<Counters>)> {
+/// What was measured of a transfer.
+struct Timed {
+    seconds: f64,
+    counters: Option<Counters>,
+    executed: Option<Counts>,
+}
+
+impl Timed {
+    fn of(self, body: Received) -> Transfer {
+        Transfer {
+            body,
+            seconds: self.seconds,
+            counters: self.counters,
+            executed: self.executed,
+        }
+    }
+}
+
+fn timed(bench: &mut Bench, script: &str, limit: Duration) -> Result<Timed> {
     let before = bench.counters()?;
+    let executed_before = bench.executed()?;
     let text = bench.guest.check_within(script, limit)?;
+    let executed = bench.executed()?;
     let after = bench.counters()?;
     let counters = after
         .zip(before)
@@ -193,7 +214,14 @@ fn timed(bench: &mut Bench, script: &str, limit: Duration) -> Result<(f64, Optio
         .trim()
         .parse()
         .map_err(|_| Error::Unmet(format!("curl reported {text:?}, expected seconds")))?;
-    Ok((seconds, counters))
+    let executed = executed
+        .zip(executed_before)
+        .map(|(after, before)| after.since(&before));
+    Ok(Timed {
+        seconds,
+        counters,
+        executed,
+    })
 }
 
 fn guest_file(bench: &mut Bench, path: &str) -> Result<Received> {

@@ -16,6 +16,7 @@ pub mod guest;
 pub mod http;
 pub mod initramfs;
 pub mod installer;
+pub mod instructions;
 pub mod ipxe;
 pub mod kernel;
 pub mod ktap;

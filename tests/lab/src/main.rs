@@ -14,6 +14,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 use lab::bench::{Bench, Card, Driver, Loaded, Setup};
 use lab::boots::{self, Ending, Machine};
 use lab::drive;
+use lab::instructions::{Phase, Symbols, Table};
 use lab::kernel::Kernel;
 use lab::model::Chip;
 use lab::node;
@@ -184,6 +185,9 @@ struct Options {
     /// How much to transfer each way
     #[arg(long, default_value_t = 64, value_parser = clap::value_parser!(u32).range(1..=512))]
     megabytes: u32,
+    /// Count the instructions of the guest's kernel by this plugin of QEMU, count.so; the table by function is left among the logs
+    #[arg(long, value_name = "FILE", requires = "artifacts")]
+    count: Option<PathBuf>,
 }
 
 /// What the options name, checked.
@@ -270,7 +274,9 @@ impl Inputs {
         Setup {
             megabytes: options.megabytes,
             card: self.card.as_ref(),
-            pcap: options.artifacts.is_some(),
+            // Beside a plugin there is nothing to be looked into, and writing the frames takes time.
+            pcap: options.artifacts.is_some() && options.count.is_none(),
+            plugin: options.count.as_deref(),
             ..Setup::new(
                 &self.kernel,
                 &self.model,
@@ -405,9 +411,40 @@ fn measure(
     report.add_cost("MMIO, fetching", &fetched);
     report.add_cost("MMIO, sending", &sent);
     report.add_model_cpu(&fetched, &sent);
+    if let Some(artifacts) = options
+        .artifacts
+        .as_ref()
+        .filter(|_| options.count.is_some())
+    {
+        let table = instructions(&mut bench, &fetched, &sent)?;
+        let path = artifacts.join("instructions.tsv");
+        std::fs::write(&path, table.to_string()).map_err(lab::Error::file(&path, "writing"))?;
+        report.add("instructions", table.summary());
+    }
 
     finish(bench, progress, report)?;
     Ok(Outcome::Held)
+}
+
+/// What the guest's kernel executed for the frames of two transfers.
+fn instructions(
+    bench: &mut Bench,
+    fetched: &drive::Transfer,
+    sent: &drive::Transfer,
+) -> lab::Result<Table> {
+    let symbols = Symbols::parse(&bench.guest.check(Symbols::COMMAND)?);
+    let phases = [("fetching", fetched), ("sending", sent)].map(|(name, transfer)| {
+        let counts = transfer.executed.as_ref();
+        counts.map(|counts| Phase {
+            name,
+            counts,
+            frames: transfer.frames(),
+        })
+    });
+    let phases: Vec<Phase<'_>> = phases.into_iter().flatten().collect();
+    let mut table = Table::new(&symbols, bench.driver().name(), &phases);
+    table.demangle()?;
+    Ok(table)
 }
 
 fn refused(mut bench: Bench, options: &Options, report: &mut Report) -> lab::Result<Outcome> {
