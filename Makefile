@@ -7,7 +7,7 @@ include versions.conf
 # Passed on to scripts/lab, which checks them. KVER in versions.conf is the default; only one given here is passed on.
 CHIP ?= b300
 DRIVER ?= r8168_rust
-export CHIP DRIVER STANDIN NODES KICKSTART STORMS REMOVALS CHANGES UNPLUGS DAMAGED MUTANTS SEED MODULE DIST
+export CHIP DRIVER STANDIN ROUNDS NODES KICKSTART STORMS REMOVALS CHANGES UNPLUGS DAMAGED MUTANTS SEED MODULE DIST
 # A module that is given tells for which kernel it was built.
 packed = $(if $(MODULE),,$(KVER))
 ifeq ($(origin KVER),command line)
@@ -65,6 +65,9 @@ test-boots: ## Boot the same guest N=500 times: a table of hangs and times (COMP
 
 count: ## Count the module's instructions a frame, by function, in 64 MiB each way (CHIP= DRIVER= KVER= MODULE= STANDIN=1)
 	@scripts/lab count
+
+test-standin: ## The module on the stand-in beside that on the kernel's crate: guests, size, instructions a frame (T= ROUNDS=)
+	@scripts/test-standin $(T)
 
 test-model: ## The emulated chip's own tests, and what it costs the host under a stock guest
 	@scripts/test-host model
