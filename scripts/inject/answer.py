@@ -3,12 +3,11 @@
 
 import re
 
-from . import archive, flavours, tools
+from . import archive, flavours, legacy, tools
 from .errors import Unfit, Usage
-from .kernel import Image, read_module
+from .kernel import Image, elf_machine, kernel_knows, plain, read_module, runs, suffix_of
 from .modules import Staged
 
-CONFIGURATIONS = ("etc/modprobe.d", "run/modprobe.d", "usr/lib/modprobe.d", "lib/modprobe.d")
 LOADERS = ("udevd", "systemd-udevd", "mdev")
 # A network card's class, for an id that comes without one.
 CLASS = "bc02sc00i00"
@@ -37,16 +36,12 @@ class Answer:
         self.staged = Staged(workdir / f"answer-{release}", release, options.limit)
         self.staged.take_initrd(initrd)
         self.lines = []
-        self.missing = []
         self._configuration = self._take_configuration(workdir / f"modprobe.d-{release}")
 
     def _take_configuration(self, directory):
         directory.mkdir()
-        for number, place in enumerate(CONFIGURATIONS):
-            base = self.initrd.resolve(place)
-            for path in sorted(self.initrd.tree):
-                if path.startswith(base + "/") and path.endswith(".conf") and not any(one.name.endswith(path.rpartition("/")[2]) for one in directory.iterdir()):
-                    (directory / f"{number}-{path.rpartition('/')[2]}").write_bytes(self.initrd.read(path))
+        for name, content in flavours.configuration(self.initrd).items():
+            (directory / name).write_bytes(content)
         return directory
 
     def _modprobe(self, *arguments):
@@ -70,34 +65,48 @@ class Answer:
             self.lines.append(f"{name} would take it, but is blacklisted in the initrd's modprobe.d")
         return [name for name in found if name not in barred]
 
-    def describe(self, question, name):
-        """What is to be said of one driver."""
+    def describe(self, question, name, image):
+        """Says what is to be said of one driver; returns what does not load of it, and what is missing."""
         chain = [line.split() for line in self._modprobe("--show-depends", name)]
         if chain and chain[-1][0] == "builtin":
             self.lines.append(f"{question}: {name}, built into the kernel {self.release}")
-            return
+            return [], []
         place = self.staged.names.get(name)
         if place is None:
-            self.missing.append(f"the file of {name}, which the index names")
-            return
+            return [], [f"the file of {name}, which the index names"]
         module = read_module(self.staged.directory / place, f"{place} of {self.release}")
         self.lines.append(f"{question}: {name} ({place}), for {self.release}")
-        if module.release != self.release:
-            self.missing.append(f"{name} for {self.release}: the one there is built for {module.release}")
         self._loaded_by(question, name)
-        needs = list(dict.fromkeys(words[1].rpartition("/")[2] for words in chain[:-1] if words[0] == "insmod"))
-        files = {path.rpartition("/")[2] for path in self.staged.names.values()}
-        listed = {one.partition(".ko")[0].replace("-", "_") for one in needs}
-        for need in module.depends:
-            if need not in listed and not self.staged.has(need):
-                self.missing.append(f"the module {need}, which {name} needs")
-        self.missing += [f"the module {one}, which {name} needs" for one in needs if one not in files]
-        if needs:
-            self.lines.append(f"  needs {', '.join(one for one in needs if one in files) or 'modules'}")
+        needs = [words[1].rpartition("/")[2].partition(".ko")[0].replace("-", "_") for words in chain[:-1] if words[0] == "insmod"]
+        there = [one for one in dict.fromkeys(needs) if one in self.staged.names]
+        if there:
+            self.lines.append(f"  needs {', '.join(there)}")
         for one in module.before:
-            there = self.staged.has(one)
-            self.lines.append(f"  works better with {one}, which is {'there' if there else 'not there'}")
+            self.lines.append(f"  works better with {one}, which is {'there' if self.staged.has(one) else 'not there'}")
         self._tell_firmware(module.firmware)
+        lost = [one for one in dict.fromkeys([*needs, *module.depends]) if one not in there and not self.staged.has(one)]
+        wrong = [fault for one in [name, *there] if (fault := self._unfit(self.staged.names[one], image))]
+        if chain and chain[-1][0] == "install":
+            wrong.insert(0, f"its modprobe.d has another command run in its place: {' '.join(chain[-1][1:])}")
+        if module.release != self.release:
+            wrong.insert(0, f"{place} is built for {module.release}")
+        return wrong, [f"the module {one}, which {name} needs" for one in lost]
+
+    def _unfit(self, place, image):
+        """Why a module's file is not taken by the programs in the initrd that load it, or by the kernel."""
+        file = self.staged.directory / place
+        suffix = suffix_of(file)
+        knows, asks = self.initrd.decompressors()
+        if suffix and knows is not None and suffix not in knows:
+            return f"{place} is compressed ({suffix}), which the program there that loads modules cannot undo"
+        if suffix and not kernel_knows(file) and (asks or suffix not in (knows or ())):
+            return f"{place} is compressed in a way that the kernel does not know, such as with xz but without --check=crc32"
+        machine, programs = elf_machine(plain(file, place)[:64]), self.initrd.machine()
+        if machine and programs and not runs(machine, programs):
+            return f"{place} is for {machine}, the programs in the initrd are for {programs}"
+        if machine and image and machine != image.machine:
+            return f"{place} is for {machine}, the kernel {image.path} is for {image.machine}"
+        return None
 
     def _tell_firmware(self, names):
         places = [f"{base}/{{}}{end}" for base in ("lib/firmware", "usr/lib/firmware") for end in ("", ".xz", ".zst")]
@@ -124,23 +133,37 @@ class Answer:
             self.lines.append(f"  loaded by nothing that is known; init must run: modprobe {name}")
 
     def compare_symbols(self, image, names):
-        """Compares the symbols that the modules need with those that a kernel exports."""
-        exported = image.exported()
+        """Compares the symbols that modules need with those that the kernel exports; returns what is not there, by module."""
+        exported = image.exported() if image else []
         if not exported:
-            self.lines.append(f"symbols: NOT CHECKED; those of {image.path} cannot be read")
-            return
+            self.lines.append(f"symbols: NOT CHECKED; {f'those of {image.path} cannot be read' if image else 'give --kernel IMAGE to have them compared'}")
+            return {}
         table = self.staged.top / "System.map"
         table.write_text("".join(f"0000000000000000 r __ksymtab_{one}\n" for one in exported), encoding="utf-8")
-        amiss = [pair for pair in self.staged.depmod(names, ["-e", "-F", str(table)]) if pair[0] in names]
-        self.missing += [f"the symbol {symbol}, which {name} needs and {image.path} does not export" for name, symbol in amiss[:3]]
-        if not amiss:
-            self.lines.append(f"symbols: all that {', '.join(names)} need are exported by {image.path} or a module")
+        amiss = {}
+        for name, symbol in self.staged.depmod(names, ["-e", "-F", str(table)]):
+            if name in names:
+                amiss.setdefault(name, []).append(f"the symbol {symbol}, which {name} needs and {image.path} does not export")
+        if sound := [name for name in names if name not in amiss]:
+            self.lines.append(f"symbols: all that {', '.join(sound)} need are exported by {image.path} or a module")
+        return {name: faults[:3] for name, faults in amiss.items()}
+
+
+def _fault(name, wrong, missing):
+    """Why a driver that is there is not loaded, in a sentence; nothing if it is."""
+    if wrong:
+        return f"{name} is in the initrd, but does not load there: {'; '.join(wrong)}; add it by --module, in a form that fits"
+    if missing:
+        return f"{name} is in the initrd, but it lacks {'; '.join(missing)}; add it by --module, with --modules TREE"
+    return None
 
 
 def answer(initrd, question, options, workdir):
     """The lines that answer a question; refuses, with what is missing, when the initrd does not drive that."""
     if inner := initrd.inner_root():
         raise Unfit(f"the initrd's modules are in /{inner}, which is not looked into; take it apart: unsquashfs, or fsck.erofs --extract")
+    if initrd.get(legacy.ARCHIVE):
+        return legacy.answer(initrd, question, modalias_of(question), options, workdir)
     image = Image(options.kernel, workdir) if options.kernel else None
     releases = sorted(initrd.kernels())
     if image and image.release not in releases:
@@ -152,13 +175,13 @@ def answer(initrd, question, options, workdir):
         drivers = one.drivers(question)
         if not drivers:
             raise Unfit("; ".join([*one.lines, _nothing(one, question)]))
-        for name in drivers:
-            one.describe(question, name)
-        if image:
-            one.compare_symbols(image, drivers)
-        if one.missing:
-            raise Unfit(f"{question}: {drivers[0]} is in the initrd, but it lacks {'; '.join(one.missing)}; add it by --module, with --modules TREE")
-        lines += one.lines
+        # Of several that take the card one that loads is enough.
+        found = {name: one.describe(question, name, image) for name in drivers}
+        symbols = one.compare_symbols(image, drivers)
+        faults = [fault for name, (wrong, missing) in found.items() if (fault := _fault(name, wrong, missing + symbols.get(name, [])))]
+        if len(faults) == len(drivers):
+            raise Unfit(f"{question}: {faults[0]}")
+        lines += [*one.lines, *(f"  but {fault}" for fault in faults)]
     if not releases:
         raise Unfit(f"the initrd has no kernel modules, so nothing in it but what is built into its kernel drives {question}; add the driver by --module")
     return lines

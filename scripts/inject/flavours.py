@@ -7,6 +7,8 @@ from pathlib import Path
 from .errors import Usage
 
 CONFIGURATION = "etc/modprobe.d/inject-initrd.conf"
+# Where modprobe's configuration is; of two files of the same name the first counts.
+CONFIGURATIONS = ("etc/modprobe.d", "run/modprobe.d", "usr/lib/modprobe.d", "lib/modprobe.d")
 DRACUT_HINT = "etc/cmdline.d/50-inject-initrd.conf"
 SYSTEMD_HINT = "etc/modules-load.d/inject-initrd.conf"
 # The rules for modprobe that come with a module of ours: 10-MODULE.conf.
@@ -96,6 +98,23 @@ def softdeps(names):
     """Which modules these rules have loaded before which, as {module: [module]}."""
     lines = [line.split() for file in _rules(names) for line in file.read_text(encoding="utf-8").splitlines()]
     return {words[1]: words[3:] for words in lines if words[:1] == ["softdep"] and words[2:3] == ["pre:"]}
+
+
+def configuration(initrd):
+    """The files of the initrd that modprobe reads, by name."""
+    found = {}
+    for place in CONFIGURATIONS:
+        base = initrd.resolve(place)
+        for path in sorted(initrd.tree):
+            if path.startswith(base + "/") and path.endswith(".conf"):
+                found.setdefault(path.rpartition("/")[2], path)
+    return {name: initrd.read(path) for name, path in found.items()}
+
+
+def barred(initrd, names):
+    """The lines of that configuration that keep modules from being loaded."""
+    lines = [line.split() for content in configuration(initrd).values() for line in content.decode("utf-8", "replace").splitlines()]
+    return [" ".join(words) for words in lines if len(words) > 1 and words[0] in ("blacklist", "install") and words[1].replace("-", "_") in names]
 
 
 def alias_file(initrd, aliases):

@@ -2,6 +2,7 @@
 """An initrd as the kernel sees it: its segments, and the tree that they unpack to, one over the other."""
 
 import hashlib
+import re
 from pathlib import Path
 
 from . import archive, segments
@@ -41,6 +42,14 @@ PROGRAMS = (
     "sbin/busybox", "usr/bin/busybox", "usr/bin/kmod", "usr/bin/udevadm", "usr/bin/sh", "usr/bin/bash", "init", "bin/mount", "usr/bin/mount",
 )
 
+# What tells in kmod which compressions of modules it can undo: libraries, which it needs or opens when they are there; and that it asks
+# the kernel, which may know any.
+KMOD_KNOWS = {".xz": b"liblzma.so", ".zst": b"libzstd.so", ".gz": b"libz.so"}
+KMOD_ASKS = b"/sys/module/compression"
+# The same for busybox: the names of its programs for that; from 1.37 on it asks the kernel.
+BUSYBOX_KNOWS = {".xz": b"unxz", ".gz": b"gunzip"}
+BUSYBOX_ASKS = re.compile(rb"BusyBox v(1\.(3[7-9]|[4-9]\d)|[2-9])")
+
 
 def sha256_of(path):
     """The SHA-256 of a file."""
@@ -66,6 +75,7 @@ class Initrd:
         # What a kernel would not forgive, as sentences.
         self.problems = []
         self.early = []
+        self._decompressors = None
         for segment in self.segments:
             self._unpack(segment)
 
@@ -168,9 +178,29 @@ class Initrd:
         return None
 
     def suffixes(self):
-        """How its modules are compressed: what made it knows what its programs can undo."""
+        """How modules may be compressed here: as its own are, for what made it knows its programs, but for what these show that they cannot."""
         names = (path.rpartition("/")[2] for path, entry in self.tree.items() if entry.kind == "file" and is_module(path))
-        return {name.rpartition(".ko")[2] for name in names} - {""}
+        own = {name.rpartition(".ko")[2] for name in names} - {""}
+        undone = self.decompressors()[0]
+        return own if undone is None else own & undone
+
+    def decompressors(self):
+        """How modules may be compressed for the programs in it that load them, nothing when none tells; and whether these ask the kernel."""
+        if self._decompressors is None:
+            self._decompressors = self._look_for_decompressors()
+        return self._decompressors
+
+    def _look_for_decompressors(self):
+        kmod = [path for path in self.tree if re.match(r"(libkmod\.so|kmod$)", path.rpartition("/")[2])]
+        content = b"".join(self.read(path) for path in kmod if self.tree[path].kind == "file")
+        knows, asks = KMOD_KNOWS, KMOD_ASKS in content
+        if not content and (program := self.resolve("sbin/modprobe")).rpartition("/")[2] == "busybox":
+            content = self.read(program)
+            knows, asks = BUSYBOX_KNOWS, BUSYBOX_ASKS.search(content) is not None
+        # Whole programs only: what is cut down tells nothing.
+        if not elf_machine(content[:64]) or b"modules.dep" not in content:
+            return None, False
+        return {suffix for suffix, sign in knows.items() if asks or sign in content}, asks
 
     def modules_base(self):
         """Where the directories of kernel modules are, symbolic links followed."""

@@ -65,6 +65,9 @@ def kernel_knows(path):
     """Whether the kernel can decompress a module file, if it is built to."""
     with open(path, "rb") as file:
         head = file.read(8)
+    if head.startswith(b"\x1f\x8b"):
+        # Of gzip's header it skips a file's name and nothing else.
+        return len(head) == 8 and not head[3] & ~8
     return not head.startswith(b"\xfd7zXZ\0") or (len(head) == 8 and head[7] in XZ_CHECKS)
 
 
@@ -87,6 +90,8 @@ def plain(path, called=None):
             raise Unfit(f"{called} is not a kernel module, or damaged: {error}") from None
         if not decoder.eof and len(content) < LARGEST_MODULE:
             raise Unfit(f"{called} is truncated; fetch or build it again")
+        if decoder.unused_data.strip(b"\0"):
+            raise Unfit(f"{called} has something behind the end of what is compressed, which no program that loads modules reads; compress it anew")
     if len(content) >= LARGEST_MODULE:
         raise Unfit(f"{called} decompresses to more than {LARGEST_MODULE >> 20} MiB; no kernel module is so large")
     return content

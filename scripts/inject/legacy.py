@@ -52,6 +52,40 @@ def files(initrd, options, plan, workdir):
     return changed
 
 
+def answer(initrd, question, modalias, options, workdir):
+    """The lines that answer what --verify asks of such an initrd; refuses when it does not drive that."""
+    work = workdir / "answer"
+    work.mkdir(exist_ok=True)
+    inner, drivers = _Inner(initrd, work, options.limit), [question.replace("-", "_")]
+    if modalias is not None:
+        numbers = (pci_numbers([modalias]) or [()])[0]
+        rows = [re.findall(r'"[^"]*"|\S+', line) for line in initrd.read("modules/pcitable").decode("utf-8", "replace").splitlines()]
+        drivers = [name for row in rows if (name := _driver(row, numbers))]
+    names = [name for name in drivers if name in inner.names]
+    if not names:
+        has = f"{ARCHIVE} has no {drivers[0]}" if drivers else "its pcitable does not have it"
+        raise Unfit(f"nothing in the initrd drives {question}: {has}; add the driver by --module")
+    needs = _needs(initrd.read("modules/modules.dep").decode("utf-8", "replace"), names[0])
+    if lost := [one for one in needs if one not in inner.names]:
+        raise Unfit(f"{question}: {names[0]} is in the initrd, but it lacks {', '.join(lost)}, which it needs; add it by --module")
+    by = "by the line in pcitable" if modalias is not None else "if a line in pcitable leads to it, or the user takes it from the list"
+    lines = [f"{question}: {names[0]} ({inner.names[names[0]]} in {ARCHIVE})", f"  loaded by Anaconda's loader, {by}"]
+    return [*lines, *([f"  needs {', '.join(needs)}"] if needs else []), "symbols: NOT CHECKED; an initrd of this kind tells nothing of its kernel's"]
+
+
+def _driver(row, numbers):
+    """The driver that a line of pcitable names for a PCI id."""
+    ids = [int(one, 16) for one in row if re.fullmatch(r"0x[0-9a-fA-F]+", one)]
+    names = [one.strip('"') for one in row if one.startswith('"')]
+    return names[0] if len(ids) >= 2 and names and tuple(ids) == tuple(numbers[: len(ids)]) else None
+
+
+def _needs(text, name):
+    """What modules.dep says that a module needs."""
+    found = re.search(rf"(?m)^{re.escape(name)}\s*:(.*)$", text)
+    return found[1].split() if found else []
+
+
 def _save(work, path, content):
     file = work / path.rpartition("/")[2]
     file.write_bytes(content)

@@ -32,11 +32,11 @@ class SourceTree:
         top = Path(path)
         places = [top, top / "lib/modules" / release, top / "usr/lib/modules" / release, top / release]
         found = [place for place in places if (place / "modules.dep").is_file()]
-        if found and found[0].resolve().name != release:
-            # A directory may have any name; its modules tell what they are for.
-            has = self._release_of(found[0])
-            if has != release:
-                raise Usage(f"the modules in {path} are of {has or 'no release that could be read'}, expected {release}; name the tree of {release}")
+        # A directory may have any name; its modules tell what they are for.
+        self.first = self._first_in(found[0]) if found else None
+        if found and (self.first.release if self.first else found[0].resolve().name) != release:
+            has = self.first.release if self.first else "no release that could be read"
+            raise Usage(f"the modules in {path} are of {has}, expected {release}; name the tree of {release}")
         if not found:
             raise Usage(
                 f"found no modules of {release} in {path}; expected {release}/modules.dep there, or below lib/modules there; "
@@ -53,12 +53,12 @@ class SourceTree:
         self.builtin = {module_name(line) for line in self._lines("modules.builtin")}
 
     @staticmethod
-    def _release_of(top):
-        """What the first module in it is built for."""
+    def _first_in(top):
+        """The first module in it, which tells what all are like."""
         for line in (top / "modules.dep").read_text(encoding="utf-8", errors="replace").splitlines():
             file = top / line.partition(":")[0]
             if is_module(file.name) and file.is_file():
-                return read_module(file).release
+                return read_module(file)
         return None
 
     def _softdeps(self):
@@ -108,8 +108,8 @@ class Staged:
         self.directory = self.top / "usr/lib/modules" / release
         self.directory.mkdir(parents=True)
         (self.top / "lib").symlink_to("usr/lib")
-        # Files taken over from outside, relative to the directory.
-        self.taken = set()
+        # Files taken over from outside, relative to the directory; and where they came from.
+        self.taken, self.sources = set(), []
         # Modules in it, by name.
         self.names = {}
 
@@ -141,6 +141,7 @@ class Staged:
             target.parent.mkdir(parents=True, exist_ok=True)
             shutil.copyfile(source.top / relative, target)
             self.taken.add(relative)
+            self.sources.append(source.top / relative)
         else:
             self._put(source.top / relative, relative.partition(".ko")[0] + ".ko", module_name(relative))
 
@@ -151,7 +152,7 @@ class Staged:
             self.decompressed[name] = f"nothing in the initrd shows that its programs can decompress {suffix}"
             suffix = ""
         elif not kernel_knows(file):
-            self.decompressed[name] = "its check is not the CRC32 that the kernel's xz knows"
+            self.decompressed[name] = "the kernel does not know its check or header: it knows xz with CRC32, and plain gzip"
             suffix = ""
         relative = stem + suffix
         self._write(file, relative, suffix)
@@ -165,6 +166,7 @@ class Staged:
         else:
             target.write_bytes(packed(plain(file), suffix))
         self.taken.add(relative)
+        self.sources.append(file)
 
     def _look(self):
         for file in sorted(self.directory.rglob("*")):

@@ -13,6 +13,9 @@ from .errors import Failed, Usage
 from .initrd import Initrd, sha256_of
 from .modules import Staged
 
+# How a file is compressed whose name ends so.
+ENDINGS = {"gz": "gzip", "xz": "xz", "zst": "zstd", "lz4": "lz4", "bz2": "bzip2", "lzma": "lzma"}
+
 
 def time_of(initrd):
     """The time of what is added: SOURCE_DATE_EPOCH, else the newest in the initrd."""
@@ -101,20 +104,30 @@ def write(initrd, plan, destination, repack, workdir, limit):
     return {"path": str(destination), "mode": f"{stat.S_IMODE(destination.stat().st_mode):04o}", **result}
 
 
+def form_of(name):
+    """Whether an overlay of that name is a tar archive, and how it is compressed; None if the name does not tell."""
+    stem, _, end = name.rpartition(".")
+    if end in ("tar", "tgz") or stem.endswith(".tar"):
+        if end not in ("tar", "tgz", "gz"):
+            raise Usage(f"an overlay is not made in the form of {name}; name it like x.tar.gz or x.tar for a tar archive, or x.cpio.gz or x.cpio for cpio")
+        return True, "none" if end == "tar" else "gzip"
+    return False, {**ENDINGS, "cpio": "none"}.get(end)
+
+
 def write_overlay(initrd, plan, destination, workdir, limit):
     """Writes the added segment alone: a cpio archive, or for a name that ends with .tar.gz or .tgz a tar archive."""
     destination = destination_of(destination, initrd.path)
     archived = workdir / "overlay"
-    is_tar = destination.name.endswith((".tar.gz", ".tgz", ".tar"))
+    is_tar, compression = form_of(destination.name)
+    compression = compression or main_compression(initrd)
     archive.write(archived, [], [], plan.additions, time_of(initrd), workdir, limit, "ustar" if is_tar else "newc")
-    compression = "none" if destination.name.endswith((".cpio", ".tar")) else "gzip" if is_tar else main_compression(initrd)
     with _replacing(destination, _mode(initrd, plan), workdir) as out:
         if initrd.segments[-1].compression == "lz4" and not is_tar:
             # How the kernel knows where lz4's blocks end, which the initrd does not tell.
             out.write(bytes(4))
         segments.compress(archived, out, compression, limit)
         _sync(out)
-        _verify_overlay(initrd, plan, Path(out.name), archived, is_tar, workdir, limit)
+        _verify_overlay(initrd, plan, Path(out.name), is_tar, workdir, limit)
     return {
         "path": str(destination),
         "mode": f"{stat.S_IMODE(destination.stat().st_mode):04o}",
@@ -125,19 +138,21 @@ def write_overlay(initrd, plan, destination, workdir, limit):
     }
 
 
-def _verify_overlay(initrd, plan, part, archived, is_tar, workdir, limit):
+def _verify_overlay(initrd, plan, part, is_tar, workdir, limit):
     """Reads it anew, and with the initrd in front as a boot loader joins them."""
     if is_tar:
-        tree = {name: entry for name, entry in archive.entries((archived, 0, archived.stat().st_size), workdir) if name}
+        tree = {name: entry for name, entry in archive.entries((part, 0, part.stat().st_size), workdir) if name}
         for addition in plan.additions:
             if addition.path not in tree:
                 raise Failed(f"the result lacks {addition.path}; this is an error of inject-initrd")
             _check_addition(addition.path, tree[addition.path], addition)
-        return
+        # What unpacks it puts it over the initrd's, as a segment is.
+        part = workdir / "as-segment"
+        archive.write(part, [], [], plan.additions, time_of(initrd), workdir, limit)
     joined = workdir / "joined"
     with open(joined, "wb") as out:
         for source in (initrd.path, part):
-            _pad(out)
+            _pad(out, 4 if is_tar and out.tell() and initrd.segments[-1].compression == "lz4" else 0)
             with open(source, "rb") as file:
                 shutil.copyfileobj(file, out, 1 << 20)
     _verify(initrd, plan, joined, False, workdir, limit)

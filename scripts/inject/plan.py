@@ -31,7 +31,7 @@ class Plan:
     left_out: dict = field(default_factory=dict)
     # Firmware that the drivers of a class name, and the initrd lacks.
     firmware: list = field(default_factory=list)
-    # The user's own files that go into it.
+    # The files from outside that go into it.
     sources: list = field(default_factory=list)
     # (module, modalias) pairs that modprobe must come to in the result.
     promises: list = field(default_factory=list)
@@ -97,6 +97,7 @@ class Planner:
             staged.take_initrd(self.initrd)
         self._inject(staged, source, image, swap)
         self._tell_decompressed(staged)
+        plan.sources += staged.sources
         self._take_indexes(staged, swap)
 
     def _release(self, image, kernels, modules):
@@ -157,7 +158,9 @@ class Planner:
         machine = reference.machine if reference else (image.machine if image else None)
         if image and machine and image.machine != machine:
             raise Unfit(f"the kernel {image.path} is for {image.machine}, the modules of {plan.release} are for {machine}; take both of one architecture")
-        if machine and (swap or self.options.module):
+        if source and source.first and reference:
+            _check_tree(source, reference)
+        if machine and (swap or self.options.module or source):
             self._check_machine(f"the kernel {plan.release}" if reference is None else f"the module {reference.name} of {plan.release}", machine)
         for name in self.options.module:
             module = self._named(name, source)
@@ -171,6 +174,7 @@ class Planner:
                 staged.add(module)
             elif module.name not in staged.names:
                 staged.take_module(source, module.name)
+        inside = set(staged.names) if not swap else set()
         pulled, absent = pull_needs(staged, modules, source)
         if pulled:
             plan.notes.append(f"also added, because it is needed: {', '.join(sorted(set(pulled)))}")
@@ -178,12 +182,13 @@ class Planner:
             plan.notes.append(f"{name} is wanted but not in the initrd; it is used if you give it: --modules TREE")
         if self.options.driver_class:
             self._add_class(staged, source)
-        self._index(staged, modules, image)
         names = [module.name for module in modules]
+        self._index(staged, names, sorted({*names, *staged.names} - (inside - set(names))), image)
         for module in modules:
             plan.promises += [(module.name, alias) for alias in module.aliases[:4]]
         if names:
             self._hint(names)
+        plan.notes += [f"the initrd's modprobe.d has '{line}', which keeps it from being loaded" for line in flavours.barred(self.initrd, names)]
         if not swap and source is None and absent:
             plan.notes.append(f"--modules /lib/modules/{plan.release} names the modules of a machine that runs this kernel")
 
@@ -217,19 +222,16 @@ class Planner:
             raise Usage(f"found no module {name} in {source.top}: {what}; expected one that is listed in its modules.dep")
         return read_module(source.top / source.paths[plain])
 
-    def _index(self, staged, modules, image):
-        """Runs depmod, which also compares symbols if there is a list of the kernel's."""
+    def _index(self, staged, names, added, image):
+        """Runs depmod, which also compares the symbols of what is added if there is a list of the kernel's."""
         symbols = self._symbols(image)
-        names = [module.name for module in modules]
-        amiss = [pair for pair in staged.depmod(names, symbols) if pair[0] in names]
+        amiss = [pair for pair in staged.depmod(names, symbols) if pair[0] in added]
         staged.require(flavours.softdeps(names))
         if amiss:
             several = f" and {len(amiss) - 1} more" if len(amiss) > 1 else ""
-            raise Unfit(
-                f"{amiss[0][0]} needs the symbol {amiss[0][1]}{several}, which the kernel {self.plan.release} does not export "
-                "so; build it for exactly this kernel"
-            )
-        if names:
+            way = "build it for exactly this kernel" if amiss[0][0] in names else "take --kernel and --modules of one build"
+            raise Unfit(f"{amiss[0][0]} needs the symbol {amiss[0][1]}{several}, which the kernel {self.plan.release} does not export so; {way}")
+        if added:
             self.plan.checks.append(
                 "symbols: all that the modules need are exported"
                 if symbols
@@ -339,6 +341,14 @@ class Planner:
 
     def _goes(self, path):
         return any(path == gone or path.startswith(gone + "/") for gone in self.plan.removed)
+
+
+def _check_tree(source, reference):
+    """Refuses modules of a tree that the kernel of the initrd's own would refuse; releases of some distributions do not tell for which machine."""
+    for what in ("machine", "vermagic"):
+        has, wanted = getattr(source.first, what), getattr(reference, what)
+        if has != wanted:
+            raise Unfit(f"the modules in {source.top} are for {what} '{has}', the initrd's are for '{wanted}'; name the tree of the initrd's own kernel")
 
 
 def _same(entry, source, mode):

@@ -5,7 +5,10 @@ import gzip
 import shutil
 import subprocess
 
-from support import KERNEL, KVER, MADE, MODALIAS, MODULE, X86_64, Case, decompress, hand_made, like_the_kernel, listing, modprobe, program_for, small_initrd
+from support import (
+    KERNEL, KVER, MADE, MODALIAS, MODULE, X86_64, Case, decompress, hand_made, legacy_initrd, like_the_kernel, listing, modprobe, pack, program_for, small_initrd,
+    tree,
+)
 
 
 class Answers(Case):
@@ -49,6 +52,53 @@ class Answers(Case):
         self.inject("--alias-only", "e1000e=10ec:8168", self.initrd, "-o", self.out)
         self.assertIn("10ec:8168: e1000e (", self.inject("--verify", "10ec:8168", self.out).out)
 
+    def crc64(self, name, sign):
+        """An initrd with one module whose compression the kernel does not know, and a kmod that shows a sign."""
+        top = self.dir / f"{name}-{len(sign)}"
+        hand_made(top, self.dir / "x.gz", {"usr/lib/libkmod.so.2": program_for(X86_64) + b"modules.dep\0" + sign, "usr/bin/busybox": program_for(X86_64)}, module=name)
+        module = next(top.rglob(f"{name}.ko.xz"))
+        subprocess.run(["xz", "-d", str(module)], check=True)
+        subprocess.run(["xz", "--check=crc64", str(module.with_suffix(""))], check=True)
+        return pack(top, self.dir / "crc64.gz")
+
+    def test_one_of_several_drivers_is_enough(self):
+        """r8169 takes the same id: that it does not load does not count where another does."""
+        initrd = self.crc64("r8169", b"/sys/module/compression")
+        self.refuse(3, "--verify", "10ec:8168", initrd, says=["r8169 is in the initrd, but does not load"])
+        self.inject("--module", MODULE, initrd, "-o", self.out)
+        said = self.inject("--verify", "10ec:8168", self.out).out
+        self.assertIn("10ec:8168: r8168_rust (", said)
+        self.assertIn("but r8169 is in the initrd, but does not load", said)
+        self.assertIn("symbols: NOT CHECKED", said)
+
+    def test_modules_for_other_programs_or_another_kernel(self):
+        """F1, seen from the result."""
+        initrd = hand_made(self.dir / "arm", self.dir / "arm.gz", {"usr/bin/busybox": program_for(183)})
+        for question in ("e1000e", "8086:10d3"):
+            self.refuse(3, "--verify", question, initrd, says=["x86_64", "arm64"])
+
+    def test_a_check_that_the_kernel_does_not_know(self):
+        """F7, seen from the result: today's kmod has the kernel undo it, one with the library may do it itself."""
+        for sign, sound in ((b"", None), (b"liblzma.so.5", True), (b"/sys/module/compression", False)):
+            initrd = self.crc64("e1000e", sign)
+            self.inject("--verify", "e1000e", initrd) if sound else self.refuse(3, "--verify", "e1000e", initrd, says=["e1000e.ko.xz", "compressed"])
+
+    def test_one_of_rhel_4s_is_asked_by_its_own_tables(self):
+        initrd = legacy_initrd(self.dir, self.dir / "legacy.img")
+        self.assertIn("8086:10d3: e1000e (", self.inject("--verify", "8086:10d3", initrd).out)
+        self.refuse(3, "--verify", "10ec:8168", initrd, says=["r8169", "lacks mii"])
+        self.refuse(3, "--verify", "10ec:8169", initrd, says=["pcitable"])
+        self.refuse(3, "--verify", "--module", "tg3", initrd, says=["modules.cgz has no tg3"])
+        self.inject("--module", MODULE, initrd, "-o", self.out)
+        self.assertIn("10ec:8168: r8168_rust (", self.inject("--verify", "10ec:8168", self.out).out)
+        self.inject("--verify", "--module", MODULE, self.out)
+
+    def test_without_modules_nothing_is_sound_for_a_module(self):
+        """It said `sound` where there was nothing to look at."""
+        initrd = pack(tree(self.dir / "none", {"init": b"x", "bin/busybox": b"x"}), self.dir / "none.gz")
+        for name in ("e1000e", MODULE):
+            self.refuse(3, "--verify", "--module", name, initrd, says=["no kernel modules"])
+
     def test_firmware_that_a_driver_may_ask_for(self):
         self.inject("--module", "tg3", "--modules", KERNEL, self.initrd, "-o", self.out)
         self.assertIn("may ask for firmware that is not there: tigon/", self.inject("--verify", "tg3", self.out).out)
@@ -78,6 +128,13 @@ class Answers(Case):
         plain = self.dir / "overlay.cpio"
         self.inject("--module", MODULE, "--overlay", self.initrd, "-o", plain)
         self.assertIn(f"usr/lib/modules/{KVER}/updates/r8168_rust.ko", listing(plain))
+        for name, magic in (("x.cpio.gz", b"\x1f\x8b"), ("x.zst", b"\x28\xb5\x2f\xfd"), ("x.xz", b"\xfd7zXZ"), ("x", b"\x1f\x8b"), ("x.img", b"\x1f\x8b")):
+            said = self.inject("--module", MODULE, "--overlay", self.initrd, "-o", self.dir / name).out
+            self.assertTrue((self.dir / name).read_bytes().startswith(magic), name)
+            self.assertEqual("the kernel has to know both" in said, magic[0] != 0x1F)
+        for name in ("x.tar.xz", "x.tar.zst"):
+            self.refuse(2, "--module", MODULE, "--overlay", self.initrd, "-o", self.dir / name, says=["x.tar.gz"])
+        self.inject("--module", MODULE, "--modules", KERNEL, "--overlay", MADE / "dracut.lz4", "-o", self.dir / "lz4.tgz")
         self.refuse(2, "--overlay", "--repack", "--module", MODULE, self.initrd, "-o", self.out, says=["--overlay"])
 
     def test_all_network_drivers(self):

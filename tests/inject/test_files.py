@@ -86,6 +86,14 @@ class Files(Case):
         self.inject("--file", f"{self.source}:/x", self.initrd, "-o", self.out)
         self.assertEqual(stat.S_IMODE(self.out.stat().st_mode), 0o600)
 
+    def test_a_module_that_others_may_not_read_counts_too(self):
+        """F5: it is in the result, which is then for its owner alone."""
+        module = self.dir / MODULE.name
+        shutil.copy(MODULE, module)
+        module.chmod(0o600)
+        self.inject("--module", module, self.initrd, "-o", self.out)
+        self.assertEqual(stat.S_IMODE(self.out.stat().st_mode), 0o600)
+
     def test_the_umask_is_heeded(self):
         """F5: umask 077 makes 0600."""
         before = os.umask(0o077)

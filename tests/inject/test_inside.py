@@ -70,6 +70,60 @@ class Inside(Case):
         root = like_the_kernel(self.out, self.dir)
         self.assertEqual(modprobe(root, "ext4")[-1], next(KERNEL.rglob("ext4.ko*")).name)
 
+    def test_what_the_initrds_kmod_cannot_undo_is_decompressed_though_its_modules_are_compressed(self):
+        """F2: an xz module that an earlier run has left there shows nothing of that kmod."""
+        for library, suffix in ((b"", ""), (b"liblzma.so.5", ".xz"), (b"/sys/module/compression", ".xz")):
+            name = f"kmod{len(library)}"
+            kmod = program_for(X86_64) + b"modules.dep\0" + library
+            initrd = hand_made(self.dir / name, self.dir / f"{name}.gz", {"usr/lib/libkmod.so.2.5.1": kmod, "usr/lib/libkmod.so.2": ("libkmod.so.2.5.1",)})
+            self.inject("--module", "tg3", "--modules", KERNEL, initrd, "-o", self.out, "--flavour", "busybox")
+            root = like_the_kernel(self.out, self.dir)
+            self.assertEqual(modprobe(root, "tg3")[-1], f"tg3.ko{suffix}", library)
+            shutil.rmtree(root)
+            # What was there already is told by --verify.
+            if suffix:
+                self.inject("--verify", "e1000e", initrd)
+            else:
+                self.refuse(3, "--verify", "e1000e", initrd, says=["(.xz)", "cannot undo"])
+                self.refuse(3, "--verify", "--module", "e1000e", initrd, says=["(.xz)", "cannot undo"])
+
+    def test_busybox_shows_what_it_can_undo(self):
+        """F2, where busybox loads the modules: from 1.37 on it asks the kernel."""
+        for version, sound in ((b"BusyBox v1.36.1 gunzip", False), (b"BusyBox v1.36.1 gunzip unxz", True), (b"BusyBox v1.37.0", True)):
+            name = f"busybox{len(version)}"
+            files = {"usr/bin/busybox": program_for(X86_64) + b"modules.dep\0" + version, "sbin/modprobe": ("../bin/busybox",)}
+            initrd = hand_made(self.dir / name, self.dir / f"{name}.gz", files)
+            self.inject("--verify", "e1000e", initrd) if sound else self.refuse(3, "--verify", "e1000e", initrd, says=["cannot undo"])
+
+    def test_a_tree_of_another_architecture_or_build_is_refused(self):
+        """F1's sibling: the release of some distributions does not tell for which machine a tree is."""
+        initrd = hand_made(self.dir / "small", self.dir / "small.gz", {"usr/bin/busybox": program_for(X86_64)})
+        content = bytearray(lzma.decompress(next(KERNEL.rglob("tg3.ko*")).read_bytes()))
+        for name, offset, new in (("arm", 18, b"\xb7\0"), ("build", content.index(b" mod_unload"), b" mod_unloaX")):
+            other = bytes(content[:offset] + new + content[offset + len(new) :])
+            top = tree(self.dir / name / KVER, {"kernel/drivers/net/tg3.ko": other, "modules.dep": b"kernel/drivers/net/tg3.ko:\n"})
+            for what in (("--module", "tg3"), ("--class", "net"), ("--module", MODULE)):
+                self.refuse(3, *what, "--modules", top, initrd, "-o", self.dir / "none", says=[str(top), "name the tree"])
+
+    def test_drivers_that_need_symbols_which_the_kernel_lacks_are_refused(self):
+        """F1's sibling: --class takes them from a tree of another build than the kernel's."""
+        initrd = hand_made(self.dir / "small", self.dir / "small.gz", {"usr/bin/busybox": program_for(X86_64)})
+        content = lzma.decompress(next(KERNEL.rglob("8139too.ko*")).read_bytes())
+        self.assertIn(b"\0alloc_etherdev_mqs\0", content)
+        other = content.replace(b"\0alloc_etherdev_mqs\0", b"\0alloc_etherdev_mqz\0").replace(b"depends=mii", b"depends=\0\0\0")
+        top = tree(self.dir / "tree" / KVER, {"kernel/drivers/net/8139too.ko": other, "modules.dep": b"kernel/drivers/net/8139too.ko:\n"})
+        options = ("--kernel", KERNEL / "vmlinuz", "--modules", top, initrd, "-o", self.dir / "none")
+        for what in (("--class", "net"), ("--module", "8139too")):
+            self.refuse(3, *what, *options, says=["8139too needs the symbol"])
+
+    def test_a_line_that_keeps_the_driver_from_being_loaded_is_told(self):
+        """F6's sibling: what is added and hinted at is loaded by nothing."""
+        for line in (b"blacklist r8168_rust\n", b"install r8168-rust /bin/false\n"):
+            name = line.split()[0].decode()
+            initrd = hand_made(self.dir / name, self.dir / f"{name}.gz", {"usr/bin/busybox": program_for(X86_64), "etc/modprobe.d/x.conf": line})
+            self.assertIn(line.decode().strip(), self.inject("--module", MODULE, initrd, "-o", self.out).out)
+            self.refuse(3, "--verify", "10ec:8168", self.out, says=["blacklisted" if name == "blacklist" else "/bin/false"])
+
     def test_dracut_with_systemd_gets_its_hint(self):
         """F6: dracut-pre-udev reads rd.driver.pre where systemd is."""
         initrd = MADE / "dracut-systemd.gzip"
@@ -94,6 +148,18 @@ class Inside(Case):
         given.write_bytes(lzma.compress(MODULE.read_bytes(), check=lzma.CHECK_CRC32))
         self.inject("--module", given, initrd, "-o", self.out)
         self.assertEqual(injected_module(like_the_kernel(self.out, self.dir)).read_bytes(), given.read_bytes())
+
+    def test_a_header_that_the_kernel_does_not_know(self):
+        """F7's sibling: of gzip's header the kernel skips a name and nothing else; and nothing reads a second stream."""
+        initrd = hand_made(self.dir / "gz", self.dir / "gz.gz", {"usr/bin/busybox": program_for(X86_64)}, suffix=".gz")
+        given = self.dir / "r8168_rust.ko.gz"
+        packed = gzip.compress(MODULE.read_bytes(), mtime=0)
+        commented = packed[:3] + b"\x10" + packed[4:10] + b"a comment\0" + packed[10:]
+        given.write_bytes(commented)
+        self.assertIn("header", self.inject("--module", given, initrd, "-o", self.out).out)
+        self.assertEqual(injected_module(like_the_kernel(self.out, self.dir)).read_bytes(), MODULE.read_bytes())
+        given.write_bytes(packed + packed)
+        self.refuse(3, "--module", given, initrd, "-o", self.dir / "none", says=["behind the end"])
 
     def test_the_same_driver_again_in_another_compression_replaces_the_first(self):
         """F12: of two below updates/ depmod takes either; there is one."""

@@ -28,8 +28,8 @@ class Options(Case):
     def test_verify_asks_for_a_module(self):
         self.inject("--module", MODULE, "--modules", KERNEL, self.initrd, "-o", self.out)
         for name in (MODULE, "r8168_rust"):
-            self.assertIn("modprobe finds it", self.inject("--verify", "--module", name, self.out).out)
-            self.refuse(5, "--verify", "--module", name, self.initrd, says=["does not find r8168_rust", "--module"])
+            self.assertIn("checked: r8168_rust: r8168_rust (updates/", self.inject("--verify", "--module", name, self.out).out)
+            self.refuse(3, "--verify", "--module", name, self.initrd, says=["no module r8168_rust", "--module"])
 
     def test_a_module_by_its_name(self):
         report = self.inject("--json", "--module", "tg3", "--modules", KERNEL, self.initrd, "-o", self.out).json()
