@@ -85,6 +85,9 @@ test-inject: ## Test inject-initrd on real, made and damaged initrds (T= DAMAGED
 test-cluster: ## Test the head node's services; boots nothing (T=)
 	@scripts/test-cluster $(T)
 
+test-answers: ## Look at a corpus of kickstart and preseed files, and summarise (CORPUS=DIRECTORY)
+	@scripts/test-answers "$(CORPUS)"
+
 install-demo: ## Install nodes from bare metal over the emulated chip; phases and a picture (NODES=1 KVER=)
 	@scripts/install-demo
 

@@ -125,6 +125,18 @@ remove_at_exit() {
 	trap 'exit 129' HUP
 }
 
+# answer_tree: prints a directory with kickseed and the questions of the installer; makes one when the head node has none.
+answer_tree() {
+	for answer_tree in "$top/build/head-node/tree" "$cache/answers-$(key "$top"/packaging/cluster/*.packages "$top/versions.conf" "$top/scripts/kickstart-tree")"; do
+		if [ -e "$answer_tree/kickseed/installer.templates" ]; then
+			echo "$answer_tree"
+			return
+		fi
+	done
+	"$top/scripts/kickstart-tree" --questions "$answer_tree" >&2 || return
+	echo "$answer_tree"
+}
+
 # with_log LOG COMMAND...: runs a long command with its output in LOG; shows the end of it when it fails.
 with_log() {
 	with_log_file=$1

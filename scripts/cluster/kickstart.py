@@ -305,8 +305,9 @@ class Kickstart:
 
     def _check_packages(self):
         index = next(iter(sorted(self.tree.glob("mirror/dists/*/main/binary-amd64/Packages"))), None)
-        known = {stanza["Package"] for stanza in deb822.stanzas(index.read_text())} if index else set()
-        for name in self.answers.get("pkgsel/include", "").split():
+        known = {stanza["Package"] for stanza in deb822.stanzas(index.read_text())} if index else None
+        # Without a mirror, as when a corpus is looked at, there is nothing to compare with.
+        for name in [] if known is None else self.answers.get("pkgsel/include", "").split():
             if name not in known:
                 number = next((number for number, line in enumerate(self.lines, 1) if line.strip() == name), 0)
                 self._complain(number, "the mirror has no such package; list it in packaging/cluster/node.packages")
