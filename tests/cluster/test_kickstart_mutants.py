@@ -1,16 +1,20 @@
 # SPDX-License-Identifier: GPL-2.0
-"""Mutants of kickstart and preseed files: each is read, or refused in one line, in bounded time, and nothing in it is run."""
+"""Mutants of kickstart and preseed files: each is read, or refused in one line, in bounded time, and nothing in it is run. What is served of
+a kickstart file, and a preseed file in which nothing is found, is confirmed by debconf's own reader."""
 
 import os
 import random
+import subprocess
 import time
 from pathlib import Path
 
 import support
 import test_kickstart
+import test_preseed
 
 from archive.errors import Refusal
 from cluster.kickstart import Kickstart
+from cluster.preseed import Preseed, Question, questions
 
 COUNT = int(os.environ.get("MUTANTS") or 200)
 SEED = int(os.environ.get("SEED") or 8168)
@@ -52,14 +56,30 @@ WORDS = [
 ]
 
 
-def mutant(original, source):
+# What a preseed file may have more, or amiss.
+ANSWERS = """\
+d-i passwd/root-login boolean true
+d-i passwd/root-login boolean yes
+d-i passwd/root-login seen false
+d-i partman/mount_style select uuid
+d-i partman/mount_style select \\
+d-i apt-setup/services-select multiselect security, \\, updates
+d-i nonesuch/x string ${y}
+d-i a/b bool true
+d-i partman-auto/expert_recipe string a :: 1 2 3 xfs filesystem{ xfs } .
+popularity-contest popularity-contest/participate boolean
+passwd/root-login
+""".splitlines()
+
+
+def mutant(original, source, more=LINES):
     """The text with some things amiss."""
     lines = original.splitlines()
     for _ in range(source.choice([1, 2, 5])):
         at = source.randrange(len(lines)) if lines else 0
         kind = source.choice(["insert", "delete", "twice", "word", "word", "exchange", "cut", "join", "section"])
         if kind == "insert" or not lines:
-            lines.insert(at, source.choice(LINES))
+            lines.insert(at, source.choice(more))
         elif kind == "delete":
             del lines[at]
         elif kind == "twice":
@@ -96,7 +116,7 @@ class KickstartMutants(test_kickstart.Kickstarts):
                     file = Kickstart(path, self.tree, test_kickstart.OURS)
                     counts["read"] += 1
                     self.assertFalse([one for one in file.complaints if "\n" in one])
-                    file.preseed(test_kickstart.ANSWERS)
+                    self.assertTrue(is_read(path, "\n".join(file.preseed(test_kickstart.ANSWERS)) + "\n"), text)
                 except Refusal as refusal:
                     counts["refused"] += 1
                     self.assertEqual(len(str(refusal).splitlines()), 1, refusal)
@@ -106,6 +126,43 @@ class KickstartMutants(test_kickstart.Kickstarts):
         self.assertGreater(min(counts.values()), COUNT // 20)
 
 
-# Its own tests are run where they stand.
+def is_read(path, text):
+    """Whether debconf's own reader takes all of a preseed file."""
+    path.write_text(text)
+    done = subprocess.run(["debconf-set-selections", "--checkonly", str(path)], capture_output=True, text=True, check=False)
+    # Whether a question was seen cannot be told here, where none is asked.
+    return not [line for line in done.stderr.splitlines() if line and "Cannot find a question for" not in line]
+
+
+class PreseedMutants(test_preseed.Preseeds):
+    def test_mutants(self):
+        own = (support.TOP / "packaging/cluster/preseed.cfg").read_text()
+        originals = [own, "\n".join(line for line in ANSWERS if "root-login boolean" not in line) + "\n", "\n".join(ANSWERS[:4:3] * 8) + "\n"]
+        asked, counts = questions(self.dir), {"nothing amiss": 0, "complaints": 0, "refused": 0}
+        for words in (line.split() for line in own.splitlines() if line and not line.startswith("#")):
+            asked.setdefault(words[1], Question(words[2], set(), words[0] == "d-i"))
+        for number in range(COUNT):
+            text = mutant(originals[number % 3], random.Random(SEED * 1_000_003 + number), ANSWERS)
+            path = self.dir / "mutant.cfg"
+            path.write_bytes(text.encode())
+            started = time.monotonic()
+            with self.subTest(f"number {number} (SEED={SEED})"):
+                try:
+                    complaints = Preseed(path, asked).complaints
+                    counts["complaints" if complaints else "nothing amiss"] += 1
+                    self.assertFalse([one for one in complaints if "\n" in one or not one.startswith("line ")])
+                    if not complaints:
+                        self.assertTrue(is_read(path, text), text)
+                except Refusal as refusal:
+                    counts["refused"] += 1
+                    self.assertEqual(len(str(refusal).splitlines()), 1, refusal)
+                self.assertLess(time.monotonic() - started, LONGEST)
+        print(f"{COUNT} mutants of preseed files (SEED={SEED}): {counts}")
+        self.assertGreater(min(counts["nothing amiss"], counts["complaints"]), COUNT // 50)
+
+
+# Their own tests are run where they stand.
 for name in [one for one in dir(test_kickstart.Kickstarts) if one.startswith("test_")]:
     setattr(KickstartMutants, name, None)
+for name in [one for one in dir(test_preseed.Preseeds) if one.startswith("test_")]:
+    setattr(PreseedMutants, name, None)

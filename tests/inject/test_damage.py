@@ -3,6 +3,7 @@
 
 import concurrent.futures
 import hashlib
+import json
 import os
 import random
 import resource
@@ -11,7 +12,7 @@ import subprocess
 import time
 from pathlib import Path
 
-from support import KERNEL, MODULE, Case, inject, like_the_kernel, pack, small_initrd, tree
+from support import KERNEL, MODULE, Case, cut, decompress, inject, pack, small_initrd, tree
 
 COUNT = int(os.environ.get("DAMAGED") or 1000)
 SEED = int(os.environ.get("SEED") or 8168)
@@ -92,6 +93,56 @@ class Damage(Case):
         """One made of an original, and what was done to it."""
         return damage(original, random_source)
 
+    def unconfirmed(self, original, out, added, repacked, work):
+        """What independent readers do not find in a result: the compressions' own programs, GNU cpio, and bsdcpio."""
+        work.mkdir()
+        result, problems, members = out.read_bytes(), [], {}
+        if not repacked and not result.startswith(original):
+            problems.append("does not begin with the initrd's own bytes")
+        listed = inject("--list", "--json", out)
+        parts = listed.json()["initrd"]["segments"] if listed.status == 0 else []
+        if not parts:
+            problems.append(f"cannot be listed: {listed.errors}")
+        end = 0
+        for part in parts:
+            if result[end : part["offset"]].strip(b"\0"):
+                problems.append(f"has something between two segments, before byte {part['offset']}")
+            end = part["end"]
+        # What was not written anew is as odd as it was.
+        for part in [one for one in parts if repacked or one["offset"] >= len(original)]:
+            piece = cut(out, part["offset"], part["end"], work / "piece")
+            plain = work / f"plain-{part['offset']}"
+            try:
+                decompress(piece, part["compression"], plain)
+            except subprocess.CalledProcessError as error:
+                problems.append(f"has a segment at byte {part['offset']} that {error.cmd[0]} does not take")
+                continue
+            names = [self.names(reader, plain) for reader in ("cpio", "bsdcpio")]
+            if not part["microcode"] and None in names:
+                problems.append(f"has a segment at byte {part['offset']} that {'bsdcpio' if names[0] is not None else 'GNU cpio'} does not take")
+            for name in names[0] or ():
+                members[os.path.normpath(os.fsdecode(name)).lstrip("/")] = (plain, name)
+        for name in added:
+            if name not in members:
+                problems.append(f"lacks {name} for GNU cpio")
+            elif name.endswith("/added") and self.content(*members[name]) != Path(__file__).read_bytes():
+                problems.append(f"has another content in {name} for GNU cpio")
+        shutil.rmtree(work)
+        return problems
+
+    @staticmethod
+    def names(reader, plain):
+        """The members of an archive, as a reader has them; nothing if it finds fault with it."""
+        with open(plain, "rb") as stdin:
+            done = subprocess.run([reader, "-it", "--quiet"], stdin=stdin, capture_output=True, check=False)
+        return done.stdout.splitlines() if done.returncode == 0 else None
+
+    @staticmethod
+    def content(plain, name):
+        """The content of a member, as GNU cpio has it."""
+        with open(plain, "rb") as stdin:
+            return subprocess.run(["cpio", "-i", "--quiet", "--to-stdout", "--", name], stdin=stdin, capture_output=True, check=False).stdout
+
     def one(self, number, original):
         """One damaged initrd, made from its number alone."""
         content, kind = self.mutant(original, random.Random(SEED * 1_000_003 + number))
@@ -102,7 +153,7 @@ class Damage(Case):
         what = f"number {number} (SEED={SEED}, {kind})"
         wanted = ["--module", MODULE, "--modules", KERNEL] if number % 8 == 0 else ["--file", f"{__file__}:/etc/added"]
         started = time.monotonic()
-        outcome = inject(*wanted, "--repack" if number % 3 == 0 else "--append", path, "-o", out, memory=MEMORY, TMPDIR=str(home / "tmp"))
+        outcome = inject("--json", *wanted, "--repack" if number % 3 == 0 else "--append", path, "-o", out, memory=MEMORY, TMPDIR=str(home / "tmp"))
         took = time.monotonic() - started
         problems = []
         if took > LONGEST:
@@ -113,16 +164,14 @@ class Damage(Case):
             problems.append("changed its input")
         if outcome.status == 0 and inject("--verify", out).status not in (0, 5):
             problems.append("made a result that it does not read itself")
+        if outcome.status == 0:
+            problems += self.unconfirmed(content, out, outcome.json()["added"], outcome.json()["mode"] == "repack", home / "read")
         if outcome.status != 0 and (len(outcome.errors.splitlines()) != 1 or out.exists()):
             problems.append(f"refused in other than one line, or left a file: {outcome.errors}")
         if sorted(file.name for file in home.iterdir()) != sorted(["initrd", "tmp", *(["out"] if outcome.status == 0 else [])]):
             problems.append(f"left {sorted(file.name for file in home.iterdir())}")
         if any((home / "tmp").iterdir()):
             problems.append("left temporary files")
-        if outcome.status == 0 and number % 20 == 0:
-            work = Path(home / "work")
-            work.mkdir()
-            like_the_kernel(out, work)
         shutil.rmtree(home)
         self.assertFalse(problems, f"{what}: {'; '.join(problems)}")
         return outcome.status
