@@ -178,7 +178,7 @@ class Planner:
         pulled, absent = pull_needs(staged, modules, source)
         if pulled:
             plan.notes.append(f"also added, because it is needed: {', '.join(sorted(set(pulled)))}")
-        for name in absent:
+        for name in dict.fromkeys(absent):
             plan.notes.append(f"{name} is wanted but not in the initrd; it is used if you give it: --modules TREE")
         if self.options.driver_class:
             self._add_class(staged, source)

@@ -3,7 +3,6 @@
 
 import concurrent.futures
 import hashlib
-import json
 import os
 import random
 import resource
