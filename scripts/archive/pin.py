@@ -6,8 +6,8 @@ import re
 from . import kernel, lock
 from .errors import Refusal
 
-# Lists of other suites, which may have an installer's part in the same version.
-OTHER_INSTALLERS = ("bookworm/main/debian-installer", "forky/main/debian-installer", "sid/main/debian-installer")
+# Lists of other suites, which may have an installer's part in the same version; a mirror may have an older list of the release by its alias.
+OTHER_INSTALLERS = ("stable/main/debian-installer", "bookworm/main/debian-installer", "forky/main/debian-installer", "sid/main/debian-installer")
 
 # The kernels, and what is fetched of each, or what instead.
 KERNELS = {

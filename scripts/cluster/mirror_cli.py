@@ -9,7 +9,7 @@ from pathlib import Path
 from . import mirror, templates
 from archive.errors import Refusal, Usage
 from archive.fetch import Archive
-from .pool import Pool
+from .pool import Pool, make_kernel_part
 from archive.tools import replace
 
 TOP = Path(__file__).resolve().parents[2]
@@ -31,6 +31,7 @@ def parser():
     add("--keyring", metavar="FILE", help="the keys that it may sign with (default: Debian's)")
     add("--suite", default="trixie", help="the release of Debian (default %(default)s)")
     add("--deb", metavar="FILE", action="append", default=[], help="a package to be put in (repeatable)")
+    add("--modules", metavar="DIR", help="that kernel's modules, unpacked and indexed: the installer gets those for disks and file systems as a part")
     add("--fetch", action="store_true", help="only download what is missing")
     add("--update", action="store_true", help="take the newest versions by the package lists, whatever the locks pin")
     add("--lock", action="store_true", help="only pin, in packaging/cluster/*.lock, what the package lists have now")
@@ -66,6 +67,8 @@ def run(options):
             _strip(*map(Path, options.templates))
         if not options.output:
             return
+        if options.modules:
+            udebs = [*udebs, make_kernel_part(options.kver, options.modules, directory)]
         root = Path(options.output)
         count = mirror.make(root, options.suite, packages, udebs, options.deb, directory / "stripped", options.keep_translations)
         mirror.sign(root, options.suite, f"{root}.gpg")

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: GPL-2.0
 """The packages of a mirror, downloaded into the cache: those that a lock file pins by content, or those that apt chooses by verified
-package lists. What was downloaded once stays."""
+package lists; and two parts of the installer that are made of packages. What was downloaded once stays."""
 
 import hashlib
 import json
@@ -12,9 +12,12 @@ from archive import deb822, index, lock
 from archive.errors import Refusal
 from archive.fetch import Dropped
 from archive.tools import replace, run, words_of
+from inject.modules import INSTALLER_NEEDS, SourceTree
 
 # Raise this when something else is downloaded for the same lists.
-RECIPE = 2
+RECIPE = 3
+# By this name, too, the archive has the release, with lists of their own.
+ALIAS = "stable"
 # What a node needs for itself, by Debian's own judgement.
 BASE = ("?priority(required)", "?priority(important)")
 
@@ -83,8 +86,7 @@ class Pool:
         self.say = say
         self.debs = [*words_of(lists / "node.packages"), *words_of(lists / "diskless.packages"), f"linux-image-{kver}"]
         self.udebs = words_of(lists / "installer.packages")
-        text = json.dumps([RECIPE, kver, self.debs, self.udebs])
-        self.manifest = self.directory / f"pool-{hashlib.sha256(text.encode()).hexdigest()[:12]}.json"
+        self.manifest = self.directory / f"pool-{_key([self.debs, self.udebs])}.json"
 
     def packages(self):
         """What is there, as (packages, installer's parts); None when something is not."""
@@ -99,8 +101,8 @@ class Pool:
     def fetch(self, update=False):
         """Downloads what is missing; returns the same. With `update` the locks do not count."""
         debs = not update and self._fetch_locked("node", self.debs) or self._fetch_debs()
-        udebs = not update and self._fetch_locked("installer", self.udebs) or self._fetch_udebs(debs)
-        found = (debs, udebs)
+        udebs = not update and self._fetch_locked("installer", self.udebs) or self._fetch_udebs()
+        found = (debs, [*udebs, _make_e2fsprogs(debs, self.archives)])
         self._sweep({package.path for kind in found for package in kind})
         known = [[(package.stanza.text, package.path.name) for package in kind] for kind in found]
         replace(self.manifest, json.dumps(known))
@@ -108,24 +110,20 @@ class Pool:
 
     def lock(self):
         """Writes the locks, out of verified package lists. A lock whose list cannot be used stays as it is; the error of that is raised."""
-        debs = self._fetch_debs()
-        self._write_lock("node", self.debs, debs)
-        self._write_lock("installer", self.udebs, self._fetch_udebs(debs, made=False))
-
-    def _key(self, wanted):
-        return hashlib.sha256(json.dumps([RECIPE, self.kver, wanted]).encode()).hexdigest()[:12]
+        self._write_lock("node", self.debs, self._fetch_debs())
+        self._write_lock("installer", self.udebs, self._fetch_udebs())
 
     def _write_lock(self, kind, wanted, packages):
-        head = [self._key(wanted), f"The line above names list and kernel. Written by scripts/pin for {kind}.packages and {self.kver}, out of verified package lists."]
-        backports, release = f"{self.suite}-backports/main", f"{self.suite}/main"
-        pins = [lock.Pin.of(package.stanza, backports if "~bpo" in package.stanza["Version"] else release) for package in packages]
+        head = [_key(wanted), f"The line above names the list. Written by scripts/pin for {kind}.packages{f' and {self.kver}' if kind == 'node' else ''}, out of verified package lists."]
+        component = "main/debian-installer" if kind == "installer" else "main"
+        pins = [lock.Pin.of(package.stanza, f"{self.suite}{'-backports' if '~bpo' in package.stanza['Version'] else ''}/{component}") for package in packages]
         lock.write(self.lists / f"{kind}.lock", head, pins)
         self.say(f"{len(pins)} packages pinned in {kind}.lock")
 
     def _fetch_locked(self, kind, wanted):
         """Downloads what a lock pins; returns nothing if there is no lock for this list and kernel, or the pool has dropped a file."""
         path = self.lists / f"{kind}.lock"
-        if lock.first_comment(path) != self._key(wanted):
+        if lock.first_comment(path) != _key(wanted):
             return None
         pins = lock.read(path)
         try:
@@ -153,23 +151,36 @@ class Pool:
             raise Refusal(f"apt has not downloaded {lost[0]}; run it again")
         return found
 
-    def _fetch_udebs(self, debs, made=True):
-        apt = Apt(self.directory / "apt-installer", [f"{self.archive.mirror} {self.suite}"], "main/debian-installer", self.archive.keyring, self.archives)
-        apt.update()
+    def _fetch_udebs(self):
+        apt = self._installer_list()
         found = []
         for stanza in apt.candidates(self.udebs):
             path = self.archives / _name(stanza)
             if not path.is_file() or path.stat().st_size != int(stanza["Size"]):
-                try:
-                    apt("apt-get", "download", "-qq", stanza["Package"], cwd=self.archives)
-                except Refusal as refusal:
-                    # Some mirrors lack it; the installer's programs are the same as those of the packages.
-                    if stanza["Package"] != "e2fsprogs-udeb" or not made:
-                        raise
-                    self.say(f"the archive's e2fsprogs-udeb cannot be had ({refusal}); making it out of the packages of e2fsprogs")
-                    stanza, path = _make_e2fsprogs(stanza, debs, self.archives)
+                apt("apt-get", "download", "-qq", stanza["Package"], cwd=self.archives)
             found.append(Package(stanza, path))
         return found
+
+    def _installer_list(self):
+        """The release's list of installer's parts, or, on a mirror that has let it get out of step, that of the release's alias: an older
+        point release of the same, signed by the same keys."""
+        failures = []
+        for name in (self.suite, ALIAS):
+            root = self.directory / f"apt-installer-{name}"
+            apt = Apt(root, [f"{self.archive.mirror} {name}"], "main/debian-installer", self.archive.keyring, self.archives)
+            try:
+                apt.update()
+            except Refusal as failure:
+                failures.append(failure)
+                continue
+            text = "".join(path.read_text() for path in (root / "lists").glob("*Release"))
+            if f"\nCodename: {self.suite}\n" not in text:
+                failures.append(Refusal(f"{name} at {self.archive.mirror} is another release than {self.suite}"))
+                continue
+            if failures:
+                self.say(f"{failures[0]}; taking the list of {name}")
+            return apt
+        raise failures[0]
 
     def _sweep(self, used):
         """Removes what an older list or version has left."""
@@ -188,20 +199,61 @@ def _name(stanza):
     return f"{stanza['Package']}_{stanza['Version'].replace(':', '%3a')}_{stanza['Architecture']}{Path(stanza.filename).suffix}"
 
 
-def _make_e2fsprogs(stanza, debs, directory):
-    """Makes the installer's e2fsprogs out of the packages that have the same programs."""
-    parts = [package.path for package in debs if package.stanza["Package"] in ("e2fsprogs", "libext2fs2t64", "libss2", "libcom-err2")]
+def _key(wanted):
+    """What names a list of packages."""
+    return hashlib.sha256(json.dumps([RECIPE, wanted]).encode()).hexdigest()[:12]
+
+
+def _make_e2fsprogs(debs, directory):
+    """Makes the installer's e2fsprogs out of the packages that have the same programs: some mirrors lack the part itself."""
+    parts = [package for package in debs if package.stanza["Package"] in ("e2fsprogs", "libext2fs2t64", "libss2", "libcom-err2")]
     tree = directory / "e2fsprogs.part"
     shutil.rmtree(tree, ignore_errors=True)
     for part in parts:
-        run("dpkg-deb", "-x", part, tree)
+        run("dpkg-deb", "-x", part.path, tree)
     for name in ("etc", "usr/share", "usr/lib/systemd", "usr/lib/udev"):
         shutil.rmtree(tree / name, ignore_errors=True)
-    fields = {name: stanza[name] for name in ("Package", "Version", "Architecture", "Maintainer", "Section", "Priority", "Depends")}
-    fields["Description"] = "file system tools for the installer, made from their packages"
+    version = next((part.stanza["Version"] for part in parts if part.stanza["Package"] == "e2fsprogs"), None)
+    if not version:
+        raise Refusal("found no e2fsprogs among the packages of the nodes, expected it as one that all Debian systems have")
+    return _make_udeb(tree, directory, {
+        "Package": "e2fsprogs-udeb",
+        "Version": version,
+        "Depends": "libblkid1-udeb, libc6-udeb, libuuid1-udeb",
+        "Description": "file system tools for the installer, made of their packages",
+    })
+
+
+def make_kernel_part(kver, modules, directory):
+    """Makes the installer's part with what disks and file systems need of its kernel, out of the kernel's package, unpacked in
+    `modules`. Debian has that as many parts, which the archive drops long before the kernel's package.
+    """
+    source = SourceTree(modules, kver)
+    tree = directory / "kernel.part"
+    shutil.rmtree(tree, ignore_errors=True)
+    for name in sorted(source.with_needs(INSTALLER_NEEDS)):
+        target = tree / "usr/lib/modules" / kver / source.paths[name]
+        target.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(source.top / source.paths[name], target)
+    return _make_udeb(tree, directory, {
+        "Package": f"kernel-modules-{kver}-di",
+        "Version": f"1.{_key(INSTALLER_NEEDS)}",
+        # By this the installer knows that there are modules of its kernel; it takes what is standard without being asked.
+        "Kernel-Version": kver,
+        "Priority": "standard",
+        "Description": f"modules of Linux {kver} for the installer",
+    })
+
+
+def _make_udeb(tree, directory, fields):
+    """Packs a tree, which goes, as a part of the installer."""
+    common = {"Architecture": "amd64", "Maintainer": "r8168_rust <root@localhost>", "Section": "debian-installer", "Priority": "optional"}
+    fields = {"Package": fields["Package"], **common, **fields}
     (tree / "DEBIAN").mkdir(parents=True)
     (tree / "DEBIAN/control").write_text("".join(f"{name}: {value}\n" for name, value in fields.items()))
-    path = directory / _name(stanza)
+    path = directory / f"{fields['Package']}_{fields['Version'].replace(':', '%3a')}_amd64.udeb"
     run("dpkg-deb", "--root-owner-group", "-Zxz", "-b", tree, path)
     shutil.rmtree(tree)
-    return stanza.with_fields(Size=path.stat().st_size, SHA256=hashlib.sha256(path.read_bytes()).hexdigest(), MD5sum=None, Installed_Size=None), path
+    stanza = deb822.Stanza(run("dpkg-deb", "--field", path))
+    data = path.read_bytes()
+    return Package(stanza.with_fields(Filename=f"pool/made/{path.name}", Size=len(data), SHA256=hashlib.sha256(data).hexdigest()), path)

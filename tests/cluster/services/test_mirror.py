@@ -4,6 +4,7 @@
 import hashlib
 import tempfile
 import unittest
+import unittest.mock
 from pathlib import Path
 
 from support import run
@@ -12,7 +13,7 @@ from archive import deb822, lock
 from archive.errors import Refusal
 from archive.fetch import Dropped
 from cluster import mirror
-from cluster.pool import Package, Pool
+from cluster.pool import Package, Pool, make_kernel_part
 
 
 def package(directory, name, kind):
@@ -110,11 +111,11 @@ class Locks(unittest.TestCase):
         self.addCleanup(holder.cleanup)
         self.dir = Path(holder.name)
         for name in ("node", "diskless", "installer"):
-            (self.dir / f"{name}.packages").write_text("one\n" if name == "node" else "")
+            (self.dir / f"{name}.packages").write_text("e2fsprogs\n" if name == "node" else "")
         (self.dir / "installer.packages").write_text("two-udeb\n")
         self.archive = Archive(self.dir)
         pool = self.pool("7.3.4+deb13-amd64")
-        for kind, name, suffix, wanted in (("node", "one", "deb", pool.debs), ("installer", "two-udeb", "udeb", pool.udebs)):
+        for kind, name, suffix, wanted in (("node", "e2fsprogs", "deb", pool.debs), ("installer", "two-udeb", "udeb", pool.udebs)):
             pool._write_lock(kind, wanted, [package(self.dir, name, suffix)])
 
     def pool(self, kver):
@@ -124,8 +125,8 @@ class Locks(unittest.TestCase):
     def test_what_is_pinned_needs_no_list(self):
         pool = self.pool("7.3.4+deb13-amd64")
         debs, udebs = pool.fetch()
-        self.assertEqual([item.stanza["Package"] for item in (*debs, *udebs)], ["one", "two-udeb"])
-        self.assertEqual(debs[0].stanza.filename, "pool/main/one_1_all.deb")
+        self.assertEqual([item.stanza["Package"] for item in (*debs, *udebs)], ["e2fsprogs", "two-udeb", "e2fsprogs-udeb"])
+        self.assertEqual(debs[0].stanza.filename, "pool/main/e2fsprogs_1_all.deb")
         self.assertEqual(debs[0].stanza["SHA256"], lock.read(self.dir / "node.lock")[0].sha256)
         self.assertEqual([item.path for item in pool.packages()[0]], [item.path for item in debs])
 
@@ -134,15 +135,84 @@ class Locks(unittest.TestCase):
             with self.assertRaisesRegex(Refusal, "package lists of file:/nowhere/ trixie main and .* cannot be used"):
                 change().fetch()
 
+    def test_the_installers_lock_is_for_every_kernel(self):
+        (self.dir / "node.lock").rename(self.dir / "away")
+        pool = self.pool("6.12.117+deb13-amd64")
+        self.assertEqual([item.stanza["Package"] for item in pool._fetch_locked("installer", pool.udebs)], ["two-udeb"])
+
     def another_list(self):
         """A pool whose list has one word more than its lock."""
-        (self.dir / "node.packages").write_text("one\nthree\n")
+        (self.dir / "node.packages").write_text("e2fsprogs\nthree\n")
         return self.pool("7.3.4+deb13-amd64")
 
     def test_what_the_pool_has_dropped_is_looked_up_in_the_lists(self):
-        self.archive.dropped = ("one",)
+        self.archive.dropped = ("e2fsprogs",)
         with self.assertRaisesRegex(Refusal, "package lists of .* cannot be used"):
             self.pool("7.3.4+deb13-amd64").fetch()
+
+
+class Lists(unittest.TestCase):
+    """The list of the installer's parts, on mirrors that have let some lists get out of step; one reads apt's own files."""
+
+    def setUp(self):
+        holder = tempfile.TemporaryDirectory(prefix="test-mirror-")
+        self.addCleanup(holder.cleanup)
+        self.dir = Path(holder.name)
+        for name in ("node", "diskless", "installer"):
+            (self.dir / f"{name}.packages").write_text("")
+        self.said = []
+        self.pool = Pool(self.dir / "pool", Archive(self.dir), "trixie", self.dir, "6.12.117+deb13-amd64", self.said.append)
+
+    def lists(self, releases):
+        """Stands in for apt: a list of each of the releases, {name: codename}, verifies."""
+
+        class Apt:
+            """What the pool uses of apt."""
+
+            def __init__(self, root, sources, *_):
+                self.root, self.name = root, sources[0].split()[-1]
+
+            def update(self):
+                """Leaves the release's file, if its list verifies."""
+                if self.name not in releases:
+                    raise Refusal(f"{self.name} is out of step")
+                (self.root / "lists").mkdir(parents=True)
+                (self.root / "lists/x_InRelease").write_text(f"Suite: stable\nCodename: {releases[self.name]}\n")
+
+        with unittest.mock.patch("cluster.pool.Apt", Apt):
+            return self.pool._installer_list().name
+
+    def test_the_release_by_its_name(self):
+        self.assertEqual(self.lists({"trixie": "trixie", "stable": "trixie"}), "trixie")
+        self.assertEqual(self.said, [])
+
+    def test_the_release_by_its_alias(self):
+        self.assertEqual(self.lists({"stable": "trixie"}), "stable")
+        self.assertEqual(self.said, ["trixie is out of step; taking the list of stable"])
+
+    def test_another_release_by_that_alias_is_not_taken(self):
+        with self.assertRaisesRegex(Refusal, "trixie is out of step"):
+            self.lists({"stable": "forky"})
+
+
+class KernelPart(unittest.TestCase):
+    """The installer's part with modules of its kernel."""
+
+    def test_what_disks_need_is_in_it_and_what_that_needs(self):
+        with tempfile.TemporaryDirectory(prefix="test-mirror-") as name:
+            kver = "6.12.117+deb13-amd64"
+            tree = Path(name) / kver
+            names = {"ext4": ["jbd2"], "jbd2": [], "ahci": [], "bluetooth": []}
+            for module in names:
+                (tree / "kernel").mkdir(parents=True, exist_ok=True)
+                (tree / f"kernel/{module}.ko.xz").write_text(module)
+            (tree / "modules.dep").write_text("".join(f"kernel/{one}.ko.xz:{''.join(f' kernel/{need}.ko.xz' for need in needs)}\n" for one, needs in names.items()))
+            part = make_kernel_part(kver, tree, Path(name))
+            self.assertEqual((part.stanza["Kernel-Version"], part.stanza["Priority"]), (kver, "standard"))
+            listed = run("dpkg-deb", "-c", part.path)
+            found = sorted(line.rpartition("/")[2].split(".")[0] for line in listed.splitlines() if ".ko" in line)
+            self.assertEqual(found, ["ahci", "ext4", "jbd2"])
+            self.assertIn(f" ./usr/lib/modules/{kver}/kernel/ext4.ko.xz", listed)
 
 
 if __name__ == "__main__":
