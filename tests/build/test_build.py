@@ -88,6 +88,10 @@ class Kernels(Machine):
         self.configure(RUST=None, RANDSTRUCT="y", RANDSTRUCT_FULL="y")
         self.refuses("CONFIG_RANDSTRUCT")
 
+    def test_checked_memory(self):
+        self.configure(RUST=None, KASAN="y")
+        self.refuses("CONFIG_KASAN")
+
     def test_checked_calls(self):
         for name in ("CFI", "CFI_CLANG"):
             self.configure(RUST=None, **{name: "y"})

@@ -36,6 +36,6 @@ class Rules(Machine):
             self.assertIn(f"--target={self.dir}/rust/standin/out/target.json", flags)
 
     def test_refusals(self):
-        for name in ("RANDSTRUCT", "CFI", "CFI_CLANG"):
+        for name in ("RANDSTRUCT", "CFI", "CFI_CLANG", "KASAN"):
             self.assertIn("CONFIG_RANDSTRUCT", self.flags(85, "", **{name: "y"}))
         self.assertIn("later.", self.flags(84, ""))
