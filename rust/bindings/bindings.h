@@ -24,6 +24,7 @@ static const size_t NET_PAGE_SIZE = PAGE_SIZE;
 static const gfp_t NET_GFP_KERNEL = GFP_KERNEL;
 /* Where fields are that Rust reads for each frame, of structures that are not translated whole. */
 static const size_t NET_PCI_DEV_DEVICE = offsetof(struct pci_dev, dev);
+static const size_t NET_NETDEV_PRIV = offsetof(struct net_device, priv);
 static const size_t NET_SKB_LEN = offsetof(struct sk_buff, len);
 static const size_t NET_SKB_DATA_LEN = offsetof(struct sk_buff, data_len);
 static const size_t NET_SKB_DATA = offsetof(struct sk_buff, data);

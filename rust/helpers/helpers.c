@@ -54,11 +54,6 @@ void net_helper_free_irq(unsigned int irq, struct net_device *dev)
 	free_irq(irq, dev);
 }
 
-void *net_helper_netdev_priv(const struct net_device *dev)
-{
-	return netdev_priv(dev);
-}
-
 void net_helper_netdev_setup(struct net_device *dev, struct device *parent,
 			     const struct net_device_ops *ops,
 			     const struct ethtool_ops *ethtool_ops,

@@ -29,7 +29,6 @@ int net_helper_request_irq(unsigned int irq, struct net_device *dev);
 void net_helper_free_irq(unsigned int irq, struct net_device *dev);
 
 /* net_device */
-void *net_helper_netdev_priv(const struct net_device *dev);
 void net_helper_netdev_setup(struct net_device *dev, struct device *parent,
 			     const struct net_device_ops *ops,
 			     const struct ethtool_ops *ethtool_ops,

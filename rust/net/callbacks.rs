@@ -101,6 +101,12 @@ pub(super) struct Private<T: Operations> {
     pub(super) dozing: Flag,
 }
 
+/// Returns where the private area of a network device is, which is not read.
+#[inline]
+pub(super) fn private_area(dev: *mut bindings::net_device) -> *mut c_void {
+    dev.wrapping_byte_add(bindings::NET_NETDEV_PRIV).cast()
+}
+
 /// The two tables of operations; they hold only function pointers, so they live for ever.
 struct Tables<T>(T);
 
@@ -158,7 +164,7 @@ pub(super) unsafe fn init<T: Operations>(
     // SAFETY: By the safety requirements the area is large and aligned enough, and unused; the
     // tables are promoted to statics.
     unsafe {
-        let private = bindings::net_helper_netdev_priv(dev).cast::<Private<T>>();
+        let private = private_area(dev).cast::<Private<T>>();
         private.write(Private {
             core: Core {
                 private: bindings::net_helper_private {
@@ -230,7 +236,7 @@ pub(super) unsafe fn free<T: Operations>(dev: NonNull<bindings::net_device>) {
     // SAFETY: By the safety requirements the area is initialized and nobody else uses it: its work
     // item is disabled, as the interface is not up.
     unsafe {
-        let private = bindings::net_helper_netdev_priv(dev.as_ptr()).cast::<Private<T>>();
+        let private = private_area(dev.as_ptr()).cast::<Private<T>>();
         bindings::net_helper_napi_del((*private).core.napi.get());
         bindings::net_helper_free_config(dev.as_ptr());
         private.drop_in_place();

@@ -304,7 +304,7 @@ impl NetDevice {
 
     fn core(&self) -> &callbacks::Core {
         // SAFETY: By the type invariant.
-        unsafe { &*bindings::net_helper_netdev_priv(self.as_raw()).cast() }
+        unsafe { &*callbacks::private_area(self.as_raw()).cast() }
     }
 
     pub(super) fn napi(&self) -> *mut bindings::napi_struct {

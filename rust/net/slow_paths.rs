@@ -3,7 +3,10 @@
 //! Quiesce and resume, and the slow paths made of them; see [`device`](super::device).
 
 use super::{
-    callbacks::Private,
+    callbacks::{
+        private_area,
+        Private, //
+    },
     device::{
         NetDevice,
         Operations,
@@ -28,12 +31,7 @@ impl<T: Operations> Private<T> {
     /// `dev` must have been through [`init`] for the same `T` and live for `'a`.
     pub(super) unsafe fn of<'a>(dev: *mut bindings::net_device) -> (&'a NetDevice, &'a Self) {
         // SAFETY: By the safety requirements.
-        unsafe {
-            (
-                NetDevice::from_raw(dev),
-                &*bindings::net_helper_netdev_priv(dev).cast(),
-            )
-        }
+        unsafe { (NetDevice::from_raw(dev), &*private_area(dev).cast()) }
     }
 
     pub(super) fn driver(&self) -> &T {
