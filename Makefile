@@ -7,7 +7,7 @@ include versions.conf
 # Passed on to scripts/lab, which checks them. KVER in versions.conf is the default; only one given here is passed on.
 CHIP ?= b300
 DRIVER ?= r8168_rust
-export CHIP DRIVER STANDIN ROUNDS NODES KICKSTART STORMS REMOVALS CHANGES UNPLUGS DAMAGED MUTANTS SEED MODULE DIST
+export CHIP DRIVER STANDIN ROUNDS NODES KICKSTART KERNEL STORMS REMOVALS CHANGES UNPLUGS DAMAGED MUTANTS SEED MODULE DIST
 # A module that is given tells for which kernel it was built.
 packed = $(if $(MODULE),,$(KVER))
 ifeq ($(origin KVER),command line)
@@ -88,19 +88,19 @@ test-cluster: ## Test the head node's services; boots nothing (T=)
 test-answers: ## Look at a corpus of kickstart and preseed files, and summarise (CORPUS=DIRECTORY)
 	@scripts/test-answers "$(CORPUS)"
 
-install-demo: ## Install nodes from bare metal over the emulated chip; phases and a picture (NODES=1 KVER=)
+install-demo: ## Install nodes from bare metal over the emulated chip; phases and a picture (NODES=1 KERNEL=stock|backports KVER=)
 	@scripts/install-demo
 
-test-install: ## The same, failing if anything on the nodes is not as it should be (NODES=1 KVER=)
+test-install: ## The same, failing if anything on the nodes is not as it should be (NODES=1 KERNEL= KVER=)
 	@scripts/install-demo --test
 
 test-install-faults: ## What goes wrong with an installation is told: a test for each (T= for some of them)
 	@scripts/install-demo --faults $(T)
 
-diskless-demo: ## Boot nodes without a disk over the emulated chip, the root loaded by HTTP (NODES=1 KVER=)
+diskless-demo: ## Boot nodes without a disk over the emulated chip, the root loaded by HTTP (NODES=1 KERNEL= KVER=)
 	@scripts/install-demo --diskless
 
-test-diskless: ## The same, failing if anything on the nodes is not as it should be (NODES=1 KVER=)
+test-diskless: ## The same, failing if anything on the nodes is not as it should be (NODES=1 KERNEL= KVER=)
 	@scripts/install-demo --diskless --test
 
 test-debug: ## Tests on a kernel that watches itself: KASAN, lockdep, leaks, faults (T= STORMS= REMOVALS= CHANGES= UNPLUGS=)
@@ -134,7 +134,7 @@ rpm: ## Make RPM packages: source, kmod (KVER= or MODULE=)
 	@scripts/make-rpm $(packed)
 
 driver-disk: ## Make a driver disk (FLAVOR=debian|anaconda|suse|rhel4, KVER= or MODULE=, DIST= for suse)
-	@scripts/make-driver-disk "$(FLAVOR)" $(packed)
+	@scripts/make-driver-disk "$(FLAVOR)" $(if $(filter command%,$(origin KVER)),$(packed))
 
 sign: ## Sign the module for Secure Boot (KEY= CERT=, KVER= or MODULE=, ENROLL=1)
 	@scripts/sign $(if $(ENROLL),--enroll) "$(KEY)" "$(CERT)" $(packed)

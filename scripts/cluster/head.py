@@ -31,9 +31,9 @@ DISKLESS = ("boot/diskless-initrd", "boot/root.squashfs")
 
 
 def includes(kver):
-    """The packages that every node has besides the base system, installed together with it."""
+    """The packages that every node has besides the base system, installed together with it. The kernel finds the driver there."""
     listed = words_of(TEMPLATES / "node.packages")
-    return [*(name for name in listed if name not in LATER), f"linux-modules-{kver}", f"r8168-rust-modules-{kver}"]
+    return [*(name for name in listed if name not in LATER), f"r8168-rust-modules-{kver}"]
 
 
 class Journal:

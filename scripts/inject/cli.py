@@ -30,7 +30,7 @@ EPILOG = """\
 examples:
   a driver into the installer that has the same kernel:
     inject-initrd --module r8168_rust.ko initrd.gz -o initrd-new.gz
-  and with another kernel, because the driver needs that (boot the result with that kernel):
+  and with another kernel, where the driver cannot be built for that one or a newer kernel is wanted (boot the result with it):
     inject-initrd --module r8168_rust.ko --kernel /boot/vmlinuz-7.3.4 --modules /lib/modules/7.3.4 initrd.gz -o initrd-new.gz
   a PCI id for a driver that is inside already:
     inject-initrd --alias-only r8169=10ec:8168 initrd.gz -o initrd-new.gz

@@ -17,8 +17,9 @@ PROGRAM = TOP / "scripts/inject-initrd"
 KVER = os.environ["INJECT_KVER"]
 KERNEL = Path(os.environ["INJECT_KERNEL_DIR"]) / "usr/lib/modules" / KVER
 MODULE = Path(os.environ["INJECT_MODULE"])
-# The Debian installer's images, and initrds made by tests/inject/make-initrds.
+# The Debian installer's images, the module for its kernel, and initrds made by tests/inject/make-initrds.
 INSTALLER = Path(os.environ["INJECT_INSTALLER"])
+INSTALLER_MODULE = Path(os.environ["INJECT_INSTALLER_MODULE"])
 MADE = Path(os.environ["INJECT_MADE"])
 
 # In ELF.
@@ -102,10 +103,10 @@ def unpack(archive, directory):
         subprocess.run(command, stdin=stdin, cwd=directory, capture_output=True, check=False)
 
 
-def modprobe(root, name):
+def modprobe(root, name, kver=KVER):
     """What modprobe would load for a name or an alias, in the tree of an unpacked initrd; as file names."""
     done = subprocess.run(
-        ["modprobe", "-C", "/nonexistent", "-d", str(root), "-S", KVER, "--show-depends", name],
+        ["modprobe", "-C", "/nonexistent", "-d", str(root), "-S", kver, "--show-depends", name],
         capture_output=True,
         text=True,
         check=False,
