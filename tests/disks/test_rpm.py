@@ -3,6 +3,7 @@
 
 import gzip
 import re
+import shutil
 
 from support import DISKS, KVER, MODALIAS, MODULE, Case, System, run
 
@@ -42,6 +43,18 @@ class Rpm(Case):
         self.assertIn("r8168_rust.ko", found)
         # The librpm of an old Anaconda knows gzip in any case.
         self.assertEqual(self.rpm(package, "--qf", "%{PAYLOADCOMPRESSOR}"), ["gzip"])
+
+    def test_the_package_is_installed_and_removed(self):
+        system = System(self.dir / "system", {})
+        (system.top / "lib/modules" / KVER / "kernel").mkdir(parents=True)
+        shutil.copy(self.package(), system.top / "tmp/kmod.rpm")
+        # This system's kernel is no RPM, and its /usr is that of the tests; rpm cannot mount for scripts in there.
+        rpm = ("rpm", "--dbpath", "/tmp/db", "--noplugins")
+        system.run(*rpm, "--install", "--nodeps", "--excludepath", "/usr", "/tmp/kmod.rpm")
+        found = run("modprobe", "-C", "/none", "-d", system.top, "-S", KVER, "--show-depends", MODALIAS)
+        self.assertIn("extra/r8168_rust/r8168_rust.ko", found)
+        system.run(*rpm, "--erase", "kmod-r8168-rust")
+        self.assertNotIn("r8168_rust", system.read(f"lib/modules/{KVER}/modules.dep"))
 
     def test_the_repository_lists_the_package(self):
         # The installed system gets the package from a copy of it (save_repo()).
