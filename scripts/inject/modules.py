@@ -238,20 +238,22 @@ class Staged:
 
     def require(self, softdeps):
         """Makes softdeps dependencies in modules.dep: busybox's modprobe goes by that file, and knows no softdeps."""
+        if not softdeps:
+            return
         index = self.directory / "modules.dep"
         needs = {}
-        for line in index.read_text(encoding="utf-8").splitlines():
+        for line in index.read_text(encoding="utf-8", errors="surrogateescape").splitlines():
             path, _, rest = line.partition(":")
             needs[path] = rest.split()
         for name, before in softdeps.items():
             path = self.names.get(name)
-            wanted = [self.names[one] for one in before if one in self.names]
+            wanted = [self.names[one] for one in before if self.names.get(one) in needs]
             if path in needs:
                 every = {*needs[path], *wanted, *(need for one in wanted for need in needs[one])} - {path}
                 # They are loaded from the last to the first; what a module needs, needs less than that itself.
-                needs[path] = sorted(every, key=lambda one: (-len(needs[one]), one))
+                needs[path] = sorted(every, key=lambda one: (-len(needs.get(one, [])), one))
         lines = (" ".join([f"{path}:", *rest]) for path, rest in needs.items())
-        index.write_text("".join(f"{line}\n" for line in lines), encoding="utf-8")
+        index.write_text("".join(f"{line}\n" for line in lines), encoding="utf-8", errors="surrogateescape")
 
     def _hide_gzip(self):
         """Gives depmod what it can read in place of .ko.gz, which Debian's does not know: names of the same length, plain content."""

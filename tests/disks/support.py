@@ -10,13 +10,14 @@ from pathlib import Path
 
 DISKS = Path(os.environ["DISKS"])
 KVER = os.environ["DISKS_KVER"]
-# The module that is on the disks, and the one that stands in for one of RHEL 4's.
+# The module that is on the disks, and the one that stands in for one of RHEL 4's, and for any other.
 MODULE = Path(os.environ["DISKS_MODULE"])
 GIVEN = Path(os.environ["DISKS_GIVEN"])
 # The Debian installer's initrd.
 INSTALLER = Path(os.environ["DISKS_INSTALLER"])
 
 MODALIAS = "pci:v000010ECd00008168sv00001458sd0000E000bc02sc00i00"
+GIVEN_MODALIAS = "pci:v000010ECd00008139sv000010ECsd00008139bc02sc00i00"
 
 
 def run(*command, **options):

@@ -3,7 +3,7 @@
 
 import shutil
 
-from support import DISKS, KVER, MODULE, Case, System, consumer
+from support import DISKS, GIVEN, KVER, MODULE, Case, System, consumer
 
 DRIVER_UPDATES, WITH_DRIVER_UPDATES = consumer("DRIVER_UPDATES", "Anaconda's driver_updates.py")
 DD_TOOLS, WITH_DD_TOOLS = consumer("DD_TOOLS", "Anaconda's dd_list")
@@ -46,6 +46,8 @@ cd "$5" && rpm2cpio "$3" | cpio --quiet -idm --no-absolute-filenames './lib/modu
 
 @WITH_DRIVER_UPDATES
 class Anaconda(Case):
+    disk, name, given = "anaconda", "r8168_rust", MODULE
+
     def insert(self, release, dd_tools):
         """What a machine with a kernel of this release is like after the disk was found."""
         system = System(self.dir / "system", {**MACHINE, **({} if dd_tools else DD_STAND_INS)})
@@ -54,7 +56,7 @@ class Anaconda(Case):
                 shutil.copy(dd_tools / name, system.top / "stand-ins")
         (system.top / "run/install").mkdir()
         shutil.copy(DRIVER_UPDATES, system.top / "driver_updates.py")
-        shutil.copy(DISKS / "anaconda/oemdrv.iso", system.top)
+        shutil.copy(DISKS / self.disk / "oemdrv.iso", system.top)
         system.run("python3", "-B", "-c", AS_KERNEL, release)
         self.assertEqual(system.read("tmp/dd.done"), "true\n")
         return system
@@ -62,13 +64,14 @@ class Anaconda(Case):
     def takes_the_driver(self, dd_tools):
         system = self.insert(KVER, dd_tools)
         for top in ("lib", "updates/lib"):
-            module = system.top / top / "modules" / KVER / "updates/extra/r8168_rust/r8168_rust.ko"
-            self.assertEqual(module.read_bytes(), MODULE.read_bytes())
-        self.assertEqual(system.read("loaded"), "-a r8168_rust\n")
+            module = system.top / top / "modules" / KVER / f"updates/extra/{self.name}/{self.name}.ko"
+            self.assertEqual(module.read_bytes(), self.given.read_bytes())
+        self.assertEqual(system.read("loaded"), f"-a {self.name}\n")
         # And what the installed system gets.
-        self.assertEqual(system.read("run/install/dd_packages"), "kmod-r8168-rust\n")
+        package = f"kmod-{self.name.replace('_', '-')}"
+        self.assertEqual(system.read("run/install/dd_packages"), f"{package}\n")
         repository = system.top / "run/install/DD-1"
-        self.assertEqual(len(list(repository.glob("kmod-r8168-rust-*.rpm"))), 1)
+        self.assertEqual(len(list(repository.glob(f"{package}-*.rpm"))), 1)
         self.assertTrue((repository / "repodata/repomd.xml").is_file())
 
     def leaves_it_alone(self, release, dd_tools):
@@ -90,3 +93,9 @@ class Anaconda(Case):
             with self.subTest(release):
                 self.leaves_it_alone(release, DD_TOOLS)
                 shutil.rmtree(self.dir / "system")
+
+
+class OfAnotherModule(Anaconda):
+    """The disk that is made of any module."""
+
+    disk, name, given = "any/anaconda", "8139too", GIVEN

@@ -7,7 +7,7 @@ What YaST's are compared with besides: linuxrc's util.c (add_driver_update, util
 import shutil
 from pathlib import Path
 
-from support import DISKS, KVER, MODULE, Case, System, consumer, run
+from support import DISKS, GIVEN, KVER, MODULE, Case, System, consumer, run
 
 MKDUD, WITH_MKDUD = consumer("MKDUD", "SUSE's mkdud")
 AGAMA, WITH_AGAMA = consumer("AGAMA", "Agama's agama-dud-apply.sh")
@@ -37,7 +37,7 @@ class Suse(Case):
         run("sh", "-c", 'gzip -dc "$1" | cpio --quiet -idum --no-absolute-filenames', "-", archive, cwd=root)
         return root
 
-    def check(self, root, dist, installer):
+    def check(self, root, dist, installer, name="r8168_rust", given=MODULE):
         # config.update.dir is /linux/suse/ARCH-DIST.
         update = root / "linux/suse" / f"x86_64-{dist}"
         config = dict(line.split(":\t") for line in (update / "dud.config").read_text().splitlines())
@@ -45,13 +45,17 @@ class Suse(Case):
         self.assertEqual(config["UpdateInstaller"], installer)
         self.assertIn(KVER, config["UpdateName"])
         # Modules are loaded by the names in module.order, and found by name and extension.
-        self.assertEqual((update / "modules/module.order").read_text(), "r8168_rust\n")
-        self.assertEqual((update / "modules/r8168_rust.ko").read_bytes(), MODULE.read_bytes())
-        # inst-sys is added to the installation system: by linuxrc, and by install_update() of Agama.
-        self.assertEqual((update / "inst-sys" / RULE.relative_to("/")).read_text(), RULE_IN_TREE.read_text())
+        self.assertEqual((update / "modules/module.order").read_text(), f"{name}\n")
+        self.assertEqual((update / f"modules/{name}.ko").read_bytes(), given.read_bytes())
+        if name == "r8168_rust":
+            # inst-sys is added to the installation system: by linuxrc, and by install_update() of Agama.
+            self.assertEqual((update / "inst-sys" / RULE.relative_to("/")).read_text(), RULE_IN_TREE.read_text())
         packages = list((update / "install").iterdir())
         self.assertEqual([package.suffix for package in packages], [".rpm"])
         self.assertIn(f"kernel-modules = {KVER}", self.rpm(packages[0], "--provides"))
+
+    def test_one_of_any_module(self):
+        self.check(self.unpacked(DISKS / "any/suse/8139too.dud"), "tw", "yast", "8139too", GIVEN)
 
     def test_the_archive_is_a_driver_update(self):
         # As mkdud makes it: a gzipped newc archive of root's, below the current directory.
