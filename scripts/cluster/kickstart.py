@@ -38,6 +38,8 @@ TOGETHER = (
 
 # What the installer's partman formats, if its questions do not tell; kickseed passes on whatever --fstype says.
 FILE_SYSTEMS = {"ext2", "ext3", "ext4", "fat16", "fat32", "efi", "linux-swap", "swap"}
+# What it has a name for, and does not format.
+SHOWN = {"ntfs", "hfs", "hfsplus"}
 ZONES = Path("/usr/share/zoneinfo")
 # A file is read in a tenth of a second; some of kickseed's loops have no end.
 TRY_CPU_SECONDS = 5
@@ -202,7 +204,7 @@ class Kickstart:
         """What kickseed passes on as it is, and what comes of that."""
         questions = set((self.tree / "kickseed/questions").read_text().split())
         known = {one.rpartition("/")[2] for one in questions if one.startswith("partman/filesystem_")}
-        known = known | {"swap", "linux-swap"} if known else FILE_SYSTEMS
+        known = known - SHOWN | {"swap", "linux-swap"} if known else FILE_SYSTEMS
         for number, line in enumerate(self.lines, 1):
             word = _word(line)
             if word.startswith("%") and word not in ("%include", "%ksappend"):

@@ -187,7 +187,8 @@ class Kickstarts(unittest.TestCase):
         self.assertNotIn("file system", self.said("part / --fstype=ext4 --size 4000\npart swap --fstype=swap --size 96\n"))
         # What its questions tell is more than what is known here.
         with open(self.tree / "kickseed/questions", "a", encoding="utf-8") as out:
-            out.write("partman/filesystem_long/xfs\npartman/filesystem_long/ext4\n")
+            out.write("partman/filesystem_long/xfs\npartman/filesystem_long/ext4\npartman/filesystem_long/ntfs\n")
+        self.assertIn("does not make the file system 'ntfs'", self.said("part /x --fstype=ntfs --size=4000\n"))
         self.assertNotIn("file system", self.said("part / --fstype=xfs --size=4000\n"))
 
     def test_a_time_zone_that_does_not_exist_is_said(self):
