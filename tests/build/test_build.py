@@ -161,7 +161,7 @@ class CCompilers(Machine):
     def test_what_dkms_adds(self):
         self.configure(**self.CLANG, LD_IS_LLD="y")
         self.clang("19.1.7", "-19")
-        status, error = self.build(self.KVER, "CC=clang", "LD=ld.lld")
+        status, error = self.build(self.KVER, "CC=clang", "LD=ld.lld", "LLVM=1")
         self.assertEqual(status, 0, error)
         self.assertIn("LLVM=-19", (self.dir / "make").read_text().splitlines())
 
