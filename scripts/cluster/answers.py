@@ -81,7 +81,7 @@ def run(options):
         if options.summary:
             print(f"{Path(path).name}: {kind}, {result}{f' ({len(lines)})' if lines else ''}{f': {lines[0]}' if lines else ''}", flush=True)
         else:
-            print("".join(f"{Path(path).name}: {line}\n" for line in lines) + f"{Path(path).name}: {len(lines)} answers in it come to nothing or are wrong")
+            print("".join(f"{Path(path).name}: {line}\n" for line in lines) + f"{Path(path).name}: {len(lines)} answers in it have no effect or are wrong")
     if options.summary:
         print(f"{len(options.file)} answer files: {', '.join(f'{count} {what}' for what, count in counts.items())}")
         return 1 if counts["FAILED"] else 0

@@ -182,7 +182,7 @@ class Kickstart:
                 continue
             elif word == "%ksappend":
                 # One line, wherever it stands.
-                self._complain(number, "kickseed knows no such thing; what is in that file comes to nothing, put it here")
+                self._complain(number, "kickseed knows no such thing; what is in that file has no effect, put it here")
                 continue
             elif word.startswith("%") and (ended or section in (None, "%packages")):
                 self._complain(number, "kickseed knows no such section; it is left out, to its %end")
@@ -262,7 +262,7 @@ class Kickstart:
             # kickseed also answers what other releases asked.
             asked = [words for words in given if words[0] not in ("d-i", "passwd") or words[1] in questions or words[1].startswith("apt-setup/local")]
             if number and not asked:
-                self._complain(number, f"this installer does not ask '{given[0][1]}'; it comes to nothing")
+                self._complain(number, f"this installer does not ask '{given[0][1]}'; it has no effect")
             for _, question, _, value in asked:
                 if question.startswith("apt-setup/local") and question.endswith("/repository") and value.endswith(" ./"):
                     self._complain(number, f"becomes the apt source '{value}', which a repository of RPMs is not; for one of Debian's add --distribution and --components")

@@ -79,7 +79,7 @@ class Preseed:
                 self.complaints.append(f"line {number}: {why}")
 
     def _fault(self, line):
-        """Why a line comes to nothing; nothing if it does not."""
+        """Why a line has no effect; nothing if it does not."""
         words = _words(line)
         if len(words) < 3:
             return f"found '{line[:60]}', expected an answer: OWNER QUESTION TYPE VALUE"
@@ -92,7 +92,7 @@ class Preseed:
             return None
         question = self.asked.get(name)
         if question is None:
-            return f"{name}: no part of this installer asks that, so the answer comes to nothing"
+            return f"{name}: no part of this installer asks that, so the answer has no effect"
         if question.installer != (owner == "d-i") and not (question.installer and owner not in ("d-i", "debconf")):
             return f"{name}: a package of the system asks that, and not the installer; write the package's name in place of d-i"
         return self._wrong_type(name, kind, question) or self._wrong_value(name, value, question)

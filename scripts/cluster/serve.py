@@ -90,7 +90,7 @@ def run_head(options):
     if head.kickstart:
         for line in head.kickstart.complaints:
             print(f"head-node: {plan.kickstart.name}: {line}", file=sys.stderr)
-        watch.say(f"{plan.kickstart.name}: {len(head.kickstart.complaints)} things in it come to nothing")
+        watch.say(f"{plan.kickstart.name}: {len(head.kickstart.complaints)} things in it have no effect")
     wire.check_interface(options.interface, plan, options.default_route)
     other = wire.other_server(options.interface)
     if other:
