@@ -9,6 +9,7 @@ from pathlib import Path
 from . import mirror, templates
 from archive.errors import Refusal, Usage
 from archive.fetch import Archive
+from inject import errors as modules_errors
 from .pool import Pool, make_kernel_part
 from archive.tools import replace
 
@@ -86,7 +87,7 @@ def main(arguments=None):
     options = parser().parse_args(arguments)
     try:
         run(options)
-    except Refusal as refusal:
+    except (Refusal, modules_errors.Refusal) as refusal:
         print(f"mirror: error: {refusal}", file=sys.stderr)
         return refusal.status
     except OSError as error:
