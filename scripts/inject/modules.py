@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0
 """The module tree that the initrd is to have: staged in a directory, checked, and indexed by kmod's own depmod."""
 
+import contextlib
 import re
 import shutil
 from pathlib import Path
@@ -54,11 +55,12 @@ class SourceTree:
 
     @staticmethod
     def _first_in(top):
-        """The first module in it, which tells what all are like."""
+        """The first module in it that can be read, which tells what all are like."""
         for line in (top / "modules.dep").read_text(encoding="utf-8", errors="replace").splitlines():
             file = top / line.partition(":")[0]
             if is_module(file.name) and file.is_file():
-                return read_module(file)
+                with contextlib.suppress(Unfit):
+                    return read_module(file)
         return None
 
     def _softdeps(self):

@@ -308,7 +308,9 @@ impl Chip {
         [
             self.faults.deadline(),
             self.late.deadline().filter(|_| self.can_transfer()),
-            self.dump_due.filter(|_| self.can_transfer()),
+            // One that is overdue has waited for the bus, and goes on with it or with the next access.
+            self.dump_due
+                .filter(|&due| due > self.now && self.can_transfer()),
             self.timing_deadline(),
             self.phy.deadline(),
         ]

@@ -427,6 +427,18 @@ fn a_dump_takes_its_time() {
     assert_eq!((bench.r32(0x10) & 8, bench.chip.deadline()), (0, None));
 }
 
+/// Found by the fuzzer: it was due at a time that had passed.
+#[test]
+fn a_dump_that_is_ordered_asleep_waits() {
+    let mut bench = Bench::new();
+    bench.chip.set_asleep(true);
+    bench.w32(0x10, BUFFERS as u32 | 8);
+    bench.chip.set_asleep(false);
+    assert_eq!((bench.r32(0x10) & 8, bench.chip.deadline()), (8, None));
+    bench.tick(1);
+    assert_eq!(bench.r32(0x10) & 8, 0);
+}
+
 #[test]
 fn tally_counters_go_to_memory() {
     let mut bench = Bench::new();
