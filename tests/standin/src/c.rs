@@ -8,8 +8,18 @@ use crate::ffi::{c_char, c_ulong, c_void};
 use std::alloc::Layout;
 use std::cell::Cell;
 use std::collections::HashMap;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::Mutex;
+
+#[cfg(loom)]
+use loom::{
+    sync::atomic::{AtomicU64, Ordering},
+    thread::yield_now,
+};
+#[cfg(not(loom))]
+use std::{
+    sync::atomic::{AtomicU64, Ordering},
+    thread::yield_now,
+};
 
 pub(crate) const MUTEX_BYTES: usize = 32;
 pub(crate) const LOCK_CLASS_KEY_BYTES: usize = 0;
@@ -95,13 +105,27 @@ pub(crate) unsafe fn standin_kvfree(memory: *mut c_void) {
 }
 
 /// The lock: 1 is free, 2 is taken.
+#[cfg(not(loom))]
 unsafe fn word<'a>(mutex: *mut c_void) -> &'a AtomicU64 {
     // SAFETY: The caller's mutex is memory of 32 bytes, of which this is the first word.
     unsafe { AtomicU64::from_ptr(mutex.cast()) }
 }
+/// The same for loom, whose atomics are larger: the first word points to it.
+#[cfg(loom)]
+unsafe fn word<'a>(mutex: *mut c_void) -> &'a AtomicU64 {
+    // SAFETY: The caller's mutex is memory of 32 bytes, which `standin_mutex_init` has written.
+    unsafe { *mutex.cast::<&AtomicU64>() }
+}
 pub(crate) unsafe fn standin_mutex_init(mutex: *mut c_void, name: *const c_char, _: *mut c_void) {
     // SAFETY: The name is a string.
     assert_ne!(unsafe { *name }, 0);
+    #[cfg(loom)]
+    // SAFETY: The caller's mutex is memory of 32 bytes.
+    unsafe {
+        mutex
+            .cast::<&AtomicU64>()
+            .write(Box::leak(Box::new(AtomicU64::new(0))))
+    };
     // SAFETY: The caller's promise.
     unsafe { word(mutex) }.store(1, Ordering::Relaxed);
 }
@@ -110,7 +134,7 @@ pub(crate) unsafe fn standin_mutex_lock(mutex: *mut c_void) {
     let word = unsafe { word(mutex) };
     while let Err(state) = word.compare_exchange(1, 2, Ordering::Acquire, Ordering::Relaxed) {
         assert_eq!(state, 2, "not initialised");
-        std::thread::yield_now();
+        yield_now();
     }
 }
 pub(crate) unsafe fn standin_mutex_unlock(mutex: *mut c_void) {
