@@ -45,7 +45,7 @@ run: ## Boot a stock kernel on the emulated chip, drive it, report (CHIP= DRIVER
 shell: ## A console in the same guest (CHIP= DRIVER= KVER=)
 	@scripts/lab shell
 
-test: ## Lint, and the tests of the rings, the model, the set-up, the head node, and in guests (half an hour)
+test: ## Lint, and the tests of the rings, the model, the set-up, the head node, and in guests (20 to 25 minutes)
 	@scripts/test
 
 test-setup: ## Test the set-up against a mirror that misbehaves, on loopback, and against SIGKILL (T=)
@@ -54,7 +54,7 @@ test-setup: ## Test the set-up against a mirror that misbehaves, on loopback, an
 pins: ## Pin the packages of versions.conf by content, out of verified package lists
 	@scripts/pin
 
-test-host: ## The tests that boot nothing: rings (with loom), the model, the lab
+test-host: ## The tests that boot nothing: the build, the rings and the stand-in (with loom), the model
 	@scripts/test-host
 
 test-guests: ## The tests that boot guests (T="NAME..." for some of them)

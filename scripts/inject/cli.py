@@ -77,7 +77,7 @@ def parser():
     add = result.add_argument
     add("question", metavar="QUESTION", nargs="?", help="with --verify: what is to be driven, a PCI id (10ec:8168), a modalias or a module's name")
     add("initrd", metavar="INITRD", help="the initrd to start from")
-    add("-o", "--output", metavar="OUT", help="the initrd to be made; may exist as a file, may not be INITRD; readable by no more users than all that is in it")
+    add("-o", "--output", metavar="OUT", help="the initrd to be made; may exist as a file, may not be INITRD; readable only by users who may read INITRD and each SRC")
     add("--module", metavar="FILE", action="append", default=[], help="a module to add, with what it depends on; or the name of one in --modules (repeatable)")
     add("--alias-only", metavar="DRIVER=ID", action="append", default=[], help="have a driver that is inside already loaded for a PCI id, VENDOR:DEVICE (repeatable)")
     add("--file", metavar="SRC:DEST", action="append", default=[], help="a file to add, owned by root, its mode kept; DEST may be a directory (repeatable)")
@@ -88,7 +88,7 @@ def parser():
     add("--symvers", metavar="FILE", help="Module.symvers of the kernel, to compare symbols (and their versions) with")
     add("--flavour", choices=sorted(FLAVOURS), help="what the initrd is, if it is not recognised")
     mode = result.add_mutually_exclusive_group()
-    mode.add_argument("--append", action="store_true", help="add a segment behind the original bytes (the default, but when the kernel is swapped)")
+    mode.add_argument("--append", action="store_true", help="add a segment behind the original bytes (the default, except when the kernel is swapped)")
     mode.add_argument("--repack", action="store_true", help="write the archive anew: nothing replaced is left in it")
     mode.add_argument("--overlay", action="store_true", help="write the added segment alone, which a boot loader loads behind INITRD: cpio, or tar for an OUT like x.tar.gz (Ventoy)")
     action = result.add_mutually_exclusive_group()
