@@ -552,13 +552,16 @@ void net_helper_skb_set_metadata(struct sk_buff *skb, u32 len)
 	skb_metadata_set(skb, len);
 }
 
-void net_helper_keep_config(struct net_device *dev)
+int net_helper_keep_config(struct net_device *dev)
 {
 	struct net_helper_private *private = netdev_priv(dev);
 	struct pci_dev *pdev = to_pci_dev(dev->dev.parent);
+	int err = pci_save_state(pdev);
 
-	pci_save_state(pdev);
+	if (err)
+		return err;
 	private->config = pci_store_saved_state(pdev);
+	return private->config ? 0 : -ENOMEM;
 }
 
 void net_helper_free_config(struct net_device *dev)
@@ -577,10 +580,10 @@ void net_helper_restore_config(struct net_device *dev)
 	const struct net_helper_private *private = netdev_priv(dev);
 	struct pci_dev *pdev = to_pci_dev(dev->dev.parent);
 
-	/* Without memory for it at the probe, what was saved last has to do. */
-	if (private->config)
-		pci_load_saved_state(pdev, private->config);
+	pci_load_saved_state(pdev, private->config);
 	pci_restore_state(pdev);
+	/* A suspend that has begun takes it for its own otherwise, and neither saves nor suspends the device (Linux 6.19 and later). */
+	pdev->state_saved = false;
 }
 
 int net_helper_reset_bus(struct net_device *dev)

@@ -144,7 +144,7 @@ void net_helper_tx_touched(struct net_device *dev);
 void net_helper_skb_set_metadata(struct sk_buff *skb, u32 len);
 
 /* work items */
-void net_helper_keep_config(struct net_device *dev);
+int net_helper_keep_config(struct net_device *dev);
 void net_helper_free_config(struct net_device *dev);
 void net_helper_restore_config(struct net_device *dev);
 int net_helper_reset_bus(struct net_device *dev);

@@ -216,7 +216,6 @@ pub(super) unsafe fn init<T: Operations>(
             T::DEFAULT_FEATURES.as_raw(),
             T::VLAN_FEATURES.as_raw(),
         );
-        bindings::net_helper_keep_config(dev);
         bindings::netif_set_tso_max_size(dev, T::TSO_MAX_SIZE);
         bindings::netif_set_tso_max_segs(dev, c_uint::from(T::TSO_MAX_SEGMENTS));
         driver.set_features(T::DEFAULT_FEATURES);

@@ -434,8 +434,15 @@ impl<'a, T: Operations + 'a> Registration<'a, T> {
         // SAFETY: No requirement.
         let dev = unsafe { bindings::alloc_etherdev_mqs(size, 1, 1) };
         let dev = NonNull::new(dev).ok_or(ENOMEM)?;
-        // SAFETY: The private area is that large and aligned, and not used yet.
+        // SAFETY: The private area is that large and aligned, and not used yet. A `pci::Device` is had of one that is enabled, and
+        // lives longer.
         unsafe { callbacks::init(dev, pci::device(pdev), irq, driver) };
+        // SAFETY: The device and its parent are those of above.
+        if let Err(e) = to_result(unsafe { bindings::net_helper_keep_config(dev.as_ptr()) }) {
+            // SAFETY: It was initialized above and is not registered.
+            unsafe { callbacks::free::<T>(dev) };
+            return Err(e);
+        }
 
         // SAFETY: The device is not registered, so nobody else looks at it, and it was initialized for `T` above.
         unsafe {
