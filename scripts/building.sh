@@ -41,9 +41,8 @@ standin_refusal() {
 rustc_series() { echo "$1" | sed 's/^\([0-9]*\.[0-9]*\).*/\1/'; }
 
 # rustc_fits CONFIG FOUND: whether the compiler FOUND (what `rustc --version` prints) can make Rust metadata that fits a kernel of this
-# configuration. Symbols in Rust carry a hash of the crate's name and of the compiler's version as text. When a distribution's compiler has
-# had a point release since the kernel was built, RUSTC_FORCE_RUSTC_VERSION puts the text of then in its place; another series is another
-# language. Sets rustc_wanted and rustc_found to the two texts.
+# configuration. Symbols in Rust carry a hash of the crate's name and of the compiler's version as text. If only the patch level differs,
+# RUSTC_FORCE_RUSTC_VERSION makes the compiler use the kernel's text; another series does not fit. Sets rustc_wanted and rustc_found.
 rustc_fits() {
 	config=$1
 	rustc_texts "$2"

@@ -80,7 +80,7 @@ class Inside(Case):
             root = like_the_kernel(self.out, self.dir)
             self.assertEqual(modprobe(root, "tg3")[-1], f"tg3.ko{suffix}", library)
             shutil.rmtree(root)
-            # What was there already is told by --verify.
+            # --verify reports what was there already.
             if suffix:
                 self.inject("--verify", "e1000e", initrd)
             else:

@@ -495,7 +495,7 @@ pub fn command_line(interactive: bool) -> String {
     format!("{} no5lvl no_timer_check {verbosity}", essentials())
 }
 
-/// What each kernel is told, other people's included.
+/// The part of the command line that every kernel gets, other people's included.
 pub(crate) fn essentials() -> String {
     let mut line = "console=ttyS0 panic=-1 oops=panic random.trust_cpu=on".to_owned();
     // KVM tells its guests itself.
