@@ -134,6 +134,8 @@ pub struct Setup<'a> {
     pub netboot: Option<Netboot<'a>>,
     /// Where frames that find no descriptor go: dropped, or left waiting.
     pub drop_when_full: bool,
+    /// How long a negotiation of the link takes, in milliseconds; the model's default if there is none here.
+    pub negotiation: Option<u32>,
     /// Whether the frames are kept in a pcap file.
     pub pcap: bool,
     /// How much is transferred at once.
@@ -180,6 +182,7 @@ impl<'a> Setup<'a> {
             world: World::Internet,
             netboot: None,
             drop_when_full: false,
+            negotiation: None,
             pcap: false,
             megabytes: 64,
             cache,
@@ -309,6 +312,7 @@ impl Bench {
                     pcap: setup.pcap,
                     snaplen: None,
                     drop_when_full: setup.drop_when_full,
+                    negotiation: setup.negotiation,
                     artifacts,
                     sockets: sockets.path(),
                 })?;

@@ -176,6 +176,7 @@ fn boot(setup: &Setup<'_>, initramfs: &Path, machine: usize, number: usize) -> R
         pcap: false,
         snaplen: None,
         drop_when_full: false,
+        negotiation: None,
         artifacts: &artifacts,
         sockets: sockets.path(),
     })?;

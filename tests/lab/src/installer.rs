@@ -63,6 +63,7 @@ impl Node {
             pcap: true,
             snaplen: None,
             drop_when_full: false,
+            negotiation: None,
             artifacts,
             sockets: sockets.path(),
         })?;

@@ -153,6 +153,8 @@ pub struct Options<'a> {
     pub prompt_acks: bool,
     /// Whether a frame that finds no descriptor is dropped, as hardware does, instead of waiting.
     pub drop_when_full: bool,
+    /// How long a negotiation of the link takes, in milliseconds; the model's default if there is none here.
+    pub negotiation: Option<u32>,
     /// Where its log and the pcap are written.
     pub artifacts: &'a Path,
     /// Where sockets may be made; the path must be short.
@@ -206,6 +208,9 @@ impl Model {
             ]);
         if !options.prompt_acks {
             command.arg("--late-acks");
+        }
+        if let Some(time) = options.negotiation {
+            command.args(["--negotiation", &time.to_string()]);
         }
         if options.pcap {
             command

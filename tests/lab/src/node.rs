@@ -85,6 +85,7 @@ impl Node {
             // iPXE has four receive descriptors, and no time to lose.
             prompt_acks: true,
             drop_when_full: false,
+            negotiation: None,
             artifacts: directory,
             sockets: sockets.path(),
         })?;

@@ -76,6 +76,7 @@ impl Ports {
                 pcap: false,
                 snaplen: None,
                 drop_when_full: false,
+                negotiation: None,
                 artifacts,
                 sockets: sockets.path(),
             })?);
