@@ -38,6 +38,7 @@ use crate::net::{
         Interrupt,
         NetDevice,
         Operations,
+        Polled,
         RingConfig,
         RxFilter,
         Verdict,
@@ -82,8 +83,8 @@ use kernel::{
     },
 };
 
-/// How often a poll asks the chip whether there is more before it leaves that to an interrupt.
-const ROUNDS: u32 = 4;
+/// After how many polls the events are read in any case: those that are not about the rings have no interrupt while it is masked.
+const POLLS_UNREAD: u32 = 64;
 
 /// The largest MTU that the chip takes as an ordinary frame, in bytes.
 pub(super) const ORDINARY_MTU: u32 = 1500;
@@ -138,6 +139,10 @@ pub(crate) struct Poll<'a> {
     pub(super) wake_threshold: u32,
     /// The MTU is above [`ORDINARY_MTU`].
     jumbo: bool,
+    /// The events of the rings were acknowledged, and no read has waited until that arrived.
+    acknowledged: bool,
+    /// Polls since the events were read.
+    unread: u32,
 }
 
 impl<'a> Nic<'a> {
@@ -221,6 +226,8 @@ impl<'a> Operations for Nic<'a> {
                 pool,
                 wake_threshold: (config.tx / 4).max(skb::MAX_FRAGMENTS),
                 jumbo: config.mtu > ORDINARY_MTU,
+                acknowledged: false,
+                unread: 0,
             },
         ))
     }
@@ -396,25 +403,39 @@ impl<'a> Operations for Nic<'a> {
         self.send_queued(cx.device(), xmit);
     }
 
-    fn poll(&self, cx: &PollContext<'_>, poll: &mut Poll<'a>) -> u32 {
-        let mut received = self.work(cx, poll, 0);
-        // One acknowledgement for all that came until now. It is a posted write and takes its time to
-        // the chip, so it may also be about a frame that came after the look at the rings. A read
-        // waits for it, and for what the chip wrote to memory before. So what comes after the read
-        // is either seen by the next look, or its event stays and interrupts when that is possible again.
-        for _ in 0..ROUNDS {
-            // The exchange is a full barrier: the events of an interrupt whose flag it sees are older than
-            // the acknowledgement; one whose flag it does not see schedules this poll once more.
-            if received >= cx.budget() || !self.interrupted.xchg(false, Full) {
-                break;
-            }
-            self.hw.acknowledge(event::RINGS);
+    fn poll(&self, cx: &PollContext<'_>, poll: &mut Poll<'a>) -> Polled {
+        let mut work = self.work(cx, poll);
+        // Without a budget nothing is received: what is acknowledged then may never be looked at.
+        if cx.budget() == 0 {
+            return Polled::Idle;
+        }
+        if work == 0 && self.interrupted.xchg(false, Full) {
+            // It was about frames that an earlier poll has seen, or about none.
+            self.acknowledge(poll);
+        }
+        poll.unread = poll.unread.saturating_add(1);
+        if poll.unread >= POLLS_UNREAD || (poll.acknowledged && work == 0) {
+            // An acknowledgement is a posted write and takes its time to the chip, so it may also be about a frame that
+            // came after the look at the rings. A read waits for it, and for what the chip wrote to memory before. So
+            // what comes after the read is either seen by the next look, or its event stays and interrupts when that
+            // is possible again.
+            poll.acknowledged = false;
+            poll.unread = 0;
             if let Some(events) = self.events() {
                 self.take(cx.device(), events);
             }
-            received = self.work(cx, poll, received);
+            if work == 0 {
+                work = self.work(cx, poll);
+            }
         }
-        received
+        if work == 0 {
+            return Polled::Idle;
+        }
+        // The poll comes again in any case, so one acknowledgement for all until now is enough. The exchange is a full
+        // barrier: the events of an interrupt whose flag it clears are older than the acknowledgement.
+        self.interrupted.xchg(false, Full);
+        self.acknowledge(poll);
+        Polled::Busy(work)
     }
 
     fn set_rx_filter(&self, filter: RxFilter) {
@@ -490,6 +511,12 @@ impl<'a> Operations for Nic<'a> {
 }
 
 impl<'a> Nic<'a> {
+    /// Acknowledges all events of the rings.
+    fn acknowledge(&self, poll: &mut Poll<'a>) {
+        self.hw.acknowledge(event::RINGS);
+        poll.acknowledged = true;
+    }
+
     /// Undoes what Linux' realtek driver does to the PHY when an interface goes down; see
     /// [`PhyAccess::allow_link`].
     fn allow_link(&self) -> Result {

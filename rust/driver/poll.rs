@@ -58,18 +58,18 @@ impl<'a> Nic<'a> {
         }
     }
 
-    /// Looks at both rings once; `received` counts the frames that were received before and the
-    /// answer those after.
-    pub(super) fn work(&self, cx: &PollContext<'_>, poll: &mut Poll<'a>, mut received: u32) -> u32 {
-        self.complete_sent(cx, poll);
+    /// Looks at both rings once; returns how many frames were received, or 1 if only some were sent.
+    pub(super) fn work(&self, cx: &PollContext<'_>, poll: &mut Poll<'a>) -> u32 {
+        let sent = self.complete_sent(cx, poll);
+        let mut received = 0;
         while received < cx.budget() && self.receive_one(cx, poll) {
             received += 1;
         }
-        received
+        received.max(sent.into())
     }
 
-    /// Frees the frames that were sent and wakes the queue.
-    fn complete_sent(&self, cx: &PollContext<'_>, poll: &mut Poll<'a>) {
+    /// Frees the frames that were sent and wakes the queue; returns whether there were any.
+    fn complete_sent(&self, cx: &PollContext<'_>, poll: &mut Poll<'a>) -> bool {
         let (mut packets, mut bytes) = (0, 0u32);
         let (mut xdp_packets, mut xdp_bytes) = (0, 0u32);
         let mut done = false;
@@ -93,7 +93,7 @@ impl<'a> Nic<'a> {
             }
         }
         if !done {
-            return;
+            return false;
         }
         poll.tx.release();
         cx.completed(packets, bytes);
@@ -105,6 +105,7 @@ impl<'a> Nic<'a> {
         if poll.tx.pending() > 0 {
             self.hw.ring_doorbell();
         }
+        true
     }
 
     /// Hands up the next frame; returns whether the chip had finished a descriptor.

@@ -67,6 +67,7 @@ void net_helper_netdev_setup(struct net_device *dev, struct device *parent,
 	dev->max_mtu = max_mtu;
 	dev->irq = irq;
 	dev->xdp_features = NETDEV_XDP_ACT_BASIC | NETDEV_XDP_ACT_REDIRECT | NETDEV_XDP_ACT_NDO_XMIT;
+	netdev_sw_irq_coalesce_default_on(dev);
 }
 
 void net_helper_netdev_set_features(struct net_device *dev, netdev_features_t able,

@@ -15,6 +15,7 @@ use super::{
     device::{
         Interrupt,
         Operations,
+        Polled,
         Verdict, //
     },
     ethtool,
@@ -472,19 +473,26 @@ unsafe extern "C" fn poll<T: Operations>(napi: *mut bindings::napi_struct, budge
         unsafe { bindings::napi_complete_done(napi, 0) };
         return 0;
     };
-    let done = private.driver.poll(&cx, half).min(cx.budget());
+    let polled = private.driver.poll(&cx, half);
     // SAFETY: The driver's part of the poll is over.
     unsafe { private.finish_xdp(dev) };
-    if done == cx.budget() {
+    let work = match polled {
+        Polled::Busy(work) => work,
+        Polled::Idle => 0,
+    };
+    if work >= cx.budget() {
         // There may be more: the core calls again, if all that it allows was used.
         return budget;
     }
-    let done = done as c_int;
-    // SAFETY: As above. Interrupts come back only when the core says that the poll is over.
-    if unsafe { bindings::napi_complete_done(napi, done) } {
-        private.driver.enable_interrupts();
+    let work = work as c_int;
+    // SAFETY: As above. The core says whether the poll is over, or a timer calls it again.
+    if unsafe { bindings::napi_complete_done(napi, work) } {
+        match polled {
+            Polled::Idle => private.driver.enable_interrupts(),
+            Polled::Busy(_) => dev.schedule_poll(),
+        }
     }
-    done
+    work
 }
 
 /// `ndo_eth_ioctl`: process context, under RTNL. Reads and writes registers of the PHY.

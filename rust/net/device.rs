@@ -99,6 +99,16 @@ pub enum Interrupt {
     NotOurs,
 }
 
+/// The answer of [`Operations::poll`].
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub enum Polled {
+    /// There was work, of this amount. At [`PollContext::budget`] the poll is called again at once, below it after the time
+    /// for which the core defers interrupts (`gro_flush_timeout`), or at once if it does not.
+    Busy(u32),
+    /// There was none, or no budget. With one the interrupts can be enabled.
+    Idle,
+}
+
 /// What ends the sleep of a device, besides the host.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub enum WakeBy {
@@ -210,8 +220,8 @@ pub trait Operations: Ethtool + Send + Sync {
     fn flush_xdp(&self, cx: &XmitContext<'_>, xmit: &mut Self::Xmit);
 
     /// Completes what was sent and hands up what was received: [`PollContext::budget`] frames at
-    /// most; returns how many. If fewer, the interrupts are enabled again. Soft interrupt context.
-    fn poll(&self, cx: &PollContext<'_>, poll: &mut Self::Poll) -> u32;
+    /// most. Soft interrupt context.
+    fn poll(&self, cx: &PollContext<'_>, poll: &mut Self::Poll) -> Polled;
 
     /// Sets the receive filter to `filter`. Runs under the lock of the address lists.
     fn set_rx_filter(&self, filter: RxFilter);

@@ -15,6 +15,7 @@ mod memory;
 mod model;
 mod node;
 mod offloads;
+mod polling;
 mod power;
 mod slot;
 mod storms;

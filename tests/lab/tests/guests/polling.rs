@@ -1,0 +1,69 @@
+//! Interrupts that the core defers, and what they cost.
+
+use lab::bench::{Bench, Driver, Setup};
+use lab::drive::{self, Transfer};
+use lab::model::Chip;
+use lab::{require, Result};
+
+use crate::common::{case, Inputs};
+
+/// One read tells whether the interrupt is the chip's, one waits for the last acknowledgement. Polls that no interrupt has
+/// called, and the link, may cost a few more.
+fn two_reads(transfer: &Transfer) -> Result<()> {
+    let Some(counters) = &transfer.counters else {
+        return Ok(());
+    };
+    let (reads, interrupts) = (counters.mmio_reads, counters.interrupts_raised);
+    require!(
+        reads <= interrupts * 5 / 2 + 50,
+        "{reads} reads of registers for {interrupts} interrupts, expected about two each"
+    );
+    Ok(())
+}
+
+/// Traffic with interrupts deferred, as it is by default, and at once.
+fn deferral(inputs: &Inputs, chip: Chip, driver: Driver) -> Result<()> {
+    let (kernel, model) = (inputs.kernel()?, inputs.model()?);
+    let mut bench = Bench::start(&Setup {
+        megabytes: 4,
+        ..inputs.setup(&kernel, &model, chip, driver)
+    })?;
+    let interface = bench.load_and_open()?;
+    drive::lease(&mut bench, &interface)?;
+    let settings =
+        format!("cd /sys/class/net/{interface}; cat napi_defer_hard_irqs gro_flush_timeout");
+    let deferred = bench.guest.check(&settings)?;
+    require!(
+        deferred.split_whitespace().eq(["1", "20000"]),
+        "interrupts are deferred as {deferred:?}, expected once, for 20000 ns"
+    );
+    for (times, nanoseconds) in [(1, 20_000), (0, 0), (0, 20_000), (4, 50_000)] {
+        bench.guest.check(&format!(
+            "cd /sys/class/net/{interface}; echo {times} >napi_defer_hard_irqs; echo {nanoseconds} >gro_flush_timeout"
+        ))?;
+        drive::ping_at_once(&mut bench, 50)?;
+        for transfer in [drive::fetch(&mut bench)?, drive::send(&mut bench)?] {
+            if (times, nanoseconds) == (1, 20_000) {
+                two_reads(&transfer)?;
+            }
+        }
+    }
+    // With interrupts masked for a minute only the poll can see the link go.
+    bench.guest.check(&format!(
+        "cd /sys/class/net/{interface}; echo 1000000 >napi_defer_hard_irqs; echo 50000 >gro_flush_timeout"
+    ))?;
+    drive::ping(&mut bench, 1)?;
+    for up in [false, true] {
+        bench.model()?.set_link(up)?;
+        bench.wait_carrier(&interface, up)?;
+    }
+    bench.finish()
+}
+
+#[test]
+fn ours_polls_with_interrupts_deferred() {
+    case("ours_polls_with_interrupts_deferred", |inputs| {
+        deferral(inputs, Chip::B300, inputs.ours()?)?;
+        deferral(inputs, Chip::B380, inputs.ours()?)
+    });
+}
