@@ -11,7 +11,10 @@ use super::ring::{
     tx::TxFragment, //
 };
 use crate::net::{
-    dma::SharedWords,
+    dma::{
+        Group,
+        SharedWords, //
+    },
     from_device::FromDevice,
     page_pool,
     pci,
@@ -40,8 +43,9 @@ impl<'a> Descriptors<'a> {
         self.0.dma_address()
     }
 
-    fn word(index: u32, word: usize) -> usize {
-        (index as usize).saturating_mul(WORDS).saturating_add(word)
+    #[inline]
+    fn descriptor(&self, index: u32) -> Option<Group<'_, WORDS>> {
+        self.0.group(index as usize)
     }
 }
 
@@ -50,24 +54,32 @@ impl DescriptorMemory for Descriptors<'_> {
         (self.0.count() / WORDS) as u32
     }
 
+    #[inline]
     fn opts1(&self, index: u32) -> FromDevice<u32> {
-        self.0.read(Self::word(index, 0))
+        self.descriptor(index)
+            .map_or(FromDevice::new(0), |words| words.read::<0>())
     }
 
+    #[inline]
     fn opts2(&self, index: u32) -> FromDevice<u32> {
-        self.0.read(Self::word(index, 1))
+        self.descriptor(index)
+            .map_or(FromDevice::new(0), |words| words.read::<1>())
     }
 
+    #[inline]
     fn rmb(&self) {
         self.0.rmb();
     }
 
+    #[inline]
     fn publish(&self, index: u32, addr: u64, opts1: u32, opts2: u32) {
-        self.0.write(Self::word(index, 1), opts2);
-        self.0.write(Self::word(index, 2), addr as u32);
-        self.0.write(Self::word(index, 3), (addr >> 32) as u32);
-        self.0.wmb();
-        self.0.write(Self::word(index, 0), opts1);
+        if let Some(words) = self.descriptor(index) {
+            words.write::<1>(opts2);
+            words.write::<2>(addr as u32);
+            words.write::<3>((addr >> 32) as u32);
+            self.0.wmb();
+            words.write::<0>(opts1);
+        }
     }
 }
 

@@ -10,7 +10,10 @@ use super::{
     pci, //
 };
 use crate::bindings;
-use core::ptr::NonNull;
+use core::{
+    marker::PhantomData,
+    ptr::NonNull, //
+};
 use kernel::prelude::*;
 
 /// Little-endian 32-bit words that the CPU and a device share.
@@ -75,6 +78,22 @@ impl<'a> SharedWords<'a> {
         self.words
     }
 
+    /// Returns the `N` words with the `index`th place among groups of `N` words, or `None` beyond the end.
+    #[inline]
+    pub fn group<const N: usize>(&self, index: usize) -> Option<Group<'_, N>> {
+        const { assert!(N > 0) };
+        if index >= self.words / N {
+            return None;
+        }
+        // SAFETY: The group ends within the allocation, by the type invariants and the check.
+        let words = unsafe { self.memory.add(index * N) };
+        // INVARIANT: These words are in the allocation, which lives as long as `self`.
+        Some(Group {
+            words,
+            _memory: PhantomData,
+        })
+    }
+
     /// Reads a word, without ordering; beyond the end it reads 0.
     pub fn read(&self, index: usize) -> FromDevice<u32> {
         if index >= self.words {
@@ -86,14 +105,6 @@ impl<'a> SharedWords<'a> {
         FromDevice::new(u32::from_le(value))
     }
 
-    /// Writes a word, without ordering; beyond the end it does nothing.
-    pub fn write(&self, index: usize, value: u32) {
-        if index < self.words {
-            // SAFETY: `index` is within the allocation, by the type invariants and the check.
-            unsafe { self.memory.add(index).write_volatile(value.to_le()) };
-        }
-    }
-
     /// Orders the reads before it against those after it, as far as the device is concerned.
     pub fn rmb(&self) {
         barrier::dma_rmb();
@@ -102,6 +113,36 @@ impl<'a> SharedWords<'a> {
     /// Orders the writes before it against those after it, as far as the device is concerned.
     pub fn wmb(&self) {
         barrier::dma_wmb();
+    }
+}
+
+/// `N` neighbouring words of [`SharedWords`], whose bounds were checked once for all of them.
+///
+/// # Invariants
+///
+/// `words` points to `N` words of a [`SharedWords`] that is borrowed for `'a`.
+pub struct Group<'a, const N: usize> {
+    words: NonNull<u32>,
+    _memory: PhantomData<&'a u32>,
+}
+
+impl<const N: usize> Group<'_, N> {
+    /// Reads word `WORD`, without ordering.
+    #[inline]
+    pub fn read<const WORD: usize>(&self) -> FromDevice<u32> {
+        const { assert!(WORD < N) };
+        // SAFETY: By the type invariants and the assertion. Racing writes of the device or of another CPU give some value,
+        // which is all that is promised.
+        let value = unsafe { self.words.add(WORD).read_volatile() };
+        FromDevice::new(u32::from_le(value))
+    }
+
+    /// Writes word `WORD`, without ordering.
+    #[inline]
+    pub fn write<const WORD: usize>(&self, value: u32) {
+        const { assert!(WORD < N) };
+        // SAFETY: By the type invariants and the assertion.
+        unsafe { self.words.add(WORD).write_volatile(value.to_le()) };
     }
 }
 
