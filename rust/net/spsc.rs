@@ -176,6 +176,7 @@ impl<T> Producer<T> {
     }
 
     /// Returns whether `need` more items fit; looks at the consumer's counter only if it must.
+    #[inline]
     pub fn has_room(&mut self, need: u32) -> bool {
         if self.free_since(self.released) < need {
             // INVARIANT: This is a value of the shared counter. It only grows, up to `published`.
@@ -207,13 +208,14 @@ impl<T> Producer<T> {
     /// # Errors
     ///
     /// Gives the item back when the ring is full.
+    #[inline]
     pub fn push(&mut self, item: T) -> Result<u32, T> {
         if !self.has_room(1) {
             return Err(item);
         }
         // SAFETY: There was room by an acquired value of `released`, so by the type invariants the
-        // slot is the producer's, and `&mut self` makes this its only access.
-        unsafe { self.inner.replace(self.pushed, Some(item)) };
+        // slot is the producer's and empty, and `&mut self` makes this its only access.
+        unsafe { self.inner.fill(self.pushed, item) };
 
         let index = self.next_index();
         // INVARIANT: There was room, and the slot is full now.
@@ -222,6 +224,7 @@ impl<T> Producer<T> {
     }
 
     /// Takes back the newest item that is not published yet.
+    #[inline]
     pub fn unpush(&mut self) -> Option<T> {
         if self.pushed == self.published {
             return None;
@@ -232,7 +235,7 @@ impl<T> Producer<T> {
 
         // SAFETY: The slot is not published, so by the type invariants it is the producer's, and
         // `&mut self` makes this its only access.
-        unsafe { self.inner.replace(self.pushed, None) }
+        unsafe { self.inner.take_if(self.pushed, |_, _| true) }
     }
 
     /// Returns how many items are pushed and not published.
@@ -241,6 +244,7 @@ impl<T> Producer<T> {
     }
 
     /// Returns the `n`th item that is pushed and not published, oldest first, with its index.
+    #[inline]
     pub fn peek_unpublished(&self, n: u32) -> Option<(u32, &T)> {
         if n >= self.unpublished() {
             return None;
@@ -266,10 +270,13 @@ impl<T> Producer<T> {
     ///
     /// Call it after [`Producer::publish`]: the consumer wakes the queue when it releases slots,
     /// and it never releases what it cannot see. `need` must be at most the capacity.
+    #[inline]
     pub fn stop_if_full(&mut self, queue: &impl TxQueue, need: u32) -> bool {
-        if self.has_room(need) {
-            return false;
-        }
+        !self.has_room(need) && self.stop(queue, need)
+    }
+
+    #[cold]
+    fn stop(&mut self, queue: &impl TxQueue, need: u32) -> bool {
         queue.stop();
         // Pairs with the barrier in `Consumer::wake_if_stopped`: either the consumer sees the flag
         // or this half sees the slots it released.
@@ -310,20 +317,15 @@ impl<T> Consumer<T> {
         published.wrapping_sub(self.popped)
     }
 
-    /// Returns the index of the oldest item and the item, if there is one.
-    pub fn peek(&self) -> Option<(u32, &T)> {
-        if self.popped == self.published && self.pending() == 0 {
-            return None;
-        }
-
-        // SAFETY: `popped` is behind an acquired value of `published`, so by the type invariants
-        // the slot is the consumer's, which writes slots with `&mut self` only.
-        let item = unsafe { self.inner.get(self.popped) }?;
-        Some((self.inner.index(self.popped), item))
+    /// Takes the oldest item out; its slot is free only after [`Consumer::release`].
+    #[inline]
+    pub fn pop(&mut self) -> Option<T> {
+        self.pop_if(|_, _| true)
     }
 
-    /// Takes the oldest item out; its slot is free only after [`Consumer::release`].
-    pub fn pop(&mut self) -> Option<T> {
+    /// The same, if `wanted` says so, which gets the index of the oldest item and the item.
+    #[inline]
+    pub fn pop_if(&mut self, wanted: impl FnOnce(u32, &T) -> bool) -> Option<T> {
         if self.popped == self.published {
             // INVARIANT: This is a value of the shared counter. It only grows.
             self.published = self.inner.published.acquire();
@@ -334,11 +336,11 @@ impl<T> Consumer<T> {
 
         // SAFETY: `popped` is behind an acquired value of `published`, so by the type invariants
         // the slot is the consumer's, and `&mut self` makes this its only access.
-        let item = unsafe { self.inner.replace(self.popped, None) };
+        let item = unsafe { self.inner.take_if(self.popped, wanted) }?;
 
         // INVARIANT: `popped` was behind `published`, and its slot is empty now.
         self.popped = self.popped.wrapping_add(1);
-        item
+        Some(item)
     }
 
     /// Gives all popped slots back to the producer (release).

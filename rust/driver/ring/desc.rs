@@ -256,17 +256,10 @@ impl RxStatus {
     /// # Errors
     ///
     /// The first that applies: an error that the chip reports, a fragment, an impossible length.
+    #[inline]
     pub fn decode(opts1: FromDevice<u32>, buffer_size: u32) -> Result<RxFrameInfo, RxError> {
         if opts1.bits(RX_ERROR) != 0 {
-            return Err(if opts1.bits(RX_WATCHDOG) != 0 {
-                RxError::Watchdog
-            } else if opts1.bits(RX_RUNT) != 0 {
-                RxError::Runt
-            } else if opts1.bits(RX_CRC) != 0 {
-                RxError::Crc
-            } else {
-                RxError::Unnamed
-            });
+            return Err(Self::error(opts1));
         }
         if opts1.bits(FS | LS) != FS | LS {
             return Err(RxError::Fragmented);
@@ -288,7 +281,22 @@ impl RxStatus {
         Ok(RxFrameInfo { length, checksum })
     }
 
+    /// Returns which error the chip reports in `opts1`, which has [`RX_ERROR`] set.
+    #[cold]
+    fn error(opts1: FromDevice<u32>) -> RxError {
+        if opts1.bits(RX_WATCHDOG) != 0 {
+            RxError::Watchdog
+        } else if opts1.bits(RX_RUNT) != 0 {
+            RxError::Runt
+        } else if opts1.bits(RX_CRC) != 0 {
+            RxError::Crc
+        } else {
+            RxError::Unnamed
+        }
+    }
+
     /// The same for a frame that has a wrong FCS or is a runt, as if it had not; `None` for any other.
+    #[cold]
     pub fn decode_damaged(opts1: FromDevice<u32>, buffer_size: u32) -> Option<RxFrameInfo> {
         if opts1.bits(RX_WATCHDOG) != 0 || opts1.bits(RX_CRC | RX_RUNT) == 0 {
             return None;

@@ -95,6 +95,7 @@ impl<B: RxBuffer> RxRing<B> {
     ///
     /// The ring goes on when the answer is given to [`Received::replace`] or
     /// [`Received::recycle`]; until then this returns the same descriptor.
+    #[inline]
     pub fn next<'a>(&'a mut self, memory: &impl DescriptorMemory) -> Option<Received<'a, B>> {
         let index = self.next;
         let slot = self.slots.get_mut(index)?;
@@ -105,7 +106,6 @@ impl<B: RxBuffer> RxRing<B> {
         memory.rmb();
 
         Some(Received {
-            info: RxStatus::decode(opts1, self.buffer_size),
             opts1,
             opts2: memory.opts2(index),
             index,
@@ -128,7 +128,6 @@ fn is_end(index: u32, count: u32) -> bool {
 /// [`Received::replace`] or [`Received::recycle`].
 #[must_use = "the ring stands still until the descriptor is replaced or recycled"]
 pub struct Received<'a, B> {
-    info: Result<RxFrameInfo, RxError>,
     opts1: FromDevice<u32>,
     opts2: FromDevice<u32>,
     index: u32,
@@ -140,8 +139,9 @@ pub struct Received<'a, B> {
 
 impl<B: RxBuffer> Received<'_, B> {
     /// Returns the frame in the buffer, or why there is none.
+    #[inline]
     pub fn info(&self) -> Result<RxFrameInfo, RxError> {
-        self.info
+        RxStatus::decode(self.opts1, self.buffer_size)
     }
 
     /// Returns the frame in the buffer if all that is wrong with it is its FCS, or that it is too short.
@@ -166,6 +166,7 @@ impl<B: RxBuffer> Received<'_, B> {
 
     /// Takes the buffer out and gives the chip `new`, of the same size, in its place.
     #[must_use = "the buffer that was taken out holds the frame"]
+    #[inline]
     pub fn replace(self, memory: &impl DescriptorMemory, new: B) -> B {
         let old = core::mem::replace(&mut *self.slot, new);
         self.give_back(memory);
@@ -173,10 +174,12 @@ impl<B: RxBuffer> Received<'_, B> {
     }
 
     /// Gives the same buffer to the chip again; the frame in it is lost.
+    #[inline]
     pub fn recycle(self, memory: &impl DescriptorMemory) {
         self.give_back(memory);
     }
 
+    #[inline]
     fn give_back(self, memory: &impl DescriptorMemory) {
         let end = is_end(self.index, self.count);
         let opts1 = desc::rx_opts1(self.buffer_size, end);

@@ -32,22 +32,13 @@ pub trait TxFragment {
     fn length(&self) -> u32;
 }
 
-/// Why a fragment was not taken.
+/// Why a fragment was not taken. It is dropped.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Refusal {
     /// There is no free descriptor.
     Full,
     /// The length is not in [`desc::TX_FRAGMENT_SIZES`].
     Length,
-}
-
-/// A fragment that was not taken, given back.
-#[derive(Debug)]
-pub struct Refused<F> {
-    /// The fragment.
-    pub fragment: F,
-    /// The reason.
-    pub reason: Refusal,
 }
 
 /// Makes a ring for all descriptors of `memory`, none of them owned by the chip.
@@ -116,17 +107,18 @@ impl<F: TxFragment> TxProducer<F> {
     ///
     /// # Errors
     ///
-    /// Gives the fragment back if the ring is full or its length is impossible.
-    pub fn begin(&mut self, first: F) -> Result<TxFrame<'_, F>, Refused<F>> {
+    /// Drops the fragment if the ring is full or its length is impossible.
+    pub fn begin(&mut self, first: F) -> Result<TxFrame<'_, F>, Refusal> {
         let mut frame = self.frame();
         frame.push(first)?;
         Ok(frame)
     }
 
     /// Begins a frame that has no fragment yet.
+    #[inline]
     pub fn frame(&mut self) -> TxFrame<'_, F> {
         // A frame that was leaked and not dropped is still here.
-        while self.ring.unpush().is_some() {}
+        take_back(&mut self.ring);
         TxFrame {
             ring: &mut self.ring,
         }
@@ -136,13 +128,13 @@ impl<F: TxFragment> TxProducer<F> {
     ///
     /// # Errors
     ///
-    /// Gives the fragment back if the ring is full or its length is impossible.
+    /// Drops the fragment if the ring is full or its length is impossible.
     pub fn post(
         &mut self,
         memory: &impl DescriptorMemory,
         fragment: F,
         command: TxCommand,
-    ) -> Result<(), Refused<F>> {
+    ) -> Result<(), Refusal> {
         self.begin(fragment)?.commit(memory, command);
         Ok(())
     }
@@ -179,21 +171,17 @@ impl<F: TxFragment> TxFrame<'_, F> {
     ///
     /// # Errors
     ///
-    /// Gives the fragment back if the ring is full or its length is impossible.
-    pub fn push(&mut self, fragment: F) -> Result<(), Refused<F>> {
+    /// Drops the fragment if the ring is full or its length is impossible.
+    // A call would move the fragment once more.
+    #[inline(always)]
+    pub fn push(&mut self, fragment: F) -> Result<(), Refusal> {
         if !desc::TX_FRAGMENT_SIZES.contains(&fragment.length()) {
-            return Err(Refused {
-                fragment,
-                reason: Refusal::Length,
-            });
+            return Err(Refusal::Length);
         }
-        self.ring
-            .push(fragment)
-            .map(|_| ())
-            .map_err(|fragment| Refused {
-                fragment,
-                reason: Refusal::Full,
-            })
+        match self.ring.push(fragment) {
+            Ok(_) => Ok(()),
+            Err(_) => Err(Refusal::Full),
+        }
     }
 
     /// Takes the newest fragment back, to save what it owns.
@@ -207,6 +195,7 @@ impl<F: TxFragment> TxFrame<'_, F> {
     /// never finds half a frame. The consumer must not see a slot whose descriptor still shows the
     /// cleared OWN of the lap before, so it gets the slots after that. What must precede the
     /// completion (time stamp, byte queue limits) must be done before this is called.
+    #[inline]
     pub fn commit(self, memory: &impl DescriptorMemory, command: TxCommand) {
         let count = self.ring.unpublished();
         for nth in (0..count).rev() {
@@ -227,8 +216,21 @@ impl<F: TxFragment> TxFrame<'_, F> {
 impl<F: TxFragment> Drop for TxFrame<'_, F> {
     fn drop(&mut self) {
         // After `commit` there is nothing to take back.
-        while self.ring.unpush().is_some() {}
+        take_back(self.ring);
     }
+}
+
+/// Takes all fragments back that are not published.
+#[inline]
+fn take_back<F>(ring: &mut Producer<F>) {
+    if ring.unpublished() > 0 {
+        take_back_some(ring);
+    }
+}
+
+#[cold]
+fn take_back_some<F>(ring: &mut Producer<F>) {
+    while ring.unpush().is_some() {}
 }
 
 /// The half that completes: the NAPI poll holds it.
@@ -245,16 +247,14 @@ impl<F: TxFragment> TxConsumer<F> {
     }
 
     /// The same, if it is one that `wanted` says.
+    #[inline]
     pub fn next_done_if(
         &mut self,
         memory: &impl DescriptorMemory,
         wanted: impl FnOnce(&F) -> bool,
     ) -> Option<F> {
-        let (index, fragment) = self.ring.peek()?;
-        if memory.opts1(index).bits(desc::OWN) != 0 || !wanted(fragment) {
-            return None;
-        }
-        self.ring.pop()
+        self.ring
+            .pop_if(|index, fragment| memory.opts1(index).bits(desc::OWN) == 0 && wanted(fragment))
     }
 
     /// Returns how many fragments are in the ring, done or not.

@@ -39,6 +39,7 @@ impl<T> Inner<T> {
     /// # Safety
     ///
     /// The slot must belong to the caller's half, which must not write it during `'_`.
+    #[inline]
     pub(super) unsafe fn get(&self, count: u32) -> Option<&T> {
         let slot = self.slots.get(self.index(count))?;
         // SAFETY: The pointer comes from a cell that `self` keeps alive. By the safety requirement
@@ -46,20 +47,44 @@ impl<T> Inner<T> {
         slot.with(|cell| unsafe { &*cell }).as_ref()
     }
 
-    /// Takes the item out of the slot counted `count`, or puts one in.
+    /// Puts an item into the slot counted `count`; one that is in it already is leaked.
     ///
     /// # Safety
     ///
     /// The slot must belong to the caller's half, which must not access it in any other way
     /// meanwhile.
-    pub(super) unsafe fn replace(&self, count: u32, item: Option<T>) -> Option<T> {
-        let slot = self.slots.get(self.index(count))?;
-        // SAFETY: The pointer comes from a cell that `self` keeps alive. By the safety requirement
-        // and the type invariants this is the only access.
-        slot.with_mut(|cell| unsafe { core::mem::replace(&mut *cell, item) })
+    #[inline]
+    pub(super) unsafe fn fill(&self, count: u32, item: T) {
+        if let Some(slot) = self.slots.get(self.index(count)) {
+            // SAFETY: The pointer comes from a cell that `self` keeps alive. By the safety requirement
+            // and the type invariants this is the only access.
+            slot.with_mut(|cell| unsafe { cell.write(Some(item)) });
+        }
+    }
+
+    /// Takes the item out of the slot counted `count` if `wanted` says so, which gets the index of the slot, too.
+    ///
+    /// # Safety
+    ///
+    /// As for [`Inner::fill`].
+    #[inline]
+    pub(super) unsafe fn take_if(
+        &self,
+        count: u32,
+        wanted: impl FnOnce(u32, &T) -> bool,
+    ) -> Option<T> {
+        let index = self.index(count);
+        // SAFETY: As in `fill`.
+        self.slots.get(index)?.with_mut(|cell| unsafe {
+            match &*cell {
+                Some(item) if wanted(index, item) => (*cell).take(),
+                _ => None,
+            }
+        })
     }
 
     /// Returns the index of the slot counted `count`, in `0..capacity`.
+    #[inline]
     pub(super) fn index(&self, count: u32) -> u32 {
         count & self.capacity.wrapping_sub(1)
     }

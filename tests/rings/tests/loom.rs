@@ -39,9 +39,11 @@ impl TxQueue for Queue {
 type Item = Box<u32>;
 
 fn drain(rx: &mut Consumer<Item>, expected: &mut u32) {
-    while let Some((_, item)) = rx.peek() {
+    while let Some(item) = rx.pop_if(|_, item| {
         assert_eq!(**item, *expected);
-        assert_eq!(*rx.pop().unwrap(), *expected);
+        true
+    }) {
+        assert_eq!(*item, *expected);
         *expected += 1;
     }
     rx.release();
