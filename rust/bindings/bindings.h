@@ -19,6 +19,11 @@
 
 #include "../helpers/helpers.h"
 
+/* rust/net/skb.rs takes `tail` and `end` for offsets from `head`, as they are where pointers have 64 bits. */
+#ifndef NET_SKBUFF_DATA_USES_OFFSET
+#error "this kernel keeps pointers in sk_buff.tail and sk_buff.end: 32-bit machines are not supported"
+#endif
+
 /* bindgen cannot evaluate macros with casts in them. */
 static const size_t NET_PAGE_SIZE = PAGE_SIZE;
 static const gfp_t NET_GFP_KERNEL = GFP_KERNEL;
@@ -28,6 +33,14 @@ static const size_t NET_NETDEV_PRIV = offsetof(struct net_device, priv);
 static const size_t NET_SKB_LEN = offsetof(struct sk_buff, len);
 static const size_t NET_SKB_DATA_LEN = offsetof(struct sk_buff, data_len);
 static const size_t NET_SKB_DATA = offsetof(struct sk_buff, data);
+static const size_t NET_SKB_TAIL = offsetof(struct sk_buff, tail);
+static const size_t NET_SKB_HEAD = offsetof(struct sk_buff, head);
+static const size_t NET_SKB_END = offsetof(struct sk_buff, end);
+static const size_t NET_SKB_VLAN = offsetof(struct sk_buff, vlan_all);
+static const size_t NET_SKB_VLAN_TAG = offsetof(struct sk_buff, vlan_tci);
+static const size_t NET_SHARED_PAGES = offsetof(struct skb_shared_info, nr_frags);
+static const size_t NET_SHARED_GSO_SIZE = offsetof(struct skb_shared_info, gso_size);
+static const size_t NET_SHARED_GSO_SEGMENTS = offsetof(struct skb_shared_info, gso_segs);
 static const int NET_PCIE_LINK_STATE_L1 = PCIE_LINK_STATE_L1;
 static const netdev_features_t NET_F_SG = NETIF_F_SG;
 static const netdev_features_t NET_F_IP_CSUM = NETIF_F_IP_CSUM;

@@ -333,6 +333,7 @@ impl<'a> Operations for Nic<'a> {
         Interrupt::Handled
     }
 
+    #[inline]
     fn start_xmit(&self, cx: &XmitContext<'_>, xmit: &mut Xmit<'a>, mut skb: SkBuff) -> Verdict {
         let dev = cx.device();
         if !xmit.ring.has_room(skb.fragments()) {
@@ -360,7 +361,7 @@ impl<'a> Operations for Nic<'a> {
         let mapped = skb::map(self.pdev, skb, |fragment| {
             frame.push(fragment).map_err(|_| EINVAL)
         });
-        if mapped.is_err() {
+        if !mapped.is_ok_and(|last| frame.push(last).is_ok()) {
             drop(frame);
             return self.drop_frame(dev, xmit);
         }
@@ -530,6 +531,7 @@ impl<'a> Nic<'a> {
 
     /// Returns what the chip shall do with a frame, or `None` if it cannot: the core should not
     /// have asked.
+    #[inline]
     fn command(skb: &Skb) -> Option<TxCommand> {
         let command = match skb.offload() {
             Offload::None => TxCommand::plain(),

@@ -26,6 +26,14 @@ use kernel::sync::atomic::Relaxed;
 /// frame that is cheaper than a page taken out of the pool for as long as a socket holds it.
 const COPY_BREAK: u32 = 256;
 
+/// What is handed up besides good frames.
+struct Wanted {
+    /// Damaged frames.
+    damaged: bool,
+    /// The FCS at the end of each.
+    fcs: bool,
+}
+
 impl<'a> Nic<'a> {
     /// Returns all that the chip tells, or `None` if nothing of it was asked for.
     ///
@@ -61,16 +69,31 @@ impl<'a> Nic<'a> {
     /// Looks at both rings once; returns how many frames were received, or 1 if only some were sent.
     pub(super) fn work(&self, cx: &PollContext<'_>, poll: &mut Poll<'a>) -> u32 {
         let sent = self.complete_sent(cx, poll);
-        let mut received = 0;
-        while received < cx.budget() && self.receive_one(cx, poll) {
-            received += 1;
+        let mut done = 0;
+        let (mut packets, mut bytes) = (0u32, 0u32);
+        let wanted = Wanted {
+            damaged: self.keep_damaged.load(Relaxed),
+            fcs: self.keep_fcs.load(Relaxed),
+        };
+        while done < cx.budget() {
+            let Some(length) = Self::receive_one(cx, poll, &wanted) else {
+                break;
+            };
+            done += 1;
+            if length > 0 {
+                packets = packets.wrapping_add(1);
+                bytes = bytes.wrapping_add(length);
+            }
         }
-        received.max(sent.into())
+        if packets > 0 {
+            cx.received(packets, bytes);
+        }
+        done.max(sent.into())
     }
 
     /// Frees the frames that were sent and wakes the queue; returns whether there were any.
     fn complete_sent(&self, cx: &PollContext<'_>, poll: &mut Poll<'a>) -> bool {
-        let (mut packets, mut bytes) = (0, 0u32);
+        let (mut packets, mut bytes) = (0u32, 0u32);
         let (mut xdp_packets, mut xdp_bytes) = (0, 0u32);
         let mut done = false;
         // Without a budget this may be any context, in which the buffers of XDP cannot be freed.
@@ -108,66 +131,74 @@ impl<'a> Nic<'a> {
         true
     }
 
-    /// Hands up the next frame; returns whether the chip had finished a descriptor.
-    fn receive_one(&self, cx: &PollContext<'_>, poll: &mut Poll<'a>) -> bool {
-        let errors = cx.device().errors();
-        let Some(received) = poll.rx.next(&poll.rx_memory) else {
-            return false;
-        };
-        let frame = received.info().or_else(|error| {
-            errors.rx_errors.count();
-            match error {
-                RxError::Crc => errors.rx_crc_errors.count(),
-                _ => errors.rx_length_errors.count(),
+    /// Hands up the next frame if the chip has finished a descriptor; returns the length of the frame, 0 if none went up.
+    #[inline]
+    fn receive_one(cx: &PollContext<'_>, poll: &mut Poll<'a>, wanted: &Wanted) -> Option<u32> {
+        let received = poll.rx.next(&poll.rx_memory)?;
+        let frame = match received.info() {
+            Ok(frame) => frame,
+            Err(error) => {
+                count_error(cx, error);
+                let Some(frame) = wanted.damaged.then(|| received.damaged()).flatten() else {
+                    received.recycle(&poll.rx_memory);
+                    return Some(0);
+                };
+                frame
             }
-            let wanted = self.keep_damaged.load(Relaxed);
-            wanted.then(|| received.damaged()).flatten().ok_or(error)
-        });
-        let Ok(frame) = frame else {
-            received.recycle(&poll.rx_memory);
-            return true;
         };
-        let length = if self.keep_fcs.load(Relaxed) {
+        let length = if wanted.fcs {
             frame.length_with_fcs()
         } else {
             frame.length()
         };
 
         let tag = desc::rx_vlan(received.opts2());
-        let skb = if poll.pool.has_xdp() {
-            // What becomes of the buffer is the program's to say, so the ring gets another one first.
-            let Some(new) = poll.pool.alloc() else {
-                received.recycle(&poll.rx_memory);
-                errors.rx_dropped.count();
-                return true;
-            };
-            let buffer = received.replace(&poll.rx_memory, new);
-            let Some(skb) = poll.pool.run_xdp(cx, buffer, length) else {
-                return true;
-            };
-            Some(skb)
-        } else if length <= COPY_BREAK || poll.pool.is_bounced() {
-            let skb = received.buffer().copy_to_skb(cx, length);
-            received.recycle(&poll.rx_memory);
-            skb
-        } else if let Some(new) = poll.pool.alloc() {
-            received.replace(&poll.rx_memory, new).into_skb(length)
-        } else {
-            received.recycle(&poll.rx_memory);
-            None
-        };
-        match skb {
-            Some(mut skb) => {
-                if frame.checksum() != RxChecksum::Unknown {
-                    skb.set_checksum_right();
+        let copied = !poll.pool.has_xdp() && (length <= COPY_BREAK || poll.pool.is_bounced());
+        // The ring gets another buffer before the frame's is used up.
+        let new = if copied { None } else { poll.pool.alloc() };
+        let skb = match new {
+            Some(new) => {
+                let buffer = received.replace(&poll.rx_memory, new);
+                if poll.pool.has_xdp() {
+                    match poll.pool.run_xdp(cx, buffer, length) {
+                        Some(skb) => Some(skb),
+                        // The program has it, or it is counted.
+                        None => return Some(0),
+                    }
+                } else {
+                    buffer.into_skb(length)
                 }
-                if let Some(tag) = tag {
-                    skb.set_vlan_tag(tag);
-                }
-                cx.receive(skb);
             }
-            None => errors.rx_dropped.count(),
+            None => {
+                let skb = copied.then(|| received.buffer().copy_to_skb(cx, length));
+                received.recycle(&poll.rx_memory);
+                skb.flatten()
+            }
+        };
+        let Some(mut skb) = skb else {
+            cx.device().errors().rx_dropped.count();
+            return Some(0);
+        };
+        if frame.checksum() != RxChecksum::Unknown {
+            skb.set_checksum_right();
         }
-        true
+        if let Some(tag) = tag {
+            skb.set_vlan_tag(tag);
+        }
+        // A program may have changed it.
+        let length = skb.length();
+        cx.receive(skb);
+        Some(length)
+    }
+}
+
+/// Counts a descriptor that holds no good frame.
+#[cold]
+fn count_error(cx: &PollContext<'_>, error: RxError) {
+    let errors = cx.device().errors();
+    errors.rx_errors.count();
+    match error {
+        RxError::Crc => errors.rx_crc_errors.count(),
+        _ => errors.rx_length_errors.count(),
     }
 }

@@ -166,9 +166,10 @@ impl<'a> Nic<'a> {
 
         let skb = SkBuff::from_slice(dev, &sent)?;
         let mut frame = xmit.ring.frame();
-        skb::map(self.pdev, skb, |fragment| {
+        let last = skb::map(self.pdev, skb, |fragment| {
             frame.push(fragment).map_err(|_| EINVAL)
         })?;
+        frame.push(last).map_err(|_| EINVAL)?;
         frame.commit(&xmit.memory, TxCommand::plain());
         self.hw.ring_doorbell();
 

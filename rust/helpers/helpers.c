@@ -172,9 +172,15 @@ u32 net_helper_ether_crc(int length, const u8 *data)
 	return ether_crc(length, data);
 }
 
-void net_helper_sw_netstats_rx_add(struct net_device *dev, unsigned int len)
+/* dev_sw_netstats_rx_add() takes one packet at a time. */
+void net_helper_sw_netstats_rx_add(struct net_device *dev, unsigned int packets, unsigned int len)
 {
-	dev_sw_netstats_rx_add(dev, len);
+	struct pcpu_sw_netstats *stats = this_cpu_ptr(dev->tstats);
+
+	u64_stats_update_begin(&stats->syncp);
+	u64_stats_add(&stats->rx_bytes, len);
+	u64_stats_add(&stats->rx_packets, packets);
+	u64_stats_update_end(&stats->syncp);
 }
 
 void net_helper_sw_netstats_tx_add(struct net_device *dev, unsigned int packets, unsigned int len)
@@ -274,24 +280,9 @@ void net_helper_napi_gro_receive(struct napi_struct *napi, struct sk_buff *skb)
 	napi_gro_receive(napi, skb);
 }
 
-unsigned int net_helper_skb_nr_frags(const struct sk_buff *skb)
-{
-	return skb_shinfo(skb)->nr_frags;
-}
-
 unsigned int net_helper_skb_frag_size(const struct sk_buff *skb, unsigned int frag)
 {
 	return skb_frag_size(&skb_shinfo(skb)->frags[frag]);
-}
-
-unsigned int net_helper_skb_gso_size(const struct sk_buff *skb)
-{
-	return skb_shinfo(skb)->gso_size;
-}
-
-unsigned int net_helper_skb_gso_segs(const struct sk_buff *skb)
-{
-	return skb_shinfo(skb)->gso_segs;
 }
 
 bool net_helper_skb_csum_partial(const struct sk_buff *skb)
@@ -302,16 +293,6 @@ bool net_helper_skb_csum_partial(const struct sk_buff *skb)
 u8 net_helper_skb_ip_protocol(const struct sk_buff *skb)
 {
 	return ip_hdr(skb)->protocol;
-}
-
-bool net_helper_skb_vlan_tag_present(const struct sk_buff *skb)
-{
-	return skb_vlan_tag_present(skb);
-}
-
-u16 net_helper_skb_vlan_tag_get(const struct sk_buff *skb)
-{
-	return skb_vlan_tag_get(skb);
 }
 
 void net_helper_skb_vlan_put_tag(struct sk_buff *skb, u16 tag)
@@ -332,11 +313,6 @@ netdev_features_t net_helper_vlan_features_check(struct sk_buff *skb, netdev_fea
 struct sk_buff *net_helper_netdev_alloc_skb(struct net_device *dev, unsigned int len)
 {
 	return netdev_alloc_skb(dev, len);
-}
-
-void net_helper_skb_reserve(struct sk_buff *skb, int len)
-{
-	skb_reserve(skb, len);
 }
 
 void net_helper_skb_put_data(struct sk_buff *skb, const void *data, unsigned int len)

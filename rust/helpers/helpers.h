@@ -53,7 +53,7 @@ const u8 *net_helper_hw_addr(const struct netdev_hw_addr *ha);
 void net_helper_addr_lock(struct net_device *dev);
 void net_helper_addr_unlock(struct net_device *dev);
 u32 net_helper_ether_crc(int length, const u8 *data);
-void net_helper_sw_netstats_rx_add(struct net_device *dev, unsigned int len);
+void net_helper_sw_netstats_rx_add(struct net_device *dev, unsigned int packets, unsigned int len);
 void net_helper_sw_netstats_tx_add(struct net_device *dev, unsigned int packets, unsigned int len);
 void net_helper_fetch_sw_netstats(struct rtnl_link_stats64 *stats, const struct net_device *dev);
 
@@ -80,19 +80,13 @@ void net_helper_napi_schedule(struct napi_struct *napi);
 void net_helper_napi_gro_receive(struct napi_struct *napi, struct sk_buff *skb);
 
 /* sk_buff */
-unsigned int net_helper_skb_nr_frags(const struct sk_buff *skb);
 unsigned int net_helper_skb_frag_size(const struct sk_buff *skb, unsigned int frag);
-unsigned int net_helper_skb_gso_size(const struct sk_buff *skb);
-unsigned int net_helper_skb_gso_segs(const struct sk_buff *skb);
 bool net_helper_skb_csum_partial(const struct sk_buff *skb);
 u8 net_helper_skb_ip_protocol(const struct sk_buff *skb);
-bool net_helper_skb_vlan_tag_present(const struct sk_buff *skb);
-u16 net_helper_skb_vlan_tag_get(const struct sk_buff *skb);
 void net_helper_skb_vlan_put_tag(struct sk_buff *skb, u16 tag);
 void net_helper_skb_csum_unnecessary(struct sk_buff *skb);
 netdev_features_t net_helper_vlan_features_check(struct sk_buff *skb, netdev_features_t features);
 struct sk_buff *net_helper_netdev_alloc_skb(struct net_device *dev, unsigned int len);
-void net_helper_skb_reserve(struct sk_buff *skb, int len);
 void net_helper_skb_put_data(struct sk_buff *skb, const void *data, unsigned int len);
 void net_helper_skb_mark_for_recycle(struct sk_buff *skb);
 void net_helper_skb_tx_timestamp(struct sk_buff *skb);

@@ -91,11 +91,11 @@ impl<'a> PollContext<'a> {
         self.budget
     }
 
-    /// Hands a received frame up the stack, and counts it.
+    /// Hands a received frame up the stack; [`PollContext::received`] counts it.
     ///
     /// The frame must have an Ethernet header, which is so for any frame of 14 bytes or more.
     pub fn receive(&self, skb: SkBuff) {
-        let (dev, length) = (self.dev.as_raw(), skb.length());
+        let dev = self.dev.as_raw();
         let skb = skb.into_raw();
         // SAFETY: The device is live, this is its poll, and the reference to the frame is given up.
         unsafe {
@@ -103,8 +103,13 @@ impl<'a> PollContext<'a> {
                 self.dev.errors().multicast.count();
             }
             bindings::net_helper_napi_gro_receive(self.dev.napi(), skb);
-            bindings::net_helper_sw_netstats_rx_add(dev, length);
         }
+    }
+
+    /// Counts frames that were handed up.
+    pub fn received(&self, packets: u32, bytes: u32) {
+        // SAFETY: The device is live, and this is its poll, which alone receives.
+        unsafe { bindings::net_helper_sw_netstats_rx_add(self.dev.as_raw(), packets, bytes) };
     }
 
     /// Counts frames without an `sk_buff` that the device has sent.

@@ -35,62 +35,88 @@ use kernel::{
 };
 
 /// Room in front of a frame, for the headers that a router or a tunnel puts there (`NET_SKB_PAD`).
-const HEADROOM: usize = 64;
+const HEADROOM: u16 = 64;
 
 /// The same for buffers that XDP programs work on (`XDP_PACKET_HEADROOM`).
-const XDP_HEADROOM: usize = 256;
+const XDP_HEADROOM: u16 = 256;
 
 /// The largest buffer that XDP can work on, in bytes: what is left of a page.
 pub const XDP_BUFFER_SIZE: u32 =
-    (bindings::NET_PAGE_SIZE - XDP_HEADROOM - bindings::NET_SKB_OVERHEAD) as u32 & !7;
+    (bindings::NET_PAGE_SIZE - XDP_HEADROOM as usize - bindings::NET_SKB_OVERHEAD) as u32 & !7;
 
-/// How buffers lie in their pages.
+/// How buffers lie in their pages. It is in every buffer, so it is small.
 ///
 /// # Invariants
 ///
-/// `slot` is a power of two that divides a page of `order`, and
-/// `headroom + size + NET_SKB_OVERHEAD <= slot`.
+/// `slot` is a power of two, and `headroom + NET_SKB_OVERHEAD` less than it.
 #[derive(Clone, Copy)]
 struct Layout {
     /// What a buffer occupies, in bytes.
-    slot: u32,
+    slot: u16,
     /// Where in that the device begins to write, in bytes.
-    headroom: u32,
-    /// What a device may write of it, in bytes.
-    size: u32,
-    /// The size of a page, as a power of two of `PAGE_SIZE`.
-    order: u32,
+    headroom: u16,
 }
 
 impl Layout {
     /// Returns the layout for buffers of at least `size` bytes, with `headroom` in front.
-    fn new(size: u32, headroom: usize) -> Result<Self> {
-        let around = (headroom + bindings::NET_SKB_OVERHEAD) as u32;
+    ///
+    /// # Errors
+    ///
+    /// `EINVAL` if that is more than 32 KiB, or nothing.
+    fn new(size: u32, headroom: u16) -> Result<Self> {
+        if size == 0 {
+            return Err(EINVAL);
+        }
+        let around = u32::from(headroom) + bindings::NET_SKB_OVERHEAD as u32;
         // A buffer of less than half a page saves nothing.
         let slot = size
             .checked_add(around)
             .and_then(u32::checked_next_power_of_two)
             .ok_or(EINVAL)?
             .max(bindings::NET_PAGE_SIZE as u32 / 2);
-        let pages = slot.div_ceil(bindings::NET_PAGE_SIZE as u32);
-        // INVARIANT: `slot` is a power of two, at most a page of that order, and what is left of it
-        // is the size, which the chip wants in units of 8 bytes.
+        // INVARIANT: `slot` is a power of two, and what is left of it is at least `size`.
         Ok(Self {
-            slot,
-            headroom: headroom as u32,
-            size: (slot - around) & !7,
-            order: pages.trailing_zeros(),
+            slot: slot.try_into().map_err(|_| EINVAL)?,
+            headroom,
         })
     }
 
-    /// Returns the size of a page of `order`, in bytes.
+    fn slot(&self) -> u32 {
+        self.slot.into()
+    }
+
+    fn headroom(&self) -> u32 {
+        self.headroom.into()
+    }
+
+    /// Returns what a device may write of a buffer, in bytes, in the units of 8 bytes that the chip
+    /// wants.
+    #[inline]
+    fn size(&self) -> u32 {
+        self.room().wrapping_sub(self.headroom()) & !7
+    }
+
+    /// Returns what `build_skb` leaves of a buffer, in bytes.
+    #[inline]
+    fn room(&self) -> u32 {
+        self.slot().wrapping_sub(bindings::NET_SKB_OVERHEAD as u32)
+    }
+
+    /// Returns the size of a page, as a power of two of `PAGE_SIZE`.
+    fn order(&self) -> u32 {
+        self.page_size()
+            .div_ceil(bindings::NET_PAGE_SIZE as u32)
+            .trailing_zeros()
+    }
+
+    /// Returns the size of a page, in bytes.
     fn page_size(&self) -> u32 {
-        self.slot.max(bindings::NET_PAGE_SIZE as u32)
+        self.slot().max(bindings::NET_PAGE_SIZE as u32)
     }
 
     /// Returns how many pages `buffers` buffers are in.
     fn pages_of(&self, buffers: u32) -> u32 {
-        if self.slot < self.page_size() {
+        if self.slot() < self.page_size() {
             buffers.div_ceil(2)
         } else {
             buffers
@@ -149,7 +175,7 @@ impl<'a> PagePool<'a> {
                 &mut params.__bindgen_anon_2.slow,
             )
         };
-        fast.order = layout.order;
+        fast.order = layout.order();
         fast.pool_size = layout.pages_of(buffers);
         fast.nid = bindings::NUMA_NO_NODE;
         fast.dev = pci::device(pdev);
@@ -206,7 +232,7 @@ impl<'a> PagePool<'a> {
 
     /// Returns how many bytes a device may write into a buffer.
     pub fn buffer_size(&self) -> u32 {
-        self.layout.size
+        self.layout.size()
     }
 
     /// Returns whether frames are to be copied out of the buffers, because each that is away costs the machine a bounce
@@ -229,7 +255,7 @@ impl<'a> PagePool<'a> {
         length: u32,
     ) -> Option<SkBuff> {
         let dropped = &cx.device().errors().rx_dropped;
-        let (Some(queue), true) = (&self.queue, length <= buffer.layout.size) else {
+        let (Some(queue), true) = (&self.queue, length <= buffer.layout.size()) else {
             dropped.count();
             return None;
         };
@@ -242,8 +268,8 @@ impl<'a> PagePool<'a> {
         buffer.sync_for_cpu(length);
         let place = xdp::Buffer {
             start: buffer.start().as_ptr().cast(),
-            size: buffer.layout.slot,
-            headroom: buffer.layout.headroom,
+            size: buffer.layout.slot(),
+            headroom: buffer.layout.headroom(),
             length,
         };
         // SAFETY: By the invariants of the layout there is room for what `build_skb` puts at the end. The
@@ -254,8 +280,12 @@ impl<'a> PagePool<'a> {
                 length,
                 metadata,
             } => {
-                // SAFETY: A program cannot move the frame out of the buffer, nor over the room at its end, and what
-                // it has put in front of the frame is in the buffer, too.
+                if headroom.saturating_add(length) > buffer.layout.room() {
+                    dropped.count();
+                    return None;
+                }
+                // SAFETY: The frame is in the buffer and not over the room at its end, as was checked, and what a program
+                // has put in front of it is in the buffer, too.
                 let skb = unsafe {
                     if self.bounced {
                         buffer.copy(cx, headroom, length, metadata)
@@ -296,7 +326,7 @@ impl<'a> PagePool<'a> {
             bindings::net_helper_page_pool_alloc_frag(
                 self.pool.as_ptr(),
                 &mut offset,
-                self.layout.slot,
+                self.layout.slot(),
                 flags | self.zone,
             )
         })?;
@@ -306,7 +336,9 @@ impl<'a> PagePool<'a> {
         Some(RxBuffer {
             page,
             offset,
-            address: address + u64::from(offset) + u64::from(self.layout.headroom),
+            address: address
+                .wrapping_add(offset.into())
+                .wrapping_add(self.layout.headroom().into()),
             pdev: self.pdev,
             layout: self.layout,
         })
@@ -356,7 +388,7 @@ impl RxBuffer<'_> {
     /// Returns where the device writes.
     fn frame(&self) -> NonNull<u8> {
         // SAFETY: By the invariants of the layout that is in the buffer.
-        unsafe { self.start().add(self.layout.headroom as usize) }
+        unsafe { self.start().add(self.layout.headroom() as usize) }
     }
 
     fn sync_for_cpu(&self, length: u32) {
@@ -374,13 +406,13 @@ impl RxBuffer<'_> {
     ///
     /// Returns `None` if there is no memory or if `length` is more than the buffer has.
     pub fn copy_to_skb(&self, cx: &PollContext<'_>, length: u32) -> Option<SkBuff> {
-        if length > self.layout.size {
+        if length > self.layout.size() {
             return None;
         }
         self.sync_for_cpu(length);
         // SAFETY: The buffer has `headroom + size` bytes. The mapping is that of the type invariants.
         unsafe {
-            let skb = self.copy(cx, self.layout.headroom, length, 0);
+            let skb = self.copy(cx, self.layout.headroom(), length, 0);
             bindings::net_helper_dma_sync_for_device(
                 pci::device(self.pdev),
                 self.address,
@@ -420,7 +452,7 @@ impl RxBuffer<'_> {
     ///
     /// Returns `false`, and copies nothing, if `to` is longer than the buffer.
     pub fn copy_to_slice(&self, to: &mut [u8]) -> bool {
-        if to.len() > self.layout.size as usize {
+        if to.len() > self.layout.size() as usize {
             return false;
         }
         let length = to.len() as u32;
@@ -445,15 +477,16 @@ impl RxBuffer<'_> {
     ///
     /// Returns `None`, and the buffer to its pool, if there is no memory or if `length` is more than
     /// the buffer has.
+    #[inline]
     pub fn into_skb(self, length: u32) -> Option<SkBuff> {
-        if length > self.layout.size {
+        if length > self.layout.size() {
             return None;
         }
         self.sync_for_cpu(length);
         // SAFETY: By the invariants of the layout the slot has room for the frame and for what
         // `build_skb` puts at its end.
         unsafe {
-            let headroom = self.layout.headroom;
+            let headroom = self.layout.headroom();
             self.build_skb(headroom, length)
         }
     }
@@ -463,19 +496,20 @@ impl RxBuffer<'_> {
     /// # Safety
     ///
     /// The frame must be in the buffer, with `NET_SKB_OVERHEAD` bytes behind it.
+    #[inline]
     unsafe fn build_skb(self, headroom: u32, length: u32) -> Option<SkBuff> {
         // SAFETY: The slot is this value's alone, and becomes the frame's; the rest is the caller's promise.
         unsafe {
             let skb = NonNull::new(bindings::napi_build_skb(
                 self.start().as_ptr().cast(),
-                self.layout.slot,
+                self.layout.slot(),
             ))?;
             // The frame returns the fragment to its pool when it is freed.
             let _ = ManuallyDrop::new(self);
             bindings::net_helper_skb_mark_for_recycle(skb.as_ptr());
-            bindings::net_helper_skb_reserve(skb.as_ptr(), headroom as c_int);
-            bindings::skb_put(skb.as_ptr(), length);
-            Some(SkBuff::from_raw(skb))
+            let mut skb = SkBuff::from_raw(skb);
+            skb.place(headroom, length);
+            Some(skb)
         }
     }
 }

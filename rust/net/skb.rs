@@ -93,10 +93,35 @@ impl Skb {
         self.length().saturating_sub(paged)
     }
 
+    /// Reads a field of what follows the linear area.
+    ///
+    /// # Safety
+    ///
+    /// `struct skb_shared_info` must have a field of type `F` at this offset.
+    #[inline]
+    unsafe fn shared_field<F: Copy>(&self, offset: usize) -> F {
+        // SAFETY: Those are the offsets of `unsigned char *head` and `sk_buff_data_t end`, which counts from there (see
+        // bindings.h). There a live frame has its `skb_shared_info`, in which nothing but the count of references is written
+        // while clones share it; the rest is the caller's promise.
+        unsafe {
+            let head: *const u8 = self.field(bindings::NET_SKB_HEAD);
+            let end: u32 = self.field(bindings::NET_SKB_END);
+            head.add(end as usize + offset).cast::<F>().read()
+        }
+    }
+
     /// Returns the number of fragments besides the linear area.
     fn pages(&self) -> u32 {
-        // SAFETY: By the type invariants.
-        unsafe { bindings::net_helper_skb_nr_frags(self.as_raw()) }
+        // SAFETY: That is the offset of `__u8 nr_frags`.
+        let pages: u8 = unsafe { self.shared_field(bindings::NET_SHARED_PAGES) };
+        pages.into()
+    }
+
+    /// Returns the payload of each frame that this one is to be cut into, in bytes; 0 if it is not.
+    fn segment_size(&self) -> u32 {
+        // SAFETY: That is the offset of `unsigned short gso_size`.
+        let size: u16 = unsafe { self.shared_field(bindings::NET_SHARED_GSO_SIZE) };
+        size.into()
     }
 
     /// Returns the number of fragments, the linear area included.
@@ -105,26 +130,31 @@ impl Skb {
     }
 
     /// Returns what the frame wants done with it.
+    #[inline]
     pub fn offload(&self) -> Offload {
+        let size = self.segment_size();
+        if size != 0 {
+            return Offload::Segment(size);
+        }
         // SAFETY: By the type invariants. A frame that wants its checksum computed has its headers
         // in the linear area, and its network header set; only IPv4 is announced.
         unsafe {
-            match bindings::net_helper_skb_gso_size(self.as_raw()) {
-                0 if !bindings::net_helper_skb_csum_partial(self.as_raw()) => Offload::None,
-                0 => Offload::Checksum(match bindings::net_helper_skb_ip_protocol(self.as_raw()) {
-                    6 => Protocol::Tcp,
-                    17 => Protocol::Udp,
-                    other => Protocol::Other(other),
-                }),
-                size => Offload::Segment(size),
+            if !bindings::net_helper_skb_csum_partial(self.as_raw()) {
+                return Offload::None;
             }
+            Offload::Checksum(match bindings::net_helper_skb_ip_protocol(self.as_raw()) {
+                6 => Protocol::Tcp,
+                17 => Protocol::Udp,
+                other => Protocol::Other(other),
+            })
         }
     }
 
     /// Returns how many frames this one is to be cut into; 0 if it is not.
     pub fn segments(&self) -> u32 {
-        // SAFETY: By the type invariants.
-        unsafe { bindings::net_helper_skb_gso_segs(self.as_raw()) }
+        // SAFETY: That is the offset of `unsigned short gso_segs`.
+        let segments: u16 = unsafe { self.shared_field(bindings::NET_SHARED_GSO_SEGMENTS) };
+        segments.into()
     }
 
     /// Returns whether the frame wants its checksum computed, and is not to be cut.
@@ -134,10 +164,10 @@ impl Skb {
 
     /// Returns the VLAN tag to be inserted into the frame, if any.
     pub fn vlan_tag(&self) -> Option<u16> {
-        // SAFETY: By the type invariants.
+        // SAFETY: Those are the offsets of `u32 vlan_all`, which is not zero if there is a tag, and of `__u16 vlan_tci`.
         unsafe {
-            bindings::net_helper_skb_vlan_tag_present(self.as_raw())
-                .then(|| bindings::net_helper_skb_vlan_tag_get(self.as_raw()))
+            let all: u32 = self.field(bindings::NET_SKB_VLAN);
+            (all != 0).then(|| self.field(bindings::NET_SKB_VLAN_TAG))
         }
     }
 
@@ -183,6 +213,31 @@ impl SkBuff {
         unsafe {
             bindings::net_helper_skb_put_data(skb.as_ptr(), data.as_ptr().cast(), length);
             Ok(Self::from_raw(skb))
+        }
+    }
+
+    /// Makes the `length` bytes from `headroom` on, counted from the start of the linear area, the frame.
+    ///
+    /// # Safety
+    ///
+    /// The frame must be new and empty, without pages, and be this value's alone, and its linear area have at least
+    /// `headroom + length` bytes.
+    pub(super) unsafe fn place(&mut self, headroom: u32, length: u32) {
+        let skb = self.as_raw();
+        // SAFETY: Those are the offsets of `unsigned char *data`, `sk_buff_data_t tail`, which counts from the start (see
+        // bindings.h), and `unsigned int len`. By the safety requirements it is this function's to write.
+        unsafe {
+            let head: *mut u8 = self.field(bindings::NET_SKB_HEAD);
+            let data = head.add(headroom as usize);
+            skb.byte_add(bindings::NET_SKB_DATA)
+                .cast::<*mut u8>()
+                .write(data);
+            skb.byte_add(bindings::NET_SKB_TAIL)
+                .cast::<u32>()
+                .write(headroom + length);
+            skb.byte_add(bindings::NET_SKB_LEN)
+                .cast::<u32>()
+                .write(length);
         }
     }
 
@@ -401,23 +456,40 @@ impl Drop for MappedFragment<'_> {
     }
 }
 
-/// Maps a frame for a device to read, piece by piece; `each` takes them in order.
+/// Maps a frame for a device to read, piece by piece: returns the last piece, which owns the frame; `each` takes those before
+/// it in order.
 ///
 /// # Errors
 ///
 /// `ENOMEM` if a piece cannot be mapped; that of `each`. The frame is freed then, and `each` should
 /// give up what it took.
+#[inline]
 pub fn map<'a>(
     pdev: &'a pci::Device,
     skb: SkBuff,
     mut each: impl FnMut(MappedFragment<'a>) -> Result,
-) -> Result {
+) -> Result<MappedFragment<'a>> {
     let pages = skb.pages();
     let mut piece = MappedFragment::head(pdev, &skb)?;
-    for nth in 0..pages {
-        each(piece)?;
-        piece = MappedFragment::page(pdev, &skb, nth)?;
+    if pages > 0 {
+        piece = map_pages(pdev, &skb, pages, piece, &mut each)?;
     }
     piece.frame = Owned::Skb(skb);
-    each(piece)
+    Ok(piece)
+}
+
+/// Maps the pages of a frame; `each` takes `piece` and all of them but the last, which is returned.
+#[inline(never)]
+fn map_pages<'a>(
+    pdev: &'a pci::Device,
+    skb: &Skb,
+    pages: u32,
+    mut piece: MappedFragment<'a>,
+    each: &mut dyn FnMut(MappedFragment<'a>) -> Result,
+) -> Result<MappedFragment<'a>> {
+    for nth in 0..pages {
+        each(piece)?;
+        piece = MappedFragment::page(pdev, skb, nth)?;
+    }
+    Ok(piece)
 }

@@ -215,7 +215,7 @@ pub(super) unsafe fn run(cx: &PollContext<'_>, queue: &RxQueue, buffer: &Buffer)
         return pass(frame.headroom, frame.length, frame.metadata);
     }
     // SAFETY: The device is live, and this is its poll.
-    unsafe { bindings::net_helper_sw_netstats_rx_add(dev.as_raw(), buffer.length) };
+    unsafe { bindings::net_helper_sw_netstats_rx_add(dev.as_raw(), 1, buffer.length) };
     // SAFETY: The context shows that this is the poll, which runs once at a time and is not left in
     // between, so this is the only borrow.
     let batch = unsafe { &mut *xdp.batch.get() };
