@@ -363,6 +363,11 @@ impl Chip {
         std::mem::take(&mut self.was_reset)
     }
 
+    /// The bytes of its EEPROM.
+    pub fn eeprom(&self) -> Vec<u8> {
+        self.eeprom.bytes()
+    }
+
     /// Everything there is to see.
     pub fn state(&self) -> State {
         let ring = |ring: &Ring, busy| RingState {

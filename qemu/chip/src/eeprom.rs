@@ -83,6 +83,12 @@ impl Serial {
         }
     }
 
+    /// All its bytes; ones where no part is fitted.
+    pub(crate) fn bytes(&self) -> Vec<u8> {
+        let words = self.words.unwrap_or([0xffff; EEPROM_WORDS]);
+        words.iter().flat_map(|word| word.to_le_bytes()).collect()
+    }
+
     /// The station address, from an EEPROM that is fitted and makes sense.
     pub(crate) fn address(&self) -> Option<[u8; 6]> {
         let words = self.words.as_ref().filter(|words| words[0] == ID)?;

@@ -18,13 +18,14 @@ const COMMAND: usize = 0x04;
 const STATUS: usize = 0x06;
 const PM: usize = 0x40;
 const PMCSR: usize = PM + 4;
-/// Vital product data; what is in it is a **guess**.
+/// Vital product data, which are the EEPROM's bytes: the 8169's data sheet (8.8) says so, and `lspci` finds "small resource type
+/// 05" at the beginning of a real card's, which is the first byte of an EEPROM, 0x29.
 const VPD: usize = 0x48;
 const MSI: usize = 0x50;
 const EXPRESS: usize = 0x60;
 const VENDOR: usize = 0x84;
-/// Bytes of it [guess].
-const VENDOR_SIZE: u8 = 4;
+/// Bytes of it.
+const VENDOR_SIZE: u8 = 0x4c;
 
 /// PMCSR, upper byte.
 const PME_STATUS: u8 = 0x80;
@@ -81,14 +82,14 @@ pub struct ConfigSpace {
 }
 
 impl ConfigSpace {
-    /// As after power-on.
-    pub fn new(identity: Identity) -> Self {
+    /// As after power-on, on a card with these bytes in its EEPROM.
+    pub fn new(identity: Identity, eeprom: Vec<u8>) -> Self {
         let mut space = ConfigSpace {
             identity,
             bytes: Box::new([0; SIZE]),
             writable: Box::new([0; SIZE]),
             clearable: Box::new([0; SIZE]),
-            vpd: product_data(),
+            vpd: eeprom,
         };
         space.reset();
         space
@@ -204,11 +205,12 @@ impl ConfigSpace {
         }
     }
 
-    /// Four bytes of vital product data are read (and bit 15 then shows it) or written (and it clears). Behind the
-    /// data's end are zeroes, which are not for writing.
+    /// Four bytes of vital product data are read (and bit 15 then shows it) or written (and it clears), from any address on
+    /// (8.8 of the data sheet). Behind the data's end are zeroes, which are not for writing [guess]. What is written here shows
+    /// here only.
     fn product_data(&mut self) {
         let register = self.word(VPD + 2);
-        let at = usize::from(register & 0x7ffc);
+        let at = usize::from(register & 0x7fff);
         let write = register & 0x8000 != 0;
         for i in 0..4 {
             let held = self.vpd.get_mut(at + i);
@@ -272,25 +274,6 @@ impl ConfigSpace {
     }
 }
 
-/// A name, read-only data (part and serial number, checksum) and an end, as PCI 3.0 appendix I has them.
-fn product_data() -> Vec<u8> {
-    let mut data = Vec::new();
-    let mut tag = |tag: u8, content: &[u8]| {
-        data.push(tag);
-        data.extend_from_slice(&(content.len() as u16).to_le_bytes());
-        data.extend_from_slice(content);
-    };
-    tag(0x82, b"Emulated RTL8111B");
-    tag(0x90, b"PN\x08RTL8111BSN\x08emulatedRV\x01\0");
-    // The sum of all up to and with the checksum is zero.
-    let sum = data.iter().fold(0u8, |sum, &byte| sum.wrapping_add(byte));
-    if let Some(last) = data.last_mut() {
-        *last = sum.wrapping_neg();
-    }
-    data.push(0x78);
-    data
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -302,7 +285,7 @@ mod tests {
     }
 
     fn space() -> ConfigSpace {
-        ConfigSpace::new(Identity::default())
+        ConfigSpace::new(Identity::default(), (0..128).collect())
     }
 
     #[test]
@@ -434,16 +417,13 @@ mod tests {
     #[test]
     fn vital_product_data() {
         let mut space = space();
-        let mut data = Vec::new();
-        for at in (0..64).step_by(4) {
-            data.extend_from_slice(&product(&mut space, at));
+        for (at, bytes) in [
+            (0, [0, 1, 2, 3]),
+            (5, [5, 6, 7, 8]),
+            (126, [126, 127, 0, 0]),
+        ] {
+            assert_eq!(product(&mut space, at), bytes);
         }
-        assert_eq!(data[..3], [0x82, 17, 0]);
-        assert_eq!(&data[3..20], b"Emulated RTL8111B");
-        assert_eq!(data[20], 0x90);
-        let end = 23 + usize::from(data[21]);
-        let sum = data[..end].iter().fold(0u8, |sum, &b| sum.wrapping_add(b));
-        assert_eq!((sum, data[end]), (0, 0x78));
         assert_eq!(product(&mut space, 0x7ffc), [0; 4]);
         space.write(0x4c, b"Imit");
         space.write(0x4a, &0x8004u16.to_le_bytes());

@@ -102,11 +102,9 @@ pub(crate) fn run(options: &Serve) -> Result<(), ServeError> {
         device: options.device_id,
         ..Identity::default()
     };
-    let mut device = Device::new(
-        Chip::new(options.chip()),
-        ConfigSpace::new(identity),
-        sender,
-    );
+    let chip = Chip::new(options.chip());
+    let config = ConfigSpace::new(identity, chip.eeprom());
+    let mut device = Device::new(chip, config, sender);
     device.prompt_acks = !options.late_acks;
     if let Some(path) = &options.trace {
         device.record(Recorder::create(

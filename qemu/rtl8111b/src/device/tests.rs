@@ -13,12 +13,9 @@ const RAM: u64 = 0x10_0000;
 const BAR: Region = Region::Bar(2);
 
 fn device() -> Device {
-    let config = ConfigSpace::new(Identity::default());
-    Device::new(
-        Chip::new(Config::default()),
-        config,
-        Sender::none().unwrap(),
-    )
+    let chip = Chip::new(Config::default());
+    let config = ConfigSpace::new(Identity::default(), chip.eeprom());
+    Device::new(chip, config, Sender::none().unwrap())
 }
 
 /// A device with 64 KiB of memory, awake and allowed to use it.
@@ -77,6 +74,15 @@ fn both_windows_show_the_same_registers() {
     device.read(Region::Bar(0), 0x40, &mut io);
     assert_eq!(u32::from_le_bytes(io), read32(&mut device, 0x40));
     assert_eq!(read32(&mut device, 0x40), 0x3000_0000);
+}
+
+#[test]
+fn vital_product_data_are_the_eeprom() {
+    let mut device = device();
+    device.write(Region::Config, 0x4a, &[0, 0]);
+    let mut bytes = [0; 4];
+    device.read(Region::Config, 0x4c, &mut bytes);
+    assert_eq!(u32::from_le_bytes(bytes), 0x10ec_8129);
 }
 
 #[test]
