@@ -80,6 +80,8 @@ kinds! {
     BusStall = "bus-stall", 1, 0;
     /// A reset by ChipCmd hangs until it ends: the chip has all it had, and no write is heard
     ResetHang = "reset-hang", 1, 0;
+    /// A dump of the tally counters does not end while the receiver is off (r8169: "Some chips are unable to ...")
+    TallyHang = "tally-hang", 1, 0;
 }
 
 /// How many kinds there are.

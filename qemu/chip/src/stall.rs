@@ -16,6 +16,7 @@ use crate::chip::Chip;
 use crate::config::RxMode;
 use crate::faults::FaultKind;
 use crate::faults::Order;
+use crate::regs::cmd;
 use crate::regs::tally;
 use crate::regs::Reg;
 use crate::rx::Received;
@@ -141,13 +142,20 @@ impl Chip {
         if self.stalled() {
             self.faults.holds(FaultKind::BusStall);
         }
+        if self.get(Reg::ChipCmd) & cmd::RX_ENABLE == 0 {
+            self.faults.holds(FaultKind::TallyHang);
+        }
         self.dump_due = Some(self.config.done(self.now));
         self.run_dump(bus);
     }
 
     /// Dumps the counters if that is due and the bus can be used.
     pub(crate) fn run_dump(&mut self, bus: &mut dyn Bus) {
-        if !self.can_transfer() || self.dump_due.is_none_or(|due| due > self.now) {
+        let off = self.get(Reg::ChipCmd) & cmd::RX_ENABLE == 0;
+        if !self.can_transfer()
+            || self.dump_due.is_none_or(|due| due > self.now)
+            || off && self.faults.on(FaultKind::TallyHang)
+        {
             return;
         }
         self.dump_due = None;

@@ -331,6 +331,24 @@ fn a_frame_that_waits_is_spoilt_once() {
 }
 
 #[test]
+fn a_dump_that_wants_the_receiver() {
+    let mut bench = bench();
+    bench.fault(Order::on(FaultKind::TallyHang));
+    bench.w8(0x37, 0x04);
+    bench.w32(0x10, BUFFERS as u32 | 8);
+    bench.tick(MS);
+    assert_ne!(bench.r32(0x10) & 8, 0);
+    assert_eq!(bench.chip.deadline(), None);
+    assert_eq!(bench.chip.faults().struck(FaultKind::TallyHang), 1);
+    bench.w8(0x37, 0x0c);
+    bench.tick(2 * MS);
+    assert_eq!(bench.r32(0x10) & 8, 0, "it ends with the receiver on");
+    bench.w32(0x10, BUFFERS as u32 | 8);
+    assert_eq!(bench.r32(0x10) & 8, 0);
+    assert_eq!(bench.chip.faults().struck(FaultKind::TallyHang), 1);
+}
+
+#[test]
 fn an_overflow_of_the_receiver() {
     let mut bench = bench();
     bench.fault(Order::on(FaultKind::RxFifoOverflow));
