@@ -22,6 +22,7 @@ use crate::timing::TIMER_NS;
 impl Chip {
     /// A driver reads `width` at `offset` of either window. What is not there reads as zero.
     pub fn read(&mut self, offset: u16, width: Width) -> u32 {
+        self.accessed = self.now;
         let value = self.read_now(offset, width);
         self.accesses.add(false, offset, width, value);
         value
@@ -102,6 +103,7 @@ impl Chip {
 
     /// A driver writes `width` at `offset` of either window.
     pub fn write(&mut self, bus: &mut dyn Bus, offset: u16, width: Width, value: u32) {
+        self.accessed = self.now;
         self.accesses.add(true, offset, width, value);
         self.counters.mmio_writes += 1;
         if self.gone() {

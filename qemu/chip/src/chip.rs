@@ -43,6 +43,8 @@ pub struct Chip {
     pub(crate) stopped: bool,
     /// The FIFO has run over, and the receiver waits for a reset.
     pub(crate) overflown: bool,
+    /// What the next frame's descriptor is to tell of before: BUFFER_OVERFLOW, FIFO_OVERFLOW.
+    pub(crate) lost_before: u32,
     /// In a power state other than D0.
     pub(crate) asleep: bool,
     /// The chip may use the bus.
@@ -70,6 +72,8 @@ pub struct Chip {
     pub(crate) timer_due: Option<u64>,
     pub(crate) woken: Option<Wake>,
     pub(crate) accesses: Accesses,
+    /// When the driver has last accessed a register.
+    pub(crate) accessed: u64,
     line: bool,
     /// The line does not show what has happened: an interrupt is lost.
     muted: bool,
@@ -91,6 +95,7 @@ impl Chip {
             rx: Ring::default(),
             stopped: false,
             overflown: false,
+            lost_before: 0,
             asleep: false,
             master: false,
             mastered: false,
@@ -109,6 +114,7 @@ impl Chip {
             timer_due: None,
             woken: None,
             accesses: Accesses::default(),
+            accessed: 0,
             line: false,
             muted: false,
             pulse: false,
@@ -170,6 +176,7 @@ impl Chip {
         self.rx.index = 0;
         self.stopped = false;
         self.overflown = false;
+        self.lost_before = 0;
         self.muted = false;
         self.mastered = self.master;
         self.late.clear();
@@ -312,6 +319,7 @@ impl Chip {
             self.dump_due
                 .filter(|&due| due > self.now && self.can_transfer()),
             self.timing_deadline(),
+            self.fifo_deadline(),
             self.phy.deadline(),
         ]
         .into_iter()

@@ -27,10 +27,13 @@ impl Revision {
 /// What happens to a frame for which the driver left no descriptor.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum RxMode {
-    /// It waits outside until there is one: the cable pauses. Silicon with flow control comes near to it.
+    /// What the 8169's data sheet says: where flow control was negotiated the partner pauses until there is one (9.4.1),
+    /// else what comes is kept inside, and lost when there is no room; see [`Config::patience`].
     #[default]
+    Silicon,
+    /// It waits outside until there is one, whatever was negotiated.
     Wait,
-    /// It is lost, as without flow control.
+    /// It is lost at once: there is no room inside, either.
     Drop,
 }
 
@@ -54,6 +57,10 @@ pub struct Config {
     /// How long an access to the PHY, a reset and a dump of the counters take each, in microseconds. That they take time is known, as
     /// drivers wait for them; how much is a guess.
     pub command_time: u32,
+    /// How long a frame for which there is no room inside waits on the cable for a driver that is at work, in milliseconds since
+    /// it has accessed the card; [`RxMode::Silicon`] only. A guest without KVM takes a hundred times as long for a frame as the
+    /// machines that had this chip, and the cable does not.
+    pub patience: u32,
 }
 
 impl Config {
@@ -79,6 +86,7 @@ impl Default for Config {
             partner: Partner::default(),
             negotiation: 0,
             command_time: 0,
+            patience: 0,
         }
     }
 }

@@ -31,6 +31,10 @@ pub(crate) mod rx {
     pub(crate) const MULTICAST: u32 = 1 << 27;
     pub(crate) const UNICAST: u32 = 1 << 26;
     pub(crate) const BROADCAST: u32 = 1 << 25;
+    /// Descriptors had run out before this frame came; an overflow of the FIFO had lost one (both as the 8169's data sheet
+    /// has them). They are no errors of this frame.
+    pub(crate) const BUFFER_OVERFLOW: u32 = 1 << 24;
+    pub(crate) const FIFO_OVERFLOW: u32 = 1 << 23;
     /// Any of the errors.
     pub(crate) const ERROR: u32 = 1 << 21;
     /// Longer than the watchdog of the receiver allows.

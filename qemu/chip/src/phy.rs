@@ -32,7 +32,10 @@ const ID: [u16; 2] = [0x001c, 0xc912];
 /// What the partner offers besides its modes: next page, acknowledged, pause, IEEE 802.3 selector.
 const PARTNER: u16 = 0xc401;
 
-/// A fresh advertisement: everything, IEEE 802.3 selector.
+/// Heeds PAUSE frames.
+const ABILITY_PAUSE: u16 = 0x0400;
+
+/// A fresh advertisement: all modes and no flow control (iPXE #390, after a reset), IEEE 802.3 selector.
 const ADVERTISE: u16 = 0x01e1;
 const ADVERTISE_1000: u16 = 0x0300;
 
@@ -74,6 +77,8 @@ impl Speed {
 pub(crate) struct Link {
     pub(crate) speed: Speed,
     pub(crate) full_duplex: bool,
+    /// Both heed PAUSE frames (IEEE 802.3 28B.3).
+    pub(crate) pauses: bool,
 }
 
 /// The PHY.
@@ -214,6 +219,7 @@ impl Phy {
         Link {
             speed,
             full_duplex: control & BMCR_FULL_DUPLEX != 0,
+            pauses: false,
         }
     }
 
@@ -227,6 +233,11 @@ impl Phy {
             self.partner.detected()
         };
         let common = ours & theirs;
+        let told = if self.partner.negotiates() {
+            ours & PARTNER
+        } else {
+            0
+        };
         let common_1000 = ours_1000 & self.partner.modes_1000();
         let modes = [
             (common_1000 & 0x0200, Speed::Mbit1000, true),
@@ -239,7 +250,11 @@ impl Phy {
         modes
             .iter()
             .find(|mode| mode.0 != 0)
-            .map(|&(_, speed, full_duplex)| Link { speed, full_duplex })
+            .map(|&(_, speed, full_duplex)| Link {
+                speed,
+                full_duplex,
+                pauses: full_duplex && told & ABILITY_PAUSE != 0,
+            })
     }
 
     /// Whether the partner has a speed, in either duplex: what a forced link needs of it.
@@ -277,6 +292,11 @@ impl Phy {
     /// Whether the agreed link is full duplex.
     pub fn full_duplex(&self) -> bool {
         self.link().is_some_and(|link| link.full_duplex)
+    }
+
+    /// Whether the two ends have agreed on flow control.
+    pub(crate) fn pauses(&self) -> bool {
+        self.link().is_some_and(|link| link.pauses)
     }
 
     /// Whether the cable is plugged in.
@@ -450,9 +470,9 @@ impl Phy {
         effect
     }
 
-    /// PHYstatus (0x6c): full duplex 0x01, link 0x02, 10/100/1000 Mbit/s 0x04/0x08/0x10.
+    /// PHYstatus (0x6c): full duplex 0x01, link 0x02, 10/100/1000 Mbit/s 0x04/0x08/0x10, flow control in receiving and in
+    /// sending 0x20, 0x40 (names of r8169 and Plan 9).
     pub(crate) fn status(&self) -> u8 {
-        // The flow control bits 0x20 and 0x40 stay clear: what silicon shows there is not known [guess].
         match self.link() {
             // Seen on an 8110SC with the same PHY (iPXE #390).
             None => 0x04,
@@ -462,7 +482,8 @@ impl Phy {
                     Speed::Mbit100 => 0x08,
                     Speed::Mbit1000 => 0x10,
                 };
-                0x02 | speed | u8::from(link.full_duplex)
+                let pauses = if link.pauses { 0x60 } else { 0 };
+                0x02 | speed | pauses | u8::from(link.full_duplex)
             }
         }
     }

@@ -33,9 +33,9 @@ pub enum Received {
     Ignored,
     /// It was wanted, and lost.
     Dropped,
-    /// There is no descriptor for it, or no room inside. In [`RxMode::Wait`] only: offer it again later.
+    /// There is no descriptor for it, or no room inside, and the partner pauses: offer it again later.
     Wait,
-    /// It is inside, and waits for the bus.
+    /// It is inside, and waits for the bus or for a descriptor.
     Kept,
 }
 
@@ -54,6 +54,13 @@ pub(crate) struct Spoilt {
     lost: bool,
     len: Option<usize>,
     verdict: bool,
+}
+
+/// What became of a frame that is written to memory.
+pub(crate) enum Placed {
+    Done,
+    NoRoom,
+    Lost,
 }
 
 /// Why a frame has no place to go.
@@ -138,6 +145,7 @@ impl Chip {
             self.tally.rx_missed = self.tally.rx_missed.wrapping_add(1);
             return Received::Dropped;
         }
+        self.empty_fifo(bus);
         if spoilt.crc {
             if self.get(Reg::RxConfig) & rxcfg::ACCEPT_ERROR == 0 {
                 return self.lose_bad();
@@ -177,21 +185,52 @@ impl Chip {
         let outcome = if too_long {
             self.lose_bad()
         } else if self.stalled() || !self.fifo.is_empty() {
-            let data = data.clone();
-            let kept = Kept {
-                data,
-                status,
-                opts2,
-            };
-            self.keep(kept, again)
+            self.keep(Kept::new(&data, status, opts2), again)
         } else {
-            self.place(bus, base, &data, status, opts2, again)
+            match self.place(bus, base, &data, status, opts2) {
+                Placed::Done => {
+                    self.count(status, data.len());
+                    Received::Delivered
+                }
+                Placed::NoRoom => {
+                    if !again {
+                        self.raise(intr::RX_OVERFLOW);
+                    }
+                    if self.pauses() {
+                        self.hold_back(again)
+                    } else if self.config.rx_mode == RxMode::Drop {
+                        self.overflow()
+                    } else {
+                        self.keep(Kept::new(&data, status, opts2), again)
+                    }
+                }
+                Placed::Lost => Received::Dropped,
+            }
         };
-        if outcome == Received::Delivered {
-            self.count(status, data.len());
-        }
         self.frame = data;
         outcome
+    }
+
+    /// Whether the partner stops sending when there is no room for more.
+    pub(crate) fn pauses(&self) -> bool {
+        match self.config.rx_mode {
+            RxMode::Silicon => self.phy.pauses(),
+            RxMode::Wait => true,
+            RxMode::Drop => false,
+        }
+    }
+
+    /// Whether the cable waits for the driver, which is at work; see [`Config::patience`](crate::Config::patience).
+    pub(crate) fn is_patient(&self) -> bool {
+        let patience = u64::from(self.config.patience) * 1_000_000;
+        self.config.rx_mode == RxMode::Silicon && self.now - self.accessed < patience
+    }
+
+    pub(crate) fn hold_back(&mut self, again: bool) -> Received {
+        if !again {
+            self.counters.rx_waits += 1;
+        }
+        Received::Wait
     }
 
     /// What the faults that are on do to a frame; to be asked once for each.
@@ -286,16 +325,19 @@ impl Chip {
         data: &[u8],
         status: u32,
         opts2: u32,
-        again: bool,
-    ) -> Received {
+    ) -> Placed {
         let (slots, next) = match self.slots(bus, base, data.len()) {
             Ok(found) => found,
-            Err(NoRoom::Empty) => return self.no_descriptor(again),
+            Err(NoRoom::Empty) => {
+                self.lost_before |= rx::BUFFER_OVERFLOW;
+                return Placed::NoRoom;
+            }
             Err(NoRoom::Broken) => {
                 self.counters.rx_dropped += 1;
-                return Received::Dropped;
+                return Placed::Lost;
             }
         };
+        let status = status | std::mem::take(&mut self.lost_before);
         let mut rest = data;
         let last = slots.len() - 1;
         for (i, slot) in slots.iter().enumerate() {
@@ -325,11 +367,11 @@ impl Chip {
             if let Err((what, at, fault)) = written {
                 self.dma_fault(what, at, fault);
                 self.counters.rx_dropped += 1;
-                return Received::Dropped;
+                return Placed::Lost;
             }
         }
         self.rx.index = next;
-        Received::Delivered
+        Placed::Done
     }
 
     /// The descriptors that hold `len` bytes, and the one after them.
@@ -405,28 +447,11 @@ impl Chip {
         }
     }
 
-    fn no_descriptor(&mut self, again: bool) -> Received {
-        if !again {
-            self.raise(intr::RX_OVERFLOW);
-        }
-        match self.config.rx_mode {
-            RxMode::Wait => {
-                if !again {
-                    self.counters.rx_waits += 1;
-                }
-                Received::Wait
-            }
-            RxMode::Drop => {
-                // Silicon has some room of its own before it loses frames; how much is not known [guess].
-                self.overflow()
-            }
-        }
-    }
-
-    /// The FIFO is full: the frame is lost. B300 receives nothing more then until it is reset: r8169 until Linux 6.1 and
-    /// Realtek's driver reset it for that reason.
+    /// The FIFO is full: the frame is lost. B300 receives nothing more then until it is reset: r8169 until Linux 6.1,
+    /// Realtek's driver and Plan 9's ("this is a big hammer, but it gets things going again") reset it for that reason.
     pub(crate) fn overflow(&mut self) -> Received {
         self.overflown |= self.config.revision == Revision::B300;
+        self.lost_before |= rx::FIFO_OVERFLOW;
         self.counters.rx_dropped += 1;
         self.tally.rx_missed = self.tally.rx_missed.wrapping_add(1);
         self.raise(intr::RX_FIFO_OVER);

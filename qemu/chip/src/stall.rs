@@ -19,10 +19,14 @@ use crate::faults::Order;
 use crate::regs::cmd;
 use crate::regs::tally;
 use crate::regs::Reg;
+use crate::rx::Placed;
 use crate::rx::Received;
 
-/// What the receiver keeps inside while it cannot use the bus, in bytes [guess].
-const FIFO: usize = 8192;
+/// What the receiver keeps inside while it cannot use the bus or has no descriptor, in bytes: cards with its sister 8169 are
+/// sold with "FIFO (8K/64K)", for sending and receiving.
+const FIFO: usize = 65536;
+/// How often the chip looks for a descriptor while frames are kept for want of one, in nanoseconds [guess]. Drivers do not tell it.
+const LOOK: u64 = 1_000_000;
 
 /// A received frame with its check sequence, as it is to be written to memory.
 #[derive(Clone, Debug)]
@@ -32,11 +36,23 @@ pub(crate) struct Kept {
     pub(crate) opts2: u32,
 }
 
+impl Kept {
+    pub(crate) fn new(data: &[u8], status: u32, opts2: u32) -> Self {
+        Kept {
+            data: data.to_vec(),
+            status,
+            opts2,
+        }
+    }
+}
+
 /// The frames that the receiver keeps inside.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Fifo {
     frames: VecDeque<Kept>,
     bytes: usize,
+    /// When to look for a descriptor.
+    look: u64,
 }
 
 impl Fifo {
@@ -61,6 +77,11 @@ impl Fifo {
         let frame = self.frames.pop_front()?;
         self.bytes -= frame.data.len();
         Some(frame)
+    }
+
+    fn put_back(&mut self, frame: Kept) {
+        self.bytes += frame.data.len();
+        self.frames.push_front(frame);
     }
 }
 
@@ -99,36 +120,44 @@ impl Chip {
         self.run_tx(bus);
     }
 
-    /// Keeps a received frame until the bus can be used.
+    /// Keeps a received frame until the bus can be used or there is a descriptor.
     pub(crate) fn keep(&mut self, frame: Kept, again: bool) -> Received {
-        self.faults.holds(FaultKind::BusStall);
+        if self.stalled() {
+            self.faults.holds(FaultKind::BusStall);
+        }
         if self.fifo.has_room(frame.data.len()) {
             self.fifo.push(frame);
             return Received::Kept;
         }
-        match self.config.rx_mode {
-            RxMode::Wait => {
-                if !again {
-                    self.counters.rx_waits += 1;
-                }
-                Received::Wait
-            }
-            RxMode::Drop => self.overflow(),
+        if self.pauses() || self.is_patient() {
+            return self.hold_back(again);
         }
+        self.overflow()
     }
 
-    /// Writes the frames that were kept to memory. One for which there is no descriptor is lost.
+    /// Writes the frames that were kept to memory. One for which there is no descriptor stays, or is lost without room inside.
     pub(crate) fn empty_fifo(&mut self, bus: &mut dyn Bus) {
-        while self.can_transfer() && !self.halted() {
+        while self.can_transfer() && !self.halted() && !self.overflown {
             let (Some(base), Some(frame)) = (self.rx.base, self.fifo.pop()) else {
                 return;
             };
-            match self.place(bus, base, &frame.data, frame.status, frame.opts2, false) {
-                Received::Delivered => self.count(frame.status, frame.data.len()),
-                Received::Wait => drop(self.overflow()),
-                _ => {}
+            match self.place(bus, base, &frame.data, frame.status, frame.opts2) {
+                Placed::Done => self.count(frame.status, frame.data.len()),
+                Placed::NoRoom if self.config.rx_mode == RxMode::Drop => drop(self.overflow()),
+                Placed::NoRoom => {
+                    self.fifo.put_back(frame);
+                    self.fifo.look = self.now.saturating_add(LOOK);
+                    return;
+                }
+                Placed::Lost => {}
             }
         }
+    }
+
+    /// When to look for a descriptor for the frames that are kept.
+    pub(crate) fn fifo_deadline(&self) -> Option<u64> {
+        let waits = !self.fifo.is_empty() && self.can_transfer() && !self.halted();
+        (waits && !self.overflown).then_some(self.fifo.look.max(self.now.saturating_add(1)))
     }
 
     /// Begins a dump of the tally counters to the address in CounterAddrLow and CounterAddrHigh.

@@ -28,12 +28,12 @@ fn config(choice: u8) -> Config {
         } else {
             Revision::B300
         },
-        rx_mode: if choice & 2 != 0 {
-            RxMode::Drop
-        } else {
-            RxMode::Wait
+        rx_mode: match choice >> 1 & 3 {
+            0 => RxMode::Wait,
+            1 => RxMode::Drop,
+            _ => RxMode::Silicon,
         },
-        eeprom: if choice & 4 != 0 {
+        eeprom: if choice & 8 != 0 {
             Eeprom::None
         } else {
             Eeprom::Usual

@@ -14,8 +14,8 @@ use crate::event::Event;
 use crate::event::Raw;
 use crate::event::VERBS;
 
-pub(crate) const TEXT_HEAD: &str = "# rtl8111b trace 4\n";
-pub(crate) const BINARY_HEAD: &[u8] = b"\x00rtl8111b-trace-4";
+pub(crate) const TEXT_HEAD: &str = "# rtl8111b trace 5\n";
+pub(crate) const BINARY_HEAD: &[u8] = b"\x00rtl8111b-trace-5";
 /// The most bytes an event carries: a frame of the largest large send.
 const LONGEST: u64 = 1 << 20;
 /// The longest line of text.

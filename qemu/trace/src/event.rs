@@ -73,7 +73,7 @@ pub(crate) struct Raw {
 
 /// By verb: its name, how many numbers it has, and whether bytes follow.
 pub(crate) const VERBS: [(&str, usize, bool); 23] = [
-    ("chip", 7, true),
+    ("chip", 8, true),
     ("tick", 1, false),
     ("r", 3, false),
     ("w", 3, false),
@@ -165,7 +165,11 @@ impl Event {
         match self {
             Event::Chip(config) => {
                 let revision = u64::from(config.revision == Revision::B380);
-                let mode = u64::from(config.rx_mode == RxMode::Drop);
+                let mode = match config.rx_mode {
+                    RxMode::Wait => 0,
+                    RxMode::Drop => 1,
+                    RxMode::Silicon => 2,
+                };
                 let xid = some(config.xid.map(u32::from));
                 let mut data = config.mac.to_vec();
                 let eeprom = match config.eeprom {
@@ -185,6 +189,7 @@ impl Event {
                     time.into(),
                     partner.into(),
                     config.command_time.into(),
+                    config.patience.into(),
                 ];
                 raw(0, &numbers, &data)
             }
@@ -258,15 +263,17 @@ impl Event {
                     None => None,
                 },
                 mac: raw.data.get(..6)?.try_into().ok()?,
-                rx_mode: if number(2)? != 0 {
-                    RxMode::Drop
-                } else {
-                    RxMode::Wait
+                rx_mode: match number(2)? {
+                    0 => RxMode::Wait,
+                    1 => RxMode::Drop,
+                    2 => RxMode::Silicon,
+                    _ => return None,
                 },
                 eeprom: eeprom(number(3)?, &raw.data[6..])?,
                 negotiation: u32::try_from(number(4)?).ok()?,
                 partner: Partner::from_bits(u8::try_from(number(5)?).ok()?)?,
                 command_time: u32::try_from(number(6)?).ok()?,
+                patience: u32::try_from(number(7)?).ok()?,
             })),
             1 => Event::Tick(number(0)?),
             2 => read().map(|(offset, width, value)| Event::Read(offset, width, value))?,

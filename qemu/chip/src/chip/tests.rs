@@ -519,10 +519,10 @@ fn nothing_a_guest_does_breaks_the_chip() {
             state
         };
         let mut bench = Bench::open(Config {
-            rx_mode: if seed % 2 == 0 {
-                RxMode::Drop
-            } else {
-                RxMode::Wait
+            rx_mode: match seed % 4 {
+                0 => RxMode::Drop,
+                1 => RxMode::Wait,
+                _ => RxMode::Silicon,
             },
             revision: if seed % 3 == 0 {
                 Revision::B300

@@ -1,5 +1,6 @@
 use super::*;
 use crate::config::Config;
+use crate::config::RxMode;
 use crate::config::Width;
 use crate::desc;
 use crate::desc::rx;
@@ -15,7 +16,10 @@ use crate::testing::TX_RING;
 const MS: u64 = 1_000_000;
 
 fn bench() -> Bench {
-    let mut bench = Bench::open(Config::default());
+    let mut bench = Bench::open(Config {
+        rx_mode: RxMode::Wait,
+        ..Config::default()
+    });
     bench.w16(0x3c, 0xffff);
     bench.guest.desc(RX_RING, 0, 0x8000_3ff8, 0, BUFFERS);
     bench

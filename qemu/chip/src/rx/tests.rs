@@ -9,6 +9,8 @@ use crate::testing::BUFFERS;
 use crate::testing::MAC;
 use crate::testing::RX_RING;
 
+const MS: u64 = 1_000_000;
+
 fn bench() -> Bench {
     Bench::open(Config::default())
 }
@@ -59,9 +61,16 @@ fn a_frame_for_us_arrives_with_its_check_sequence() {
     assert_eq!(bench.chip.counters().rx_bytes, 120);
 }
 
+fn waiting() -> Bench {
+    Bench::open(Config {
+        rx_mode: RxMode::Wait,
+        ..Config::default()
+    })
+}
+
 #[test]
 fn a_full_ring_makes_the_frame_wait() {
-    let mut bench = bench();
+    let mut bench = waiting();
     slots(&mut bench, 1, 0x800);
     let frame = to(MAC, 60);
     give(&mut bench, &frame);
@@ -81,6 +90,99 @@ fn a_full_ring_makes_the_frame_wait() {
     );
     assert_eq!(bench.chip.counters().rx_waits, 1);
     assert_eq!(bench.chip.counters().rx_dropped, 0);
+}
+
+/// Without flow control a frame that finds no descriptor is kept inside, and written when there is one: the chip looks.
+#[test]
+fn a_full_ring_fills_the_room_inside() {
+    let mut bench = bench();
+    slots(&mut bench, 1, 0x800);
+    let frame = to(MAC, 60);
+    give(&mut bench, &frame);
+    bench.w16(0x3e, 0xffff);
+    assert_eq!(give(&mut bench, &frame), Received::Kept);
+    assert_eq!(bench.r16(0x3e), intr::RX_OVERFLOW);
+    assert_eq!(bench.r8(0x37) & 1, 0, "the buffer is not empty");
+    bench.w16(0x3e, 0xffff);
+    slots(&mut bench, 1, 0x800);
+    let due = bench.chip.deadline().unwrap();
+    bench.tick(due);
+    assert_eq!(bench.r16(0x3e), intr::RX_OK);
+    let opts1 = FIRST | LAST | RING_END | rx::UNICAST | rx::BUFFER_OVERFLOW | 64;
+    assert_eq!(bench.guest.opts(RX_RING, 0).0, opts1);
+    assert_eq!(bench.chip.deadline(), None);
+    // The mark is for the first frame only.
+    slots(&mut bench, 1, 0x800);
+    assert_eq!(give(&mut bench, &frame), Received::Delivered);
+    assert_eq!(bench.guest.opts(RX_RING, 0).0 & rx::BUFFER_OVERFLOW, 0);
+    assert_eq!(bench.chip.counters().rx_dropped, 0);
+}
+
+/// When that room is full frames are lost; the next one that arrives tells of it.
+#[test]
+fn without_flow_control_frames_are_lost() {
+    let mut bench = Bench::open(Config {
+        revision: Revision::B380,
+        ..Config::default()
+    });
+    slots(&mut bench, 1, 0);
+    bench.guest.desc(RX_RING, 0, RING_END, 0, BUFFERS);
+    let frame = to(MAC, 1514);
+    let mut kept = 0;
+    while give(&mut bench, &frame) == Received::Kept {
+        kept += 1;
+    }
+    assert_eq!(kept, 65536 / 1518);
+    assert_eq!(bench.r16(0x3e), intr::RX_OVERFLOW | intr::RX_FIFO_OVER);
+    assert_eq!((bench.r32(0x4c), bench.chip.tally().rx_missed), (1, 1));
+    slots(&mut bench, 64, 0x800);
+    bench.chip.rx.index = 0;
+    assert_eq!(give(&mut bench, &frame), Received::Delivered);
+    assert_eq!(bench.chip.counters().rx_frames, kept + 1);
+    let both = rx::BUFFER_OVERFLOW | rx::FIFO_OVERFLOW;
+    assert_eq!(bench.guest.opts(RX_RING, 0).0 & (both | rx::ERROR), both);
+    assert_eq!(bench.guest.opts(RX_RING, 1).0 & both, 0);
+}
+
+/// A slow driver that is at work is waited for; one that is not loses frames.
+#[test]
+fn the_cable_is_patient_with_a_driver_at_work() {
+    let mut bench = Bench::open(Config {
+        patience: 10,
+        ..Config::default()
+    });
+    bench.tick(MS);
+    bench.r16(0x3e);
+    let frame = to(MAC, 1514);
+    while give(&mut bench, &frame) == Received::Kept {}
+    bench.tick(10 * MS);
+    let again = |bench: &mut Bench| bench.chip.frame_in(&mut bench.guest, &frame, true);
+    assert_eq!(again(&mut bench), Received::Wait);
+    bench.r16(0x3e);
+    bench.tick(19 * MS);
+    assert_eq!(again(&mut bench), Received::Wait);
+    assert_eq!(bench.chip.counters().rx_waits, 1);
+    bench.tick(20 * MS);
+    assert_eq!(again(&mut bench), Received::Dropped);
+    assert_ne!(bench.r16(0x3e) & intr::RX_FIFO_OVER, 0);
+}
+
+/// The 8169's data sheet, 9.4.1: it sends a PAUSE frame when it runs out of receive descriptors.
+#[test]
+fn with_flow_control_the_partner_pauses() {
+    let mut bench = bench();
+    bench.w32(0x60, 0x8004_05e1);
+    assert_eq!(bench.r8(0x6c), 0x13, "what was negotiated counts");
+    bench.w32(0x60, 0x8000_1340);
+    assert_eq!(bench.r8(0x6c), 0x73);
+    bench.w16(0x3e, 0xffff);
+    let frame = to(MAC, 60);
+    assert_eq!(give(&mut bench, &frame), Received::Wait);
+    assert_eq!(bench.r16(0x3e), intr::RX_OVERFLOW);
+    // A forced mode has none.
+    bench.w32(0x60, 0x8000_0140);
+    assert_eq!(bench.r8(0x6c), 0x13);
+    assert_eq!(give(&mut bench, &frame), Received::Kept);
 }
 
 #[test]
@@ -198,7 +300,7 @@ fn the_multicast_hash_is_swapped_as_drivers_write_it() {
 
 #[test]
 fn a_frame_larger_than_a_buffer_takes_several() {
-    let mut bench = bench();
+    let mut bench = waiting();
     slots(&mut bench, 4, 0x40);
     let mut frame = to(MAC, 150);
     for (i, byte) in frame[6..].iter_mut().enumerate() {

@@ -438,7 +438,10 @@ fn loopback_brings_frames_back_and_takes_the_cable_off() {
     use crate::rx::Received;
     use crate::testing::RX_RING;
     for mac in [true, false] {
-        let mut bench = Bench::open(Config::default());
+        let mut bench = Bench::open(Config {
+            rx_mode: crate::config::RxMode::Wait,
+            ..Config::default()
+        });
         if mac {
             bench.w32(0x40, 0x0002_0000);
             bench.chip.set_link(false);

@@ -3,6 +3,7 @@ use std::io::Read;
 use std::os::unix::net::UnixStream;
 
 use rtl8111b_chip::Config;
+use rtl8111b_chip::RxMode;
 use rtl8111b_pci::Identity;
 use rtl8111b_transport::Rights;
 
@@ -271,6 +272,11 @@ fn frames_wait_for_room() {
     let ring = RAM + 2 * PAGE;
     {
         let mut device = shared.lock();
+        device.chip = Chip::new(Config {
+            rx_mode: RxMode::Wait,
+            ..Config::default()
+        });
+        device.follow_bus_master();
         write32(&mut device, 0xe8, 0);
         write32(&mut device, 0xe4, ring as u32);
         write32(&mut device, 0x44, 0xe70f);
