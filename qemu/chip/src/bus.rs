@@ -11,6 +11,9 @@ pub enum Fault {
     /// No memory of the guest is mapped for the device there.
     #[error("no guest memory is mapped there")]
     Unmapped,
+    /// The guest has memory there that cannot be reached from outside: no mistake of its driver's.
+    #[error("the guest's memory there came without a file")]
+    NoFile,
     /// Memory is there but not for this direction.
     #[error("the mapping does not permit this direction")]
     Forbidden,

@@ -215,7 +215,7 @@ impl Chip {
     /// A transfer was refused: SYSErr, and the chip stops where it stands. r8169 answers with a reset.
     pub(crate) fn dma_fault(&mut self, what: &str, address: u64, fault: Fault) {
         self.counters.dma_faults += 1;
-        if fault != Fault::Ordered {
+        if !matches!(fault, Fault::Ordered | Fault::NoFile) {
             self.violation(format!("{what} at {address:#x}: {fault}"));
         }
         self.raise(intr::SYS_ERR);

@@ -36,6 +36,9 @@ use rtl8111b_wire::Station;
 /// Violations that are logged; after these they are only counted, lest a guest fill the disk.
 const LOGGED: u64 = 500;
 
+/// Bytes of the longest ring.
+const RING: usize = 1024 * 16;
+
 /// How long frames wait for an acknowledgement, in nanoseconds. One was seen to take 3 ms from a guest without KVM.
 const ACK_WAIT: u64 = 50_000_000;
 
@@ -66,6 +69,9 @@ pub(crate) struct Device {
     announced: Option<u64>,
     asleep: bool,
     pme_raised: u64,
+    /// The transmit ring has been looked at; it was all zeroes.
+    ring_seen: bool,
+    unshared: bool,
     recorder: Option<Recorder>,
 }
 
@@ -95,6 +101,7 @@ impl Host<'_> {
             self.config.show_master_abort();
             match error {
                 DmaError::Unmapped | DmaError::Unaligned => Fault::Unmapped,
+                DmaError::NoFile => Fault::NoFile,
                 DmaError::Forbidden => Fault::Forbidden,
             }
         })
@@ -164,6 +171,8 @@ impl Device {
             announced: None,
             asleep: false,
             pme_raised: 0,
+            ring_seen: false,
+            unshared: false,
             recorder: None,
         }
     }
@@ -173,9 +182,22 @@ impl Device {
         self.recorder = Some(recorder);
     }
 
+    /// Brings the trace up to date.
     pub(crate) fn flush_trace(&mut self) {
         if let Some(recorder) = &mut self.recorder {
             recorder.flush();
+        }
+        self.tell_of_trace();
+    }
+
+    /// Whether all that happened is in the trace, if there is to be one.
+    pub(crate) fn trace_is_whole(&self) -> bool {
+        self.recorder.as_ref().is_none_or(Recorder::is_whole)
+    }
+
+    fn tell_of_trace(&mut self) {
+        if let Some(text) = self.recorder.as_mut().and_then(Recorder::take_failure) {
+            log::error!("{text}: it ends here");
         }
     }
 
@@ -360,8 +382,23 @@ impl Device {
         if violations != self.seen {
             self.log_violations(violations);
         }
-        if let Some(text) = self.recorder.as_mut().and_then(Recorder::take_failure) {
-            log::error!("the trace ends here: {text}");
+        self.tell_of_trace();
+    }
+
+    /// Looks at the transmit ring when it is first used. Memory that the guest does not share reads as zeroes; a ring that
+    /// a driver has made does not: its last descriptor says that it is the last.
+    fn look_at_ring(&mut self) {
+        let Some(base) = self.chip.state().tx.base else {
+            return;
+        };
+        self.ring_seen = true;
+        let mut ring = vec![0; RING];
+        let reads = self.dma.read(base, &mut ring).is_ok();
+        self.unshared = reads && ring.iter().all(|&byte| byte == 0);
+        if self.unshared {
+            log::warn!(
+                "the transmit ring reads as zeroes: the guest's memory must be shared with the card (memory-backend-memfd,...,share=on)"
+            );
         }
     }
 
@@ -420,6 +457,9 @@ impl Device {
             let mut value = [0; 4];
             value[..part.len()].copy_from_slice(&from[part]);
             let value = u32::from_le_bytes(value);
+            if !self.ring_seen && Reg::at(at) == Some(Reg::TxPoll) {
+                self.look_at_ring();
+            }
             self.note(|| Event::Write(at, width, value));
             self.with_bus(|chip, host| chip.write(host, at, width, value));
             self.note_line();
@@ -522,6 +562,8 @@ impl Endpoint for Device {
 
     /// The machine is gone: its power is cut.
     fn disconnected(&mut self) {
+        self.ring_seen = false;
+        self.unshared = false;
         self.reset();
         self.note(|| Event::PowerOn);
         self.chip.power_on();

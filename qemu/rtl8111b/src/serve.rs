@@ -47,6 +47,8 @@ pub(crate) enum ServeError {
     Client(#[from] rtl8111b_transport::ServeError),
     #[error(transparent)]
     Trace(#[from] TraceError),
+    #[error("the trace {path} is not complete; the log tells why", path = .0.display())]
+    Incomplete(PathBuf),
     #[error("{0}")]
     Host(#[from] io::Error),
 }
@@ -161,7 +163,11 @@ pub(crate) fn run(options: &Serve) -> Result<(), ServeError> {
     if let Some(pcap) = &pcap {
         pcap.lock().unwrap_or_else(PoisonError::into_inner).flush();
     }
-    Ok(result?)
+    result?;
+    match &options.trace {
+        Some(path) if !device.trace_is_whole() => Err(ServeError::Incomplete(path.clone())),
+        _ => Ok(()),
+    }
 }
 
 fn spawn(name: &str, work: impl FnOnce() + Send + 'static) -> io::Result<()> {

@@ -42,6 +42,14 @@ pub enum TraceError {
         /// The reason.
         source: io::Error,
     },
+    /// The file, for writing.
+    #[error("cannot write the trace {path}: {source}")]
+    Write {
+        /// Its name.
+        path: String,
+        /// The reason.
+        source: io::Error,
+    },
     /// Not a trace.
     #[error("{0} is no trace of this version")]
     NoTrace(String),

@@ -107,11 +107,12 @@ const OUTCOMES: [Received; 6] = [
     Received::Kept,
 ];
 
-const FAULTS: [Fault; 4] = [
+const FAULTS: [Fault; 5] = [
     Fault::BusMasterOff,
     Fault::Unmapped,
     Fault::Forbidden,
     Fault::Ordered,
+    Fault::NoFile,
 ];
 
 /// Zero is none, others count from one; so too for faults.

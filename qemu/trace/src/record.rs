@@ -27,14 +27,16 @@ impl Recorder {
     /// Begins a file with the chip that it is about.
     pub fn create(path: &Path, format: Format, config: Config) -> Result<Self, TraceError> {
         let name = path.display().to_string();
-        match File::create(path) {
-            Ok(file) => Ok(Recorder::new(
-                Box::new(BufWriter::new(file)),
-                name,
-                format,
-                config,
-            )),
-            Err(source) => Err(TraceError::File { path: name, source }),
+        let file = match File::create(path) {
+            Ok(file) => Box::new(BufWriter::new(file)),
+            Err(source) => return Err(TraceError::Write { path: name, source }),
+        };
+        let mut recorder = Recorder::new(file, name, format, config);
+        // One that cannot be written at all is told at once.
+        recorder.flush();
+        match recorder.failed.take() {
+            Some(error) => Err(error),
+            None => Ok(recorder),
         }
     }
 
@@ -85,8 +87,13 @@ impl Recorder {
     fn fail(&mut self, source: std::io::Error) {
         if self.failed.is_none() {
             let path = self.path.clone();
-            self.failed = Some(TraceError::File { path, source });
+            self.failed = Some(TraceError::Write { path, source });
         }
+    }
+
+    /// Whether everything has been recorded so far.
+    pub fn is_whole(&self) -> bool {
+        self.failed.is_none()
     }
 
     /// Why nothing more is recorded; told once.

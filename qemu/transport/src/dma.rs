@@ -34,6 +34,9 @@ pub enum DmaError {
     /// Nothing is mapped at (some of) the range.
     #[error("no memory is mapped there")]
     Unmapped,
+    /// The guest has memory there, which came without a file.
+    #[error("the guest's memory there came without a file")]
+    NoFile,
     /// It is mapped for the other direction only.
     #[error("the mapping does not permit this direction")]
     Forbidden,
@@ -100,6 +103,8 @@ struct Backing {
 pub struct DmaMap {
     ranges: BTreeMap<u64, Range>,
     backings: Vec<Backing>,
+    /// First and last address of memory that came without a file.
+    without_file: Vec<(u64, u64)>,
 }
 
 impl DmaMap {
@@ -170,6 +175,13 @@ impl DmaMap {
         Ok(())
     }
 
+    /// Notes that `size` bytes at `address` came without a file, and cannot be reached.
+    pub fn note_without_file(&mut self, address: u64, size: u64) {
+        let last = address.saturating_add(size.saturating_sub(1));
+        self.remove(address, last);
+        self.without_file.push((address, last));
+    }
+
     /// Returns the descriptor that is held already for the same file and the same rights, or else this one.
     fn share(&mut self, file: File, writable: bool) -> Arc<File> {
         self.backings
@@ -204,9 +216,12 @@ impl DmaMap {
     /// Takes everything away.
     pub fn clear(&mut self) {
         self.ranges.clear();
+        self.without_file.clear();
     }
 
     fn remove(&mut self, first: u64, last: u64) {
+        self.without_file
+            .retain(|range| range.1 < first || range.0 > last);
         // The range that begins before `first` may reach into it, or even beyond `last`.
         let before = self.ranges.range(..first).next_back();
         if let Some((&start, range)) = before.filter(|(_, range)| range.last >= first) {
@@ -243,7 +258,13 @@ impl DmaMap {
             .range(..=address)
             .next_back()
             .filter(|(_, range)| range.last >= address)
-            .ok_or(DmaError::Unmapped)?;
+            .ok_or_else(|| {
+                let mut ranges = self.without_file.iter();
+                match ranges.any(|range| (range.0..=range.1).contains(&address)) {
+                    true => DmaError::NoFile,
+                    false => DmaError::Unmapped,
+                }
+            })?;
         let permitted = if write {
             range.rights.write
         } else {

@@ -38,6 +38,9 @@ const INTERRUPTS: u32 = 5;
 /// The largest access: a whole window. Longer ones are answered with zeroes, or have no effect.
 const LARGEST: usize = 4096;
 
+/// What comes without a file up to this size is no memory for a device: ROMs, and the memory of graphics cards.
+const LARGEST_WINDOW: u64 = 64 << 20;
+
 /// A window of the device.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Region {
@@ -219,9 +222,17 @@ impl<E: Endpoint> ServerBackend for Backend<'_, E> {
         size: u64,
         fd: Option<File>,
     ) -> io::Result<()> {
-        // ROMs and the VGA window come without a file: they are no memory for a device.
         let Some(file) = fd else {
-            log::debug!("no file for {size:#x} bytes at {address:#x}: left out");
+            self.device().dma().note_without_file(address, size);
+            if size > LARGEST_WINDOW {
+                log::warn!(
+                    "{} MiB of guest memory at {address:#x} come without a file, and the card cannot reach them: start QEMU with \
+                     -machine memory-backend=mem -object memory-backend-memfd,id=mem,size=...,share=on",
+                    size >> 20
+                );
+            } else {
+                log::debug!("no file for {size:#x} bytes at {address:#x}: left out");
+            }
             return Ok(());
         };
         let rights = Rights {

@@ -53,7 +53,7 @@ enum Peer {
     None,
     Connect(PathBuf),
     Listen(UnixListener),
-    Tap,
+    Tap(String),
 }
 
 /// The receiving half.
@@ -87,11 +87,22 @@ impl Pump {
                 None => (Peer::None, None),
             },
             Spec::Tap(name) => {
+                let there = tap::exists(name);
                 let file = tap::open(name).map_err(|source| WireError::Tap {
                     name: name.clone(),
                     source,
                 })?;
-                (Peer::Tap, Some(Link::Tap(file)))
+                if !there {
+                    log::warn!(
+                        "wire: found no interface {name}, and made one; it is down, so that nothing goes over it until \
+                         `ip link set {name} up`"
+                    );
+                } else if !tap::is_up(name).unwrap_or(true) {
+                    log::warn!(
+                        "wire: interface {name} is down: nothing goes over it until `ip link set {name} up`"
+                    );
+                }
+                (Peer::Tap(name.clone()), Some(Link::Tap(file)))
             }
         };
         let kick = Arc::new(EventFd::new(libc::EFD_NONBLOCK | libc::EFD_CLOEXEC)?);
@@ -176,7 +187,7 @@ impl Pump {
             (Some(_), _) if waiting => (-1, AGAIN_MS),
             (None, Peer::Listen(listener)) if endless => (listener.as_raw_fd(), AGAIN_MS),
             (None, _) if endless => (-1, AGAIN_MS),
-            (None, Peer::Connect(_)) => (-1, RECONNECT_MS),
+            (None, Peer::Connect(_) | Peer::Tap(_)) => (-1, RECONNECT_MS),
             (None, Peer::Listen(listener)) => (listener.as_raw_fd(), -1),
             _ => (-1, -1),
         };
@@ -211,17 +222,22 @@ impl Pump {
         let Some(link) = &mut self.link else {
             return;
         };
-        match self.inbox.fill(link) {
-            Ok(true) => {}
-            Ok(false) => self.detach(station),
-            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
-            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-            Err(error) if matches!(self.peer, Peer::Tap) => {
-                // An interface that is down says EIO at every read.
-                log::debug!("tap: {error}");
+        match (self.inbox.fill(link), &self.peer) {
+            (Ok(true), _) => {}
+            (Ok(false), _) => self.detach(station),
+            (Err(error), _) if error.kind() == io::ErrorKind::WouldBlock => {}
+            (Err(error), _) if error.kind() == io::ErrorKind::Interrupted => {}
+            (Err(error), Peer::Tap(name)) if error.raw_os_error() == Some(libc::EBADFD) => {
+                log::error!(
+                    "wire: interface {name} is gone: frames are lost until there is one of that name again"
+                );
+                self.detach(station);
+            }
+            (Err(error), Peer::Tap(name)) => {
+                log::debug!("wire: {name}: {error}");
                 sleep(RETRY);
             }
-            Err(error) => {
+            (Err(error), _) => {
                 log::info!("wire: {error}");
                 self.detach(station);
             }
@@ -237,18 +253,22 @@ impl Pump {
 
     fn look_for_peer(&mut self, station: &dyn Station) -> io::Result<()> {
         let found = match &self.peer {
-            Peer::None | Peer::Tap => return Ok(()),
-            Peer::Connect(path) => UnixStream::connect(path),
-            Peer::Listen(listener) => listener.accept().map(|(stream, _)| stream),
+            Peer::None => return Ok(()),
+            // It is not made once more.
+            Peer::Tap(name) if !tap::exists(name) => return Ok(()),
+            Peer::Tap(name) => tap::open(name).map(Link::Tap),
+            Peer::Connect(path) => UnixStream::connect(path).map(Link::Stream),
+            Peer::Listen(listener) => listener.accept().map(|(stream, _)| Link::Stream(stream)),
         };
-        let Ok(stream) = found else {
+        let Ok(link) = found else {
             return Ok(());
         };
-        stream.set_nonblocking(true)?;
-        let link = Link::Stream(stream);
+        if let Link::Stream(stream) = &link {
+            stream.set_nonblocking(true)?;
+        }
         station.attach(Some(link.try_clone()?));
+        self.inbox = Inbox::new(link.framed());
         self.link = Some(link);
-        self.inbox = Inbox::new(true);
         log::info!("wire: a peer is there");
         Ok(())
     }

@@ -117,6 +117,34 @@ fn a_frame_goes_from_memory_to_the_cable() {
     assert_eq!(device.chip.counters().violations, 0);
 }
 
+/// With share=off the file that comes along holds nothing of the guest's memory.
+#[test]
+fn a_ring_of_zeroes_is_memory_that_is_not_shared() {
+    let mut device = ready();
+    one_frame(&mut device);
+    device.write(BAR, 0x38, &[0x40]);
+    assert!(device.ring_seen && !device.unshared);
+    device.disconnected();
+
+    let mut device = ready();
+    one_frame(&mut device);
+    device.dma.write(RAM, &[0; RING]).unwrap();
+    assert!(!device.unshared);
+    device.write(BAR, 0x38, &[0x40]);
+    assert!(device.unshared);
+    assert_eq!(device.chip.counters().violations, 0);
+}
+
+#[test]
+fn memory_without_a_file_is_no_violation() {
+    let mut device = ready();
+    one_frame(&mut device);
+    device.dma.note_without_file(RAM, 16 * PAGE);
+    device.write(BAR, 0x38, &[0x40]);
+    let counters = device.chip.counters();
+    assert_eq!((counters.dma_faults, counters.violations), (1, 0));
+}
+
 #[test]
 fn without_bus_master_memory_is_out_of_reach() {
     let mut device = ready();

@@ -89,6 +89,26 @@ fn outside_there_is_nothing() {
 }
 
 #[test]
+fn memory_without_a_file_is_told_from_none() {
+    let mut map = mapped(0x10_0000, 2);
+    map.note_without_file(0x20_0000, PAGE);
+    let mut byte = [0];
+    assert_eq!(map.read(0x20_0000, &mut byte), Err(DmaError::NoFile));
+    assert_eq!(
+        map.read(0x20_0000 + PAGE, &mut byte),
+        Err(DmaError::Unmapped)
+    );
+    map.unmap(0x20_0000, PAGE);
+    assert_eq!(map.read(0x20_0000, &mut byte), Err(DmaError::Unmapped));
+    // What was mapped there is mapped no longer.
+    map.note_without_file(0x10_0000, PAGE);
+    assert_eq!(map.load(0x10_0000), Err(DmaError::NoFile));
+    assert!(map.load(0x10_0000 + PAGE).is_ok());
+    map.clear();
+    assert_eq!(map.load(0x10_0000), Err(DmaError::Unmapped));
+}
+
+#[test]
 fn rights_are_kept() {
     let mut map = DmaMap::new();
     let read = Rights {
