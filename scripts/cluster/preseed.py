@@ -18,6 +18,10 @@ METHODS = ("regular",)
 FILE_SYSTEM = re.compile(r"\bfilesystem\{ *([\w-]+) *\}")
 # What is between words, for debconf: Python knows more, such as no-break spaces.
 SPACE = " \t\v\f\r"
+# Behind a backslash at the end of the line before it, an answer is a part of that one.
+ANSWER = re.compile(rf"[a-z0-9][\w.+-]*[{SPACE}]+[\w.-]+/\S+[{SPACE}]+({'|'.join(TYPES)}|seen)\b")
+MARK = "\N{ZERO WIDTH NO-BREAK SPACE}"
+STOPS = "the installer stops reading the file there, so all below it has no effect"
 # A word that the head node fills in.
 BLANK = re.compile(r"@[A-Z]+@")
 
@@ -60,30 +64,49 @@ def _choices(fields):
 
 
 class Preseed:
-    """The file; `complaints` has a line for each answer that does not fit."""
+    """The file: `answers` has (question, value) as the installer sets them, `complaints` a line for each answer that does not fit."""
 
     def __init__(self, path, asked):
         self.asked = asked
-        self.complaints = []
+        self.answers, self.complaints = [], []
         try:
-            text = Path(path).read_text(encoding="utf-8-sig")
+            text = Path(path).read_text(encoding="utf-8")
         except (OSError, UnicodeDecodeError) as error:
             raise Usage(f"cannot read {path}: {getattr(error, 'strerror', None) or 'it is no text in UTF-8'}") from None
         if "\0" in text:
             raise Usage(f"cannot read {path}: it is no text, it has a byte of zero")
-        answers = list(_answers(text))
-        if answers and not any("/" in (_words(line) + [""])[1] for _, line in answers):
-            raise Usage(f"{path}: line {answers[0][0]}: this is no preseed file; expected lines like 'd-i time/zone string Etc/UTC'; kickstart files go to --kickstart")
-        for number, line in answers:
-            if why := self._fault(line):
-                self.complaints.append(f"line {number}: {why}")
+        parts = list(_answers(text))
+        if parts and not any("/" in (_words(" ".join(lines)) + [""])[1] for _, lines, _ in parts):
+            raise Usage(f"{path}: line {parts[0][0]}: this is no preseed file; expected lines like 'd-i time/zone string Etc/UTC'; kickstart files go to --kickstart")
+        if text.startswith(MARK):
+            self.complaints.append("line 1: begins with a byte order mark, which the installer takes for a part of the first word; save the file without it")
+        for number, lines, ended in parts:
+            self._hear(number, " ".join(lines), ended)
+            for later in lines[1:]:
+                if ANSWER.match(later):
+                    name = _words(later)[1]
+                    self.complaints.append(f"line {number}: {name}: is no answer but a part of this line, because a backslash stands before it")
 
-    def _fault(self, line):
-        """Why a line has no effect; nothing if it does not."""
+    def _hear(self, number, line, ended):
+        """Judges an answer by itself."""
         words = _words(line)
-        if len(words) < 3:
-            return f"found '{line[:60]}', expected an answer: OWNER QUESTION TYPE VALUE"
-        (owner, name, kind), value = words[:3], words[3].strip(SPACE) if len(words) > 3 else ""
+        if not ended:
+            why = f"found '{line[:60]}' with a backslash behind it and nothing that follows, so the installer leaves it out"
+        elif len(words) < 3:
+            why = f"found '{line[:60]}', expected an answer: OWNER QUESTION TYPE VALUE; {STOPS}"
+        elif words[0].startswith("#"):
+            why = f"'{line[:60]}' is no comment for the installer, which knows one by a # at the very beginning of its line"
+        else:
+            why = self._fault(words)
+        # Where the installer has stopped there are no more answers.
+        if ended and (not self.answers or self.answers[-1] is not None):
+            self.answers.append((words[1], (words + [""])[3]) if len(words) > 2 else None)
+        if why:
+            self.complaints.append(f"line {number}: {why}")
+
+    def _fault(self, words):
+        """Why an answer has no effect; nothing if it does not."""
+        (owner, name, kind), value = words[:3], (words + [""])[3]
         if kind == "seen":
             return None if value in ("true", "false") else f"{name}: seen is true or false, not '{value}'"
         if kind not in TYPES:
@@ -107,6 +130,8 @@ class Preseed:
     def _wrong_value(name, value, question):
         if BLANK.search(value):
             return None
+        if value != (value := value.rstrip(SPACE)) and question.kind in ("boolean", "select", "multiselect"):
+            return f"{name}: a space stands behind '{value}', which the installer takes for a part of the value"
         if question.kind == "boolean" and value not in ("true", "false"):
             return f"{name}: found '{value}', expected true or false"
         if question.choices and question.kind in ("select", "multiselect"):
@@ -127,22 +152,25 @@ class Preseed:
 
 
 def _words(line):
-    """The words of a line, at most four."""
-    return re.split(rf"[{SPACE}]+", line.strip(SPACE), maxsplit=3)
+    """The words of a line, at most four; the last has the spaces at the line's end."""
+    words = re.split(rf"[{SPACE}]+", line.lstrip(SPACE), maxsplit=3)
+    return words if len(words) > 3 or words[-1] else words[:-1]
 
 
 def _answers(text):
-    """The answers with the number of the line in which each begins: a backslash at its end joins a line to the next."""
-    start, joined = 0, ""
+    """The answers as (line in which it begins, its lines, whether it ends): the installer's debconf-set-selections first leaves out comments and
+    empty lines, and then joins a line with a backslash at its end to the next."""
+    start, lines = 0, []
     for number, line in enumerate(text.split("\n"), 1):
-        start = start if joined else number
-        joined += line.removesuffix("\r")
-        is_comment = joined.lstrip(SPACE).startswith("#")
-        if joined.endswith("\\") and not is_comment:
-            joined = joined[:-1].rstrip(SPACE) + " "
+        line = line.replace("\r", "")
+        if line.startswith("#") or not line.strip(SPACE):
             continue
-        if joined.strip(SPACE) and not is_comment:
-            yield start, joined.strip(SPACE)
-        joined = ""
-    if joined.strip(SPACE):
-        yield start, joined.strip(SPACE)
+        start = start if lines else number
+        line = line.lstrip(SPACE)
+        if line.endswith("\\"):
+            lines += [one for one in [line[:-1].rstrip(SPACE)] if one]
+            continue
+        yield start, [*lines, line], True
+        lines = []
+    if lines:
+        yield start, lines, False

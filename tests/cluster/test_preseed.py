@@ -142,10 +142,29 @@ class Preseeds(unittest.TestCase):
 
     def test_a_backslash_joins_lines(self):
         """The answer's line is the one where it begins, and the next answer's its own."""
-        said = self.said("d-i partman/mount_style \\\n  select \\\n  by-uuid\nd-i nonesuch/x string y\nd-i passwd/root-login \\\n boolean true \\\n")
+        said = self.said("d-i partman/mount_style \\\n  select \\\n  by-uuid\nd-i nonesuch/x string y\nd-i passwd/root-login \\\n boolean true\n")
         self.assertIn("line 1: partman/mount_style: found 'by-uuid'", said)
         self.assertIn("line 4: nonesuch/x", said)
         self.assertEqual(len(said.splitlines()), 2)
+
+    def test_what_the_installers_reader_makes_of_odd_lines_is_told(self):
+        """Its debconf-set-selections is a shell script of its own, and reads otherwise than debconf does."""
+        sound = "d-i passwd/root-login boolean true\n"
+        for text, words in (
+            ("d-i partman/mount_style select uuid \\\n" + sound, "line 1: passwd/root-login: is no answer but a part of this line"),
+            ("d-i partman/mount_style select uuid \\\n\n# x\n" + sound, "line 1: passwd/root-login: is no answer but a part of this line"),
+            (sound + "d-i partman/mount_style select \\\nuuid \\\n", "line 2: found 'd-i partman/mount_style select uuid' with a backslash behind it"),
+            ("\N{ZERO WIDTH NO-BREAK SPACE}#_preseed_V1\n" + sound, "line 1: begins with a byte order mark"),
+            (sound + "  # root\n", "line 2: found '# root', expected an answer"),
+            (sound + "  #root\n", "the installer stops reading the file there"),
+            (sound + "  # may log in\n", "line 2: '# may log in' is no comment for the installer"),
+            (sound[:-1] + " \n", "line 1: passwd/root-login: a space stands behind 'true'"),
+            (sound + "d-i passwd/root-login \n", "the installer stops reading the file there"),
+        ):
+            with self.subTest(text):
+                self.assertIn(words, self.said(text))
+        for text in (sound.replace("\n", "\r\n"), "#x\n# y\n\r\n \n" + sound, "d-i partman/mount_style \\\n# x\n\n select uuid\n"):
+            self.assertEqual(self.said(text), "", text)
 
     def test_what_is_no_preseed_file_is_refused(self):
         for text in ("install\ntext\nlang C\n", "rootpw x\n", "just words of a text\n"):
