@@ -39,6 +39,8 @@ class Addition:
     mode: int
     # None for a directory.
     source: Path = None
+    # Whether a file is there that has other paths as well: the kernel would write into that, unless something of another kind comes between.
+    shared: bool = False
 
     def entry_kind(self):
         """Its type in an archive's list."""
@@ -158,7 +160,10 @@ def write(out, archives, excluded, additions, time, workdir, limit, form="newc")
 
     Kept members keep all they have. Which order the additions are given in is the order they get.
     """
-    plan = workdir / "additions.mtree"
+    plan, unlinked = workdir / "additions.mtree", workdir / "unlinked.mtree"
+    with open(unlinked, "w", encoding="ascii") as lines:
+        lines.write("#mtree\n")
+        lines.writelines(f"{_escape(one.path)} type=link link=. mode=0777 uid=0 gid=0 time={time}.0\n" for one in additions if one.shared)
     with open(plan, "w", encoding="ascii") as lines:
         lines.write("#mtree\n")
         for addition in additions:
@@ -179,7 +184,7 @@ def write(out, archives, excluded, additions, time, workdir, limit, form="newc")
         sources = [kept]
     if additions:
         added = workdir / "additions.cpio"
-        _bsdtar(added, [], [plan], limit, form)
+        _bsdtar(added, [], [unlinked, plan] if any(one.shared for one in additions) else [plan], limit, form)
         if form == "newc":
             segments.renumber(added)
         sources.append(added)

@@ -175,7 +175,7 @@ def _verify(initrd, options, workdir):
         (workdir / f"module-{number}").mkdir()
         checks += [line.strip() for line in answer(initrd, wanted, options, workdir / f"module-{number}")]
     if initrd.problems:
-        raise Failed(f"{initrd.problems[0]}: programs behind it are lost; make the added segment with the path behind the link")
+        raise Failed(initrd.problems[0])
     return checks
 
 
@@ -195,6 +195,7 @@ def run(options, workdir):
                 report["answer"] = answer(initrd, options.question, options, workdir)
         return report
     plan = Planner(initrd, options, workdir).make()
+    plan.notes += initrd.problems
     repack = options.repack or (bool(plan.removed) and not options.append and not options.overlay)
     if options.overlay and not plan.additions:
         raise Usage("there is nothing to add, so an overlay would be empty; the initrd is what is wanted already")

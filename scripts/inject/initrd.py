@@ -6,8 +6,9 @@ import re
 from pathlib import Path
 
 from . import archive, segments
-from .errors import Damaged, Unfit
+from .errors import Unfit
 from .kernel import elf_machine
+from .unpacker import Unpacker
 
 FLAVOURS = {
     "debian-installer": "the Debian installer",
@@ -69,9 +70,9 @@ class Initrd:
         self.limit = limit
         self.workdir.mkdir(parents=True, exist_ok=True)
         self.segments = segments.read(self.path, self.workdir, limit)
-        # Path to Entry, later segments over earlier ones; and which archive has it under which name.
-        self.tree = {}
-        self._sources = {}
+        self._unpacker = Unpacker()
+        # Path to Entry, later segments over earlier ones.
+        self.tree = self._unpacker.tree
         # What a kernel would not forgive, as sentences.
         self.problems = []
         self.early = []
@@ -80,23 +81,20 @@ class Initrd:
             self._unpack(segment)
 
     def _unpack(self, segment):
-        names = []
+        names, known = [], len(self._unpacker.lost)
         for start, end in segment.archives:
-            part = (segment.plain, start, end)
-            for name, entry in archive.entries(part, self.workdir):
-                names.append(name)
-                if name:
-                    self._place(name, entry, part)
+            found, replaced = self._unpacker.unpack((segment.plain, start, end))
+            names += found
+            self.problems += [
+                f"a later segment replaces the symbolic link {path} -> {link} by a directory: programs behind it are lost; make the added segment with the path behind the link"
+                for path, link in replaced
+            ]
         is_early = segment.compression == "none" and all(name.split("/")[0] in ("", *EARLY) for name in names)
         self.early.append(is_early)
-
-    def _place(self, name, entry, part):
-        path = self.resolve_parent(name)
-        before = self.tree.get(path)
-        if before and before.kind == "link" and entry.kind == "dir":
-            self.problems.append(f"a later segment replaces the symbolic link {path} -> {before.link} by a directory")
-        self.tree[path] = entry
-        self._sources[path] = (part, name)
+        # The kernel looks into those before it unpacks anything.
+        if lost := self._unpacker.lost[known:] if not is_early else []:
+            more = f", nor {len(lost) - 1} others" if len(lost) > 1 else ""
+            self.problems.append(f"the kernel does not make /{lost[0][0]}{more}: {lost[0][1]}; make that segment with cpio -H newc of all that find . lists, directories first")
 
     def archives(self):
         """Every archive, in the order in which the kernel unpacks them."""
@@ -104,27 +102,15 @@ class Initrd:
 
     def resolve_parent(self, name):
         """`name` with the symbolic links among its directories followed."""
-        parent, _, last = name.rpartition("/")
-        return f"{self.resolve(parent)}/{last}" if parent else last
+        return self._unpacker.resolve_parent(name)
 
     def resolve(self, name):
         """`name` with all symbolic links followed, as far as it exists."""
-        done, todo = [], archive.normal(name).split("/")
-        for _ in range(200):
-            if not todo:
-                return "/".join(done)
-            part = todo.pop(0)
-            if part == "..":
-                done = done[:-1]
-                continue
-            entry = self.tree.get("/".join([*done, part]))
-            if entry and entry.kind == "link":
-                if entry.link.startswith("/"):
-                    done = []
-                todo = archive.normal(entry.link).split("/") + todo
-            elif part:
-                done.append(part)
-        raise Damaged(f"the symbolic links at {name} lead in a circle; the initrd is damaged, make it again")
+        return self._unpacker.resolve(name)
+
+    def shares(self, path):
+        """Whether a file is a hard link of another: what is written over it is in both, for the kernel."""
+        return self._unpacker.shares(path)
 
     def get(self, name):
         """The entry at `name`, symbolic links among its directories followed."""
@@ -142,11 +128,13 @@ class Initrd:
 
     def read(self, name):
         """The content of a file, or nothing when there is none."""
-        resolved = self.resolve(name)
-        if resolved not in self._sources:
+        entry = self.tree.get(resolved := self.resolve(name))
+        if entry is None or entry.kind != "file":
             return b""
-        part, member = self._sources[resolved]
-        return archive.content(part, member, self.workdir, self.limit)
+        path, at = self._unpacker.sources[resolved]
+        with open(path, "rb") as file:
+            file.seek(at)
+            return file.read(entry.size)
 
     def flavour(self, wanted=None):
         """Which of FLAVOURS it is."""

@@ -64,11 +64,11 @@ def suffix_of(path):
 def kernel_knows(path):
     """Whether the kernel can decompress a module file, if it is built to."""
     with open(path, "rb") as file:
-        head = file.read(8)
+        head = file.read(64)
     if head.startswith(b"\x1f\x8b"):
         # Of gzip's header it skips a file's name and nothing else.
-        return len(head) == 8 and not head[3] & ~8
-    return not head.startswith(b"\xfd7zXZ\0") or (len(head) == 8 and head[7] in XZ_CHECKS)
+        return len(head) > 8 and not head[3] & ~8
+    return not head.startswith(b"\xfd7zXZ\0") or (len(head) > 8 and head[7] in XZ_CHECKS and not segments.xz_has_delta(head))
 
 
 def plain(path, called=None):

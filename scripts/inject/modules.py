@@ -123,6 +123,13 @@ class Staged:
         renames = [f"#^\\(\\./\\)\\{{0,1\\}}{re.escape(name)}/#usr/lib/modules/#" for name in sorted(aliases - {"usr/lib/modules"})]
         for part in initrd.archives():
             archive.extract(part, patterns, self.top, initrd.workdir, self.limit, renames)
+        # What bsdtar makes of them is not always what the kernel makes.
+        for file in [one for one in self.directory.rglob("*") if one.is_file() and not one.is_symlink()]:
+            path = f"{base}/{self.release}/{file.relative_to(self.directory)}"
+            if path not in initrd.tree:
+                file.unlink()
+            elif initrd.shares(path):
+                file.write_bytes(initrd.read(path))
         self._look()
 
     def take_tree(self, source, names):

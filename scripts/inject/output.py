@@ -182,7 +182,8 @@ def _segment(out, archives, excluded, additions, initrd, compression, workdir, l
 
 
 def _repack(initrd, plan, out, workdir, limit):
-    excluded = _raw_names(plan.removed + [addition.path for addition in plan.additions if addition.source is not None])
+    # A file with several paths stays: its content may stand with the path that is written over.
+    excluded = _raw_names(plan.removed + [addition.path for addition in plan.additions if addition.source is not None and not addition.shared])
     last = max((index for index, early in enumerate(initrd.early) if not early), default=None)
     previous = None
     for index, part in enumerate(initrd.segments):

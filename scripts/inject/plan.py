@@ -330,7 +330,7 @@ class Planner:
                 continue
             parts = path.split("/")[:-1]
             directories |= {"/".join(parts[: end + 1]) for end in range(len(parts))}
-            plan.additions.append(Addition(path, mode, source))
+            plan.additions.append(Addition(path, mode, source, self.initrd.shares(path)))
         for path in sorted(directories):
             entry = tree.get(path)
             if entry is None or self._goes(path):

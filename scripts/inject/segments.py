@@ -32,6 +32,8 @@ HEADER = 110
 # The highest digits of an entry's mode: pipe, character device, directory, block device, file, symbolic link, socket.
 FILE_TYPES = (0o1, 0o2, 0o4, 0o6, 0o10, 0o12, 0o14)
 HEADER_FORM = re.compile(rb"07070[12][0-9A-Fa-f]{104}")
+# Of gzip's header the kernel skips a file's name, and heeds no word on its being a text.
+GZIP_FLAGS = 0x09
 LZ4_MAGIC = b"\x02\x21\x4c\x18"
 # LZ4_compressBound() of the legacy format's 8 MiB blocks.
 LZ4_LARGEST = (8 << 20) + (8 << 20) // 255 + 16
@@ -184,11 +186,14 @@ def headers(file, start, size):
         if not 1 <= name_size <= LONGEST_NAME:
             raise Damaged(f"an entry at byte {at} has a name of {name_size} bytes, expected 1 to {LONGEST_NAME}: damaged")
         name = file.read(name_size)
+        if not name.endswith(b"\0"):
+            raise Damaged(f"an entry at byte {at} has a name without an end: damaged, fetch or make it again")
+        is_trailer = name.partition(b"\0")[0] == b"TRAILER!!!"
         yield at
         at = _align(at + HEADER + name_size)
-        if name != b"TRAILER!!!\0" and int(header[14:22], 16) >> 12 not in FILE_TYPES:
+        if not is_trailer and int(header[14:22], 16) >> 12 not in FILE_TYPES:
             raise Damaged(f"{printable(name)} is no file, directory, link, device, pipe or socket: damaged, fetch or make it again")
-        if name == b"TRAILER!!!\0":
+        if is_trailer:
             yield None
             yield min(at, size)
             return
@@ -297,9 +302,31 @@ def _by_library(file, at, compression, plain, budget):
         if isinstance(error, OSError) and error.errno:
             raise
         raise _bad(compression, at, error) from None
+    end = file.tell() - len(decoder.unused_data)
+    file.seek(at)
+    head = file.read(64)
+    if compression == "gzip" and head[3] & ~GZIP_FLAGS:
+        raise Damaged(f"the gzip segment at byte {at} has a header that the kernel does not know (as of bgzip or pigz --comment); recompress it with gzip")
+    if compression == "xz" and xz_has_delta(head):
+        raise Damaged(f"the xz segment at byte {at} is made with the filter delta, which the kernel does not know; recompress it with xz --check=crc32")
     if compression == "xz" and decoder.check not in (lzma.CHECK_NONE, lzma.CHECK_CRC32):
         raise Damaged(f"the xz segment at byte {at} has a check that the kernel does not know; recompress it with xz --check=crc32")
-    return file.tell() - len(decoder.unused_data)
+    return end
+
+
+def xz_has_delta(head):
+    """Whether the first block of an xz stream, of which these are the first bytes, is made with the filter delta."""
+    flags = head[13] if len(head) > 13 else 0
+    # Sizes, which may be there, take a byte for seven bits, of which the last has no eighth.
+    sizes, place = bool(flags & 0x40) + bool(flags & 0x80), 14
+    while sizes and place < len(head):
+        sizes -= not head[place] & 0x80
+        place += 1
+    for _ in range((flags & 3) + 1):
+        if head[place : place + 1] == b"\x03":
+            return True
+        place += 2 + (head[place + 1] if len(head) > place + 1 else 0)
+    return False
 
 
 def _by_program(file, at, end, command, plain, budget):

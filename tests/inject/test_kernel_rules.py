@@ -1,0 +1,129 @@
+# SPDX-License-Identifier: GPL-2.0
+"""What the kernel's unpacker and decompressors make of odd initrds counts, which other programs read otherwise: without a word it leaves out
+what has no directory, and writes through hard links."""
+
+import gzip
+import shutil
+import subprocess
+import zlib
+
+from support import KERNEL, KVER, MODULE, Case, decompress, inject, pack, small_initrd, tree, unpack
+
+FILE, DIR, LINK, NODE = 0o100644, 0o40755, 0o120777, 0o20644
+
+
+def member(name, content=b"", mode=FILE, links=1, inode=0, check=None):
+    """An entry of a cpio archive; with a checksum it is of the form crc."""
+    fields = (inode, mode, 0, 0, links, 1, len(content), 0, 0, 0, 0, len(name) + 1, check or 0)
+    head = (b"070701" if check is None else b"070702") + b"".join(b"%08X" % field for field in fields) + name.encode() + b"\0"
+    out = head + bytes(-len(head) % 4) + content
+    return out + bytes(-len(out) % 4)
+
+
+def archive(*members):
+    """A whole cpio archive."""
+    return b"".join(members) + member("TRAILER!!!", mode=0)
+
+
+class KernelRules(Case):
+    def setUp(self):
+        super().setUp()
+        self.initrd, self.out = self.dir / "initrd", self.dir / "out"
+        (self.dir / "new").write_bytes(b"new\n")
+
+    def result(self, *members, options=()):
+        """Adds a file to an archive: the outcome, and the tree that GNU cpio makes of the result."""
+        self.initrd.write_bytes(archive(*members))
+        outcome = self.inject(*options, self.initrd, "-o", self.out)
+        root = self.dir / "root"
+        shutil.rmtree(root, ignore_errors=True)
+        for number, part in enumerate(inject("--list", "--json", self.out).json()["initrd"]["segments"]):
+            (self.dir / f"part-{number}").write_bytes(self.out.read_bytes()[part["offset"] : part["end"]])
+            unpack(self.dir / f"part-{number}", root)
+        return outcome, root
+
+    def test_a_file_without_its_directory_is_not_there(self):
+        """As `find -type f | cpio` packs: nothing but what is in / is there for the kernel."""
+        busybox = (member("bin/busybox", b"x"), member("init", b"#!/bin/busybox sh\n", FILE | 0o111))
+        self.initrd.write_bytes(archive(*busybox))
+        self.refuse(5, "--verify", self.initrd, says=["does not make /bin/busybox", "the directory /bin is not there before it"])
+        self.refuse(3, "--file", f"{self.dir / 'new'}:/x", self.initrd, "-o", self.out, says=["found no mark"])
+        whole = archive(member("bin", mode=DIR), *busybox)
+        self.initrd.write_bytes(whole + archive(member("lib/firmware/x", b"x")))
+        out = self.inject("--file", f"{self.dir / 'new'}:/x", self.initrd, "-o", self.out).out
+        self.assertIn("note: the kernel does not make /lib/firmware/x: the directory /lib/firmware is not there before it", out)
+        self.initrd.write_bytes(whole + archive(member("dev/x", b"x"), member("root/y", b"y")))
+        self.assertIn("sound", self.inject("--verify", self.initrd).out)
+
+    def test_modules_without_their_directory_are_not_there(self):
+        """They were counted, and a driver that needs them was said to be complete."""
+        small = small_initrd(self.dir / "small", self.dir / "s")
+        plain = gzip.decompress(small.read_bytes())
+        at = plain.index(b"usr/lib/modules/" + KVER.encode() + b"\0") - 110
+        end = plain.index(b"070701", at + 6)
+        self.initrd.write_bytes(plain[:at] + plain[end:])
+        self.refuse(5, "--verify", self.initrd, says=["does not make", "is not there before it"])
+        self.refuse(3, "--module", MODULE, self.initrd, "-o", self.out, says=["has no kernel modules"])
+
+    def test_other_entries_that_the_kernel_leaves_out(self):
+        busybox = (member("bin", mode=DIR), member("bin/busybox", b"x"))
+        for odd, words in (
+            ((member("etc", b"x", DIR), member("etc/y", b"y")), "/etc, nor 1 others: it is a dir with a content"),
+            ((member("l", b"x" * 4096, LINK),), "/l: its target is longer than 4095 bytes"),
+            ((member("x" * 256, b"x"),), ": its name is longer than 255 bytes"),
+            ((member("bin", b"x"),), "/bin: a directory is there, with something in it"),
+            ((member("bin", b"usr/bin", LINK),), "/bin: a directory is there, with something in it"),
+            ((member("no/../y", b"y"),), "/no/../y: the directory / is not there"),
+        ):
+            with self.subTest(words):
+                self.initrd.write_bytes(archive(*busybox, *odd))
+                self.refuse(5, "--verify", self.initrd, says=["the kernel does not make", words])
+
+    def test_what_is_written_over_a_hard_link_is_not_written_into_the_others(self):
+        """The kernel opens the file that is there; only something of another kind between has it make a new one."""
+        many = (member("bin", mode=DIR), member("bin/busybox", b"", FILE | 0o111, 3, 7), member("bin/sh", b"", FILE | 0o111, 3, 7), member("bin/ls", b"all of it", FILE | 0o111, 3, 7))
+        for mode in ("--append", "--repack"):
+            for path in ("bin/busybox", "bin/sh", "bin/ls"):
+                with self.subTest(f"{mode} {path}"):
+                    _, root = self.result(*many, options=(mode, "--file", f"{self.dir / 'new'}:/{path}"))
+                    self.assertEqual({one.name: one.read_bytes() for one in (root / "bin").iterdir()}, {"busybox": b"all of it", "sh": b"all of it", "ls": b"all of it", path[4:]: b"new\n"})
+                    # What GNU cpio unlinks by itself, the kernel does not.
+                    self.assertEqual(self.out.read_bytes().lower().count(member(path, b".", LINK)[14:38].lower()), 1)
+
+    def test_the_content_of_a_hard_link_is_read(self):
+        """It stands with one of them only."""
+        base = (member("conf", mode=DIR), member("conf/initramfs.conf", b"", links=2, inode=5), member("conf/modules", b"ext4\n", links=2, inode=5))
+        initrd = small_initrd(self.dir / "small", self.dir / "s")
+        for order in (base, (base[0], member("conf/modules", b"", links=2, inode=5), member("conf/initramfs.conf", b"ext4\n", links=2, inode=5))):
+            self.initrd.write_bytes(archive(*order) + gzip.decompress(initrd.read_bytes()))
+            self.inject("--module", MODULE, "--modules", KERNEL, self.initrd, "-o", self.out)
+            shutil.rmtree(self.dir / "root", ignore_errors=True)
+            for number, part in enumerate(inject("--list", "--json", self.out).json()["initrd"]["segments"]):
+                (self.dir / f"part-{number}").write_bytes(self.out.read_bytes()[part["offset"] : part["end"]])
+                decompress(self.dir / f"part-{number}", part["compression"], self.dir / "plain")
+                unpack(self.dir / "plain", self.dir / "root")
+            self.assertEqual((self.dir / "root/conf/modules").read_bytes(), b"ext4\nr8168_rust\n")
+
+    def test_a_wrong_checksum_stops_the_kernel(self):
+        sound = pack(tree(self.dir / "t", {"bin/busybox": b"abc"}), self.initrd, crc=True, compress=bytes)
+        self.assertIn("sound", self.inject("--verify", sound).out)
+        self.initrd.write_bytes(archive(member("bin", mode=DIR), member("bin/busybox", b"abc", check=295)))
+        self.refuse(1, "--verify", self.initrd, says=["'bin/busybox'", "checksum"])
+
+    def test_headers_that_the_kernel_does_not_know(self):
+        """bgzip's, pigz --comment's, and xz with a filter that no kernel has."""
+        plain = archive(member("bin", mode=DIR), member("bin/busybox", b"x" * 500))
+        packed = gzip.compress(plain, mtime=0)
+        for flags, extra in ((4, b"\x06\0BC\x02\0\0\0"), (16, b"comment\0")):
+            self.initrd.write_bytes(packed[:3] + bytes([flags]) + packed[4:10] + extra + packed[10:])
+            self.assertEqual(zlib.decompress(self.initrd.read_bytes(), 31), plain)
+            self.refuse(1, "--list", self.initrd, says=["header that the kernel does not know"])
+        self.initrd.write_bytes(packed[:3] + b"\x08" + packed[4:10] + b"name\0" + packed[10:])
+        self.assertIn("gzip", self.inject("--list", self.initrd).out)
+        for filters, takes in ((["--delta", "--lzma2"], False), (["--x86", "--lzma2"], True), (["--lzma2"], True)):
+            done = subprocess.run(["xz", "--check=crc32", *filters, "-c"], input=plain, capture_output=True, check=True)
+            self.initrd.write_bytes(done.stdout)
+            if takes:
+                self.assertIn("xz", self.inject("--list", self.initrd).out)
+            else:
+                self.refuse(1, "--list", self.initrd, says=["the filter delta, which the kernel does not know"])
