@@ -15,9 +15,10 @@ KERNELS = {
     r"KVER61": (("image",), None),
 }
 
-# The packages, by the names of their versions, and the component that has them.
+# The packages, by the names of their versions, and the component that has them, of the release before if it is named.
 PACKAGES = {
-    "INSTALLER_IMAGES_VERSION": ("main", ["debian-installer-13-netboot-amd64"]),
+    "INSTALLER_IMAGES_VERSION": ("main", ["debian-installer-13-netboot-amd64", "debian-installer-13-netboot-arm64"]),
+    "INSTALLER_IMAGES_BEFORE_VERSION": ("bookworm/main", ["debian-installer-12-netboot-amd64"]),
     "DRIVER_INJECTION_DISK": ("main/debian-installer", ["driver-injection-disk-detect"]),
     "KICKSEED": ("main/debian-installer", ["kickseed-common", "initrd-kickseed"]),
     "DRACUT_LIVE": ("main", ["dracut-live"]),
@@ -44,7 +45,8 @@ def pin(archive, suite, top, dry_run):
         except Refusal as refusal:
             _keep(archive, kver, kernel.pinned(archive, kver, parts, instead), refusal, found, missing)
     for key, (component, names) in PACKAGES.items():
-        origins = [f"{suite}/{component}", *(OTHER_INSTALLERS if "installer" in component else ())]
+        own = component if component.startswith("bookworm/") else f"{suite}/{component}"
+        origins = [own, *(OTHER_INSTALLERS if "installer" in component else ())]
         for name in names:
             try:
                 got = archive.search(name, versions[key], origins)
