@@ -22,6 +22,8 @@ SPACE = " \t\v\f\r"
 ANSWER = re.compile(rf"[a-z0-9][\w.+-]*[{SPACE}]+[\w.-]+/\S+[{SPACE}]+({'|'.join(TYPES)}|seen)\b")
 MARK = "\N{ZERO WIDTH NO-BREAK SPACE}"
 STOPS = "the installer stops reading the file there, so all below it has no effect"
+# What programs that keep templates fill in.
+TEMPLATE = re.compile(r"\{\{ *[\w.]+[^{}]*\}\}|<%.*?%>|\{%.*?%\}|@@\w+@@")
 # A word that the head node fills in.
 BLANK = re.compile(r"@[A-Z]+@")
 
@@ -70,7 +72,9 @@ class Preseed:
         self.asked = asked
         self.answers, self.complaints = [], []
         try:
-            text = Path(path).read_text(encoding="utf-8")
+            # A carriage return ends no line for the installer.
+            with open(path, encoding="utf-8", newline="") as file:
+                text = file.read()
         except (OSError, UnicodeDecodeError) as error:
             raise Usage(f"cannot read {path}: {getattr(error, 'strerror', None) or 'it is no text in UTF-8'}") from None
         if "\0" in text:
@@ -96,6 +100,8 @@ class Preseed:
             why = f"found '{line[:60]}', expected an answer: OWNER QUESTION TYPE VALUE; {STOPS}"
         elif words[0].startswith("#"):
             why = f"'{line[:60]}' is no comment for the installer, which knows one by a # at the very beginning of its line"
+        elif template := TEMPLATE.search(line):
+            why = f"{words[1]}: '{template[0][:40]}' looks like a word of a template (Jinja, ERB, Cobbler) that is not filled in; have that done first, and give the result"
         else:
             why = self._fault(words)
         # Where the installer has stopped there are no more answers.

@@ -91,7 +91,7 @@ class Preseeds(unittest.TestCase):
         self.file = self.dir / "preseed.cfg"
 
     def said(self, text):
-        self.file.write_text(text)
+        self.file.write_bytes(text.encode())
         return "\n".join(Preseed(self.file, questions(self.dir)).complaints)
 
     def test_what_the_installer_asks_and_takes_is_fine(self):
@@ -159,6 +159,9 @@ class Preseeds(unittest.TestCase):
             (sound + "  #root\n", "the installer stops reading the file there"),
             (sound + "  # may log in\n", "line 2: '# may log in' is no comment for the installer"),
             (sound[:-1] + " \n", "line 1: passwd/root-login: a space stands behind 'true'"),
+            (sound[:-1] + "\rd-i partman/mount_style select uuid\r", "found 'trued-i partman"),
+            ("d-i passwd/root-password-crypted password {{ password }}\n", "'{{ password }}' looks like a word of a template"),
+            ("d-i time/zone string <%= @host.params['zone'] %>\n", "looks like a word of a template"),
             (sound + "d-i passwd/root-login \n", "the installer stops reading the file there"),
         ):
             with self.subTest(text):
