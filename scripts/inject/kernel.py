@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0
 """Kernel images and module files: what they say of themselves."""
 
+import functools
 import lzma
 import re
 import struct
@@ -28,6 +29,11 @@ COMPANIONS = {"r8168_rust": ["realtek"]}
 MACHINES = {
     2: "sparc", 3: "i386", 8: "mips", 15: "parisc", 20: "powerpc", 21: "powerpc64", 22: "s390x", 40: "arm", 43: "sparc64", 62: "x86_64",
     183: "arm64", 243: "riscv", 258: "loongarch",
+}
+# What the kernel's decompressors complain by, each its own; that of bzip2 has nothing of the kind.
+COMPLAINTS = {
+    "gzip": b"Not a gzip file", "lzma": b"LZMA data is corrupt", "xz": b"XZ-compressed data is corrupt", "lz4": b"Decoding failed",
+    "zstd": b"ZSTD-compressed data is corrupt",
 }
 # Kernels, and the programs of other machines that they run.
 RUNS = {"x86_64": "i386", "arm64": "arm", "powerpc64": "powerpc", "sparc64": "sparc"}
@@ -138,6 +144,15 @@ class Image:
 
     def exported(self):
         """The symbols that it exports to modules; nothing when its payload cannot be read."""
+        return exported_by(self._vmlinux)
+
+    def lacks(self, compression):
+        """Whether it shows no sign of what decompresses that, but signs of others."""
+        return compression in COMPLAINTS and COMPLAINTS[compression] not in self._vmlinux and any(one in self._vmlinux for one in COMPLAINTS.values())
+
+    @functools.cached_property
+    def _vmlinux(self):
+        """The kernel without its loader; nothing when that cannot be read."""
         offset, length = struct.unpack_from("<II", self._data, PAYLOAD)
         start = ((self._data[SETUP_SECTORS] or 4) + 1) * 512 + offset
         # The payload ends with its uncompressed size, which is not the decompressor's.
@@ -146,11 +161,11 @@ class Image:
         with open(compressed, "rb") as file:
             compression = segments.known(file.read(8))
             if compression in (None, "none"):
-                return []
+                return b""
             segments.decompress(file, 0, length, compression, plain, LARGEST_KERNEL)
         data = plain.read_bytes()
         plain.unlink()
-        return exported_by(data)
+        return data
 
 
 def exported_by(vmlinux):

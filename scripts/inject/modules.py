@@ -46,18 +46,29 @@ class SourceTree:
         self.top = found[0]
         self.release = release
         self.paths, self._needs = {}, {}
-        for line in (self.top / "modules.dep").read_text(encoding="utf-8").splitlines():
+        for line in self._lines("modules.dep"):
             path, _, needs = line.partition(":")
-            self.paths[module_name(path)] = path
+            self.paths[module_name(path)] = self._relative(path)
             self._needs[module_name(path)] = [module_name(need) for need in needs.split()]
         self._softdeps()
         self.builtin = {module_name(line) for line in self._lines("modules.builtin")}
+
+    def _relative(self, path):
+        """A path in modules.dep: older depmods wrote those of the machine that they ran on, which may be another tree."""
+        if not path.startswith("/"):
+            return path
+        _, mark, rest = path.partition(f"/{self.release}/")
+        if not mark:
+            raise Usage(f"{self.top}/modules.dep has {path}, expected a path in that tree; run depmod -b on it")
+        return rest
 
     @staticmethod
     def _first_in(top):
         """The first module in it that can be read, which tells what all are like."""
         for line in (top / "modules.dep").read_text(encoding="utf-8", errors="replace").splitlines():
-            file = top / line.partition(":")[0]
+            path = line.partition(":")[0]
+            # One of the machine's is looked for at the same place here.
+            file = top / re.sub(r"^/(usr/)?lib/modules/[^/]*/", "", path)
             if is_module(file.name) and file.is_file():
                 with contextlib.suppress(Unfit):
                     return read_module(file)
@@ -73,7 +84,7 @@ class SourceTree:
 
     def _lines(self, name):
         file = self.top / name
-        lines = file.read_text(encoding="utf-8").splitlines() if file.is_file() else []
+        lines = file.read_text(encoding="utf-8", errors="surrogateescape").splitlines() if file.is_file() else []
         return [line for line in lines if not line.startswith("#")]
 
     def of_class(self, name):

@@ -12,7 +12,9 @@ from .errors import Unfit, Usage
 from .initrd import module_name
 from .kernel import Image, plain, read_module, runs
 from .modules import INSTALLER_NEEDS, SourceTree, Staged, check_fit, pull_needs
+from .unpacker import LONGEST_NAME
 
+LONGEST_PATH = 3800
 # What kmod, and busybox in place of it, find a module by; some initrds have the one half, some the other.
 NEEDED_INDEXES = ("modules.dep", "modules.dep.bin", "modules.alias", "modules.alias.bin")
 
@@ -152,12 +154,21 @@ class Planner:
         elif machine != programs:
             self.plan.notes.append(f"the kernel is for {machine}, the programs in the initrd are for {programs}; that works if it is built to run these")
 
+    def _check_decompressors(self, image):
+        """Refuses a kernel that cannot unpack the initrd, which the result is compressed like."""
+        for part, early in zip(self.initrd.segments, self.initrd.early):
+            if not early and image.lacks(part.compression):
+                what = f"without what decompresses {part.compression}, by which the initrd is compressed"
+                raise Unfit(f"the kernel {image.path} is built {what}; recompress the initrd with gzip, or take another kernel")
+
     def _inject(self, staged, source, image, swap):
         plan, modules = self.plan, []
         reference = staged.reference()
         machine = reference.machine if reference else (image.machine if image else None)
         if image and machine and image.machine != machine:
             raise Unfit(f"the kernel {image.path} is for {image.machine}, the modules of {plan.release} are for {machine}; take both of one architecture")
+        if image:
+            self._check_decompressors(image)
         if source and source.first and reference:
             _check_tree(source, reference)
         if machine and (swap or self.options.module or source):
@@ -291,6 +302,8 @@ class Planner:
         into = destination.endswith(("/", "/."))
         if (not path and not into) or ".." in path.split("/"):
             raise Usage(f"--file {source} has the destination {destination!r}, expected a path in the initrd, such as /preseed.cfg")
+        if any(len(part.encode("utf-8", "surrogateescape")) > LONGEST_NAME for part in [*path.split("/"), source.name]) or len(path) > LONGEST_PATH:
+            raise Usage(f"--file {source.name[:40]} has a destination of more than {LONGEST_NAME} bytes in a name, or {LONGEST_PATH} in all, which the kernel does not make")
         try:
             with open(source, "rb"):
                 mode = stat.S_IMODE(source.stat().st_mode)
@@ -307,6 +320,10 @@ class Planner:
             self.plan.notes.append(f"/{path} was a symbolic link to {entry.link}; it is a file now")
         elif entry and entry.kind != "file":
             raise Unfit(f"found a {entry.kind} at /{path} in the initrd, expected a file or nothing; choose another destination")
+        if not mode & 0o111 and path == "init":
+            raise Usage(f"{source} is not executable, and /init is what the kernel runs; chmod +x it")
+        if not mode & 0o111 and entry and entry.kind == "file" and entry.mode & 0o111:
+            self.plan.notes.append(f"/{path} was executable and is not any more; chmod +x {source} if it is to be")
         self._put(path, source, mode)
         self.plan.sources.append(source)
 

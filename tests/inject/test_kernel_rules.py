@@ -4,10 +4,13 @@ what has no directory, and writes through hard links."""
 
 import gzip
 import shutil
+import struct
 import subprocess
 import zlib
 
 from support import KERNEL, KVER, MODULE, Case, decompress, inject, pack, small_initrd, tree, unpack
+
+from inject.kernel import COMPLAINTS, Image
 
 FILE, DIR, LINK, NODE = 0o100644, 0o40755, 0o120777, 0o20644
 
@@ -127,3 +130,51 @@ class KernelRules(Case):
                 self.assertIn("xz", self.inject("--list", self.initrd).out)
             else:
                 self.refuse(1, "--list", self.initrd, says=["the filter delta, which the kernel does not know"])
+
+    def test_a_kernel_without_the_decompressor(self):
+        """It is told by what its decompressors would complain by."""
+        image = (KERNEL / "vmlinuz").read_bytes()
+        start = ((image[0x1F1] or 4) + 1) * 512
+        small = small_initrd(self.dir / "small", self.dir / "s")
+        for has, takes in ((b"Not a gzip file", True), (b"ZSTD-compressed data is corrupt", False)):
+            payload = gzip.compress(bytes(100) + has + bytes(100))
+            (self.dir / "vmlinuz").write_bytes(image[:0x248] + struct.pack("<II", 0, len(payload)) + image[0x250:start] + payload)
+            arguments = ("--module", MODULE, "--kernel", self.dir / "vmlinuz", small, "-o", self.out)
+            if takes:
+                self.inject(*arguments)
+            else:
+                self.refuse(3, *arguments, says=["without what decompresses gzip"])
+        for compression in COMPLAINTS:
+            self.assertFalse(Image(KERNEL / "vmlinuz", self.dir).lacks(compression), compression)
+
+    def test_what_the_kernel_cannot_make_or_run_is_not_added(self):
+        (self.dir / "plain").write_bytes(b"#!/bin/sh\n")
+        members = (member("bin", mode=DIR), member("bin/busybox", b"x", FILE | 0o111))
+        self.initrd.write_bytes(archive(*members))
+        for destination in ("x" * 256, "a/" * 2000 + "b"):
+            self.refuse(2, "--file", f"{self.dir / 'plain'}:/{destination}", self.initrd, "-o", self.out, says=["which the kernel does not make"])
+        self.refuse(2, "--file", f"{self.dir / 'plain'}:/init", self.initrd, "-o", self.out, says=["chmod +x"])
+        out = self.inject("--file", f"{self.dir / 'plain'}:/bin/busybox", self.initrd, "-o", self.out).out
+        self.assertIn("/bin/busybox was executable and is not any more", out)
+        (self.dir / "plain").chmod(0o755)
+        self.inject("--file", f"{self.dir / 'plain'}:/init", self.initrd, "-o", self.out)
+
+    def test_a_tree_whose_modules_dep_is_in_another_form(self):
+        """Older depmods wrote whole paths, by which modules of this machine were taken; and nothing is ever UTF-8 for certain."""
+        top = self.dir / "tree"
+        for name in ("e1000e", "r8169", "realtek", "mdio_devres", "libphy"):
+            for file in KERNEL.rglob(f"{name}.ko*"):
+                (top / file.relative_to(KERNEL)).parent.mkdir(parents=True, exist_ok=True)
+                shutil.copy(file, top / file.relative_to(KERNEL))
+        lines = [line for line in (KERNEL / "modules.dep").read_text().splitlines() if (top / line.partition(":")[0]).exists()]
+        whole = [" ".join(f"/lib/modules/{KVER}/{one}" for one in line.split()) for line in lines]
+        (top / "modules.dep").write_text("\n".join(whole) + "\n")
+        (top / "modules.alias").write_bytes(b"# \xff\nalias \xff x\n")
+        small = small_initrd(self.dir / "small", self.dir / "s")
+        # What is there under the whole path must not be taken.
+        for file in top.rglob("r8169.ko*"):
+            file.unlink()
+        self.inject("--module", MODULE, "--modules", top, small, "-o", self.out)
+        self.refuse(2, "--module", "r8169", "--modules", top, small, "-o", self.dir / "other", says=["r8169.ko"])
+        (top / "modules.dep").write_text("\n".join([*whole, "/elsewhere/x.ko:\n"]))
+        self.refuse(2, "--module", "e1000e", "--modules", top, small, "-o", self.dir / "other", says=["modules.dep"])

@@ -99,7 +99,7 @@ class Refusals(Case):
         self.assertIn("/usr/sbin", program)
         done = subprocess.run(
             ["unshare", "-rm", "sh", "-c", 'mount --bind /dev/null /usr/bin/bsdtar && exec "$@"', "sh"]
-            + [str(Path(__file__).parents[2] / "scripts/inject-initrd"), "--list", str(self.initrd)],
+            + [str(Path(__file__).parents[2] / "scripts/inject-initrd"), "--file", f"{__file__}:/x", str(self.initrd), "-o", str(self.dir / "out")],
             capture_output=True,
             text=True,
             check=False,
