@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from . import foreign, segments, tools
-from .errors import Failed, Unfit, Usage
+from .errors import Damaged, Failed, Unfit, Usage
 
 # Offsets in the setup header of an x86 image: Documentation/arch/x86/boot.rst.
 HEADER_MAGIC = 0x202
@@ -144,7 +144,10 @@ class Image:
 
     def exported(self):
         """The symbols that it exports to modules; nothing when its payload cannot be read."""
-        return exported_by(self._vmlinux)
+        try:
+            return exported_by(self._vmlinux)
+        except (struct.error, ValueError, IndexError):
+            raise Usage(f"{self.path} is damaged, its payload is no sound ELF file; fetch or build it again") from None
 
     def lacks(self, compression):
         """Whether it shows no sign of what decompresses that, but signs of others."""
@@ -162,7 +165,10 @@ class Image:
             compression = segments.known(file.read(8))
             if compression in (None, "none"):
                 return b""
-            segments.decompress(file, 0, length, compression, plain, LARGEST_KERNEL)
+            try:
+                segments.decompress(file, 0, length, compression, plain, LARGEST_KERNEL)
+            except Damaged:
+                raise Usage(f"{self.path} is damaged or truncated, its payload ({compression}) cannot be decompressed; fetch or build it again") from None
         data = plain.read_bytes()
         plain.unlink()
         return data

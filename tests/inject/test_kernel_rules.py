@@ -147,6 +147,16 @@ class KernelRules(Case):
         for compression in COMPLAINTS:
             self.assertFalse(Image(KERNEL / "vmlinuz", self.dir).lacks(compression), compression)
 
+    def test_a_damaged_kernel_is_named_as_that(self):
+        """It was the initrd that was said to be damaged, or a traceback."""
+        image = (KERNEL / "vmlinuz").read_bytes()
+        start = ((image[0x1F1] or 4) + 1) * 512
+        small = small_initrd(self.dir / "small", self.dir / "s")
+        elf = gzip.compress(b"\x7fELF\x02\x01" + bytes(0x22) + b"\xff" * 8 + bytes(100))
+        for content in (image[: len(image) // 2], image[:0x248] + struct.pack("<II", 0, len(elf)) + image[0x250:start] + elf):
+            (self.dir / "vmlinuz").write_bytes(content)
+            self.refuse(2, "--module", MODULE, "--kernel", self.dir / "vmlinuz", small, "-o", self.out, says=["vmlinuz is damaged"])
+
     def test_what_the_kernel_cannot_make_or_run_is_not_added(self):
         (self.dir / "plain").write_bytes(b"#!/bin/sh\n")
         members = (member("bin", mode=DIR), member("bin/busybox", b"x", FILE | 0o111))
