@@ -129,18 +129,6 @@ def _entry(words):
     )
 
 
-def extract(archive, patterns, destination, workdir, limit, renames=()):
-    """Extracts the members that match, as files of the caller's own; nothing can be written outside `destination`."""
-    path = _slice(archive, workdir)
-    arguments = ["bsdtar", "-xf", str(path.resolve()), "-C", str(destination), "--no-same-owner", "--no-same-permissions"]
-    for rename in renames:
-        arguments += ["-s", rename]
-    for pattern in patterns:
-        arguments += ["--include", pattern]
-    status, _, messages = tools.run(arguments, limit)
-    _checked_matches(status, messages, "cannot extract from an archive")
-
-
 def content(archive, name, workdir, limit):
     """The content of one member."""
     path = _slice(archive, workdir)
@@ -192,7 +180,8 @@ def write(out, archives, excluded, additions, time, workdir, limit, form="newc")
 
 
 def _bsdtar(out, options, sources, limit, form="newc"):
-    arguments = ["bsdtar", "-cf", str(out.resolve()), f"--format={form}", *options, *(f"@{source.resolve()}" for source in sources)]
+    # Names stay what they are, also with a slash in front.
+    arguments = ["bsdtar", "-cPf", str(out.resolve()), f"--format={form}", *options, *(f"@{source.resolve()}" for source in sources)]
     status, _, messages = tools.run(arguments, limit)
     if tools.hit_its_bound(status) or "File too large" in messages:
         raise Failed(f"the archive gets larger than the {limit >> 20} MiB of --limit; give a higher one if that is wanted")

@@ -112,6 +112,11 @@ class Initrd:
         """Whether a file is a hard link of another: what is written over it is in both, for the kernel."""
         return self._unpacker.shares(path)
 
+    def odd_names(self, paths):
+        """The names by which archives have these paths, or what is below them, if it is by others, such as /usr//lib."""
+        names = self._unpacker.odd_names.items()
+        return [name for path, found in names for name in found if any(path == one or path.startswith(one + "/") for one in paths)]
+
     def get(self, name):
         """The entry at `name`, symbolic links among its directories followed."""
         return self.tree.get(self.resolve_parent(archive.normal(name)))

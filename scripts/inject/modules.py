@@ -6,7 +6,7 @@ import re
 import shutil
 from pathlib import Path
 
-from . import archive, tools
+from . import tools
 from .errors import Failed, Unfit, Usage
 from .initrd import is_module, module_name
 from .kernel import kernel_knows, packed, plain, read_module, suffix_of
@@ -127,19 +127,13 @@ class Staged:
         self.names = {}
 
     def take_initrd(self, initrd):
-        """Fills it with what the initrd has."""
-        base = initrd.modules_base()
-        aliases = {base, "lib/modules", "usr/lib/modules"}
-        patterns = [f"^{dot}{archive.glob(name)}/{archive.glob(self.release)}" for name in sorted(aliases) for dot in ("", "./")]
-        renames = [f"#^\\(\\./\\)\\{{0,1\\}}{re.escape(name)}/#usr/lib/modules/#" for name in sorted(aliases - {"usr/lib/modules"})]
-        for part in initrd.archives():
-            archive.extract(part, patterns, self.top, initrd.workdir, self.limit, renames)
-        # What bsdtar makes of them is not always what the kernel makes.
-        for file in [one for one in self.directory.rglob("*") if one.is_file() and not one.is_symlink()]:
-            path = f"{base}/{self.release}/{file.relative_to(self.directory)}"
-            if path not in initrd.tree:
-                file.unlink()
-            elif initrd.shares(path):
+        """Fills it with what the initrd has. Links, which may lead anywhere on this machine, become the files behind them in the initrd."""
+        base = f"{initrd.modules_base()}/{self.release}/"
+        for path in [one for one in initrd.tree if one.startswith(base)]:
+            entry = initrd.tree.get(initrd.resolve(path))
+            if entry and entry.kind == "file":
+                file = self.directory / path.removeprefix(base)
+                file.parent.mkdir(parents=True, exist_ok=True)
                 file.write_bytes(initrd.read(path))
         self._look()
 

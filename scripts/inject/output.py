@@ -183,7 +183,8 @@ def _segment(out, archives, excluded, additions, initrd, compression, workdir, l
 
 def _repack(initrd, plan, out, workdir, limit):
     # A file with several paths stays: its content may stand with the path that is written over.
-    excluded = _raw_names(plan.removed + [addition.path for addition in plan.additions if addition.source is not None and not addition.shared])
+    excluded = plan.removed + [addition.path for addition in plan.additions if addition.source is not None and not addition.shared]
+    excluded = _raw_names(excluded) + initrd.odd_names(excluded)
     last = max((index for index, early in enumerate(initrd.early) if not early), default=None)
     previous = None
     for index, part in enumerate(initrd.segments):

@@ -73,6 +73,8 @@ class Unpacker:
         self.lost = []
         # Where each file's content is: file and byte.
         self.sources = {}
+        # Names by which archives have entries otherwise than a plain path, or one that begins with ./
+        self.odd_names = {}
         # The paths of each file that has several.
         self._shared = {}
 
@@ -88,6 +90,8 @@ class Unpacker:
             if why := self._obstacle(name, path, member.entry):
                 self.lost.append((name, why))
                 continue
+            if member.name.removeprefix("./") != name:
+                self.odd_names.setdefault(path, []).append(member.name)
             before = self.tree.get(path)
             if before and before.kind == "link" and member.entry.kind == "dir":
                 replaced.append((path, before.link))

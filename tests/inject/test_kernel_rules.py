@@ -8,6 +8,7 @@ import struct
 import subprocess
 import zlib
 
+import test_mutants
 from support import KERNEL, KVER, MODULE, Case, decompress, inject, pack, small_initrd, tree, unpack
 
 from inject.kernel import COMPLAINTS, Image
@@ -106,6 +107,51 @@ class KernelRules(Case):
                 decompress(self.dir / f"part-{number}", part["compression"], self.dir / "plain")
                 unpack(self.dir / "plain", self.dir / "root")
             self.assertEqual((self.dir / "root/conf/modules").read_bytes(), b"ext4\nr8168_rust\n")
+
+    def modules_with(self, change):
+        """A small initrd with one module, whose archive is changed, and ours added: what GNU cpio makes of the added segment."""
+        small = small_initrd(self.dir / "small", self.dir / "s")
+        plain = change(test_mutants.entries(gzip.decompress(small.read_bytes())))
+        self.initrd.write_bytes(test_mutants.archive(plain))
+        self.inject("--module", MODULE, "--modules", KERNEL, self.initrd, "-o", self.out)
+        last = inject("--list", "--json", self.out).json()["initrd"]["segments"][-1]
+        (self.dir / "part").write_bytes(self.out.read_bytes()[last["offset"] :])
+        shutil.rmtree(self.dir / "root", ignore_errors=True)
+        unpack(self.dir / "part", self.dir / "root")
+        return self.dir / "root/usr/lib/modules" / KVER
+
+    def test_modules_with_whole_names_stay_in_the_index(self):
+        """In an archive of /usr/lib/..., as `find / | cpio` makes it, bsdtar found none: modules.dep lost all but what was added."""
+        found = self.modules_with(lambda members: [test_mutants.sized(fields, b"/" + name, content) for fields, name, content in members])
+        self.assertRegex((found / "modules.dep").read_text(), r"(?m)^kernel/\S*/e1000e\.ko")
+
+    def test_what_is_replaced_goes_by_whatever_name_it_has(self):
+        """With --repack the old one stayed in, and was not even read over."""
+        self.initrd.write_bytes(archive(member("/bin", mode=DIR), member("/bin//busybox", b"x", FILE | 0o111), member("/bin/./ls", b"old"), member("sh", b"old")))
+        self.inject("--repack", "--file", f"{self.dir / 'new'}:/bin/ls", "--file", f"{self.dir / 'new'}:/sh", self.initrd, "-o", self.out)
+        self.assertEqual(self.out.read_bytes().count(b"old"), 0)
+        self.assertIn("4 entries", self.inject("--verify", self.out).out)
+
+    def test_links_in_an_initrd_lead_to_nothing_of_this_machine(self):
+        """What is written into the staged tree went through them; a module that is a link counts as what is behind it in the initrd."""
+        (self.dir / "host").mkdir()
+        links = ((b"updates", self.dir / "host"), (b"modules.symbols", self.dir / "victim"), (b"extra.ko", b"kernel"))
+
+        def with_links(members):
+            known = {name: one for one in members for name in [one[1]]}
+            base = b"usr/lib/modules/" + KVER.encode() + b"/"
+            module = next(one for one in members if b"e1000e.ko" in one[1])
+            moved = test_mutants.sized(module[0], b"usr/e1000e.ko", module[2])
+            link = [*module[0][:1], b"0000A1FF", *module[0][2:]]
+            more = [test_mutants.sized(link, base + name, str(target).encode()) for name, target in links[:2]]
+            self.assertIn(base[:-1], known)
+            return [moved if one is module else one for one in members] + more + [test_mutants.sized(link, module[1], b"/usr/e1000e.ko")]
+
+        (self.dir / "victim").write_bytes(b"of this machine")
+        found = self.modules_with(with_links)
+        self.assertRegex((found / "modules.dep").read_text(), r"(?m)^kernel/\S*/e1000e\.ko")
+        self.assertEqual((self.dir / "victim").read_bytes(), b"of this machine")
+        self.assertEqual(list((self.dir / "host").iterdir()), [])
 
     def test_a_wrong_checksum_stops_the_kernel(self):
         sound = pack(tree(self.dir / "t", {"bin/busybox": b"abc"}), self.initrd, crc=True, compress=bytes)
