@@ -157,7 +157,9 @@ def write(out, archives, excluded, additions, time, workdir, limit, form="newc")
         for addition in additions:
             common = f"mode={addition.mode:04o} uid=0 gid=0 time={time}.0"
             if addition.source is None:
-                lines.write(f"{_escape(addition.path)} type=dir {common}\n")
+                # A directory whose name has no slash would be where the next names without one are.
+                slash = "" if "/" in addition.path else "./"
+                lines.write(f"{slash}{_escape(addition.path)} type=dir {common}\n")
             else:
                 source = Path(addition.source).resolve()
                 size = source.stat().st_size

@@ -50,6 +50,14 @@ class Files(Case):
         self.refuse(3, "--file", f"{self.source}:/pipe", initrd, "-o", self.dir / "none", says=["/pipe"])
         self.refuse(3, "--file", f"{self.source}:/init/", initrd, "-o", self.dir / "none", says=["expected a directory"])
 
+    def test_several_new_directories_and_files_at_the_root(self):
+        """The second was put into the first: exit status 5, an error of inject-initrd."""
+        new = [option for name in ("a/x", "b/y", "c", "d/e/f") for option in ("--file", f"{self.dir / 'new'}:/{name}")]
+        (self.dir / "new").write_bytes(b"new\n")
+        self.inject(*new, small_initrd(self.dir / "other", self.dir / "s"), "-o", self.dir / "out")
+        root = like_the_kernel(self.dir / "out", self.dir)
+        self.assertEqual([(root / name).read_bytes() for name in ("a/x", "b/y", "c", "d/e/f")], [b"new\n"] * 4)
+
     def test_an_output_that_is_no_file_is_left_alone(self):
         """F4: -o /dev/sdX, as somebody with a stick types it."""
         pipe = self.dir / "pipe"
