@@ -21,7 +21,7 @@ from .plan import Planner
 
 HELP = """\
 Puts kernel modules, PCI ids and files into an initrd, and makes sure that they are found there. Takes the initrds of the
-Debian installer, Anaconda, dracut, systemd, initramfs-tools, busybox and the Anaconda of RHEL 4 times, compressed by gzip, xz,
+Debian installer, Anaconda, dracut, systemd, initramfs-tools, busybox, tiny-initramfs and the Anaconda of RHEL 4 times, compressed by gzip, xz,
 zstd, lz4, bzip2, lzma or not at all, with or without microcode in front. Needs no root. The original is never changed; the
 result is read back and compared before it gets its name, and is the same bytes every time.
 """

@@ -16,6 +16,7 @@ FLAVOURS = {
     "dracut": "dracut",
     "systemd": "systemd in an initrd (mkosi-initrd and others)",
     "initramfs-tools": "initramfs-tools",
+    "tiny-initramfs": "tiny-initramfs",
     "anaconda-legacy": "Anaconda of RHEL 4 times",
     "busybox": "made by hand with busybox",
 }
@@ -29,6 +30,7 @@ MARKS = [
     ("systemd", ["usr/lib/initrd-release", "etc/initrd-release"]),
     ("initramfs-tools", ["conf/initramfs.conf", "conf/arch.conf", "scripts/functions"]),
     ("busybox", ["usr/bin/busybox", "bin/busybox", "sbin/busybox", "usr/sbin/busybox"]),
+    ("tiny-initramfs", ["target"]),
 ]
 
 # Microcode and ACPI tables, which the kernel looks for before it decompresses anything.
@@ -149,7 +151,7 @@ class Initrd:
             if any(self.resolve(path) in self.tree for path in paths):
                 return name
         raise Unfit(
-            "found no mark of the Debian installer, Anaconda, dracut, systemd, initramfs-tools or busybox in the initrd; say what it "
+            "found no mark of the Debian installer, Anaconda, dracut, systemd, initramfs-tools, busybox or tiny-initramfs in the initrd; say what it "
             "is by --flavour"
         )
 

@@ -58,6 +58,11 @@ class Planner:
                 f"the initrd's init makes its root of /{inner} and throws away all that is beside it, so what is added would be lost; "
                 "make the initrd without that: dracut --omit 'squash squash-squashfs squash-erofs'"
             )
+        if plan.flavour == "tiny-initramfs" and (options.module or options.kernel or options.driver_class or options.alias_only):
+            raise Unfit(
+                "tiny-initramfs has no program that loads modules by their indexes: its init loads the files that /modules lists; make the initrd anew "
+                "with the module in it: mktirfs --include-modules=MODULE -o OUT VERSION"
+            )
         if plan.flavour == "anaconda-legacy":
             self._refuse_swap_of_legacy()
             self._files.update(legacy.files(self.initrd, options, plan, self.workdir))

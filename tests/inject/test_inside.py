@@ -7,7 +7,8 @@ import os
 import shutil
 
 from support import (
-    KERNEL, KVER, MADE, MODALIAS, MODULE, X86_64, Case, anaconda_initrd, hand_made, injected_module, like_the_kernel, modprobe, pack, program_for, small_initrd, tree,
+    KERNEL, KVER, MADE, MODALIAS, MODULE, PROGRAM, X86_64, Case, anaconda_initrd, hand_made, injected_module, like_the_kernel, modprobe, pack, program_for,
+    small_initrd, tree,
 )
 
 I386, ARM64 = 3, 183
@@ -240,6 +241,29 @@ class Inside(Case):
             root = like_the_kernel(self.out, self.dir)
             self.assertEqual((root / "etc/modules-load.d/inject-initrd.conf").read_text(), "r8168_rust\n")
             shutil.rmtree(root)
+
+    def test_the_one_of_mkosi_initrd(self):
+        """F15, made by mkosi with its own configuration for initrds."""
+        initrd, missing = MADE / "mkosi.zstd", MADE / "mkosi.missing"
+        if missing.exists():
+            self.skipTest(f"mkosi made none: {missing.read_text().strip()}")
+        report = self.inject("--module", MODULE, "--modules", KERNEL, initrd, "-o", self.out).out
+        self.assertIn("systemd in an initrd", report)
+        root = like_the_kernel(self.out, self.dir)
+        self.assertEqual((root / "etc/modules-load.d/inject-initrd.conf").read_text(), "r8168_rust\n")
+        self.assertIn("realtek.ko.xz", modprobe(root, "realtek"))
+        self.assertIn("r8168_rust.ko", modprobe(root, MODALIAS)[-1])
+        self.assertIn("loaded by modules-load.d", self.inject("--verify", "10ec:8168", self.out, "--kernel", KERNEL / "vmlinuz").out)
+
+    def test_the_one_of_tiny_initramfs(self):
+        """Made by mktirfs: its init loads what a list names, so a module that is added to it is loaded by nothing."""
+        initrd = MADE / "tiny-initramfs.gzip"
+        self.assertIn(": tiny-initramfs,", self.inject("--list", initrd).out)
+        for option in (("--module", MODULE), ("--alias-only", "e1000e=10ec:8168")):
+            self.refuse(3, *option, initrd, "-o", self.out, says=["mktirfs --include-modules"])
+        self.refuse(3, "--verify", "10ec:8168", initrd, says=["/e1000e.ko", "whatever devices there are"])
+        self.inject("--file", f"{PROGRAM}:/x", initrd, "-o", self.out)
+        self.assertEqual((like_the_kernel(self.out, self.dir) / "x").read_bytes(), PROGRAM.read_bytes())
 
     def test_an_initrd_with_half_of_the_indexes_gets_those_that_are_needed(self):
         """Found by mutants: exit status 5, an error of inject-initrd, where the initrd had no modules.alias.bin."""
