@@ -13,7 +13,7 @@ from pathlib import Path
 
 from . import output
 from .answer import answer
-from .errors import Failed, Refusal, Usage
+from .errors import Damaged, Failed, Refusal, Usage
 from .initrd import FLAVOURS, Initrd, sha256_of
 from .kernel import read_module
 from .modules import CLASSES
@@ -197,6 +197,9 @@ def run(options, workdir):
     plan = Planner(initrd, options, workdir).make()
     plan.notes += initrd.problems
     repack = options.repack or (bool(plan.removed) and not options.append and not options.overlay)
+    if repack and initrd.left_out:
+        # Others than the kernel would make of these entries what it does not.
+        raise Damaged(f"{initrd.left_out[0]}; until then it is not written anew, only --append is possible")
     if options.overlay and not plan.additions:
         raise Usage("there is nothing to add, so an overlay would be empty; the initrd is what is wanted already")
     if options.overlay:

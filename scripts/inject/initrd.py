@@ -77,6 +77,8 @@ class Initrd:
         self.tree = self._unpacker.tree
         # What a kernel would not forgive, as sentences.
         self.problems = []
+        # Those of them that are about entries which the kernel leaves out.
+        self.left_out = []
         self.early = []
         self._decompressors = None
         for segment in self.segments:
@@ -96,7 +98,8 @@ class Initrd:
         # The kernel looks into those before it unpacks anything.
         if lost := self._unpacker.lost[known:] if not is_early else []:
             more = f", nor {len(lost) - 1} others" if len(lost) > 1 else ""
-            self.problems.append(f"the kernel does not make /{lost[0][0]}{more}: {lost[0][1]}; make that segment with cpio -H newc of all that find . lists, directories first")
+            self.left_out.append(f"the kernel does not make /{lost[0][0]}{more}: {lost[0][1]}; make that segment with cpio -H newc of all that find . lists, directories first")
+            self.problems.append(self.left_out[-1])
 
     def archives(self):
         """Every archive, in the order in which the kernel unpacks them."""

@@ -83,6 +83,13 @@ class KernelRules(Case):
                 self.initrd.write_bytes(archive(*busybox, *odd))
                 self.refuse(5, "--verify", self.initrd, says=["the kernel does not make", words])
 
+    def test_what_the_kernel_leaves_out_is_not_brought_back_by_writing_anew(self):
+        """Found by a mutant: a device with a content is none for the kernel, and was one in what bsdtar made of it."""
+        self.initrd.write_bytes(archive(member("bin", mode=DIR), member("bin/busybox", b"x"), member("null", b"x", NODE)))
+        options = ("--file", f"{self.dir / 'new'}:/x", self.initrd, "-o", self.out)
+        self.refuse(1, "--repack", *options, says=["/null: it is a char with a content", "only --append is possible"])
+        self.assertIn("note: the kernel does not make /null", self.inject(*options).out)
+
     def test_what_is_written_over_a_hard_link_is_not_written_into_the_others(self):
         """The kernel opens the file that is there; only something of another kind between has it make a new one."""
         many = (member("bin", mode=DIR), member("bin/busybox", b"", FILE | 0o111, 3, 7), member("bin/sh", b"", FILE | 0o111, 3, 7), member("bin/ls", b"all of it", FILE | 0o111, 3, 7))
