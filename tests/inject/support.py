@@ -2,17 +2,24 @@
 """What the tests of inject-initrd share: the program under test, initrds to try it on, and what the kernel would make of one."""
 
 import gzip
+import io
 import json
 import os
 import resource
 import shutil
+import signal
 import subprocess
+import sys
 import tempfile
+import traceback
 import unittest
 from pathlib import Path
 
 TOP = Path(__file__).resolve().parents[2]
 PROGRAM = TOP / "scripts/inject-initrd"
+sys.path.append(str(TOP / "scripts"))
+
+from inject import cli  # noqa: E402
 
 KVER = os.environ["INJECT_KVER"]
 KERNEL = Path(os.environ["INJECT_KERNEL_DIR"]) / "usr/lib/modules" / KVER
@@ -33,10 +40,10 @@ MEMORY = 2 << 30
 class Outcome:
     """What a run of the program came to."""
 
-    def __init__(self, done):
-        self.status = done.returncode
-        self.out = done.stdout
-        self.errors = done.stderr
+    def __init__(self, status, out, errors):
+        self.status = status
+        self.out = out
+        self.errors = errors
 
     def json(self):
         return json.loads(self.out)
@@ -54,7 +61,41 @@ def inject(*arguments, memory=MEMORY, **environment):
         preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_AS, (memory, memory)),
         check=False,
     )
-    return Outcome(done)
+    return Outcome(done.returncode, done.stdout, done.stderr)
+
+
+def forked(*arguments, memory=MEMORY, **environment):
+    """Runs the program as inject() does, in a child of this process, which must have no other thread: without a new interpreter a run takes a third."""
+    with tempfile.TemporaryFile() as out, tempfile.TemporaryFile() as errors:
+        child = os.fork()
+        if not child:
+            os._exit(_in_child(arguments, memory, environment, out, errors))
+        _, status = os.waitpid(child, 0)
+        said = []
+        for file in (out, errors):
+            file.seek(0)
+            said.append(file.read().decode("utf-8", "backslashreplace"))
+    return Outcome(os.waitstatus_to_exitcode(status), *said)
+
+
+def _in_child(arguments, memory, environment, out, errors):
+    try:
+        signal.alarm(SECONDS)
+        for number, file in enumerate((os.open(os.devnull, os.O_RDONLY), out.fileno(), errors.fileno())):
+            os.dup2(file, number)
+        sys.stdout, sys.stderr = (io.TextIOWrapper(open(number, "wb", closefd=False)) for number in (1, 2))
+        os.environ.update(environment)
+        tempfile.tempdir = None
+        resource.setrlimit(resource.RLIMIT_AS, (memory, memory))
+        status = cli.main([str(argument) for argument in arguments])
+    except SystemExit as end:
+        status = end.code
+    except BaseException:
+        traceback.print_exc()
+        status = 70
+    sys.stdout.flush()
+    sys.stderr.flush()
+    return status
 
 
 class Case(unittest.TestCase):

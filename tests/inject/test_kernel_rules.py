@@ -8,9 +8,11 @@ import struct
 import subprocess
 import zlib
 
+import guest_reader
 import test_mutants
 from support import KERNEL, KVER, MODULE, Case, decompress, inject, pack, small_initrd, tree, unpack
 
+from inject.initrd import Initrd
 from inject.kernel import COMPLAINTS, Image
 
 FILE, DIR, LINK, NODE = 0o100644, 0o40755, 0o120777, 0o20644
@@ -34,6 +36,12 @@ class KernelRules(Case):
         super().setUp()
         self.initrd, self.out = self.dir / "initrd", self.dir / "out"
         (self.dir / "new").write_bytes(b"new\n")
+
+    def keep(self, name):
+        """Keeps the result for the kernel itself, which reads it in a guest."""
+        if guest_reader.SAMPLES:
+            guest_reader.keep(f"rules-{name}", name, self.out, Initrd(self.out, self.dir / "read", 1 << 30).tree, self.dir)
+            shutil.rmtree(self.dir / "read")
 
     def result(self, *members, options=()):
         """Adds a file to an archive: the outcome, and the tree that GNU cpio makes of the result."""
@@ -71,17 +79,22 @@ class KernelRules(Case):
 
     def test_other_entries_that_the_kernel_leaves_out(self):
         busybox = (member("bin", mode=DIR), member("bin/busybox", b"x"))
-        for odd, words in (
+        odds = (
             ((member("etc", b"x", DIR), member("etc/y", b"y")), "/etc, nor 1 others: it is a dir with a content"),
             ((member("l", b"x" * 4096, LINK),), "/l: its target is longer than 4095 bytes"),
             ((member("x" * 256, b"x"),), ": its name is longer than 255 bytes"),
             ((member("bin", b"x"),), "/bin: a directory is there, with something in it"),
             ((member("bin", b"usr/bin", LINK),), "/bin: a directory is there, with something in it"),
             ((member("no/../y", b"y"),), "/no/../y: the directory / is not there"),
-        ):
+            ((member("lib/firmware/x", b"x"),), "/lib/firmware/x: the directory /lib/firmware is not there"),
+        )
+        for odd, words in odds:
             with self.subTest(words):
                 self.initrd.write_bytes(archive(*busybox, *odd))
                 self.refuse(5, "--verify", self.initrd, says=["the kernel does not make", words])
+        self.initrd.write_bytes(archive(*busybox, *(one for odd, _ in odds for one in odd), member("dev/x", b"x"), member("/usr", mode=DIR), member("usr//y", b"y")))
+        self.inject("--file", f"{self.dir / 'new'}:/lib/new", self.initrd, "-o", self.out)
+        self.keep("left-out")
 
     def test_what_the_kernel_leaves_out_is_not_brought_back_by_writing_anew(self):
         """Found by a mutant: a device with a content is none for the kernel, and was one in what bsdtar made of it."""
@@ -99,6 +112,8 @@ class KernelRules(Case):
                     _, root = self.result(*many, options=(mode, "--file", f"{self.dir / 'new'}:/{path}"))
                     self.assertEqual({one.name: one.read_bytes() for one in (root / "bin").iterdir()}, {"busybox": b"all of it", "sh": b"all of it", "ls": b"all of it", path[4:]: b"new\n"})
                     # What GNU cpio unlinks by itself, the kernel does not.
+                    if (mode, path) in (("--append", "bin/sh"), ("--repack", "bin/ls")):
+                        self.keep(f"hard-links{mode}")
                     self.assertEqual(self.out.read_bytes().lower().count(member(path, b".", LINK)[14:38].lower()), 1)
 
     def test_the_content_of_a_hard_link_is_read(self):

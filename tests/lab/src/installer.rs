@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use crate::dmesg;
-use crate::guest::{add_console, add_nic, essentials, machine, Loader, Nic};
+use crate::guest::{add_console, add_nic, essentials, machine, with_path, Loader, Nic};
 use crate::model::{self, Chip, Model};
 use crate::passt::{self, Passt};
 use crate::pcap;
@@ -154,6 +154,38 @@ impl Node {
         drop(self.qemu);
         self.model.stop()
     }
+}
+
+/// Boots an initrd without any device, and waits until its init, which is given by `append`, has powered the machine off.
+///
+/// What it writes to its second serial port goes to a file beside the initrd, ending with `.tar.gz`, its console to one that ends
+/// with `.console`.
+pub fn boot_to_its_end(image: &Path, initrd: &Path, append: &str, limit: Duration) -> Result<()> {
+    let console = initrd.with_extension("console");
+    let out = initrd.with_extension("tar.gz");
+    let append = format!("{} no5lvl no_timer_check {append}", essentials());
+    let mut command = machine(512, 1)?;
+    command
+        .arg("-kernel")
+        .arg(image)
+        .arg("-initrd")
+        .arg(initrd)
+        .args(["-append", &append, "-nic", "none"]);
+    add_console(&mut command, &console);
+    command
+        .arg("-chardev")
+        .arg(with_path("file,id=out,path=", &out))
+        .args(["-serial", "chardev:out"]);
+    let mut qemu = Process::start("QEMU", &mut command, &initrd.with_extension("log"))?;
+    let status = qemu.wait(limit)?;
+    if status.success() {
+        return Ok(());
+    }
+    Err(Error::Ended {
+        program: "QEMU".to_owned(),
+        status: status.to_string(),
+        tail: tail(qemu.log(), 12),
+    })
 }
 
 /// Whether a frame is a DHCPACK (RFC 2131) that gives the guest its address.

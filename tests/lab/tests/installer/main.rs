@@ -1,6 +1,7 @@
 //! Installers and other boots whose initrds `scripts/inject-initrd` has been at; `scripts/test-inject` makes those.
 
-use std::path::PathBuf;
+use std::fs;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 #[path = "../guests/common.rs"]
@@ -8,8 +9,8 @@ use std::time::Duration;
 mod common;
 
 use common::{case, file, Inputs};
-use lab::installer::{Node, Options};
-use lab::{passt, require, Result};
+use lab::installer::{boot_to_its_end, Node, Options};
+use lab::{passt, require, Error, Result};
 
 /// From power-on to the end of network configuration, on a busy machine without KVM.
 const LIMIT: Duration = Duration::from_secs(300);
@@ -108,5 +109,18 @@ fn a_dracut_initrd_gets_its_lease_with_the_driver() {
             file("LAB_DRACUT_INJECTED")?,
             "net.ifnames=0",
         )?)
+    });
+}
+
+/// `LAB_SAMPLES` has a path a line. `tests/inject/guest_reader.py` has put an init in front of these initrds, and compares what comes of them.
+#[test]
+fn the_kernel_unpacks_samples() {
+    case("the_kernel_unpacks_samples", |inputs| {
+        let (image, list) = (inputs.kernel()?.image().to_path_buf(), file("LAB_SAMPLES")?);
+        let paths = fs::read_to_string(&list).map_err(Error::file(&list, "reading"))?;
+        for path in paths.lines() {
+            boot_to_its_end(&image, Path::new(path), "rdinit=/.reader/init", LIMIT)?;
+        }
+        Ok(())
     });
 }
