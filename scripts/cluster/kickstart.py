@@ -92,6 +92,11 @@ def _values(words, option, shortest):
             yield value if equals else (words + [""])[at + 1]
 
 
+def is_zone(name):
+    """Whether there is such a time zone. A name may be longer than that of any file."""
+    return ".." not in name and os.path.isfile(ZONES / name.lstrip("/"))
+
+
 def _word(line):
     """The first word of a line; of an empty one, that of a comment."""
     return re.match("[ \\t]*([^ \\t]*)", line)[1] or "#"
@@ -220,7 +225,7 @@ class Kickstart:
                         self._complain(number, f"this installer does not make the file system '{kind}', so partitioning fails; it makes {known_ones}")
             elif word == "timezone" and (ZONES / "Etc").is_dir():
                 for zone in [one for one in words[1:] if not one.startswith("-")][-1:]:
-                    if ".." in zone or not (ZONES / zone.lstrip("/")).is_file():
+                    if not is_zone(zone):
                         self._complain(number, f"there is no time zone '{zone}'; expected a name like Europe/Berlin or Etc/UTC")
 
     def _check(self, number, only_words):

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from archive.errors import Refusal, Usage
-from .kickstart import FILE_SYSTEMS, ZONES
+from .kickstart import FILE_SYSTEMS, ZONES, is_zone
 
 # As the installer's debconf-set-selections has it.
 TYPES = ("string", "boolean", "select", "multiselect", "password", "note", "text", "title", "error")
@@ -146,7 +146,7 @@ class Preseed:
                 if one and one not in question.choices:
                     some = sorted(question.choices)
                     return f"{name}: found '{one}', expected one of {', '.join(some[:12])}{f' and {len(some) - 12} more' if len(some) > 12 else ''}"
-        if name == "time/zone" and value and (ZONES / "Etc").is_dir() and (".." in value or not (ZONES / value.lstrip("/")).is_file()):
+        if name == "time/zone" and value and (ZONES / "Etc").is_dir() and not is_zone(value):
             return f"{name}: there is no time zone '{value}'; expected a name like Europe/Berlin or Etc/UTC"
         if name == "partman-auto/method" and value not in METHODS:
             return f"{name}: this installer has no partitions of the kind '{value}'; expected {METHODS[0]}"

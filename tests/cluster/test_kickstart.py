@@ -197,6 +197,8 @@ class Kickstarts(unittest.TestCase):
             self.skipTest("no time zones here to compare with")
         self.assertIn("line 1: timezone: there is no time zone 'Europe/Nowhere'", self.said("timezone --utc Europe/Nowhere\n"))
         self.assertEqual(self.said("timezone --utc Europe/Berlin\n"), "")
+        # Found by a mutant: longer than the name of any file.
+        self.assertIn("there is no time zone 'aaa", self.said(f"timezone {'a' * 5000}\n"))
 
     def test_a_complaint_about_the_last_line_is_not_lost(self):
         """F17: what kickseed answers at the end by itself belongs to no line."""

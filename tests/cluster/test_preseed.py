@@ -127,6 +127,7 @@ class Preseeds(unittest.TestCase):
             ("d-i apt-setup/services-select multiselect security, volatile", "found 'volatile', expected one of backports"),
             ("d-i popularity-contest/participate boolean false", "a package of the system asks that"),
             ("d-i time/zone string Europe/Nowhere", "there is no time zone 'Europe/Nowhere'"),
+            (f"d-i time/zone string {'x' * 5000}", "there is no time zone 'xxx"),
             ("d-i partman-auto/method string lvm", "no partitions of the kind 'lvm'"),
             ("d-i partman-auto/expert_recipe string a :: 1 2 3 xfs filesystem{ xfs } .", "does not make the file system 'xfs'"),
             ("d-i passwd/root-login seen maybe", "seen is true or false"),
