@@ -22,10 +22,11 @@ class Packaging(Machine):
             (self.source / name).symlink_to(TOP / name)
         self.headers(self.kdir)
 
-    def headers(self, tree, has="netdev_stat_ops"):
-        """Writes the header that is asked for."""
-        (tree / "include/net").mkdir(parents=True, exist_ok=True)
-        (tree / "include/net/netdev_queues.h").write_text(f"struct {has};\n")
+    def headers(self, tree, stat_ops="netdev_stat_ops", ethtool="ethtool_netdev_state"):
+        """Writes the headers that are asked for."""
+        for name, has in (("net/netdev_queues.h", stat_ops), ("linux/ethtool.h", ethtool)):
+            (tree / "include" / name).parent.mkdir(parents=True, exist_ok=True)
+            (tree / "include" / name).write_text(f"struct {has} {{\n")
 
     def split(self, makefile, tree):
         """The source is in another tree, which the Makefile names."""
@@ -46,7 +47,12 @@ class Packaging(Machine):
     def test_one_tree(self):
         self.can_build()
         self.headers(self.kdir, "something_else")
-        self.can_build("it is too old")
+        self.can_build("it is too old: found no netdev_stat_ops")
+
+    def test_linux_6_10(self):
+        """Has all but what Wake-on-LAN is noted in."""
+        self.headers(self.kdir, ethtool="ethtool_netdev_state_of_another")
+        self.can_build("it is too old: found no ethtool_netdev_state ")
 
     def test_debian(self):
         common = self.dir / "usr/src/linux-headers-6.12.107+deb13-common-rt"
