@@ -42,11 +42,6 @@ impl<T: Copy> FromDevice<T> {
     {
         self.0 & mask
     }
-
-    /// Returns the value in a form that can only be printed, in hexadecimal.
-    pub const fn raw_for_log(self) -> RawForLog<T> {
-        RawForLog(self.0)
-    }
 }
 
 impl<T: Copy + fmt::LowerHex> fmt::Debug for FromDevice<T> {
@@ -55,32 +50,9 @@ impl<T: Copy + fmt::LowerHex> fmt::Debug for FromDevice<T> {
     }
 }
 
-/// An unchecked value of a device on its way to the log; see [`FromDevice::raw_for_log`].
-#[derive(Clone, Copy)]
-pub struct RawForLog<T: Copy>(T);
-
-impl<T: Copy + fmt::LowerHex> fmt::LowerHex for RawForLog<T> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        fmt::LowerHex::fmt(&self.0, f)
+impl FromDevice<u16> {
+    /// Returns whether all bits are set: what a read returns when no device answers.
+    pub const fn is_all_ones(self) -> bool {
+        self.0 == u16::MAX
     }
 }
-
-impl<T: Copy + fmt::LowerHex> fmt::Debug for RawForLog<T> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{:#x}", self.0)
-    }
-}
-
-/// Gives `FromDevice` of an unsigned integer the test for a device that is gone.
-macro_rules! impl_all_ones {
-    ($($integer:ty),*) => {$(
-        impl FromDevice<$integer> {
-            /// Returns whether all bits are set: what a read returns when no device answers.
-            pub const fn is_all_ones(self) -> bool {
-                self.0 == <$integer>::MAX
-            }
-        }
-    )*};
-}
-
-impl_all_ones!(u8, u16, u32);

@@ -306,11 +306,6 @@ pub struct Consumer<T> {
 }
 
 impl<T> Consumer<T> {
-    /// Returns the number of slots of the ring.
-    pub fn capacity(&self) -> u32 {
-        self.inner.capacity
-    }
-
     /// Returns how many published items are not popped yet.
     pub fn pending(&self) -> u32 {
         let published = self.inner.published.acquire();

@@ -133,7 +133,7 @@ impl HardwareErrors {
 /// The statistics of IEEE 802.3 clause 30.3.1 that a device has; each is the one of
 /// `struct ethtool_eth_mac_stats` of the same name.
 #[derive(Clone, Copy, Default)]
-#[expect(missing_docs)]
+#[allow(missing_docs)]
 pub struct MacStatistics {
     pub frames_transmitted_ok: u64,
     pub single_collision_frames: u64,

@@ -94,6 +94,7 @@ pub struct TxProducer<F> {
 
 impl<F: TxFragment> TxProducer<F> {
     /// Returns how many descriptors are free.
+    #[allow(dead_code, reason = "tests/rings asks")]
     pub fn free(&self) -> u32 {
         self.ring.free()
     }
@@ -182,11 +183,6 @@ impl<F: TxFragment> TxFrame<'_, F> {
             Ok(_) => Ok(()),
             Err(_) => Err(Refusal::Full),
         }
-    }
-
-    /// Takes the newest fragment back, to save what it owns.
-    pub fn pop(&mut self) -> Option<F> {
-        self.ring.unpush()
     }
 
     /// Gives the frame to the chip, then to the consumer.
