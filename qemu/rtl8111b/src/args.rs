@@ -132,6 +132,9 @@ pub(crate) struct Serve {
     /// How: a line per event, or half of the size
     #[arg(long, value_enum, default_value_t = TraceFormat::Text)]
     trace_format: TraceFormat,
+    /// Only the last of it: a file of so many MiB is renamed to FILE.before and the next begins. It can be shown, not replayed
+    #[arg(long, value_name = "MIB", requires = "trace", value_parser = clap::value_parser!(u64).range(1..=1 << 20))]
+    trace_limit: Option<u64>,
     /// Socket for counters and commands
     #[arg(long, value_name = "PATH")]
     pub(crate) control: Option<PathBuf>,
@@ -176,6 +179,10 @@ impl Serve {
             TraceFormat::Text => Format::Text,
             TraceFormat::Binary => Format::Binary,
         }
+    }
+
+    pub(crate) fn trace_limit(&self) -> Option<u64> {
+        self.trace_limit.map(|mib| mib << 20)
     }
 
     pub(crate) fn chip(&self) -> rtl8111b_chip::Config {

@@ -113,6 +113,7 @@ pub(crate) fn run(options: &Serve) -> Result<(), ServeError> {
             path,
             options.trace_format(),
             options.chip(),
+            options.trace_limit(),
         )?);
     }
     let device = Arc::new(Shared(Mutex::new(device)));

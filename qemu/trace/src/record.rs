@@ -1,9 +1,12 @@
 //! Writing a trace while a chip runs.
 
+use std::fs;
 use std::fs::File;
+use std::io;
 use std::io::BufWriter;
 use std::io::Write;
 use std::path::Path;
+use std::path::PathBuf;
 
 use rtl8111b_chip::Bus;
 use rtl8111b_chip::Config;
@@ -21,17 +24,40 @@ pub struct Recorder {
     failed: Option<TraceError>,
     line: bool,
     buffer: Vec<u8>,
+    limit: Option<Limit>,
+}
+
+/// How large a file may become.
+struct Limit {
+    bytes: u64,
+    written: u64,
+    path: PathBuf,
+    config: Config,
 }
 
 impl Recorder {
     /// Begins a file with the chip that it is about.
-    pub fn create(path: &Path, format: Format, config: Config) -> Result<Self, TraceError> {
+    ///
+    /// With a limit, in bytes, only the last events are kept: a file of that size is renamed to FILE.before, in the place of
+    /// an earlier one, and the next begins. It can be shown, but not replayed.
+    pub fn create(
+        path: &Path,
+        format: Format,
+        config: Config,
+        limit: Option<u64>,
+    ) -> Result<Self, TraceError> {
         let name = path.display().to_string();
         let file = match File::create(path) {
             Ok(file) => Box::new(BufWriter::new(file)),
             Err(source) => return Err(TraceError::Write { path: name, source }),
         };
         let mut recorder = Recorder::new(file, name, format, config);
+        recorder.limit = limit.map(|bytes| Limit {
+            bytes,
+            written: 0,
+            path: path.to_path_buf(),
+            config,
+        });
         // One that cannot be written at all is told at once.
         recorder.flush();
         match recorder.failed.take() {
@@ -53,6 +79,7 @@ impl Recorder {
             failed: None,
             line: false,
             buffer: format.head().to_vec(),
+            limit: None,
         };
         recorder.event(&Event::Chip(Box::new(config)));
         recorder
@@ -66,7 +93,33 @@ impl Recorder {
                 self.fail(source);
             }
         }
+        let written = self.buffer.len() as u64;
         self.buffer.clear();
+        if let Some(limit) = &mut self.limit {
+            limit.written += written;
+            if limit.written > limit.bytes && self.failed.is_none() {
+                if let Err(source) = self.begin_anew() {
+                    self.fail(source);
+                }
+            }
+        }
+    }
+
+    /// Puts the file that is full aside, and begins the next.
+    fn begin_anew(&mut self) -> io::Result<()> {
+        let Some(limit) = &mut self.limit else {
+            return Ok(());
+        };
+        self.output.flush()?;
+        let mut before = limit.path.clone().into_os_string();
+        before.push(".before");
+        fs::rename(&limit.path, before)?;
+        self.output = Box::new(BufWriter::new(File::create(&limit.path)?));
+        let mut start = self.format.head().to_vec();
+        let chip = Event::Chip(Box::new(limit.config));
+        self.format.encode(&chip, &mut start);
+        limit.written = start.len() as u64;
+        self.output.write_all(&start)
     }
 
     /// To be called after everything that may have moved the interrupt line.
@@ -157,5 +210,40 @@ impl Bus for Tap<'_> {
     fn transmit(&mut self, frame: &[u8]) {
         self.recorder.event(&Event::Sent(frame.to_vec()));
         self.bus.transmit(frame);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::codec::Reader;
+
+    #[test]
+    fn a_limited_file_keeps_the_last_events() {
+        let directory = std::env::temp_dir().join(format!("trace-limit-{}", std::process::id()));
+        fs::create_dir_all(&directory).unwrap();
+        for format in [Format::Text, Format::Binary] {
+            let path = directory.join("run.trace");
+            let mut recorder =
+                Recorder::create(&path, format, Config::default(), Some(2000)).unwrap();
+            for time in 0..5000 {
+                recorder.event(&Event::Tick(time));
+            }
+            recorder.flush();
+            let mut times = Vec::new();
+            for name in ["run.trace.before", "run.trace"] {
+                let file = directory.join(name);
+                assert!(fs::metadata(&file).unwrap().len() < 3000);
+                let mut events = Reader::open(&file).unwrap();
+                assert!(matches!(events.next(), Some(Ok(Event::Chip(_)))));
+                times.extend(events.map(|event| match event.unwrap() {
+                    Event::Tick(time) => time,
+                    event => panic!("{event:?} was not recorded"),
+                }));
+            }
+            let first = 5000 - times.len() as u64;
+            assert!(times.len() > 100 && times.iter().copied().eq(first..5000));
+        }
+        fs::remove_dir_all(&directory).unwrap();
     }
 }

@@ -21,6 +21,7 @@ use crate::passt::{self, Passt};
 use crate::peer::{Peer, Socket};
 use crate::process::wait_for;
 use crate::slirp::Slirp;
+use crate::watch::{self, Watch};
 use crate::{acpi, debug, dmesg, namespace, Error, Result};
 
 /// kmod's modprobe, in guests that have it; busybox's own knows no softdeps.
@@ -138,6 +139,8 @@ pub struct Setup<'a> {
     pub negotiation: Option<u32>,
     /// Whether the frames are kept in a pcap file.
     pub pcap: bool,
+    /// Whether the last that happened to the chip is kept; see [`model::TRACE`].
+    pub trace: bool,
     /// How much is transferred at once.
     pub megabytes: u32,
     /// The cache for initramfs images.
@@ -184,6 +187,7 @@ impl<'a> Setup<'a> {
             drop_when_full: false,
             negotiation: None,
             pcap: false,
+            trace: false,
             megabytes: 64,
             cache,
             artifacts,
@@ -247,6 +251,7 @@ pub struct Bench {
     device: Device,
     /// Where the plugin counts, if there is one.
     counts: Option<PathBuf>,
+    _watch: Option<Watch>,
     // Last, so that it is removed after those who use it have ended.
     _sockets: tempfile::TempDir,
 }
@@ -311,6 +316,7 @@ impl Bench {
                     prompt_acks: setup.netboot.is_some(),
                     pcap: setup.pcap,
                     snaplen: None,
+                    trace: setup.trace,
                     drop_when_full: setup.drop_when_full,
                     negotiation: setup.negotiation,
                     artifacts,
@@ -352,6 +358,13 @@ impl Bench {
             qemu: &qemu,
             append: setup.append,
         })?;
+        let watch = model.as_ref().map(|model| {
+            Watch::start(
+                &guest.log(guest::CONSOLE),
+                model.control_socket(),
+                artifacts,
+            )
+        });
         let peer = listener.map(Socket::accept).transpose()?;
         let device = find_device(&mut guest, &setup.driver)?;
         Ok(Self {
@@ -371,6 +384,7 @@ impl Bench {
             needs,
             device,
             counts,
+            _watch: watch,
             _sockets: sockets,
         })
     }
@@ -646,6 +660,8 @@ fn forget_logs(artifacts: &Path) -> Result<()> {
         COUNTS,
         model::LOG,
         model::CAPTURE,
+        model::TRACE,
+        watch::STATE,
     ] {
         let path = artifacts.join(name);
         match fs::remove_file(&path) {

@@ -175,6 +175,7 @@ fn boot(setup: &Setup<'_>, initramfs: &Path, machine: usize, number: usize) -> R
         prompt_acks: false,
         pcap: false,
         snaplen: None,
+        trace: false,
         drop_when_full: false,
         negotiation: None,
         artifacts: &artifacts,

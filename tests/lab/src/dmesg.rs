@@ -9,6 +9,9 @@ pub struct Problem {
     pub line: String,
 }
 
+/// What the watchdog of the network core says, which is as it should be when the chip does not send.
+pub const TIMED_OUT: &str = "transmit queue 0 timed out";
+
 /// What marks a message as a problem, wherever it stands in the line.
 const SIGNS: &[&str] = &[
     // Every WARN, BUG and oops, by its headline and by what follows it.
@@ -62,7 +65,7 @@ const SIGNS: &[&str] = &[
     // The network core and interrupts.
     "unregister_netdevice: waiting",
     "NETDEV WATCHDOG",
-    "transmit queue 0 timed out",
+    TIMED_OUT,
     "hw csum failure",
     "nobody cared",
     "Disabling IRQ",

@@ -62,6 +62,7 @@ impl Node {
             prompt_acks: false,
             pcap: true,
             snaplen: None,
+            trace: false,
             drop_when_full: false,
             negotiation: None,
             artifacts,

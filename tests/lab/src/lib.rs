@@ -33,6 +33,7 @@ pub mod report;
 pub mod selftests;
 pub mod slirp;
 pub mod tsc;
+pub mod watch;
 pub mod witness;
 pub mod xdp;
 

@@ -20,6 +20,10 @@ use crate::{Error, Result};
 pub const LOG: &str = "model.log";
 /// The capture of the wire among the artifacts.
 pub const CAPTURE: &str = "wire.pcap";
+/// The last that happened to the chip, among the artifacts.
+pub const TRACE: &str = "model.trace";
+/// How large that is at the most, in MiB, once and once more with the part before.
+const TRACE_LIMIT: &str = "64";
 /// What it last counted, among the artifacts of a run that failed.
 pub const STATE: &str = "model-state.json";
 
@@ -151,6 +155,8 @@ pub struct Options<'a> {
     pub snaplen: Option<u32>,
     /// Whether frames wait for acknowledgements; if not the model runs with --late-acks, see `rtl8111b serve --help`.
     pub prompt_acks: bool,
+    /// Whether the last that happened to the chip is kept.
+    pub trace: bool,
     /// Whether a frame that finds no descriptor is dropped, as hardware does, instead of waiting.
     pub drop_when_full: bool,
     /// How long a negotiation of the link takes, in milliseconds; the model's default if there is none here.
@@ -166,6 +172,7 @@ pub struct Options<'a> {
 pub struct Model {
     process: Process,
     socket: PathBuf,
+    control_socket: PathBuf,
     control: BufReader<UnixStream>,
     state: PathBuf,
     log: PathBuf,
@@ -220,6 +227,12 @@ impl Model {
         if let Some(bytes) = options.snaplen {
             command.args(["--pcap-snaplen", &bytes.to_string()]);
         }
+        if options.trace {
+            command
+                .arg("--trace")
+                .arg(options.artifacts.join(file(TRACE)))
+                .args(["--trace-format", "binary", "--trace-limit", TRACE_LIMIT]);
+        }
         if let Some(xid) = options.xid {
             command.args(["--xid", &format!("{xid:#x}")]);
         }
@@ -233,6 +246,7 @@ impl Model {
         Ok(Self {
             process,
             socket,
+            control_socket: control,
             control: BufReader::new(stream),
             state: options.artifacts.join(file(STATE)),
             log: options.artifacts.join(file(LOG)),
@@ -243,6 +257,11 @@ impl Model {
     /// The vfio-user socket.
     pub fn socket(&self) -> &Path {
         &self.socket
+    }
+
+    /// The socket that others may talk to it by.
+    pub fn control_socket(&self) -> &Path {
+        &self.control_socket
     }
 
     /// Fails if the model has ended.

@@ -82,6 +82,7 @@ impl Node {
             identity: Identity::named(options.run, options.mac),
             pcap: true,
             snaplen: Some(SNAPLEN),
+            trace: false,
             // iPXE has four receive descriptors, and no time to lose.
             prompt_acks: true,
             drop_when_full: false,

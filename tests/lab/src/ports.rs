@@ -75,6 +75,7 @@ impl Ports {
                 prompt_acks: false,
                 pcap: false,
                 snaplen: None,
+                trace: false,
                 drop_when_full: false,
                 negotiation: None,
                 artifacts,

@@ -34,6 +34,7 @@ fn under_traffic(
     let mut bench = Bench::start(&Setup {
         drop_when_full: true,
         pcap: false,
+        trace: true,
         ..inputs.frames(&kernel, &model, chip, driver)
     })?;
     let interface = bench.load_and_open()?;

@@ -342,9 +342,6 @@ pub fn end_tcp(bench: &mut Bench) -> Result<()> {
         .map(|_| ())
 }
 
-/// What the watchdog says, which is as it should be when the chip does not send.
-pub const TIMED_OUT: &str = "transmit queue 0 timed out";
-
 /// Requires that the kernel has had nothing to complain of, but for messages with one of these texts.
 pub fn only_expected_messages(bench: &mut Bench, expected: &[&str]) -> Result<()> {
     let problems = bench.kernel_problems()?;

@@ -4,14 +4,13 @@ use std::thread::sleep;
 use std::time::Duration;
 
 use lab::bench::{Bench, Driver};
+use lab::dmesg::TIMED_OUT;
 use lab::kernel::Kernel;
 use lab::model::Chip;
 use lab::process::wait_for;
-use lab::{drive, require, Result};
+use lab::{drive, require, watch, Result};
 
-use crate::common::{
-    case, end_tcp, only_expected_messages, start_tcp, wait_tcp, Inputs, Series, TIMED_OUT,
-};
+use crate::common::{case, end_tcp, only_expected_messages, start_tcp, wait_tcp, Inputs, Series};
 
 /// The watchdog of the network core waits for five seconds, on a machine that is not in a hurry.
 const WATCHDOG: Duration = Duration::from_secs(40);
@@ -60,6 +59,12 @@ fn times_out(inputs: &Inputs, chip: Chip, driver: Driver) -> Result<()> {
         wait_for("the watchdog to see that nothing is sent", WATCHDOG, || {
             Ok((bench.guest.console()?.matches(TIMED_OUT).count() > before).then_some(()))
         })?;
+        let noted = inputs.artifacts.join(watch::STATE);
+        wait_for("the lab to note what the chip holds", RECOVERY, || {
+            let text = std::fs::read_to_string(&noted).unwrap_or_default();
+            Ok(text.contains("IntrStatus").then_some(()))
+        })?;
+        std::fs::remove_file(&noted).map_err(lab::Error::file(&noted, "removing"))?;
         bench.model()?.fault("tx-stall", false)?;
         recovered(&mut bench, "a transmit timeout")?;
     }

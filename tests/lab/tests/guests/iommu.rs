@@ -70,6 +70,7 @@ fn storm(inputs: &Inputs, chip: Chip, driver: Driver) -> Result<()> {
     let (mut bench, interface) = start(&Setup {
         drop_when_full: true,
         pcap: false,
+        trace: true,
         ..inputs.frames(&kernel, &model, chip, driver)
     })?;
     start_echo(&mut bench, &interface)?;

@@ -5,13 +5,14 @@
 use std::time::Duration;
 
 use lab::bench::{Bench, Driver, Setup};
+use lab::dmesg::TIMED_OUT;
 use lab::guest::{Slot, SLOT};
 use lab::model::Chip;
 use lab::process::wait_for;
 use lab::{drive, require, Result};
 
 use crate::common::{
-    case, count, end_tcp, only_expected_messages, progress, start_tcp, wait_tcp, Inputs, TIMED_OUT,
+    case, count, end_tcp, only_expected_messages, progress, start_tcp, wait_tcp, Inputs,
 };
 
 /// How long the kernel may take to reset a link.

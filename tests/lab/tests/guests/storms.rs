@@ -31,8 +31,10 @@ const DOWNPOUR: u32 = 60_000;
 /// TCP both ways all the time, the interface down and up; each time traffic must come back.
 fn down_and_up(inputs: &Inputs, chip: Chip, driver: Driver) -> Result<()> {
     let (kernel, model) = (inputs.kernel()?, inputs.model()?);
-    let setup = inputs.setup(&kernel, &model, chip, driver);
-    let mut bench = Bench::start(&setup)?;
+    let mut bench = Bench::start(&Setup {
+        trace: true,
+        ..inputs.setup(&kernel, &model, chip, driver)
+    })?;
     let interface = bench.load_and_open()?;
     drive::lease(&mut bench, &interface)?;
     start_tcp(&mut bench)?;
@@ -101,6 +103,7 @@ fn rain<'a>(
 ) -> Setup<'a> {
     Setup {
         drop_when_full: true,
+        trace: true,
         // A storm fills a capture with the same frame over and over.
         pcap: false,
         ..inputs.frames(kernel, model, chip, driver)
