@@ -89,8 +89,14 @@ const POLLS_UNREAD: u32 = 64;
 /// The largest MTU that the chip takes as an ordinary frame, in bytes.
 pub(super) const ORDINARY_MTU: u32 = 1500;
 
+/// The most that an ordinary frame has behind its header, in bytes: two VLAN tags may be in it, as in what a bridge forwards.
+const ORDINARY_LENGTH: u32 = ORDINARY_MTU + 8;
+
+/// The header of a frame, in bytes.
+const HEADER: u32 = 14;
+
 /// What a frame has besides its payload: header, VLAN tag and FCS, in bytes.
-const FRAME_OVERHEAD: u32 = 14 + 4 + desc::FCS_LENGTH;
+const FRAME_OVERHEAD: u32 = HEADER + 4 + desc::FCS_LENGTH;
 
 /// The shortest frame whose checksum the chip computes right, in bytes; r8169 calls it a bug of
 /// the hardware.
@@ -125,6 +131,8 @@ pub(crate) struct Nic<'a> {
 pub(crate) struct Xmit<'a> {
     pub(super) memory: Descriptors<'a>,
     pub(super) ring: TxProducer<MappedFragment<'a>>,
+    /// The MTU is above [`ORDINARY_MTU`].
+    jumbo: bool,
 }
 
 /// What the poll needs. The ring goes before the pool that its buffers are from.
@@ -209,6 +217,7 @@ impl<'a> Operations for Nic<'a> {
         let tx_memory = Descriptors::new(self.pdev, config.tx)?;
         let rx_memory = Descriptors::new(self.pdev, config.rx)?;
         let (producer, consumer) = tx::channel(&tx_memory)?;
+        let jumbo = config.mtu > ORDINARY_MTU;
         let frame = config.mtu.saturating_add(FRAME_OVERHEAD);
         let mut pool = PagePool::new(self.pdev, dev, config.rx, frame, config.xdp)?;
         let size = pool.buffer_size();
@@ -217,6 +226,7 @@ impl<'a> Operations for Nic<'a> {
             Xmit {
                 memory: tx_memory.clone(),
                 ring: producer,
+                jumbo,
             },
             Poll {
                 tx_memory,
@@ -225,7 +235,7 @@ impl<'a> Operations for Nic<'a> {
                 rx,
                 pool,
                 wake_threshold: (config.tx / 4).max(skb::MAX_FRAGMENTS),
-                jumbo: config.mtu > ORDINARY_MTU,
+                jumbo,
                 acknowledged: false,
                 unread: 0,
             },
@@ -344,6 +354,10 @@ impl<'a> Operations for Nic<'a> {
         // `check_features` sees to that, but for the last piece of a large frame that the core has cut:
         // nobody asks about the pieces. (r8169 has the chip do it.)
         if Self::is_too_short(&skb) && skb.checksum_in_software().is_err() {
+            return self.drop_frame(dev, xmit);
+        }
+        // From a connection that has not noticed yet that the MTU is a smaller one.
+        if !xmit.jumbo && Self::is_too_long(&skb) {
             return self.drop_frame(dev, xmit);
         }
         let Some(command) = Self::command(&skb) else {
@@ -503,7 +517,7 @@ impl<'a> Operations for Nic<'a> {
     }
 
     fn check_features(&self, skb: &Skb, features: Features) -> Features {
-        if Self::is_too_short(skb) {
+        if Self::is_too_short(skb) || Self::is_too_long(skb) {
             features.without_checksums()
         } else {
             features
@@ -527,6 +541,12 @@ impl<'a> Nic<'a> {
     /// Returns whether a frame wants a checksum that the chip gets wrong.
     fn is_too_short(skb: &Skb) -> bool {
         skb.length() < CHECKSUM_MIN && skb.wants_checksum()
+    }
+
+    /// Returns whether a frame is a jumbo frame, or to be cut into such. Of these the chip computes no checksums, and while the
+    /// MTU changes they come when it is not set up for them. (r8169 has the chip send them.)
+    fn is_too_long(skb: &Skb) -> bool {
+        skb.length() > ORDINARY_LENGTH + HEADER && skb.exceeds(ORDINARY_LENGTH)
     }
 
     /// Returns what the chip shall do with a frame, or `None` if it cannot: the core should not

@@ -16,6 +16,7 @@
 #include <linux/skbuff.h>
 #include <linux/swiotlb.h>
 #include <linux/workqueue.h>
+#include <net/gso.h>
 #include <net/netdev_queues.h>
 #include <net/page_pool/helpers.h>
 #include <net/xdp.h>
@@ -283,6 +284,13 @@ void net_helper_napi_gro_receive(struct napi_struct *napi, struct sk_buff *skb)
 unsigned int net_helper_skb_frag_size(const struct sk_buff *skb, unsigned int frag)
 {
 	return skb_frag_size(&skb_shinfo(skb)->frags[frag]);
+}
+
+bool net_helper_skb_exceeds(const struct sk_buff *skb, unsigned int mtu)
+{
+	if (skb_is_gso(skb))
+		return !skb_gso_validate_network_len(skb, mtu);
+	return skb->len > ETH_HLEN + mtu;
 }
 
 bool net_helper_skb_csum_partial(const struct sk_buff *skb)

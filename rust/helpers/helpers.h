@@ -81,6 +81,7 @@ void net_helper_napi_gro_receive(struct napi_struct *napi, struct sk_buff *skb);
 
 /* sk_buff */
 unsigned int net_helper_skb_frag_size(const struct sk_buff *skb, unsigned int frag);
+bool net_helper_skb_exceeds(const struct sk_buff *skb, unsigned int mtu);
 bool net_helper_skb_csum_partial(const struct sk_buff *skb);
 u8 net_helper_skb_ip_protocol(const struct sk_buff *skb);
 void net_helper_skb_vlan_put_tag(struct sk_buff *skb, u16 tag);

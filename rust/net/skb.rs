@@ -162,6 +162,12 @@ impl Skb {
         matches!(self.offload(), Offload::Checksum(_))
     }
 
+    /// Returns whether the frame, without its Ethernet header, or each packet that it is to be cut into, is longer than `mtu`.
+    pub fn exceeds(&self, mtu: u32) -> bool {
+        // SAFETY: By the type invariants; a frame that is to be cut has its headers set.
+        unsafe { bindings::net_helper_skb_exceeds(self.as_raw(), mtu) }
+    }
+
     /// Returns the VLAN tag to be inserted into the frame, if any.
     pub fn vlan_tag(&self) -> Option<u16> {
         // SAFETY: Those are the offsets of `u32 vlan_all`, which is not zero if there is a tag, and of `__u16 vlan_tci`.

@@ -13,6 +13,7 @@ mod itself;
 mod links;
 mod memory;
 mod model;
+mod netconsole;
 mod node;
 mod offloads;
 mod polling;

@@ -1,0 +1,151 @@
+//! The kernel's messages leave by the card (netconsole), in any context and with interrupts off, while its rings are replaced.
+
+use std::time::Duration;
+
+use lab::bench::{Bench, Driver, Setup};
+use lab::drive;
+use lab::model::{Chip, CAPTURE};
+use lab::passt;
+use lab::pcap;
+use lab::{require, Result};
+
+use crate::common::{case, end_tcp, guest_address, start_tcp, wait_tcp, Inputs};
+
+/// How many messages are written while the rings change, and how many afterwards.
+const MESSAGES: usize = 600;
+const LAST: usize = 20;
+
+/// How long a round of changes may take, of which one is a self-test.
+const CHANGE: Duration = Duration::from_secs(30);
+
+/// The port that netconsole sends to by default.
+const PORT: [u8; 2] = 6666_u16.to_be_bytes();
+
+/// What one can do to the rings and to what is in them. r8169 has buffers of one size, and rings of one size.
+fn changes(driver: &Driver, interface: &str) -> String {
+    let features = [
+        format!("ethtool -K {interface} sg on tso on"),
+        format!("ethtool -K {interface} sg off tso off"),
+    ];
+    let rings = [
+        format!("ethtool -G {interface} rx 64 tx 64"),
+        format!("ip link set {interface} mtu 2000"),
+        format!("ethtool -G {interface} rx 256 tx 256"),
+        format!("ip link set {interface} mtu 1500"),
+        format!("ethtool -t {interface} offline"),
+    ];
+    match driver {
+        Driver::R8168Rust(_) => [&features[..], &rings].concat().join("; "),
+        _ => features.join("; "),
+    }
+}
+
+/// Which messages are on the wire, and how often.
+fn on_the_wire(capture: &std::path::Path) -> Result<Vec<usize>> {
+    let own = guest_address()?;
+    let mut times = vec![0; MESSAGES + LAST + 1];
+    for frame in pcap::frames(capture)? {
+        if frame.get(6..12) != Some(&own[..]) || frame.get(36..38) != Some(&PORT[..]) {
+            continue;
+        }
+        let text = String::from_utf8_lossy(&frame[42..]).into_owned();
+        let number = text.split_once("lab: message ").map(|(_, rest)| rest);
+        let number = number.and_then(|rest| rest.split(' ').next()?.parse::<usize>().ok());
+        if let Some(time) = number.and_then(|number| times.get_mut(number)) {
+            *time += 1;
+            require!(
+                text.contains(&"x".repeat(64))
+                    && pcap::packet(&frame).is_some_and(|packet| packet.payload_right),
+                "a message is damaged on the wire: {text:?}"
+            );
+        }
+    }
+    Ok(times)
+}
+
+fn logs(inputs: &Inputs, chip: Chip, driver: Driver) -> Result<()> {
+    let (kernel, model) = (inputs.kernel()?, inputs.model()?);
+    let setup = Setup {
+        more_modules: &["netconsole"],
+        ..inputs.setup(&kernel, &model, chip, driver.clone())
+    };
+    let mut bench = Bench::start(&setup)?;
+    let interface = bench.load_and_open()?;
+    drive::lease(&mut bench, &interface)?;
+    drive::ping(&mut bench, 1)?;
+    bench.insert("netconsole")?;
+    let (own, gateway) = (passt::GUEST, passt::GATEWAY);
+    bench.guest.check(&format!(
+        "echo on >/proc/sys/kernel/printk_devkmsg
+        mount -t configfs configfs /sys/kernel/config; mkdir /sys/kernel/config/netconsole/lab; cd /sys/kernel/config/netconsole/lab
+        echo {interface} >dev_name; echo {own} >local_ip; echo {gateway} >remote_ip
+        ip neigh show {gateway} | sed 's/.*lladdr \\([^ ]*\\).*/\\1/' >remote_mac; echo 1 >enabled; test $(cat enabled) = 1"
+    ))?;
+    start_tcp(&mut bench)?;
+    wait_tcp(&mut bench, "beside netconsole")?;
+    let changes = changes(&driver, &interface);
+    bench.guest.check(&format!(
+        "(while test ! -e /run/enough; do {changes}; done; touch /run/quiet) >/run/changes.log 2>&1 &
+        x=$(printf x%.0s $(seq 64))
+        for i in $(seq {MESSAGES}); do echo \"lab: message $i $x\" >/dev/kmsg; sleep 0.01; done"
+    ))?;
+    end_tcp(&mut bench)?;
+    let quiet = "test -e /run/quiet";
+    bench
+        .guest
+        .wait_until("the changes to end", quiet, CHANGE)?;
+    bench.wait_carrier(&interface, true)?;
+    drive::ping(&mut bench, 3)?;
+    let total = MESSAGES + LAST;
+    bench.guest.check(&format!(
+        "x=$(printf x%.0s $(seq 64))
+        for i in $(seq {} {total}); do echo \"lab: message $i $x\" >/dev/kmsg; done",
+        MESSAGES + 1
+    ))?;
+    let dropped = bench.guest.check(&format!(
+        "sleep 1; cat /sys/class/net/{interface}/statistics/tx_dropped"
+    ))?;
+    let dropped: usize = dropped.parse().unwrap_or(0);
+    drive::fetch(&mut bench)?;
+    bench
+        .guest
+        .check("echo 0 >/sys/kernel/config/netconsole/lab/enabled")?;
+    bench.unload()?;
+    bench.finish()?;
+
+    let times = on_the_wire(&setup.artifacts.join(CAPTURE))?;
+    let lost: Vec<usize> = (1..=total).filter(|&number| times[number] == 0).collect();
+    let late = lost.iter().filter(|&&number| number > MESSAGES).count();
+    println!(
+        "{} of {total} messages lost, {dropped} frames dropped",
+        lost.len()
+    );
+    require!(
+        times.iter().all(|&time| time <= 1) && late == 0 && lost.len() <= dropped,
+        "of {total} messages {} did not leave ({late} of them when nothing changed any more), and {dropped} frames were counted \
+         as dropped; expected no more than those: {lost:?}",
+        lost.len()
+    );
+    Ok(())
+}
+
+#[test]
+fn ours_carries_the_console_on_b300() {
+    case("ours_carries_the_console_on_b300", |inputs| {
+        logs(inputs, Chip::B300, inputs.ours()?)
+    });
+}
+
+#[test]
+fn ours_carries_the_console_on_b380() {
+    case("ours_carries_the_console_on_b380", |inputs| {
+        logs(inputs, Chip::B380, inputs.ours()?)
+    });
+}
+
+#[test]
+fn r8169_carries_the_console() {
+    case("r8169_carries_the_console", |inputs| {
+        logs(inputs, Chip::B380, Driver::R8169)
+    });
+}
