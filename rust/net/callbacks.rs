@@ -77,6 +77,14 @@ pub(super) struct Core {
     pub(super) irq: u32,
 }
 
+impl Core {
+    /// Has a dead device be reset through its bus, if the interface is up.
+    pub(super) fn schedule_revival(&self) {
+        // SAFETY: The work item lives as long as the device; while it is disabled this does nothing.
+        unsafe { bindings::net_helper_schedule_work(self.revive.get()) };
+    }
+}
+
 /// The private area of a network device.
 ///
 /// `xmit` and `poll` are `Some` from the middle of `ndo_open` to the end of `ndo_stop`. Between,
@@ -546,8 +554,7 @@ unsafe extern "C" fn tx_timeout<T: Operations>(dev: *mut bindings::net_device, _
     let (dev, private) = unsafe { Private::<T>::of(dev) };
     dev.errors().tx_errors.count();
     if private.driver.is_dead() {
-        // SAFETY: The work item lives as long as the device; while it is disabled this does nothing.
-        unsafe { bindings::net_helper_schedule_work(private.core.revive.get()) };
+        private.core.schedule_revival();
     } else {
         dev.schedule_reset();
     }

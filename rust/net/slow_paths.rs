@@ -201,6 +201,10 @@ pub(super) unsafe fn wake<T: Operations>(dev: NonNull<bindings::net_device>) {
         if !bindings::net_helper_device_present(dev.as_raw()) {
             private.come_back(dev);
             bindings::netif_device_attach(dev.as_raw());
+            if private.driver.is_dead() {
+                // Without a carrier nothing is sent, so the transmit watchdog would not find that out.
+                private.core.schedule_revival();
+            }
         }
         bindings::rtnl_unlock();
     }

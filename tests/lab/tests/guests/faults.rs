@@ -166,7 +166,7 @@ fn survives_removal(inputs: &Inputs, chip: Chip, driver: Driver) -> Result<()> {
 }
 
 /// Suspends the devices for no time at all, and resumes them.
-const NAP: &str = "echo 0 >/sys/module/suspend/parameters/pm_test_delay
+pub const NAP: &str = "echo 0 >/sys/module/suspend/parameters/pm_test_delay
     echo devices >/sys/power/pm_test; echo mem >/sys/power/state";
 
 /// Has frames in both directions wait for the bus, until it is free or bus mastering is switched off.

@@ -14,6 +14,7 @@ use lab::{drive, require, Result};
 use crate::common::{
     case, count, end_tcp, only_expected_messages, progress, start_tcp, wait_tcp, Inputs,
 };
+use crate::faults::NAP;
 
 /// How long the kernel may take to reset a link.
 const RECOVERY: Duration = Duration::from_secs(30);
@@ -97,6 +98,9 @@ fn link_fails(inputs: &Inputs, chip: Chip, driver: Driver) -> Result<()> {
         bench.wait_carrier(&interface, true)?;
     }
     dies(&mut bench, &interface)?;
+    if matches!(bench.driver(), Driver::R8168Rust(_)) {
+        dies_asleep(&mut bench, &interface)?;
+    }
     wait_tcp(&mut bench, "at the end")?;
     end_tcp(&mut bench)?;
     drive::fetch(&mut bench)?;
@@ -120,6 +124,21 @@ fn dies(bench: &mut Bench, interface: &str) -> Result<()> {
     wait_for("the driver to reset the bus of the card", RECOVERY, || {
         Ok((bench.model()?.resets()? > resets).then_some(()))
     })?;
+    bench.wait_carrier(interface, true)
+}
+
+/// The card is dead when the system wakes up. It has no carrier then, so that nothing is sent and no watchdog looks after that;
+/// r8169 leaves it so.
+fn dies_asleep(bench: &mut Bench, interface: &str) -> Result<()> {
+    wait_tcp(bench, "before the card dies once more")?;
+    let resets = bench.model()?.resets()?;
+    bench.model()?.fault_until_reset("gone")?;
+    bench.guest.check(NAP)?;
+    wait_for(
+        "the driver to reset the bus of a card that is dead after a sleep",
+        RECOVERY,
+        || Ok((bench.model()?.resets()? > resets).then_some(())),
+    )?;
     bench.wait_carrier(interface, true)
 }
 
