@@ -21,6 +21,7 @@ use crate::passt::{self, Passt};
 use crate::peer::{Peer, Socket};
 use crate::process::wait_for;
 use crate::slirp::Slirp;
+use crate::trunk::Trunk;
 use crate::watch::{self, Watch};
 use crate::{acpi, debug, dmesg, namespace, Error, Result};
 
@@ -131,6 +132,8 @@ pub struct Setup<'a> {
     pub files: Option<&'a Path>,
     /// The far end of the wire; if the guest is booted over it, that is one which can do that.
     pub world: World,
+    /// The VLAN that `passt` is in; without a number it takes frames without a tag.
+    pub vlan: Option<u16>,
     /// How kernel and initramfs come over the wire, if they do.
     pub netboot: Option<Netboot<'a>>,
     /// Where frames that find no descriptor go: dropped, or left waiting.
@@ -183,6 +186,7 @@ impl<'a> Setup<'a> {
             more_modules: &[],
             files: None,
             world: World::Internet,
+            vlan: None,
             netboot: None,
             drop_when_full: false,
             negotiation: None,
@@ -287,7 +291,7 @@ impl Bench {
         let mut passt = None;
         let mut slirp = None;
         let mut listener = None;
-        let wire = match setup.world {
+        let mut wire = match setup.world {
             World::Internet if setup.card.is_some() => PathBuf::new(),
             World::Internet if setup.netboot.is_some() => slirp
                 .insert(Slirp::start(artifacts, sockets.path(), ipxe::BOOT_FILE)?)
@@ -302,6 +306,10 @@ impl Bench {
                 .path()
                 .to_path_buf(),
         };
+        if let Some(id) = setup.vlan {
+            let trunk = Trunk::start(&wire, sockets.path(), id)?;
+            wire = trunk.socket().to_path_buf();
+        }
         let (model, nic) = match (setup.card, &setup.driver) {
             (Some(card), _) => (None, Nic::Card(card.address.clone())),
             (None, Driver::E1000e) => (None, Nic::E1000e(wire)),

@@ -32,6 +32,7 @@ pub mod qmp;
 pub mod report;
 pub mod selftests;
 pub mod slirp;
+pub mod trunk;
 pub mod tsc;
 pub mod watch;
 pub mod witness;

@@ -200,7 +200,7 @@ fn wire(what: String) -> Error {
 }
 
 /// Writes one frame; the lock keeps the frames of several senders whole.
-fn write_frame(output: &Mutex<impl Write>, frame: &[u8]) -> std::io::Result<()> {
+pub(crate) fn write_frame(output: &Mutex<impl Write>, frame: &[u8]) -> std::io::Result<()> {
     let length = u32::try_from(frame.len()).map_err(std::io::Error::other)?;
     let mut message = Vec::with_capacity(frame.len() + 4);
     message.extend_from_slice(&length.to_be_bytes());
@@ -209,7 +209,8 @@ fn write_frame(output: &Mutex<impl Write>, frame: &[u8]) -> std::io::Result<()> 
     output.write_all(&message)
 }
 
-fn read_frame(stream: &mut impl Read) -> std::io::Result<Vec<u8>> {
+/// Reads one frame; an error ends the wire.
+pub(crate) fn read_frame(stream: &mut impl Read) -> std::io::Result<Vec<u8>> {
     let mut length = [0; 4];
     stream.read_exact(&mut length)?;
     let length = usize::try_from(u32::from_be_bytes(length)).map_err(std::io::Error::other)?;

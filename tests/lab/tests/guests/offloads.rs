@@ -6,6 +6,7 @@ use lab::bench::{Bench, Driver, Setup};
 use lab::frame::{self, expected_echo, request};
 use lab::model::{Chip, CAPTURE};
 use lab::pcap::{self, Packet};
+use lab::trunk::tagged;
 use lab::{drive, require, Result};
 
 use crate::common::{case, exchange, guest_address, start_echo, Inputs, ECHO};
@@ -140,15 +141,6 @@ fn short_pieces(inputs: &Inputs, chip: Chip, driver: Driver) -> Result<()> {
     Ok(())
 }
 
-/// A frame with a VLAN tag in front of its ethertype.
-fn tagged(frame: &[u8], tag: u16) -> Vec<u8> {
-    let mut tagged = frame[..12].to_vec();
-    tagged.extend([0x81, 0x00]);
-    tagged.extend(tag.to_be_bytes());
-    tagged.extend(&frame[12..]);
-    tagged
-}
-
 /// Tagged frames reach the VLAN's interface and come back tagged, whoever handles the tag.
 fn vlan(inputs: &Inputs, chip: Chip, driver: Driver) -> Result<()> {
     const ID: u16 = 0x123;
@@ -187,6 +179,86 @@ fn vlan(inputs: &Inputs, chip: Chip, driver: Driver) -> Result<()> {
         require!(echo.is_none(), "a frame of another VLAN was echoed");
     }
     bench.finish()
+}
+
+/// How many large segments the driver is handed for 4 MiB, at the least.
+const SEGMENTS: u32 = 50;
+
+/// Sends in a VLAN under `setting`; returns how many large segments the driver was handed, with the tag beside them and in
+/// them.
+fn segments_in_vlan(bench: &mut Bench, interface: &str, setting: &str) -> Result<[u32; 2]> {
+    bench.guest.check(&format!(
+        "ethtool -K {interface} {setting}; cd /sys/kernel/tracing; echo >trace
+        echo 'name == \"{interface}\" && gso_size > 0' >events/net/net_dev_start_xmit/filter
+        echo 1 >events/net/net_dev_start_xmit/enable"
+    ))?;
+    drive::send(bench)?;
+    let counts = bench.guest.check(
+        "cd /sys/kernel/tracing; echo 0 >events/net/net_dev_start_xmit/enable
+        for tagged in 1 0; do grep -c \"vlan_tagged=$tagged\" trace; done; true",
+    )?;
+    let mut counts = counts.lines().map(str::parse);
+    match (counts.next(), counts.next()) {
+        (Some(Ok(beside)), Some(Ok(within))) => Ok([beside, within]),
+        _ => Err(lab::Error::Unmet("cannot count the segments".to_owned())),
+    }
+}
+
+/// TCP in a VLAN: the card cuts segments and tags frames, or does one of the two. Each frame must be tagged and whole.
+fn vlan_transfers(inputs: &Inputs, chip: Chip, driver: Driver) -> Result<()> {
+    const ID: u16 = 0x123;
+    let (kernel, model) = (inputs.kernel()?, inputs.model()?);
+    let setup = Setup {
+        vlan: Some(ID),
+        megabytes: 4,
+        more_modules: &["8021q"],
+        ..inputs.setup(&kernel, &model, chip, driver)
+    };
+    let mut bench = Bench::start(&setup)?;
+    let interface = bench.load_and_open()?;
+    bench.insert("8021q")?;
+    bench.guest.check(&format!(
+        "mount -t tracefs none /sys/kernel/tracing
+        ip link add link {interface} name vlan0 type vlan id {ID} && ip link set vlan0 up"
+    ))?;
+    drive::lease(&mut bench, "vlan0")?;
+    for (setting, expected) in [
+        ("sg on tso on txvlan on", [true, false]),
+        ("sg on tso on txvlan off", [false, true]),
+        ("sg off tso off txvlan on", [false, false]),
+    ] {
+        let segments = segments_in_vlan(&mut bench, &interface, setting)?;
+        let many = segments.map(|count| count >= SEGMENTS);
+        require!(
+            many == expected && segments.iter().sum::<u32>() < SEGMENTS * 100,
+            "with {setting} the driver was handed {segments:?} segments with the tag beside and in them, \
+             expected {expected:?}: {SEGMENTS} and more"
+        );
+        drive::fetch(&mut bench)?;
+    }
+    drive::ping(&mut bench, 3)?;
+    bench.finish()?;
+
+    let frames = pcap::frames(&setup.artifacts.join(CAPTURE))?;
+    let own = guest_address()?;
+    let sent = frames
+        .iter()
+        .filter(|frame| frame.get(6..12) == Some(&own[..]));
+    let packets: Vec<Packet> = sent.filter_map(|frame| pcap::packet(frame)).collect();
+    let tcp = packets
+        .iter()
+        .filter(|packet| packet.protocol == TCP && packet.vlan.is_some());
+    require!(
+        tcp.clone().count() > 8_000,
+        "only {} tagged TCP packets were captured",
+        tcp.count()
+    );
+    let wrong = tcp.clone().find(|packet| {
+        let right = packet.header_right && packet.payload_right;
+        !right || packet.vlan != Some(ID) || packet.length > ORDINARY + 4
+    });
+    require!(wrong.is_none(), "the guest sent {wrong:?} to VLAN {ID:#x}");
+    Ok(())
 }
 
 /// Frames of up to 4074 bytes payload, the MTU changed while the interface is up.
@@ -271,6 +343,27 @@ fn ours_tags_vlans() {
 fn r8169_tags_vlans() {
     case("r8169_tags_vlans", |inputs| {
         vlan(inputs, Chip::B380, Driver::R8169)
+    });
+}
+
+#[test]
+fn ours_cuts_segments_in_vlans_on_b300() {
+    case("ours_cuts_segments_in_vlans_on_b300", |inputs| {
+        vlan_transfers(inputs, Chip::B300, inputs.ours()?)
+    });
+}
+
+#[test]
+fn ours_cuts_segments_in_vlans_on_b380() {
+    case("ours_cuts_segments_in_vlans_on_b380", |inputs| {
+        vlan_transfers(inputs, Chip::B380, inputs.ours()?)
+    });
+}
+
+#[test]
+fn r8169_cuts_segments_in_vlans() {
+    case("r8169_cuts_segments_in_vlans", |inputs| {
+        vlan_transfers(inputs, Chip::B380, Driver::R8169)
     });
 }
 
