@@ -118,6 +118,8 @@ pub struct Setup<'a> {
     pub firmware_mac: Option<Address>,
     /// Whether a virtio-rng shares the card's interrupt line; see [`Bench::interrupt_by_neighbour`].
     pub neighbour: bool,
+    /// A disk of so many MiB, empty at first. A guest with a disk may reset the machine.
+    pub disk_mib: u32,
     /// Memory that the guest has besides what the transfers need.
     pub more_memory_mib: u32,
     /// What the kernel's command line has besides.
@@ -179,6 +181,7 @@ impl<'a> Setup<'a> {
             iommu: false,
             firmware_mac: None,
             neighbour: false,
+            disk_mib: 0,
             more_memory_mib: 0,
             append: "",
             driver,
@@ -255,6 +258,8 @@ pub struct Bench {
     device: Device,
     /// Where the plugin counts, if there is one.
     counts: Option<PathBuf>,
+    /// How much of the console is of a kernel that is no longer there.
+    earlier_kernel: usize,
     _watch: Option<Watch>,
     // Last, so that it is removed after those who use it have ended.
     _sockets: tempfile::TempDir,
@@ -275,6 +280,8 @@ impl Bench {
             .card
             .map_or(Some(Ipv4Addr::LOCALHOST), |card| card.reach);
         let http = HttpServer::start(reach.unwrap_or(Ipv4Addr::LOCALHOST), bytes)?;
+        http.offer("kernel", setup.kernel.image());
+        http.offer("initramfs", &initramfs);
         let sockets = tempfile::Builder::new()
             .prefix("lab-")
             .tempdir()
@@ -282,11 +289,7 @@ impl Bench {
 
         let loader = match &setup.netboot {
             None => Loader::Qemu,
-            Some(netboot) => {
-                http.offer("kernel", setup.kernel.image());
-                http.offer("initramfs", &initramfs);
-                ipxe::prepare(netboot, sockets.path(), http.port())?
-            }
+            Some(netboot) => ipxe::prepare(netboot, sockets.path(), http.port())?,
         };
         let mut passt = None;
         let mut slirp = None;
@@ -338,6 +341,12 @@ impl Bench {
         if let Some(mac) = setup.firmware_mac {
             fs::write(&ssdt, acpi::mac_address(mac)).map_err(Error::file(&ssdt, "writing"))?;
         }
+        let disk = sockets.path().join("disk");
+        if setup.disk_mib > 0 {
+            fs::File::create(&disk)
+                .and_then(|file| file.set_len(u64::from(setup.disk_mib) << 20))
+                .map_err(Error::file(&disk, "making a disk"))?;
+        }
         let counts = setup.plugin.map(|_| artifacts.join(COUNTS));
         let mut qemu = Vec::new();
         if let (Some(plugin), Some(counts)) = (setup.plugin, &counts) {
@@ -356,6 +365,7 @@ impl Bench {
             nics: &[nic],
             slot: setup.slot,
             iommu: setup.iommu,
+            disk: (setup.disk_mib > 0).then_some(disk.as_path()),
             ssdt: setup.firmware_mac.map(|_| ssdt.as_path()),
             neighbour: setup.neighbour,
             shares: &[],
@@ -392,6 +402,7 @@ impl Bench {
             needs,
             device,
             counts,
+            earlier_kernel: 0,
             _watch: watch,
             _sockets: sockets,
         })
@@ -481,6 +492,15 @@ impl Bench {
         }
         self.insert(self.driver.name())?;
         self.bound_interface()
+    }
+
+    /// What [`Bench::load`] has the guest do, as a script.
+    pub fn load_script(&self) -> String {
+        let names = self.before.iter().map(String::as_str);
+        let commands = names
+            .chain([self.driver.name()])
+            .map(|name| format!("insmod {MODULES}/{name}.ko\n"));
+        commands.collect::<Vec<_>>().concat()
     }
 
     /// Loads a module that the guest has at hand, and before it those that it depends on and that are not loaded.
@@ -574,7 +594,19 @@ impl Bench {
     /// Kernel messages so far that need attention.
     pub fn kernel_problems(&mut self) -> Result<Vec<dmesg::Problem>> {
         let console = self.guest.console()?;
-        Ok(dmesg::problems(&console))
+        Ok(dmesg::problems(
+            console.get(self.earlier_kernel..).unwrap_or_default(),
+        ))
+    }
+
+    /// Runs a shell script that ends with the start of another kernel, and waits until that has booted. Whether the one before
+    /// had anything to complain of is no longer asked for.
+    pub fn boot_by(&mut self, script: &str) -> Result<()> {
+        self.guest.boot_by(script)?;
+        let console = self.guest.console()?;
+        // The greeting of the bootloader or of kexec's purgatory is none: the new kernel's first line has its version.
+        self.earlier_kernel = console.rfind("Linux version").unwrap_or_default();
+        Ok(())
     }
 
     /// Pulls the card out of its slot, as the guest agrees to; comes back when it is gone.

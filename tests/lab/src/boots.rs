@@ -192,6 +192,7 @@ fn boot(setup: &Setup<'_>, initramfs: &Path, machine: usize, number: usize) -> R
             slot: None,
             iommu: false,
             neighbour: false,
+            disk: None,
             ssdt: None,
             shares: &[],
             loader: Loader::Qemu,

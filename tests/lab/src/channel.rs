@@ -84,15 +84,26 @@ impl Channel {
 
     /// Runs a shell script in the guest.
     pub fn run(&mut self, script: &str, limit: Duration) -> std::result::Result<Output, Silence> {
+        let number = self.send(script)?;
+        self.wait(number, limit)
+    }
+
+    /// Has the guest begin a shell script; returns its number.
+    pub fn send(&mut self, script: &str) -> std::result::Result<u32, Silence> {
         self.number += 1;
         let request = format!("{} {}\n", self.number, base64(script.as_bytes()));
-        if let Err(error) = self.stream.write_all(request.as_bytes()) {
-            return Err(match error.kind() {
+        match self.stream.write_all(request.as_bytes()) {
+            Ok(()) => Ok(self.number),
+            Err(error) => Err(match error.kind() {
                 ErrorKind::BrokenPipe | ErrorKind::ConnectionReset => Silence::Closed,
                 _ => Silence::Failed(protocol(error.to_string())),
-            });
+            }),
         }
-        let end = format!("{MARK}end {} ", self.number);
+    }
+
+    /// Waits until the script of that number has ended.
+    pub fn wait(&mut self, number: u32, limit: Duration) -> std::result::Result<Output, Silence> {
+        let end = format!("{MARK}end {number} ");
         let (text, status) = self.read_until(&end, Instant::now() + limit)?;
         let status = status
             .trim()

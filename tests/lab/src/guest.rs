@@ -92,6 +92,8 @@ pub struct Options<'a> {
     /// Whether a virtio-rng shares the interrupt line of the first card (if that is soldered on), and QEMU writes down
     /// who accesses memory that is not there ([`INVALID`]).
     pub neighbour: bool,
+    /// The file that is the guest's disk, if it has one. A guest with a disk may reset the machine.
+    pub disk: Option<&'a Path>,
     /// What an SSDT of the firmware has, after its header.
     pub ssdt: Option<&'a Path>,
     /// Directories of the lab's that it may read, each with the tag that it mounts them by (9p).
@@ -170,6 +172,42 @@ impl Guest {
             )));
         }
         Ok(guest)
+    }
+
+    /// Waits until a kernel has booted that the one before it has started, or the machine's reset. `script` was the last that
+    /// the one before was given.
+    fn wait_boot(&mut self, script: &str) -> Result<()> {
+        self.channel
+            .wait_ready(BOOT)
+            .map(drop)
+            .map_err(|silence| self.explain(script, BOOT, silence))
+    }
+
+    /// Runs a shell script that ends with the start of another kernel, and waits until that has booted.
+    pub fn boot_by(&mut self, script: &str) -> Result<()> {
+        let sent = self.channel.send(script);
+        sent.map_err(|silence| self.explain(script, BOOT, silence))?;
+        self.wait_boot(script)
+    }
+
+    /// Runs a shell script that saves the system to a disk and has the machine reset, then `restore` in the kernel that boots
+    /// thereupon, which restores the system; returns when `save` has ended in that, with status 0.
+    pub fn check_across_boot(&mut self, save: &str, restore: &str) -> Result<String> {
+        let sent = self.channel.send(save);
+        let saving = sent.map_err(|silence| self.explain(save, BOOT, silence))?;
+        self.wait_boot(save)?;
+        let answer = match self.channel.send(restore) {
+            Ok(_) => self.channel.wait(saving, BOOT),
+            Err(silence) => Err(silence),
+        };
+        let output = answer.map_err(|silence| self.explain(restore, BOOT, silence))?;
+        crate::require!(
+            output.status == 0,
+            "{save} ended with status {} after all: {}",
+            output.status,
+            output.text
+        );
+        Ok(output.text)
     }
 
     /// Runs a shell script in the guest and returns its output whatever its exit status.
@@ -374,6 +412,20 @@ fn command(options: &Options<'_>, control: &Path, qmp: &Path, console: &Path) ->
             .args(["-device", &format!("virtio-rng-pci,vectors=0,addr={slot}")])
             .args(["-d", "invalid_mem", "-D"])
             .arg(options.artifacts.join(INVALID));
+    }
+    if let Some(disk) = options.disk {
+        command
+            .arg("-drive")
+            .arg(with_path(
+                "if=none,id=disk,format=raw,cache=unsafe,file=",
+                disk,
+            ))
+            .args([
+                "-device",
+                "virtio-blk-pci,drive=disk",
+                "-action",
+                "reboot=reset",
+            ]);
     }
     for (tag, path) in options.shares {
         let share =

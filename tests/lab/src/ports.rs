@@ -96,6 +96,7 @@ impl Ports {
             slot: None,
             iommu: false,
             neighbour: false,
+            disk: None,
             ssdt: None,
             shares: setup.shares,
             loader: Loader::Qemu,

@@ -2,10 +2,13 @@
 //!
 //! With `gso ADDRESS PIECE LENGTH` it sends one UDP payload of LENGTH bytes instead, which the kernel or the card is to cut
 //! into datagrams of PIECE bytes. With `xdp INTERFACE TASK` it has an XDP program there (`lab::xdp`) until it is killed; with
-//! `xdp-once` it only attaches and detaches it.
+//! `xdp-once` it only attaches and detaches it. With `kexec KERNEL INITRAMFS COMMAND-LINE` it starts another kernel, and with
+//! `kdump` it has the kernel do so when it crashes.
 //!
 //! The interface may go down and even away at any time; the echo takes up again when it is back.
 
+use std::ffi::CString;
+use std::fs::File;
 use std::io;
 use std::mem;
 use std::net::UdpSocket;
@@ -34,8 +37,20 @@ fn main() {
             }
             return;
         }
+        [kexec, kernel, initramfs, line] if kexec == "kexec" || kexec == "kdump" => {
+            let error = match load_kernel(kernel, initramfs, line, kexec == "kdump") {
+                Ok(()) if kexec == "kdump" => return,
+                Ok(()) => start_kernel(),
+                Err(error) => error,
+            };
+            eprintln!("guest-echo: {error}");
+            std::process::exit(1);
+        }
         _ => {
-            eprintln!("usage: guest-echo INTERFACE | gso ADDRESS PIECE LENGTH | xdp[-once] INTERFACE pass|drop|echo|redirect");
+            eprintln!(
+                "usage: guest-echo INTERFACE | gso ADDRESS PIECE LENGTH | xdp[-once] INTERFACE pass|drop|echo|redirect | \
+                 kexec|kdump KERNEL INITRAMFS COMMAND-LINE"
+            );
             std::process::exit(2);
         }
     };
@@ -80,6 +95,37 @@ fn run_program(interface: &str, task: &str, stay: bool) -> io::Result<()> {
         }
     }
     Ok(())
+}
+
+/// `kexec_file_load(2)`: the kernel is for the case that this one crashes; `include/uapi/linux/kexec.h`.
+const KEXEC_FILE_ON_CRASH: libc::c_ulong = 2;
+
+fn load_kernel(kernel: &str, initramfs: &str, line: &str, on_crash: bool) -> io::Result<()> {
+    let (kernel, initramfs) = (File::open(kernel)?, File::open(initramfs)?);
+    let line = CString::new(line)?;
+    let flags = if on_crash { KEXEC_FILE_ON_CRASH } else { 0 };
+    // SAFETY: the descriptors are open, and the pointer is to a string of that length, its zero included.
+    let loaded = unsafe {
+        libc::syscall(
+            libc::SYS_kexec_file_load,
+            kernel.as_raw_fd(),
+            initramfs.as_raw_fd(),
+            line.as_bytes_with_nul().len(),
+            line.as_ptr(),
+            flags,
+        )
+    };
+    if loaded < 0 {
+        return Err(io::Error::last_os_error());
+    }
+    Ok(())
+}
+
+/// Starts the kernel that was loaded; comes back only with an error.
+fn start_kernel() -> io::Error {
+    // SAFETY: reboot has no memory arguments.
+    unsafe { libc::reboot(libc::LINUX_REBOOT_CMD_KEXEC) };
+    io::Error::last_os_error()
 }
 
 fn index_of(interface: &str) -> io::Result<i32> {

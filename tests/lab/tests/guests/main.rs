@@ -10,6 +10,7 @@ mod faults;
 mod frames;
 mod iommu;
 mod itself;
+mod kernels;
 mod links;
 mod memory;
 mod model;

@@ -1,0 +1,296 @@
+//! One kernel comes after another without the card having been switched off: kexec, the kernel for crashes, and hibernation.
+
+use std::path::Path;
+
+use lab::bench::{Bench, Driver, Setup};
+use lab::drive;
+use lab::initramfs::MODULES;
+use lab::kernel::Kernel;
+use lab::model::{Chip, Model};
+use lab::passt;
+use lab::process::wait_for;
+use lab::{require, Error, Result};
+
+use crate::common::{case, end_tcp, start_tcp, wait_tcp, Inputs, ECHO};
+
+/// An address that is not the card's own.
+const OTHER: &str = "02:de:ad:be:ef:01";
+
+/// How much of the crashed kernel's memory is sent.
+const CORE: usize = 8 << 20;
+
+/// Fails with the reason if the kernel was built without what a test needs.
+fn needs(kernel: &Kernel, option: &str) -> Result<()> {
+    let path = kernel.directory().join("config");
+    let config = std::fs::read_to_string(&path).map_err(Error::file(&path, "reading"))?;
+    if config.lines().any(|line| line == format!("{option}=y")) {
+        return Ok(());
+    }
+    Err(Error::Unavailable(format!(
+        "kernel {} was built without {option}",
+        kernel.version()
+    )))
+}
+
+/// The usual set-up, with `guest-echo`, which starts kernels.
+fn with_tools<'a>(
+    inputs: &'a Inputs,
+    kernel: &'a Kernel,
+    model: &'a Path,
+    chip: Chip,
+    driver: Driver,
+) -> Setup<'a> {
+    Setup {
+        echo: inputs.frames(kernel, model, chip, driver.clone()).echo,
+        pcap: false,
+        ..inputs.setup(kernel, model, chip, driver)
+    }
+}
+
+/// Fetches the guest's own kernel and initramfs into the guest, over the card.
+fn fetch_kernel(bench: &mut Bench) -> Result<()> {
+    for name in ["kernel", "initramfs"] {
+        let url = bench.url(name)?;
+        bench
+            .guest
+            .check(&format!("curl -sS -f -o /tmp/{name} {url}"))?;
+    }
+    Ok(())
+}
+
+/// Opens the interface, and sets what the next kernel is not to find: another address, and what wakes the card.
+fn begin(bench: &mut Bench) -> Result<String> {
+    let interface = bench.load_and_open()?;
+    drive::lease(bench, &interface)?;
+    fetch_kernel(bench)?;
+    bench.guest.check(&format!(
+        "ip link set {interface} address {OTHER}; ethtool -s {interface} wol g; ip link set {interface} promisc on"
+    ))?;
+    start_tcp(bench)?;
+    wait_tcp(bench, "before the other kernel")?;
+    Ok(interface)
+}
+
+/// The card works in the kernel that has come, with its own address.
+fn end(bench: &mut Bench) -> Result<()> {
+    let interface = bench.load_and_open()?;
+    let address = bench.guest.check(&format!(
+        "cat /sys/class/net/{interface}/address; ethtool -P {interface}"
+    ))?;
+    require!(
+        address == format!("{0}\nPermanent address: {0}", Model::MAC),
+        "in the kernel that came the addresses are {address:?}, expected {}, the card's own",
+        Model::MAC
+    );
+    drive::lease(bench, &interface)?;
+    drive::ping(bench, 3)?;
+    drive::fetch(bench)?;
+    drive::send(bench).map(|_| ())
+}
+
+/// A kernel starts another one under traffic, as one that boots over the network does, or `systemctl kexec`. Nothing resets the
+/// card meanwhile: a chip that went on would write to memory of the kernel that comes.
+fn kexec(inputs: &Inputs, chip: Chip, driver: Driver) -> Result<()> {
+    let (kernel, model) = (inputs.kernel()?, inputs.model()?);
+    needs(&kernel, "CONFIG_KEXEC_FILE")?;
+    let mut bench = Bench::start(&Setup {
+        more_memory_mib: 256,
+        megabytes: 8,
+        ..with_tools(inputs, &kernel, &model, chip, driver)
+    })?;
+    begin(&mut bench)?;
+    let problems = bench.kernel_problems()?;
+    require!(problems.is_empty(), "before kexec: {problems:?}");
+    let resets = bench.model()?.resets()?;
+    bench.boot_by("guest-echo kexec /tmp/kernel /tmp/initramfs \"$(cat /proc/cmdline)\"")?;
+    let again = bench.model()?.resets()?;
+    require!(
+        again == resets,
+        "the machine reset the card {} times: that was no kexec",
+        again - resets
+    );
+    end(&mut bench)?;
+    bench.finish()
+}
+
+#[test]
+fn ours_works_after_kexec_on_b300() {
+    case("ours_works_after_kexec_on_b300", |inputs| {
+        kexec(inputs, Chip::B300, inputs.ours()?)
+    });
+}
+
+#[test]
+fn ours_works_after_kexec_on_b380() {
+    case("ours_works_after_kexec_on_b380", |inputs| {
+        kexec(inputs, Chip::B380, inputs.ours()?)
+    });
+}
+
+#[test]
+fn r8169_works_after_kexec() {
+    case("r8169_works_after_kexec", |inputs| {
+        kexec(inputs, Chip::B380, Driver::R8169)
+    });
+}
+
+/// The kernel crashes under traffic, and the one that was there for that sends what was in memory. The card goes on until it
+/// has a driver again: with an IOMMU, into what the first kernel had mapped for it, or into nothing.
+fn kdump(inputs: &Inputs, chip: Chip, driver: Driver, iommu: bool) -> Result<()> {
+    let (kernel, model) = (inputs.kernel()?, inputs.model()?);
+    needs(&kernel, "CONFIG_PROC_VMCORE")?;
+    let ours = matches!(driver, Driver::R8168Rust(_));
+    let mut bench = Bench::start(&Setup {
+        iommu,
+        more_memory_mib: 512,
+        megabytes: 8,
+        append: "crashkernel=320M",
+        ..with_tools(inputs, &kernel, &model, chip, driver)
+    })?;
+    begin(&mut bench)?;
+    bench.guest.check(
+        "guest-echo kdump /tmp/kernel /tmp/initramfs \"$(sed s/crashkernel=320M// /proc/cmdline) maxcpus=1 reset_devices\"",
+    )?;
+    bench.boot_by("echo c >/proc/sysrq-trigger")?;
+    let crashed = bench.guest.run("test -s /proc/vmcore")?;
+    require!(
+        crashed.status == 0,
+        "the kernel that came has no /proc/vmcore"
+    );
+    let interface = bench.load_and_open()?;
+    // What came before, the kernel could not prevent.
+    bench.model()?.reset_counters()?;
+    if ours {
+        let permanent = bench.guest.check(&format!("ethtool -P {interface}"))?;
+        require!(
+            permanent.ends_with(Model::MAC),
+            "after a crash ethtool -P says {permanent}, expected {}",
+            Model::MAC
+        );
+    }
+    drive::lease(&mut bench, &interface)?;
+    let url = bench.url("vmcore")?;
+    bench.guest.check(&format!(
+        "head -c {CORE} /proc/vmcore >/tmp/core; curl -sS -f -H Expect: -T /tmp/core -o /dev/null {url}"
+    ))?;
+    let sum = bench.guest.check("sha256sum </tmp/core | cut -c-64")?;
+    let received = wait_for("the server to have the memory", ECHO, || {
+        Ok(bench.http.received("vmcore"))
+    })?;
+    require!(
+        received.length == CORE && received.sha256 == sum,
+        "the server got {received:?}, expected {CORE} bytes of the hash {sum}"
+    );
+    bench.finish()
+}
+
+#[test]
+fn ours_works_after_a_crash_on_b300() {
+    case("ours_works_after_a_crash_on_b300", |inputs| {
+        kdump(inputs, Chip::B300, inputs.ours()?, false)
+    });
+}
+
+#[test]
+fn ours_works_after_a_crash_behind_an_iommu_on_b380() {
+    case(
+        "ours_works_after_a_crash_behind_an_iommu_on_b380",
+        |inputs| kdump(inputs, Chip::B380, inputs.ours()?, true),
+    );
+}
+
+#[test]
+fn r8169_works_after_a_crash_behind_an_iommu() {
+    case("r8169_works_after_a_crash_behind_an_iommu", |inputs| {
+        kdump(inputs, Chip::B380, Driver::R8169, true)
+    });
+}
+
+/// What the kernel has that boots to bring a system back from the disk.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Meanwhile {
+    /// No driver of the card.
+    Nothing,
+    /// The driver, and the interface up.
+    Traffic,
+}
+
+/// The system goes to a disk under traffic, the machine is reset, and the kernel that boots then brings it back.
+fn hibernates(inputs: &Inputs, chip: Chip, driver: Driver, boots: &[Meanwhile]) -> Result<()> {
+    let (kernel, model) = (inputs.kernel()?, inputs.model()?);
+    needs(&kernel, "CONFIG_HIBERNATION")?;
+    let mut bench = Bench::start(&Setup {
+        disk_mib: 1024,
+        megabytes: 4,
+        more_modules: &["virtio_blk"],
+        // What it takes for long without KVM.
+        append: "hibernate=nocompress",
+        ..inputs.setup(&kernel, &model, chip, driver)
+    })?;
+    bench.insert("virtio_blk")?;
+    bench.guest.check(
+        "mkswap /dev/vda && swapon /dev/vda && echo 0 >/sys/power/image_size && echo reboot >/sys/power/disk",
+    )?;
+    let interface = bench.load_and_open()?;
+    bench
+        .guest
+        .check(&format!("ip link set {interface} address {OTHER}"))?;
+    drive::lease(&mut bench, &interface)?;
+    start_tcp(&mut bench)?;
+    let traffic = format!(
+        "{}ip link set {interface} up; ip addr add {}/24 dev {interface}; sleep 1
+        ping -c 3 -i 0.2 {} >/dev/null",
+        bench.load_script(),
+        passt::GUEST,
+        passt::GATEWAY
+    );
+    for &meanwhile in boots {
+        wait_tcp(&mut bench, "before hibernation")?;
+        let before = if meanwhile == Meanwhile::Traffic {
+            traffic.as_str()
+        } else {
+            ""
+        };
+        bench.guest.check_across_boot(
+            "echo disk >/sys/power/state",
+            &format!(
+                "insmod {MODULES}/virtio_blk.ko\n{before}\ncat /sys/block/vda/dev >/sys/power/resume"
+            ),
+        )?;
+        bench.wait_carrier(&interface, true)?;
+        wait_tcp(&mut bench, "after hibernation")?;
+    }
+    end_tcp(&mut bench)?;
+    let address = bench
+        .guest
+        .check(&format!("cat /sys/class/net/{interface}/address"))?;
+    require!(
+        address == OTHER,
+        "after hibernation the address is {address}, expected {OTHER}"
+    );
+    drive::fetch(&mut bench)?;
+    drive::send(&mut bench)?;
+    bench.finish()
+}
+
+#[test]
+fn ours_hibernates_on_b300() {
+    case("ours_hibernates_on_b300", |inputs| {
+        let boots = [Meanwhile::Traffic, Meanwhile::Nothing];
+        hibernates(inputs, Chip::B300, inputs.ours()?, &boots)
+    });
+}
+
+#[test]
+fn ours_hibernates_on_b380() {
+    case("ours_hibernates_on_b380", |inputs| {
+        hibernates(inputs, Chip::B380, inputs.ours()?, &[Meanwhile::Traffic])
+    });
+}
+
+#[test]
+fn r8169_hibernates() {
+    case("r8169_hibernates", |inputs| {
+        hibernates(inputs, Chip::B380, Driver::R8169, &[Meanwhile::Traffic])
+    });
+}
