@@ -19,6 +19,7 @@ mod node;
 mod offloads;
 mod polling;
 mod power;
+mod shared;
 mod slot;
 mod storms;
 mod wake;

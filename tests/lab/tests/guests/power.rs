@@ -55,7 +55,7 @@ const DOZE: Duration = Duration::from_secs(30);
 
 /// Waits until the card is `suspended` or `active`, as power management at run time has it, and requires that it is
 /// in the power state that belongs to it.
-fn wait_status(bench: &mut Bench, status: &str) -> Result<()> {
+pub fn wait_status(bench: &mut Bench, status: &str) -> Result<()> {
     let dir = format!("/sys/bus/pci/devices/{}", bench.device().address);
     let script = format!("test $(cat {dir}/power/runtime_status) = {status}");
     let what = format!("the card to be {status}");
@@ -69,10 +69,8 @@ fn wait_status(bench: &mut Bench, status: &str) -> Result<()> {
     Ok(())
 }
 
-/// Without a link the card sleeps, and is woken by the cable.
-fn dozes(bench: &mut Bench) -> Result<String> {
-    let interface = bench.load_and_open()?;
-    drive::lease(bench, &interface)?;
+/// Allows the card to sleep, and ours to do so soon.
+pub fn let_it_sleep(bench: &mut Bench) -> Result<()> {
     let power = format!("/sys/bus/pci/devices/{}/power", bench.device().address);
     bench.guest.check(&format!("echo auto >{power}/control"))?;
     if matches!(bench.driver(), Driver::R8168Rust(_)) {
@@ -80,6 +78,14 @@ fn dozes(bench: &mut Bench) -> Result<String> {
             .guest
             .check(&format!("echo 1000 >{power}/autosuspend_delay_ms"))?;
     }
+    Ok(())
+}
+
+/// Without a link the card sleeps, and is woken by the cable.
+fn dozes(bench: &mut Bench) -> Result<String> {
+    let interface = bench.load_and_open()?;
+    drive::lease(bench, &interface)?;
+    let_it_sleep(bench)?;
     bench.guest.check("sleep 2")?;
     wait_status(bench, "active")?;
 
@@ -134,7 +140,7 @@ fn dozes_lightly(inputs: &Inputs, chip: Chip, driver: Driver) -> Result<()> {
     wait_status(&mut bench, "suspended")?;
     // The handler is called for each interrupt of a neighbour on the line.
     bench.insert("virtio_rng")?;
-    bench.interrupt_by_neighbour(&interface)?;
+    bench.interrupt_by_neighbour(Some(&interface))?;
     bench.check_nothing_written_asleep()?;
     wait_status(&mut bench, "suspended")?;
     let text = bench.guest.check(&format!(
