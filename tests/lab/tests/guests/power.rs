@@ -183,6 +183,90 @@ fn dozes_lightly(inputs: &Inputs, chip: Chip, driver: Driver) -> Result<()> {
     bench.finish()
 }
 
+/// The card is the better half of a bond. Without a cable it sleeps while the other one carries on, and the bond goes on to set
+/// its address and MTU; with a cable it takes over again.
+fn serves_a_bond(inputs: &Inputs, chip: Chip, driver: Driver) -> Result<()> {
+    let (kernel, model) = (inputs.kernel()?, inputs.model()?);
+    // r8169 refuses both while it sleeps.
+    let ours = matches!(driver, Driver::R8168Rust(_));
+    let mut bench = Bench::start(&Setup {
+        more_modules: &["bonding", "dummy"],
+        ..inputs.setup(&kernel, &model, chip, driver)
+    })?;
+    let interface = bench.load_and_open()?;
+    for module in ["bonding", "dummy"] {
+        bench.insert(module)?;
+    }
+    bench.guest.check(&format!(
+        "ip link set {interface} down; ip link set dummy0 down
+        ip link add bond7 type bond mode active-backup miimon 100 || exit
+        ip link set {interface} master bond7 && ip link set dummy0 master bond7 &&
+        ip link set bond7 type bond primary {interface} && ip link set bond7 up"
+    ))?;
+    carries(&mut bench, &interface)?;
+    drive::lease(&mut bench, "bond7")?;
+    let_it_sleep(&mut bench)?;
+    drive::fetch(&mut bench)?;
+    for round in ["first", "second"] {
+        bench.model()?.set_link(false)?;
+        carries(&mut bench, "dummy0")?;
+        wait_status(&mut bench, "suspended")?;
+        if ours && round == "first" {
+            bench.guest.check(&format!(
+                "ip link set bond7 mtu 1400 && ip link set bond7 address {OTHER}"
+            ))?;
+            wait_status(&mut bench, "suspended")?;
+        }
+        bench.model()?.set_link(true)?;
+        carries(&mut bench, &interface)?;
+        drive::lease(&mut bench, "bond7")?;
+        drive::ping(&mut bench, 3)?;
+        drive::fetch(&mut bench)?;
+        drive::send(&mut bench)?;
+    }
+    if ours {
+        let has = bench.guest.check(&format!(
+            "cat /sys/class/net/{interface}/mtu /sys/class/net/{interface}/address"
+        ))?;
+        require!(
+            has == format!("1400\n{OTHER}"),
+            "the card that slept when its bond was changed has {has:?}"
+        );
+    }
+    bench.guest.check(&format!(
+        "ip link set {interface} nomaster; ip link del bond7"
+    ))?;
+    bench.finish()
+}
+
+/// Waits until that interface is the one by which the bond sends.
+fn carries(bench: &mut Bench, interface: &str) -> Result<()> {
+    let script = format!("test \"$(cat /sys/class/net/bond7/bonding/active_slave)\" = {interface}");
+    let what = format!("{interface} to carry the bond");
+    bench.guest.wait_until(&what, &script, DOZE).map(|_| ())
+}
+
+#[test]
+fn ours_serves_a_bond_on_b300() {
+    case("ours_serves_a_bond_on_b300", |inputs| {
+        serves_a_bond(inputs, Chip::B300, inputs.ours()?)
+    });
+}
+
+#[test]
+fn ours_serves_a_bond_on_b380() {
+    case("ours_serves_a_bond_on_b380", |inputs| {
+        serves_a_bond(inputs, Chip::B380, inputs.ours()?)
+    });
+}
+
+#[test]
+fn r8169_serves_a_bond() {
+    case("r8169_serves_a_bond", |inputs| {
+        serves_a_bond(inputs, Chip::B380, Driver::R8169)
+    });
+}
+
 #[test]
 fn ours_dozes_without_a_link_on_b300() {
     case("ours_dozes_without_a_link_on_b300", |inputs| {
