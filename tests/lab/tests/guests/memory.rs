@@ -1,11 +1,15 @@
 //! Memory that a card of 32 bits cannot reach, or may not: what it costs, and what others pay for it.
 
-use lab::bench::{Bench, Driver, Setup};
+use std::time::Duration;
+
+use lab::bench::{Bench, Driver, Loaded, Setup};
 use lab::drive;
+use lab::frame::request;
 use lab::model::Chip;
+use lab::process::wait_for;
 use lab::{require, Result};
 
-use crate::common::{case, Inputs};
+use crate::common::{case, guest_address, only_expected_messages, peer, start_echo, Inputs, ECHO};
 use crate::xdp::attach;
 
 /// Connections that nobody reads from, and what each may have in its receive buffer.
@@ -121,6 +125,109 @@ fn forced(inputs: &Inputs, chip: Chip, driver: Driver) -> Result<()> {
         pile_up(&mut bench, "bounced, with XDP")?;
     }
     bench.finish()
+}
+
+/// Frames that are sent to the guest, and how many at a time.
+const BATCHES: u32 = 10;
+const BATCH: u32 = 20;
+
+/// What the kernel has to say, once, of the first frame that is out of the card's reach.
+const OUT_OF_REACH: [&str; 4] = [
+    "[ cut here ]",
+    "WARNING: kernel/dma/direct",
+    "Tainted:",
+    "Call Trace",
+];
+
+/// Most memory is out of the card's reach, and there is nothing to bounce in. What is received comes through; what cannot be sent
+/// is dropped and counted, and nothing else happens.
+fn out_of_reach(inputs: &Inputs, chip: Chip) -> Result<()> {
+    let (kernel, model) = (inputs.kernel()?, inputs.model()?);
+    let mut bench = Bench::start(&Setup {
+        more_memory_mib: 6 << 10,
+        append: "swiotlb=noforce",
+        ..inputs.frames(&kernel, &model, chip, inputs.ours()?)
+    })?;
+    let interface = bench.load_and_open()?;
+    start_echo(&mut bench, &interface)?;
+    let guest = guest_address()?;
+    let statistics = format!("/sys/class/net/{interface}/statistics");
+    let before = number_in(&mut bench, &format!("cat {statistics}/rx_packets"))?;
+    let (mut echoes, mut dropped) = (0, 0);
+    // The echo's socket has room for some dozens.
+    for batch in 1..=BATCHES {
+        for number in 0..BATCH {
+            peer(&mut bench)?.send(&request(guest, 60 + number as usize * 70, batch))?;
+        }
+        wait_for("each frame to be echoed or dropped", ECHO, || {
+            while peer(&mut bench)?.receive(Duration::ZERO)?.is_some() {
+                echoes += 1;
+            }
+            dropped = number_in(&mut bench, &format!("cat {statistics}/tx_dropped"))?;
+            Ok((echoes + dropped >= u64::from(batch * BATCH)).then_some(()))
+        })?;
+    }
+    let received = number_in(&mut bench, &format!("cat {statistics}/rx_packets"))? - before;
+    println!("{echoes} echoes, {dropped} frames dropped");
+    require!(
+        dropped > 0 && received == u64::from(BATCHES * BATCH),
+        "of {} frames {received} were received, and {dropped} were dropped on their way back; expected all, and some",
+        BATCHES * BATCH
+    );
+    bench.guest.check(&format!(
+        "ip link set {interface} down; ip link set {interface} up; ethtool -t {interface} offline; ip link set {interface} mtu 4000"
+    ))?;
+    bench.wait_carrier(&interface, true)?;
+    bench.unload()?;
+    let problems = bench.kernel_problems()?;
+    let times = problems
+        .iter()
+        .filter(|problem| problem.line.contains(OUT_OF_REACH[1]));
+    require!(
+        times.count() <= 1,
+        "the kernel warns more than once: {problems:?}"
+    );
+    only_expected_messages(&mut bench, &OUT_OF_REACH)?;
+    bench.model()?.counters()?.check_clean()?;
+    bench.power_off()
+}
+
+#[test]
+fn ours_copes_with_memory_out_of_reach_on_b300() {
+    case("ours_copes_with_memory_out_of_reach_on_b300", |inputs| {
+        out_of_reach(inputs, Chip::B300)
+    });
+}
+
+#[test]
+fn ours_copes_with_memory_out_of_reach_on_b380() {
+    case("ours_copes_with_memory_out_of_reach_on_b380", |inputs| {
+        out_of_reach(inputs, Chip::B380)
+    });
+}
+
+/// Its receive buffers are out of reach, so that it does not even open.
+#[test]
+fn r8169_copes_with_memory_out_of_reach() {
+    case("r8169_copes_with_memory_out_of_reach", |inputs| {
+        let (kernel, model) = (inputs.kernel()?, inputs.model()?);
+        let mut bench = Bench::start(&Setup {
+            more_memory_mib: 6 << 10,
+            append: "swiotlb=noforce",
+            ..inputs.frames(&kernel, &model, Chip::B380, Driver::R8169)
+        })?;
+        let Loaded::Interface(interface) = bench.load()? else {
+            return Err(lab::Error::Unmet("r8169 has no interface".to_owned()));
+        };
+        let up = bench.guest.run(&format!("ip link set {interface} up"))?;
+        require!(
+            up.status != 0,
+            "r8169 opens with buffers that are out of the card's reach"
+        );
+        bench.unload()?;
+        only_expected_messages(&mut bench, &OUT_OF_REACH)?;
+        bench.power_off()
+    });
 }
 
 #[test]
