@@ -7,7 +7,7 @@ include versions.conf
 # Passed on to scripts/lab, which checks them. KVER in versions.conf is the default; only one given here is passed on.
 CHIP ?= b300
 DRIVER ?= r8168_rust
-export CHIP DRIVER STANDIN ROUNDS NODES KICKSTART KERNEL STORMS REMOVALS CHANGES UNPLUGS DAMAGED MUTANTS SEED MODULE DIST
+export CHIP DRIVER STANDIN ROUNDS NODES KICKSTART KERNEL STORMS REMOVALS CHANGES UNPLUGS PRESSURE DAMAGED MUTANTS SEED MODULE DIST
 # A module that is given tells for which kernel it was built.
 packed = $(if $(MODULE),,$(KVER))
 ifeq ($(origin KVER),command line)
@@ -103,7 +103,7 @@ diskless-demo: ## Boot nodes without a disk over the emulated chip, the root loa
 test-diskless: ## The same, failing if anything on the nodes is not as it should be (NODES=1 KERNEL= KVER=)
 	@scripts/install-demo --diskless --test
 
-test-debug: ## Tests on a kernel that watches itself: KASAN, lockdep, leaks, faults (T= STORMS= REMOVALS= CHANGES= UNPLUGS=)
+test-debug: ## Tests on a kernel that watches itself: KASAN, lockdep, leaks, faults (T= STORMS= REMOVALS= CHANGES= UNPLUGS= PRESSURE=)
 	@scripts/lab debug $(T)
 
 test-kernels: ## Build for and boot a stock kernel of each series, a table (K="KVER..." for some of them; 5 minutes each)

@@ -11,3 +11,4 @@ mod dozing;
 mod faults;
 mod itself;
 mod kunit;
+mod pressure;

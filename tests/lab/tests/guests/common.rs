@@ -57,6 +57,7 @@ pub const ECHO: Duration = Duration::from_secs(10);
 /// | `LAB_KERNEL61_MISSING`, `LAB_KERNEL_OLDER_MISSING`, `LAB_KERNEL_OLDEST_MISSING` | why that kernel could not be fetched; tests that need it are skipped |
 /// | `LAB_CACHE` | where initramfs images are kept |
 /// | `LAB_STORMS`, `LAB_REMOVALS`, `LAB_CHANGES`, `LAB_UNPLUGS` | how often storms reopen, reinsert, resize and unplug; may be unset |
+/// | `LAB_PRESSURE` | how long memory is short, in seconds; may be unset |
 /// | `LAB_ARTIFACTS` | where failed tests leave their logs |
 pub struct Inputs {
     cache: PathBuf,
