@@ -45,7 +45,7 @@ run: ## Boot a stock kernel on the emulated chip, drive it, report (CHIP= DRIVER
 shell: ## A console in the same guest (CHIP= DRIVER= KVER=)
 	@scripts/lab shell
 
-test: ## Lint, and the tests of the rings, the model, the set-up, the head node, and in guests (20 to 25 minutes)
+test: ## Lint, and the tests of the rings, the model, the set-up, the head node, and in guests (half an hour)
 	@scripts/test
 
 test-setup: ## Test the set-up against a mirror that misbehaves, on loopback, and against SIGKILL (T=)
