@@ -62,6 +62,8 @@ pub(super) struct Core {
     private: bindings::net_helper_private,
     pub(super) napi: Opaque<bindings::napi_struct>,
     pub(super) reset: Opaque<bindings::work_struct>,
+    /// A reset was asked for since the device was started.
+    pub(super) reset_due: Flag,
     /// Resets a dead device through its bus; takes RTNL, but does not wait for it.
     pub(super) revive: Opaque<bindings::work_struct>,
     /// Asks the device for its counters; see `get_stats64`.
@@ -183,6 +185,7 @@ pub(super) unsafe fn init<T: Operations>(
                 },
                 napi: Opaque::uninit(),
                 reset: Opaque::uninit(),
+                reset_due: Flag::new(false),
                 revive: Opaque::uninit(),
                 refresh: Opaque::uninit(),
                 errors: Errors::new(),

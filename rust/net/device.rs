@@ -330,6 +330,8 @@ impl NetDevice {
 
     /// Has the device stopped and started again soon, in process context.
     pub fn schedule_reset(&self) {
+        // If it is disabled, it is scheduled when it is enabled.
+        self.core().reset_due.store(true, Relaxed);
         // SAFETY: The work item lives as long as the device; while it is disabled this does nothing.
         unsafe { bindings::net_helper_schedule_work(self.core().reset.get()) };
     }

@@ -48,6 +48,11 @@ impl<T: Operations> Private<T> {
         unsafe {
             bindings::enable_work(self.core.reset.get());
             bindings::enable_work(self.core.refresh.get());
+            // The device may have interrupted since it was started. Who asks after this finds the work item enabled:
+            // both functions are full barriers.
+            if self.core.reset_due.load(Relaxed) {
+                bindings::net_helper_schedule_work(self.core.reset.get());
+            }
         }
     }
 
@@ -75,6 +80,7 @@ impl<T: Operations> Private<T> {
         let (Some(xmit), Some(poll)) = halves else {
             return;
         };
+        self.core.reset_due.store(false, Relaxed);
         self.driver.start(dev, xmit, poll);
         // SAFETY: The device is live. The lock is the one that the core holds when it calls
         // `set_rx_mode`. NAPI is disabled, so it may be enabled.
