@@ -260,6 +260,9 @@ impl<'a> Operations for Nic<'a> {
             dev_err!(self.pdev, "the chip does not come out of its reset\n");
         } else {
             self.enabled.set_master(true);
+            // What the chip had to say of the link while it was stopped was acknowledged with all else, or lost in the
+            // reset. (Its PHY cannot be read while it is in one: without a carrier there would be no watchdog.)
+            self.phy.mac_interrupt();
         }
         self.hw.start(
             xmit.memory.dma_address(),

@@ -451,8 +451,6 @@ impl<T: Operations> Private<T> {
             bindings::net_helper_trans_update(dev.as_raw());
             bindings::net_helper_wake_queue(dev.as_raw());
         }
-        // What the device had to say of the link meanwhile was acknowledged with all else.
-        self.driver.phy().mac_interrupt();
     }
 
     /// Gives the rings another size, now or, if the interface is down, when it comes up.
