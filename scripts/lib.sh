@@ -24,10 +24,16 @@ debug_compiler="CC=clang HOSTCC=clang"
 kernels() { sed -n 's/^KVER\(_OLDER\|_[0-9]*_[0-9]*\)\{0,1\}=//p' "$top/versions.conf"; }
 
 say() { printf '%s: %s\n' "$me" "$*" >&2; }
-die() { printf '%s: error: %s\n' "$me" "$*" >&2; exit 1; }
+die() {
+	printf '%s: error: %s\n' "$me" "$*" >&2
+	exit 1
+}
 
 # unavailable MESSAGE: something that is needed cannot be fetched now; exit status 3, on which tests that need it are skipped.
-unavailable() { printf '%s: error: %s\n' "$me" "$*" >&2; exit 3; }
+unavailable() {
+	printf '%s: error: %s\n' "$me" "$*" >&2
+	exit 3
+}
 
 # attempt COMMAND...: runs a command that prints a result; sets `found` to that, or `reason` to the last error that it showed. Returns its
 # exit status.
@@ -56,7 +62,10 @@ skipped() {
 }
 
 # usage_error MESSAGE: a wrong argument; exit status 2.
-usage_error() { printf '%s: %s (try %s --help)\n' "$me" "$1" "$0" >&2; exit 2; }
+usage_error() {
+	printf '%s: %s (try %s --help)\n' "$me" "$1" "$0" >&2
+	exit 2
+}
 
 # help FILE: prints the comment block at the top of a script, which is its help text.
 help() { sed -n '2,/^[^#]/{/^#/{s/^# \{0,1\}//;p;};}' "$1"; }

@@ -64,7 +64,18 @@ def run(options, say):
         print(archive.fetch_package(options.package, options.version, origins, options.directory))
     elif options.command == "kernel":
         made = options.made and (lambda kver: Path(options.made.replace("%", kver)).exists())
-        print(kernel.fetch(archive, options.kver, options.parts.split(","), options.suite, options.directory, made, options.exact, options.instead and options.instead.split(",")))
+        print(
+            kernel.fetch(
+                archive,
+                options.kver,
+                options.parts.split(","),
+                options.suite,
+                options.directory,
+                made,
+                options.exact,
+                options.instead and options.instead.split(","),
+            )
+        )
     else:
         pin.pin(archive, options.suite, TOP, options.dry_run)
 

@@ -63,7 +63,9 @@ class Archive:
         part = kept / f"{pin.sha256}.part"
         # apt's own helper retries, uses the proxies that apt is configured for, and verifies before it succeeds.
         command = ["/usr/lib/apt/apt-helper", *index.options(), "download-file", self.mirror + pin.path, str(part), f"SHA256:{pin.sha256}"]
-        done = subprocess.run(command, stdin=subprocess.DEVNULL, stdout=sys.stderr if sys.stderr.isatty() else subprocess.DEVNULL, stderr=subprocess.PIPE, text=True, check=False)
+        done = subprocess.run(
+            command, stdin=subprocess.DEVNULL, stdout=sys.stderr if sys.stderr.isatty() else subprocess.DEVNULL, stderr=subprocess.PIPE, text=True, check=False
+        )
         for left in (f"{part}.FAILED", f"{part}.partial"):
             Path(left).unlink(missing_ok=True)
         if done.returncode == 0 and _holds(part, pin):

@@ -52,7 +52,10 @@ def explain(text):
     lines = text.splitlines()
     reason = "apt gave no reason"
     for number, line in enumerate(lines):
-        if not line.startswith("E: ") or line in ("E: Download Failed", "E: Some index files failed to download. They have been ignored, or old ones used instead."):
+        if not line.startswith("E: ") or line in (
+            "E: Download Failed",
+            "E: Some index files failed to download. They have been ignored, or old ones used instead.",
+        ):
             continue
         reason = re.sub(r"^E: (Failed to fetch \S+\s+)?", "", line)
         reason = re.sub(r"\s*\[IP: [^]]*\]|\. Mirror sync in progress\?", "", reason).strip(" .:")
@@ -124,7 +127,10 @@ class PackageList:
         replace(self.directory / "status", "")
         replace(self.directory / "sources.list", f"{self.kind} [signed-by={self._keyring}] {self.mirror} {self.suite} {self.component}\n")
         try:
-            update(self._apt("apt-get", "-o", "Acquire::IndexTargets::deb::DEP-11::DefaultEnabled=false"), f"the {self.what} {self.component} of {self.suite} at {self.mirror}")
+            update(
+                self._apt("apt-get", "-o", "Acquire::IndexTargets::deb::DEP-11::DefaultEnabled=false"),
+                f"the {self.what} {self.component} of {self.suite} at {self.mirror}",
+            )
         except Refusal as refusal:
             self._failure = refusal
             raise

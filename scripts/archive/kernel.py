@@ -66,7 +66,9 @@ def fetch(archive, kver, parts, suite, directory, made=None, exact=False, instea
                 return kver
             newest = newest or _newest(packages, kver)
         except Dropped as dropped:
-            failures.append(Unavailable(f"{dropped}, though its list has it: the mirror is being updated; try again later, or another mirror: R8168_MIRROR=URL"))
+            failures.append(
+                Unavailable(f"{dropped}, though its list has it: the mirror is being updated; try again later, or another mirror: R8168_MIRROR=URL")
+            )
         except Refusal as failure:
             failures.append(failure)
     if newest is None or exact:

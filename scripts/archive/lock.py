@@ -54,7 +54,9 @@ def read(path):
             continue
         match = _LINE.fullmatch(line)
         if not match:
-            raise Usage(f"{path.name}:{number}: expected 'package version suite/component size sha256 pool/...', found '{line[:60]}'; make it anew: scripts/pin")
+            raise Usage(
+                f"{path.name}:{number}: expected 'package version suite/component size sha256 pool/...', found '{line[:60]}'; make it anew: scripts/pin"
+            )
         name, version, origin, size, sha256, place = match.groups()
         pin = Pin(name, version, origin, int(size), sha256, place)
         if pins.setdefault((name, version), pin) != pin:

@@ -18,7 +18,9 @@ def run(*command, cwd=None, env=None, stdin=None):
             words, cwd=cwd, env=environment, input=stdin, stdin=None if stdin else subprocess.DEVNULL, capture_output=True, text=True, check=False
         )
     except OSError as error:
-        raise Refusal(f"cannot run {words[0]}: {error.strerror}; is its package in the list of the environment that this runs in (scripts/*.packages)?") from None
+        raise Refusal(
+            f"cannot run {words[0]}: {error.strerror}; is its package in the list of the environment that this runs in (scripts/*.packages)?"
+        ) from None
     if done.returncode:
         last = (done.stderr.strip() or done.stdout.strip()).splitlines()[-1:]
         raise Refusal(f"{words[0]} failed ({done.returncode}): {''.join(last) or 'it gave no reason'}")

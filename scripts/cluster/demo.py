@@ -155,7 +155,9 @@ class Demo:
     def _check_card(self, machine, when):
         counters = machine.ask_card(cmd="counters")["counters"]
         if counters["violations"] or counters["dma_faults"]:
-            self.wrong.append(f"{machine.name}: {when} the card counted {counters['violations']} violations, {counters['dma_faults']} DMA faults: {counters['violation_log'][:1]}")
+            self.wrong.append(
+                f"{machine.name}: {when} the card counted {counters['violations']} violations, {counters['dma_faults']} DMA faults: {counters['violation_log'][:1]}"
+            )
 
     def _visit(self, machine):
         """Boots the disk and looks around there."""
@@ -278,5 +280,7 @@ def verdict(demo):
     if demo.fault.expects:
         print(f"install-nodes: error: installed in spite of the fault '{demo.options.fault}'", file=sys.stderr)
         return 1
-    print(f"r8168_rust: {len(demo.machines)} node(s) {demo.done}; " + (f"{len(demo.wrong)} things are not as they should be" if demo.wrong else "everything held"))
+    print(
+        f"r8168_rust: {len(demo.machines)} node(s) {demo.done}; " + (f"{len(demo.wrong)} things are not as they should be" if demo.wrong else "everything held")
+    )
     return 1 if demo.wrong and (demo.options.test or faulty) else 0

@@ -11,8 +11,14 @@ _ESCAPES = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]|[\r\x0f]")
 _HINTS = (
     (r"No network interfaces", "the initrd has no driver for its card; put one in: scripts/inject-initrd --module"),
     (r"(?:Network autoconfiguration|DHCP)", "nobody answers its DHCP requests; does the head node know its MAC address, is the cable in?"),
-    (r"(?:Bad archive mirror|Failed to (?:load|download|retrieve)|Download)", "it cannot load from the mirror; is the head node reachable, was it signed with the key in the initrd?"),
-    (r"(?:base system|debootstrap|Debootstrap)", "the base system could not be downloaded or unpacked; is the mirror still there? the reason is in the journal"),
+    (
+        r"(?:Bad archive mirror|Failed to (?:load|download|retrieve)|Download)",
+        "it cannot load from the mirror; is the head node reachable, was it signed with the key in the initrd?",
+    ),
+    (
+        r"(?:base system|debootstrap|Debootstrap)",
+        "the base system could not be downloaded or unpacked; is the mirror still there? the reason is in the journal",
+    ),
     (r"(?:Not enough|too small|failed to partition|partition|usable space)", "its disk does not hold the system; it needs 3 GB"),
     (r"(?:install the selected kernel|kernel)", "the kernel could not be installed; the reason is in the journal"),
     (r"(?:GRUB|grub|boot loader)", "the boot loader could not be written to its first disk"),

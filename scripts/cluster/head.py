@@ -105,15 +105,15 @@ dhcp-authoritative
 dhcp-range={low},{high},{plan.netmask},1h
 dhcp-option=option:router,{plan.head}
 dhcp-option=option:dns-server,{plan.head}
-dhcp-hostsdir={self.directory / 'hosts'}
-dhcp-leasefile={self.directory / 'leases'}
+dhcp-hostsdir={self.directory / "hosts"}
+dhcp-leasefile={self.directory / "leases"}
 dhcp-match=set:ipxe,175
 dhcp-match=set:efi,option:client-arch,7
 dhcp-boot=tag:ipxe,boot.ipxe
 dhcp-boot=tag:!ipxe,tag:!efi,undionly.kpxe
 dhcp-boot=tag:!ipxe,tag:efi,ipxe.efi
 enable-tftp
-tftp-root={self.directory / 'tftp'}
+tftp-root={self.directory / "tftp"}
 log-dhcp
 log-facility=-
 user=root

@@ -259,7 +259,9 @@ class Kickstart:
                 self._complain(number, f"kickseed: {line.removeprefix('getopt: ')}")
         if status is None:
             where = f"line {number}: {_word(self.lines[number - 1])}: " if number else ""
-            raise Usage(f"{self.path}: {where}kickseed does not come to an end with that, and in the installer it would hang; write it otherwise, or leave it out")
+            raise Usage(
+                f"{self.path}: {where}kickseed does not come to an end with that, and in the installer it would hang; write it otherwise, or leave it out"
+            )
         if status:
             raise Usage(f"{self.path}: kickseed cannot read it: {(output.splitlines() or ['no reason given'])[-1]}")
 
@@ -270,7 +272,9 @@ class Kickstart:
                 self._complain(number, f"this installer does not ask '{given[0][1]}'; it has no effect")
             for _, question, _, value in asked:
                 if question.startswith("apt-setup/local") and question.endswith("/repository") and value.endswith(" ./"):
-                    self._complain(number, f"becomes the apt source '{value}', which a repository of RPMs is not; for one of Debian's add --distribution and --components")
+                    self._complain(
+                        number, f"becomes the apt source '{value}', which a repository of RPMs is not; for one of Debian's add --distribution and --components"
+                    )
                 self._hear_answer(number, question, value)
 
     @staticmethod

@@ -114,7 +114,10 @@ class Pool:
         self._write_lock("installer", self.udebs, self._fetch_udebs())
 
     def _write_lock(self, kind, wanted, packages):
-        head = [_key(wanted), f"The line above names the list. Written by scripts/pin for {kind}.packages{f' and {self.kver}' if kind == 'node' else ''}, out of verified package lists."]
+        head = [
+            _key(wanted),
+            f"The line above names the list. Written by scripts/pin for {kind}.packages{f' and {self.kver}' if kind == 'node' else ''}, out of verified package lists.",
+        ]
         component = "main/debian-installer" if kind == "installer" else "main"
         pins = [lock.Pin.of(package.stanza, f"{self.suite}{'-backports' if '~bpo' in package.stanza['Version'] else ''}/{component}") for package in packages]
         lock.write(self.lists / f"{kind}.lock", head, pins)
@@ -216,12 +219,16 @@ def _make_e2fsprogs(debs, directory):
     version = next((part.stanza["Version"] for part in parts if part.stanza["Package"] == "e2fsprogs"), None)
     if not version:
         raise Refusal("found no e2fsprogs among the packages of the nodes, expected it as one that all Debian systems have")
-    return _make_udeb(tree, directory, {
-        "Package": "e2fsprogs-udeb",
-        "Version": version,
-        "Depends": "libblkid1-udeb, libc6-udeb, libuuid1-udeb",
-        "Description": "file system tools for the installer, made of their packages",
-    })
+    return _make_udeb(
+        tree,
+        directory,
+        {
+            "Package": "e2fsprogs-udeb",
+            "Version": version,
+            "Depends": "libblkid1-udeb, libc6-udeb, libuuid1-udeb",
+            "Description": "file system tools for the installer, made of their packages",
+        },
+    )
 
 
 def make_kernel_part(kver, modules, directory):
@@ -235,14 +242,18 @@ def make_kernel_part(kver, modules, directory):
         target = tree / "usr/lib/modules" / kver / source.paths[name]
         target.parent.mkdir(parents=True, exist_ok=True)
         shutil.copyfile(source.top / source.paths[name], target)
-    return _make_udeb(tree, directory, {
-        "Package": f"kernel-modules-{kver}-di",
-        "Version": f"1.{_key(INSTALLER_NEEDS)}",
-        # By this the installer knows that there are modules of its kernel; it takes what is standard without being asked.
-        "Kernel-Version": kver,
-        "Priority": "standard",
-        "Description": f"modules of Linux {kver} for the installer",
-    })
+    return _make_udeb(
+        tree,
+        directory,
+        {
+            "Package": f"kernel-modules-{kver}-di",
+            "Version": f"1.{_key(INSTALLER_NEEDS)}",
+            # By this the installer knows that there are modules of its kernel; it takes what is standard without being asked.
+            "Kernel-Version": kver,
+            "Priority": "standard",
+            "Description": f"modules of Linux {kver} for the installer",
+        },
+    )
 
 
 def _make_udeb(tree, directory, fields):

@@ -81,7 +81,9 @@ class Preseed:
             raise Usage(f"cannot read {path}: it is no text, it has a byte of zero")
         parts = list(_answers(text))
         if parts and not any("/" in (_words(" ".join(lines)) + [""])[1] for _, lines, _ in parts):
-            raise Usage(f"{path}: line {parts[0][0]}: this is no preseed file; expected lines like 'd-i time/zone string Etc/UTC'; kickstart files go to --kickstart")
+            raise Usage(
+                f"{path}: line {parts[0][0]}: this is no preseed file; expected lines like 'd-i time/zone string Etc/UTC'; kickstart files go to --kickstart"
+            )
         if text.startswith(MARK):
             self.complaints.append("line 1: begins with a byte order mark, which the installer takes for a part of the first word; save the file without it")
         for number, lines, ended in parts:

@@ -94,7 +94,9 @@ def run_head(options):
     wire.check_interface(options.interface, plan, options.default_route)
     other = wire.other_server(options.interface)
     if other:
-        raise Refusal(f"{other} serves DHCP on {options.interface} already: two servers on a wire give nodes wrong answers; switch that off, or use another wire")
+        raise Refusal(
+            f"{other} serves DHCP on {options.interface} already: two servers on a wire give nodes wrong answers; switch that off, or use another wire"
+        )
     if options.dry_run:
         print(f"# {directory}/dnsmasq.conf\n{head.configuration()}")
         first = plan.name(0)

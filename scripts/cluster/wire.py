@@ -30,7 +30,9 @@ def check_interface(name, plan, default_route_allowed):
     addresses = [line.split()[3] for line in run("ip", "-4", "-oneline", "address", "show", "dev", name).splitlines()]
     if f"{plan.head}/{plan.prefix}" not in addresses:
         found = ", ".join(addresses) or "none"
-        raise Refusal(f"{name} has the address {found}, expected {plan.head}/{plan.prefix}: ip address add {plan.head}/{plan.prefix} dev {name}; ip link set {name} up")
+        raise Refusal(
+            f"{name} has the address {found}, expected {plan.head}/{plan.prefix}: ip address add {plan.head}/{plan.prefix} dev {name}; ip link set {name} up"
+        )
 
 
 def discover(transaction, mac):

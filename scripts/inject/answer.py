@@ -184,7 +184,9 @@ def answer(initrd, question, options, workdir):
         lines += [*one.lines, *(f"  but {fault}" for fault in faults)]
     listed = ", ".join(initrd.read("modules").decode("utf-8", "replace").split())
     if not releases and listed and initrd.get("target"):
-        raise Unfit(f"the initrd is of tiny-initramfs, whose modules have no index to look {question} up in; its init loads {listed}, whatever devices there are")
+        raise Unfit(
+            f"the initrd is of tiny-initramfs, whose modules have no index to look {question} up in; its init loads {listed}, whatever devices there are"
+        )
     if not releases:
         raise Unfit(f"the initrd has no kernel modules, so nothing in it but what is built into its kernel drives {question}; add the driver by --module")
     return lines

@@ -71,29 +71,56 @@ class Parser(argparse.ArgumentParser):
 
 def parser():
     """The options; --help is enough to use the program."""
-    result = Parser(
-        prog="inject-initrd", description=HELP, epilog=EPILOG, formatter_class=argparse.RawDescriptionHelpFormatter, allow_abbrev=False
-    )
+    result = Parser(prog="inject-initrd", description=HELP, epilog=EPILOG, formatter_class=argparse.RawDescriptionHelpFormatter, allow_abbrev=False)
     add = result.add_argument
     add("question", metavar="QUESTION", nargs="?", help="with --verify: what is to be driven, a PCI id (10ec:8168), a modalias or a module's name")
     add("initrd", metavar="INITRD", help="the initrd to start from")
-    add("-o", "--output", metavar="OUT", help="the initrd to be made; may exist as a file, may not be INITRD; readable only by users who may read INITRD and each SRC")
+    add(
+        "-o",
+        "--output",
+        metavar="OUT",
+        help="the initrd to be made; may exist as a file, may not be INITRD; readable only by users who may read INITRD and each SRC",
+    )
     add("--module", metavar="FILE", action="append", default=[], help="a module to add, with what it depends on; or the name of one in --modules (repeatable)")
-    add("--alias-only", metavar="DRIVER=ID", action="append", default=[], help="have a driver that is inside already loaded for a PCI id, VENDOR:DEVICE (repeatable)")
+    add(
+        "--alias-only",
+        metavar="DRIVER=ID",
+        action="append",
+        default=[],
+        help="have a driver that is inside already loaded for a PCI id, VENDOR:DEVICE (repeatable)",
+    )
     add("--file", metavar="SRC:DEST", action="append", default=[], help="a file to add, owned by root, its mode kept; DEST may be a directory (repeatable)")
     kinds = sorted(CLASSES)
-    add("--class", metavar="CLASS", dest="driver_class", choices=kinds, help="add all drivers of a class (net) that --modules has; the firmware that they name is listed")
-    add("--kernel", metavar="IMAGE", help="the kernel that is booted: symbols are compared with it; modules of another version are swapped for those of --modules")
-    add("--modules", metavar="TREE", help="/lib/modules/VERSION of that kernel, or a directory that has it below lib/modules: where dependencies are taken from")
+    add(
+        "--class",
+        metavar="CLASS",
+        dest="driver_class",
+        choices=kinds,
+        help="add all drivers of a class (net) that --modules has; the firmware that they name is listed",
+    )
+    add(
+        "--kernel",
+        metavar="IMAGE",
+        help="the kernel that is booted: symbols are compared with it; modules of another version are swapped for those of --modules",
+    )
+    add(
+        "--modules", metavar="TREE", help="/lib/modules/VERSION of that kernel, or a directory that has it below lib/modules: where dependencies are taken from"
+    )
     add("--symvers", metavar="FILE", help="Module.symvers of the kernel, to compare symbols (and their versions) with")
     add("--flavour", choices=sorted(FLAVOURS), help="what the initrd is, if it is not recognised")
     mode = result.add_mutually_exclusive_group()
     mode.add_argument("--append", action="store_true", help="add a segment behind the original bytes (the default, except when the kernel is swapped)")
     mode.add_argument("--repack", action="store_true", help="write the archive anew: nothing replaced is left in it")
-    mode.add_argument("--overlay", action="store_true", help="write the added segment alone, which a boot loader loads behind INITRD: cpio, or tar for an OUT like x.tar.gz (Ventoy)")
+    mode.add_argument(
+        "--overlay",
+        action="store_true",
+        help="write the added segment alone, which a boot loader loads behind INITRD: cpio, or tar for an OUT like x.tar.gz (Ventoy)",
+    )
     action = result.add_mutually_exclusive_group()
     action.add_argument("--list", action="store_true", help="only say what the initrd is: segments, flavour, kernels")
-    action.add_argument("--verify", action="store_true", help="only check that the initrd is sound, that each --module in it would be loaded, and what drives QUESTION there")
+    action.add_argument(
+        "--verify", action="store_true", help="only check that the initrd is sound, that each --module in it would be loaded, and what drives QUESTION there"
+    )
     action.add_argument("--dry-run", action="store_true", help="check everything, say what would be done, write nothing")
     add("--json", action="store_true", help="report on standard output as one JSON object, also errors")
     add("--limit", metavar="MIB", type=int, default=4096, help="the most that the initrd may decompress to (default 4096)")

@@ -41,8 +41,24 @@ INNER_ROOTS = ("squashfs-root.img", "erofs-root.img", "squash-root.img", "squash
 
 # Programs that tell for which machine an initrd's are.
 PROGRAMS = (
-    "bin/busybox", "bin/kmod", "sbin/modprobe", "bin/udevadm", "usr/lib/systemd/systemd", "bin/sh", "bin/bash", "bin/dash", "sbin/init",
-    "sbin/busybox", "usr/bin/busybox", "usr/bin/kmod", "usr/bin/udevadm", "usr/bin/sh", "usr/bin/bash", "init", "bin/mount", "usr/bin/mount",
+    "bin/busybox",
+    "bin/kmod",
+    "sbin/modprobe",
+    "bin/udevadm",
+    "usr/lib/systemd/systemd",
+    "bin/sh",
+    "bin/bash",
+    "bin/dash",
+    "sbin/init",
+    "sbin/busybox",
+    "usr/bin/busybox",
+    "usr/bin/kmod",
+    "usr/bin/udevadm",
+    "usr/bin/sh",
+    "usr/bin/bash",
+    "init",
+    "bin/mount",
+    "usr/bin/mount",
 )
 
 # What tells in kmod which compressions of modules it can undo: libraries, which it needs or opens when they are there; and that it asks
@@ -98,7 +114,9 @@ class Initrd:
         # The kernel looks into those before it unpacks anything.
         if lost := self._unpacker.lost[known:] if not is_early else []:
             more = f", nor {len(lost) - 1} others" if len(lost) > 1 else ""
-            self.left_out.append(f"the kernel does not make /{lost[0][0]}{more}: {lost[0][1]}; make that segment with cpio -H newc of all that find . lists, directories first")
+            self.left_out.append(
+                f"the kernel does not make /{lost[0][0]}{more}: {lost[0][1]}; make that segment with cpio -H newc of all that find . lists, directories first"
+            )
             self.problems.append(self.left_out[-1])
 
     def archives(self):

@@ -27,12 +27,26 @@ LARGEST_KERNEL = 256 << 20
 COMPANIONS = {"r8168_rust": ["realtek"]}
 
 MACHINES = {
-    2: "sparc", 3: "i386", 8: "mips", 15: "parisc", 20: "powerpc", 21: "powerpc64", 22: "s390x", 40: "arm", 43: "sparc64", 62: "x86_64",
-    183: "arm64", 243: "riscv", 258: "loongarch",
+    2: "sparc",
+    3: "i386",
+    8: "mips",
+    15: "parisc",
+    20: "powerpc",
+    21: "powerpc64",
+    22: "s390x",
+    40: "arm",
+    43: "sparc64",
+    62: "x86_64",
+    183: "arm64",
+    243: "riscv",
+    258: "loongarch",
 }
 # What the kernel's decompressors complain by, each its own; that of bzip2 has nothing of the kind.
 COMPLAINTS = {
-    "gzip": b"Not a gzip file", "lzma": b"LZMA data is corrupt", "xz": b"XZ-compressed data is corrupt", "lz4": b"Decoding failed",
+    "gzip": b"Not a gzip file",
+    "lzma": b"LZMA data is corrupt",
+    "xz": b"XZ-compressed data is corrupt",
+    "lz4": b"Decoding failed",
     "zstd": b"ZSTD-compressed data is corrupt",
 }
 # Kernels, and the programs of other machines that they run.
@@ -202,10 +216,7 @@ def elf_sections(data):
     size, count, names_index = struct.unpack_from("<HHH", data, 0x3A)
     headers = [struct.unpack_from("<IIQQQQ", data, table + size * index) for index in range(count)]
     names = data[headers[names_index][4] :]
-    return {
-        names[name : names.index(b"\0", name)]: (address, data[offset : offset + length])
-        for name, _, _, address, offset, length in headers
-    }
+    return {names[name : names.index(b"\0", name)]: (address, data[offset : offset + length]) for name, _, _, address, offset, length in headers}
 
 
 @dataclass

@@ -1,11 +1,11 @@
 # SPDX-License-Identifier: GPL-2.0
 """The Anaconda of RHEL 4 times: modules in a cpio archive of their own, and tables that name them.
 
-    modules/modules.cgz     gzipped cpio archive, members RELEASE/ARCH/NAME.ko (or RELEASE/NAME.ko)
-    modules/modules.dep     NAME: NAME NAME...
-    modules/pcitable        0xVENDOR <tab> 0xDEVICE <tab> "NAME" <tab> "DESCRIPTION"
-    modules/modules.pcimap  NAME and seven numbers
-    modules/module-info     NAME, its class and its description, each further indented
+modules/modules.cgz     gzipped cpio archive, members RELEASE/ARCH/NAME.ko (or RELEASE/NAME.ko)
+modules/modules.dep     NAME: NAME NAME...
+modules/pcitable        0xVENDOR <tab> 0xDEVICE <tab> "NAME" <tab> "DESCRIPTION"
+modules/modules.pcimap  NAME and seven numbers
+modules/module-info     NAME, its class and its description, each further indented
 """
 
 import re

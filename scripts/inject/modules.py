@@ -323,8 +323,7 @@ def check_fit(module, release, reference, machine):
         return f"release {release}; the other words of vermagic could not be compared, the initrd has no module"
     if module.vermagic != reference.vermagic:
         raise Unfit(
-            f"{module.path} has vermagic '{module.vermagic}', the initrd's modules have '{reference.vermagic}'; build it with "
-            "that kernel's own configuration"
+            f"{module.path} has vermagic '{module.vermagic}', the initrd's modules have '{reference.vermagic}'; build it with that kernel's own configuration"
         )
     return f"vermagic {module.vermagic}"
 

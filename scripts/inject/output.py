@@ -45,7 +45,9 @@ def destination_of(name, initrd_path):
     if stat.S_ISDIR(kind):
         raise Usage(f"{name} is a directory; name a file by -o, such as {name.rstrip('/')}/initrd-new")
     if stat.S_ISBLK(kind):
-        raise Usage(f"{name} is a disk or a partition, expected a file or nothing: an initrd alone does not boot; write it to a file, and that onto the stick beside its kernel")
+        raise Usage(
+            f"{name} is a disk or a partition, expected a file or nothing: an initrd alone does not boot; write it to a file, and that onto the stick beside its kernel"
+        )
     if not stat.S_ISREG(kind):
         raise Usage(f"{name} is a device, a pipe or a socket, expected a file or nothing; name a file by -o")
     if Path(initrd_path).exists() and destination.samefile(initrd_path):

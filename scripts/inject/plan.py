@@ -118,8 +118,7 @@ class Planner:
             return (wanted & set(kernels)).pop()
         if not kernels:
             raise Unfit(
-                "the initrd has no kernel modules, so which kernel it is for is not known; say it by --kernel IMAGE, with "
-                "--modules TREE of the same version"
+                "the initrd has no kernel modules, so which kernel it is for is not known; say it by --kernel IMAGE, with --modules TREE of the same version"
             )
         raise Unfit(f"the initrd has modules of {_list(kernels)}; say which kernel it is booted with: --kernel IMAGE")
 
@@ -134,9 +133,7 @@ class Planner:
             "built into the new kernel": [name for name in missing if name in source.builtin],
             "not in the new kernel": [name for name in missing if name not in source.builtin],
         }
-        plan.notes.append(
-            f"the module tree is that of {plan.release}: {len(chosen)} modules, {len(source.paths) - len(chosen)} others of it left out"
-        )
+        plan.notes.append(f"the module tree is that of {plan.release}: {len(chosen)} modules, {len(source.paths) - len(chosen)} others of it left out")
         base = self.initrd.modules_base()
         plan.removed += [f"{base}/{release}" for release in sorted(kernels)]
         plan.notes.append(f"boot it with the kernel {self.options.kernel or plan.release}")
@@ -308,7 +305,9 @@ class Planner:
         if (not path and not into) or ".." in path.split("/"):
             raise Usage(f"--file {source} has the destination {destination!r}, expected a path in the initrd, such as /preseed.cfg")
         if any(len(part.encode("utf-8", "surrogateescape")) > LONGEST_NAME for part in [*path.split("/"), source.name]) or len(path) > LONGEST_PATH:
-            raise Usage(f"--file {source.name[:40]} has a destination of more than {LONGEST_NAME} bytes in a name, or {LONGEST_PATH} in all, which the kernel does not make")
+            raise Usage(
+                f"--file {source.name[:40]} has a destination of more than {LONGEST_NAME} bytes in a name, or {LONGEST_PATH} in all, which the kernel does not make"
+            )
         try:
             with open(source, "rb"):
                 mode = stat.S_IMODE(source.stat().st_mode)

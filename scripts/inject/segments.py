@@ -113,8 +113,7 @@ def _compression_at(file, at, path):
         raise Damaged(f"{where} {what}")
     if at == 0:
         raise Damaged(
-            f"found no initrd: it begins with {magic[:4].hex(' ')}, expected a cpio archive, plain or compressed by "
-            "gzip, xz, zstd, lz4, bzip2 or lzma"
+            f"found no initrd: it begins with {magic[:4].hex(' ')}, expected a cpio archive, plain or compressed by gzip, xz, zstd, lz4, bzip2 or lzma"
         )
     raise Damaged(
         f"found {magic[:4].hex(' ')} at byte {at}, behind the end of a segment, expected the next segment or the "
@@ -154,8 +153,7 @@ def read(path, workdir, limit):
 def _check_aligned(at):
     if at % 4:
         raise Damaged(
-            f"a plain cpio archive begins at byte {at}, expected a multiple of 4: the kernel does not see it; join the "
-            "parts again with padding between them"
+            f"a plain cpio archive begins at byte {at}, expected a multiple of 4: the kernel does not see it; join the parts again with padding between them"
         )
 
 
@@ -178,10 +176,7 @@ def headers(file, start, size):
         if len(header) < HEADER:
             raise Damaged(f"the cpio archive at byte {start} breaks off at byte {at}: it is truncated, fetch it again")
         if not HEADER_FORM.fullmatch(header):
-            raise Damaged(
-                f"found {header[:6]!r} at byte {at} of the cpio archive, expected the header of an entry: it is damaged, "
-                "fetch or make it again"
-            )
+            raise Damaged(f"found {header[:6]!r} at byte {at} of the cpio archive, expected the header of an entry: it is damaged, fetch or make it again")
         file_size, name_size = int(header[54:62], 16), int(header[94:102], 16)
         if not 1 <= name_size <= LONGEST_NAME:
             raise Damaged(f"an entry at byte {at} has a name of {name_size} bytes, expected 1 to {LONGEST_NAME}: damaged")
@@ -422,6 +417,4 @@ def _encoder(compression):
     if compression == "lzma":
         return lzma.LZMACompressor(lzma.FORMAT_ALONE, preset=6)
     # The kernel's xz knows CRC32 only; a dictionary of 1 MiB is what its documentation asks for.
-    return lzma.LZMACompressor(
-        lzma.FORMAT_XZ, lzma.CHECK_CRC32, filters=[{"id": lzma.FILTER_LZMA2, "preset": 6, "dict_size": 1 << 20}]
-    )
+    return lzma.LZMACompressor(lzma.FORMAT_XZ, lzma.CHECK_CRC32, filters=[{"id": lzma.FILTER_LZMA2, "preset": 6, "dict_size": 1 << 20}])

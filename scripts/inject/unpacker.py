@@ -61,7 +61,9 @@ def _digest(file, size, check, name):
         total += sum(chunk) if check is not None else 0
         size -= len(chunk)
     if check is not None and total & 0xFFFFFFFF != check:
-        raise Damaged(f"the content of {segments.printable(name)} does not have the checksum that the archive has for it: the kernel stops there; fetch or make the initrd again")
+        raise Damaged(
+            f"the content of {segments.printable(name)} does not have the checksum that the archive has for it: the kernel stops there; fetch or make the initrd again"
+        )
     return digest.hexdigest()
 
 

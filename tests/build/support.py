@@ -7,7 +7,28 @@ import unittest
 from pathlib import Path
 
 TOP = Path(__file__).resolve().parents[2]
-TOOLS = ["sh", "awk", "basename", "cat", "cp", "cut", "dirname", "env", "find", "grep", "head", "mkdir", "nproc", "realpath", "rm", "sed", "sort", "tail", "tr", "uname"]
+TOOLS = [
+    "sh",
+    "awk",
+    "basename",
+    "cat",
+    "cp",
+    "cut",
+    "dirname",
+    "env",
+    "find",
+    "grep",
+    "head",
+    "mkdir",
+    "nproc",
+    "realpath",
+    "rm",
+    "sed",
+    "sort",
+    "tail",
+    "tr",
+    "uname",
+]
 TRIXIE = "rustc 1.85.1 (4eb161250 2025-03-15) (built from a source tarball)"
 OTHER = "rustc 1.85.0 (4d91de4e4 2025-02-17) (built from a source tarball)"
 DEBIAN_GCC = "x86_64-linux-gnu-gcc-14 (Debian 14.2.0-19) 14.2.0"
@@ -39,7 +60,7 @@ class Machine(unittest.TestCase):
     """A machine with the headers of one kernel."""
 
     KVER = "7.3.4-test"
-    OS = 'ID=debian\n'
+    OS = "ID=debian\n"
     CONFIG = {"X86_64": "y", "RUST": "y", "RUSTC_VERSION_TEXT": TRIXIE, "CC_IS_GCC": "y", "CC_VERSION_TEXT": DEBIAN_GCC, "GCC_VERSION": "140200"}
     METADATA = True
 
@@ -72,7 +93,9 @@ class Machine(unittest.TestCase):
         settings = {key: value for key, value in {**self.CONFIG, **changes}.items() if value is not None}
         path = self.kdir / name
         path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text("".join(f"CONFIG_{key}={value}\n" if value == "y" or value.isdigit() else f'CONFIG_{key}="{value}"\n' for key, value in settings.items()))
+        path.write_text(
+            "".join(f"CONFIG_{key}={value}\n" if value == "y" or value.isdigit() else f'CONFIG_{key}="{value}"\n' for key, value in settings.items())
+        )
 
     def stub(self, name, text):
         """Writes a program."""
@@ -101,8 +124,14 @@ class Machine(unittest.TestCase):
         """Runs scripts/build; returns its exit status and what it says."""
         (self.dir / "make").unlink(missing_ok=True)
         variables = {"PATH": str(self.bin), "STUBS": str(self.dir), "OS_RELEASE": str(self.dir / "os-release"), "KDIR": str(self.kdir), **environment}
-        done = subprocess.run([TOP / "scripts/build", "--out", self.dir / "out", *(arguments or [self.KVER])], env=variables, cwd=cwd or self.dir,
-                              capture_output=True, text=True, check=False)
+        done = subprocess.run(
+            [TOP / "scripts/build", "--out", self.dir / "out", *(arguments or [self.KVER])],
+            env=variables,
+            cwd=cwd or self.dir,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
         return done.returncode, done.stderr
 
     def builds(self, *said, **environment):

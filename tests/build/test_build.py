@@ -214,8 +214,14 @@ class Ubuntu(Machine):
     KVER = "7.0.0-44-generic"
     OS = 'NAME="Ubuntu"\nID=ubuntu\nID_LIKE=debian\n'
     RUSTC = "rustc 1.93.1 (01f6ddf75 2026-02-11) (built from a source tarball)"
-    CONFIG = {**Machine.CONFIG, "RUSTC_VERSION_TEXT": RUSTC, "CC_VERSION_TEXT": "x86_64-linux-gnu-gcc-15 (Ubuntu 15.2.0-16ubuntu1) 15.2.0", "GCC_VERSION": "150200",
-              "MODVERSIONS": "y", "GENDWARFKSYMS": "y"}
+    CONFIG = {
+        **Machine.CONFIG,
+        "RUSTC_VERSION_TEXT": RUSTC,
+        "CC_VERSION_TEXT": "x86_64-linux-gnu-gcc-15 (Ubuntu 15.2.0-16ubuntu1) 15.2.0",
+        "GCC_VERSION": "150200",
+        "MODVERSIONS": "y",
+        "GENDWARFKSYMS": "y",
+    }
     METADATA = False
 
     def setUp(self):
@@ -244,7 +250,7 @@ class Fedora(Machine):
     """Fedora's headers, all in one tree."""
 
     KVER = "7.1.8-200.fc43.x86_64"
-    OS = "NAME=\"Fedora Linux\"\nID=fedora\n"
+    OS = 'NAME="Fedora Linux"\nID=fedora\n'
     RUSTC = "rustc 1.97.1 (8bab26f4f 2026-07-14) (Fedora 1.97.1-1.fc43)"
     CONFIG = {**Machine.CONFIG, "RUSTC_VERSION_TEXT": RUSTC, "CC_VERSION_TEXT": "gcc (GCC) 15.2.1 20260123 (Red Hat 15.2.1-7)", "GCC_VERSION": "150201"}
 
@@ -273,7 +279,7 @@ class Arch(Machine):
     """Arch's headers; the package of a kernel is named beside its modules."""
 
     KVER = "6.18.48-1-lts"
-    OS = "NAME=\"Arch Linux\"\nID=arch\n"
+    OS = 'NAME="Arch Linux"\nID=arch\n'
     RUSTC = "rustc 1.98.0 (88a4f5a24 2026-08-20) (Arch Linux rust 1:1.98.0-1)"
     CONFIG = {**Machine.CONFIG, "RUSTC_VERSION_TEXT": RUSTC, "CC_VERSION_TEXT": "gcc (GCC) 16.1.1 20260625", "GCC_VERSION": "160101"}
 

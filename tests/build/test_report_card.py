@@ -82,7 +82,14 @@ class ReportCard(unittest.TestCase):
         code, output, error = self.run_it("--output", "here.txt")
         self.assertEqual((code, output), (0, ""), error)
         text = (self.dir / "here.txt").read_text()
-        for part in ("0000:02:00.0", "-nnvvv -xxxx -s 0000:02:00.0", "0x0000: 00 e0 4c xx xx xx 00", "0x0000: 29 81 00", "00:E0:4C:xx:xx:xx", "(exit status 95)"):
+        for part in (
+            "0000:02:00.0",
+            "-nnvvv -xxxx -s 0000:02:00.0",
+            "0x0000: 00 e0 4c xx xx xx 00",
+            "0x0000: 29 81 00",
+            "00:E0:4C:xx:xx:xx",
+            "(exit status 95)",
+        ):
             self.assertIn(part, text)
         self.assertIn("0x0000: 29 81 00 00 00 00 00 00 00 00 00 00 00 00 00 e0\n0x0010: 4c xx xx xx 00", text)
         for secret in ("12:34:56", "12 34 56", "56-34-12", "12:3456", "other"):

@@ -13,15 +13,26 @@ class Rules(Machine):
         """What rustc 1.MINOR is given where the kernel's makefiles have these flags."""
         self.rustc(f"rustc 1.{minor}.0 (0123456789 2026-01-01)")
         text = "".join(f"CONFIG_{name} := {value}\n" for name, value in settings.items())
-        (self.dir / "Makefile").write_text(f"SRCARCH := x86\nobj := {self.dir}\nsrc := {TOP}\nKBUILD_RUSTFLAGS := {kernel}\n{text}all:\n\t@echo '$(standin_flags)'\n"
-                                           f"include {TOP}/rust/standin/rules\n")
-        done = subprocess.run(["/usr/bin/make", "-s", "-C", self.dir, f"RUSTC={self.bin}/rustc", "all"], env={"PATH": f"{self.bin}:/usr/bin"},
-                              capture_output=True, text=True, check=False)
+        (self.dir / "Makefile").write_text(
+            f"SRCARCH := x86\nobj := {self.dir}\nsrc := {TOP}\nKBUILD_RUSTFLAGS := {kernel}\n{text}all:\n\t@echo '$(standin_flags)'\n"
+            f"include {TOP}/rust/standin/rules\n"
+        )
+        done = subprocess.run(
+            ["/usr/bin/make", "-s", "-C", self.dir, f"RUSTC={self.bin}/rustc", "all"],
+            env={"PATH": f"{self.bin}:/usr/bin"},
+            capture_output=True,
+            text=True,
+            check=False,
+        )
         return (done.stdout or done.stderr).split()
 
     def test_jump_tables(self):
-        for minor, expected, other in ((85, "-Zno-jump-tables", "-Cjump-tables=n"), (92, "-Zno-jump-tables", "-Cjump-tables=n"),
-                                       (93, "-Cjump-tables=n", "-Zno-jump-tables"), (96, "-Cjump-tables=n", "-Zno-jump-tables")):
+        for minor, expected, other in (
+            (85, "-Zno-jump-tables", "-Cjump-tables=n"),
+            (92, "-Zno-jump-tables", "-Cjump-tables=n"),
+            (93, "-Cjump-tables=n", "-Zno-jump-tables"),
+            (96, "-Cjump-tables=n", "-Zno-jump-tables"),
+        ):
             for given in (expected, other):
                 flags = self.flags(minor, f"-Cpanic=abort {given} -Clto=n")
                 self.assertIn(expected, flags)

@@ -96,8 +96,13 @@ class Stubs(Directory):
 
     def run_script(self, name, *arguments):
         """Runs one; returns the exit status and all that it says."""
-        done = subprocess.run([self.top / "scripts" / name, *arguments], capture_output=True, text=True, check=False,
-                              env={"PATH": f"{self.dir}/bin:/usr/bin", "HOME": str(self.dir)})
+        done = subprocess.run(
+            [self.top / "scripts" / name, *arguments],
+            capture_output=True,
+            text=True,
+            check=False,
+            env={"PATH": f"{self.dir}/bin:/usr/bin", "HOME": str(self.dir)},
+        )
         return done.returncode, done.stdout + done.stderr
 
 
@@ -160,21 +165,36 @@ build: error: the module does not build for next, see above"""
 
     def test_errors_and_changes(self):
         (self.dir / "log").write_text(self.LOG.replace("TOP/", f"{self.dir}/top/build/next/module/"))
-        changes = "\n".join((
-            "before:  struct phy_device: int addr; /* 0 4 */", "before:  struct phy_device: int old; /* 4 4 */", "before:  struct phy_device: /* size: 8, members: 2 */",
-            "after:   struct phy_device: long new; /* 0 8 */", "after:   struct phy_device: int addr; /* 8 4 */", "after:   struct phy_device: /* size: 12, members: 2 */",
-            "before:  struct other: int x; /* 0 4 */", "after:   struct other: int x; /* 8 4 */"))
+        changes = "\n".join(
+            (
+                "before:  struct phy_device: int addr; /* 0 4 */",
+                "before:  struct phy_device: int old; /* 4 4 */",
+                "before:  struct phy_device: /* size: 8, members: 2 */",
+                "after:   struct phy_device: long new; /* 0 8 */",
+                "after:   struct phy_device: int addr; /* 8 4 */",
+                "after:   struct phy_device: /* size: 12, members: 2 */",
+                "before:  struct other: int x; /* 0 4 */",
+                "after:   struct other: int x; /* 8 4 */",
+            )
+        )
         status, said = self.page(f"cat {self.dir}/log; exit 1", f"echo '{changes}'; exit 1")
         self.assertEqual(status, 1, said)
-        for expected in ("the module: does not build, 2 errors", "  rust/helpers/helpers.c:12:5: error: too many arguments to function 'netif_rx'",
-                         "  rust/net/napi.rs:34:5: error[E0425]: cannot find function `napi_enable` in module `bindings`",
-                         "reads: 1 of 1 differ (2 of all", "  gone: struct phy_device: int old; /* 4 */", "  new:  struct phy_device: long new; /* 8 */"):
+        for expected in (
+            "the module: does not build, 2 errors",
+            "  rust/helpers/helpers.c:12:5: error: too many arguments to function 'netif_rx'",
+            "  rust/net/napi.rs:34:5: error[E0425]: cannot find function `napi_enable` in module `bindings`",
+            "reads: 1 of 1 differ (2 of all",
+            "  gone: struct phy_device: int old; /* 4 */",
+            "  new:  struct phy_device: long new; /* 8 */",
+        ):
             self.assertIn(expected, said.splitlines() if expected.startswith(" ") else said)
         self.assertNotIn("int addr", said)
         self.assertNotIn("struct other", said)
 
     def test_moved(self):
-        status, said = self.page("", "echo 'before:  struct phy_device: int addr; /* 0 4 */'; echo 'after:   struct phy_device: int addr; /* 8: 2 4 */'; exit 1")
+        status, said = self.page(
+            "", "echo 'before:  struct phy_device: int addr; /* 0 4 */'; echo 'after:   struct phy_device: int addr; /* 8: 2 4 */'; exit 1"
+        )
         self.assertEqual(status, 0, said)
         self.assertIn("  moved: struct phy_device", said.splitlines())
 
@@ -196,8 +216,10 @@ class Table(Stubs):
     def test_one_fails(self):
         self.tree("scripts/test-kernels")
         self.stub("top/scripts/kernel", f"echo $1 {self.dir}/kernel")
-        self.stub("top/scripts/kdir", 'case $1 in 7.2*) echo "kdir: error: it is damaged" >&2; exit 1 ;; 7.1*) echo "kdir: error: it is gone" >&2; exit 3 ;; esac; '
-                  f"echo {self.dir}/kdir")
+        self.stub(
+            "top/scripts/kdir",
+            f'case $1 in 7.2*) echo "kdir: error: it is damaged" >&2; exit 1 ;; 7.1*) echo "kdir: error: it is gone" >&2; exit 3 ;; esac; echo {self.dir}/kdir',
+        )
         self.stub("top/scripts/module", "")
         self.stub("top/scripts/layout", "exit 1")
         self.stub("top/scripts/lab", "")

@@ -181,7 +181,12 @@ class Kickstarts(unittest.TestCase):
 
     def test_a_file_system_that_the_installer_does_not_make_is_said(self):
         """F10: kickseed passes on any name."""
-        for line in ("part / --fstype=xfs --size=4000", "part /x --size 1 --fstype btrfs", "logvol /y --vgname a --name b --size 1 --fstype='vfat'", "partition / --fs=xfs --size 1"):
+        for line in (
+            "part / --fstype=xfs --size=4000",
+            "part /x --size 1 --fstype btrfs",
+            "logvol /y --vgname a --name b --size 1 --fstype='vfat'",
+            "partition / --fs=xfs --size 1",
+        ):
             with self.subTest(line):
                 self.assertIn(f"line 2: {line.split()[0]}: this installer does not make the file system", self.said(f"text\n{line}\n"))
         self.assertNotIn("file system", self.said("part / --fstype=ext4 --size 4000\npart swap --fstype=swap --size 96\n"))

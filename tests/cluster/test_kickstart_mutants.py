@@ -51,8 +51,33 @@ xconfig --depth 8
 d-i passwd/root-login boolean true
 """.splitlines()
 WORDS = [
-    "", "''", '"', "'", "\\", "`x`", "$(touch @RUN@)", "${x}", ";touch @RUN@", "&& touch @RUN@", "--", "-", "--x", "=",
-    "a" * 5000, "\t", "\v", "\N{NO-BREAK SPACE}", "\0", "%s%n", "*", "~", "http://", "ftp://a", "/", "9" * 40, "\r",
+    "",
+    "''",
+    '"',
+    "'",
+    "\\",
+    "`x`",
+    "$(touch @RUN@)",
+    "${x}",
+    ";touch @RUN@",
+    "&& touch @RUN@",
+    "--",
+    "-",
+    "--x",
+    "=",
+    "a" * 5000,
+    "\t",
+    "\v",
+    "\N{NO-BREAK SPACE}",
+    "\0",
+    "%s%n",
+    "*",
+    "~",
+    "http://",
+    "ftp://a",
+    "/",
+    "9" * 40,
+    "\r",
 ]
 
 
@@ -141,7 +166,7 @@ def installer_sets(path):
     """What the installer's debconf-set-selections sets, as (question, value); None where it stops with an error."""
     text = "".join(line for line in Path(READER).read_text().splitlines(keepends=True) if not line.startswith(". "))
     # What is set as an answer is marked as seen as well.
-    tell = "db_set() { printf '%s\\t%s\\n' \"$1\" \"$2\"; }; db_fset() { [ \"$type\" != seen ] || db_set \"$1\" \"$3\"; }; log() { :; }; logfile=/dev/null\n"
+    tell = 'db_set() { printf \'%s\\t%s\\n\' "$1" "$2"; }; db_fset() { [ "$type" != seen ] || db_set "$1" "$3"; }; log() { :; }; logfile=/dev/null\n'
     command = ["bash", "-c", tell + text, "debconf-set-selections", str(path)]
     done = subprocess.run(command, capture_output=True, check=False, env={"PATH": os.environ["PATH"], "LC_ALL": "C.UTF-8"})
     lines = done.stdout.decode("utf-8", "replace").split("\n")[:-1]

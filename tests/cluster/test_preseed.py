@@ -241,7 +241,12 @@ class Corpora(Preseeds):
         self.assertIn("ks: kickstart, FAILED (1): ZeroDivisionError", said)
 
     def test_which_kind_a_file_is_of(self):
-        kinds = {"d-i a/b string c\n": True, "# c\ntasksel tasksel/first multiselect\n": True, "text\nurl --url http://a/b\n": False, "%post\necho d-i a/b string\n": False}
+        kinds = {
+            "d-i a/b string c\n": True,
+            "# c\ntasksel tasksel/first multiselect\n": True,
+            "text\nurl --url http://a/b\n": False,
+            "%post\necho d-i a/b string\n": False,
+        }
         for text, preseed in kinds.items():
             (self.dir / "x").write_text(text)
             self.assertEqual(answers.looks_like_preseed(self.dir / "x"), preseed, text)

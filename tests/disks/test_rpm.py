@@ -80,8 +80,12 @@ class Rpm(Case):
         images = (f"boot/initramfs-{KVER}.img", f"boot/initrd-{KVER}", f"boot/0123456789abcdef/{KVER}/initrd")
         with_r8169, without = f"usr/lib/modules/{KVER}/kernel/r8169.ko.xz\n", f"usr/lib/modules/{KVER}/kernel/e1000e.ko.xz\n"
         for scriptlet, argument, content, made in (
-            ("POSTIN", "1", with_r8169, True), ("POSTIN", "2", with_r8169, True), ("POSTIN", "1", without, False),
-            ("POSTUN", "0", with_r8169, True), ("POSTUN", "1", with_r8169, False), ("POSTUN", "0", without, False),
+            ("POSTIN", "1", with_r8169, True),
+            ("POSTIN", "2", with_r8169, True),
+            ("POSTIN", "1", without, False),
+            ("POSTUN", "0", with_r8169, True),
+            ("POSTUN", "1", with_r8169, False),
+            ("POSTUN", "0", without, False),
         ):
             with self.subTest(f"{scriptlet} {argument} {content}"):
                 for image in (*images, other):

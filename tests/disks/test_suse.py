@@ -21,7 +21,7 @@ FOR_AGAMA = DISKS / "suse-agama"
 
 # For what needs a machine: modules are indexed for a kernel that is not running, and there are none to be unloaded.
 MACHINE = {
-    "uname": f'#!/bin/sh\ncase $1 in -r) echo {KVER} ;; *) echo x86_64 ;; esac\n',
+    "uname": f"#!/bin/sh\ncase $1 in -r) echo {KVER} ;; *) echo x86_64 ;; esac\n",
     "depmod": f"#!/bin/sh\nexec /usr/sbin/depmod -b /sysroot {KVER}\n",
     "rmmod": "#!/bin/sh\n",
 }
@@ -103,8 +103,18 @@ class Suse(Case):
             shutil.copy(RULE_IN_TREE, rule)
             (self.dir / "module.order").write_text("r8168_rust\n")
             self.mkdud(
-                "--create", self.dir / "mkdud.dud", "--dist", dist, "--installer", installer, "--install", "rpm",
-                MODULE, self.dir / "module.order", self.dir / "instsys", package,
+                "--create",
+                self.dir / "mkdud.dud",
+                "--dist",
+                dist,
+                "--installer",
+                installer,
+                "--install",
+                "rpm",
+                MODULE,
+                self.dir / "module.order",
+                self.dir / "instsys",
+                package,
             )
             theirs = self.unpacked(self.dir / "mkdud.dud")
             self.assertEqual(*(sorted(file.relative_to(top) for file in top.rglob("*")) for top in (ours, theirs)))

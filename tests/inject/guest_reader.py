@@ -35,8 +35,13 @@ $b tar -c "$@" | $b gzip -1 >/{PLACE}/out
 $b poweroff -f
 """
 KINDS = {
-    tarfile.DIRTYPE: "dir", tarfile.REGTYPE: "file", tarfile.AREGTYPE: "file", tarfile.SYMTYPE: "link", tarfile.CHRTYPE: "char",
-    tarfile.BLKTYPE: "block", tarfile.FIFOTYPE: "fifo",
+    tarfile.DIRTYPE: "dir",
+    tarfile.REGTYPE: "file",
+    tarfile.AREGTYPE: "file",
+    tarfile.SYMTYPE: "link",
+    tarfile.CHRTYPE: "char",
+    tarfile.BLKTYPE: "block",
+    tarfile.FIFOTYPE: "fifo",
 }
 # Owners above this tar cannot tell; -1 leaves a file root's.
 LARGEST_ID = (1 << 21) - 1

@@ -6,7 +6,22 @@ import shutil
 import subprocess
 
 from support import (
-    KERNEL, KVER, MADE, MODALIAS, MODULE, X86_64, Case, decompress, hand_made, legacy_initrd, like_the_kernel, listing, modprobe, pack, program_for, small_initrd,
+    KERNEL,
+    KVER,
+    MADE,
+    MODALIAS,
+    MODULE,
+    X86_64,
+    Case,
+    decompress,
+    hand_made,
+    legacy_initrd,
+    like_the_kernel,
+    listing,
+    modprobe,
+    pack,
+    program_for,
+    small_initrd,
     tree,
 )
 
@@ -21,7 +36,13 @@ class Answers(Case):
         self.inject("--module", MODULE, "--modules", KERNEL, self.initrd, "-o", self.out)
         for question in ("10ec:8168", "10EC:8168:1458:e000", MODALIAS, "r8168_rust", "r8168-rust"):
             said = self.inject("--verify", question, self.out, "--kernel", KERNEL / "vmlinuz").out
-            for words in (f"{question}: r8168_rust (updates/r8168_rust.ko), for {KVER}", "listed in etc/modules", "udev or mdev", "realtek, which is there", "symbols: all"):
+            for words in (
+                f"{question}: r8168_rust (updates/r8168_rust.ko), for {KVER}",
+                "listed in etc/modules",
+                "udev or mdev",
+                "realtek, which is there",
+                "symbols: all",
+            ):
                 self.assertIn(words, said)
         self.assertIn("r8168_rust", " ".join(self.inject("--json", "--verify", "10ec:8168", self.out).json()["answer"]))
 
@@ -55,7 +76,9 @@ class Answers(Case):
     def crc64(self, name, sign):
         """An initrd with one module whose compression the kernel does not know, and a kmod that shows a sign."""
         top = self.dir / f"{name}-{len(sign)}"
-        hand_made(top, self.dir / "x.gz", {"usr/lib/libkmod.so.2": program_for(X86_64) + b"modules.dep\0" + sign, "usr/bin/busybox": program_for(X86_64)}, module=name)
+        hand_made(
+            top, self.dir / "x.gz", {"usr/lib/libkmod.so.2": program_for(X86_64) + b"modules.dep\0" + sign, "usr/bin/busybox": program_for(X86_64)}, module=name
+        )
         module = next(top.rglob(f"{name}.ko.xz"))
         subprocess.run(["xz", "-d", str(module)], check=True)
         subprocess.run(["xz", "--check=crc64", str(module.with_suffix(""))], check=True)

@@ -162,7 +162,9 @@ class Files(Case):
     def test_a_reader_that_goes_away(self):
         """F17's sibling: a closed pipe, and a full one."""
         for arguments in (["--list", str(self.initrd)], ["--help"], ["--json", "--list", str(self.dir / "none")]):
-            done = subprocess.run(["bash", "-c", f'(sleep 0.2; {PROGRAM} "$@"; echo $? >&2) | true', "sh", *arguments], capture_output=True, text=True, check=False)
+            done = subprocess.run(
+                ["bash", "-c", f'(sleep 0.2; {PROGRAM} "$@"; echo $? >&2) | true', "sh", *arguments], capture_output=True, text=True, check=False
+            )
             self.assertNotIn("Traceback", done.stderr)
             self.assertNotIn("Exception", done.stderr)
             self.assertIn(done.stderr.split()[-1], ("141", "2"))
@@ -196,7 +198,12 @@ def gzip_of(path):
 def as_another(command, **environment):
     """Runs a program as a user who is not root."""
     return subprocess.run(
-        command, capture_output=True, text=True, check=False, env={**os.environ, **environment}, preexec_fn=lambda: (os.setgid(65534), os.setuid(65534)),
+        command,
+        capture_output=True,
+        text=True,
+        check=False,
+        env={**os.environ, **environment},
+        preexec_fn=lambda: (os.setgid(65534), os.setuid(65534)),
     )
 
 

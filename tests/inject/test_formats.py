@@ -123,7 +123,5 @@ class DebianInstaller(Case):
         text = (root / "etc/modprobe.d/inject-initrd.conf").read_text()
         self.assertEqual(text, "alias pci:v000010ECd00008168sv*sd*bc*sc*i* tg3\n")
         # modprobe itself reads that as an alias.
-        done = subprocess.run(
-            ["modprobe", "-C", str(root / "etc/modprobe.d"), "-c"], capture_output=True, text=True, check=True
-        )
+        done = subprocess.run(["modprobe", "-C", str(root / "etc/modprobe.d"), "-c"], capture_output=True, text=True, check=True)
         self.assertIn("alias pci:v000010ECd00008168sv*sd*bc*sc*i* tg3", done.stdout)

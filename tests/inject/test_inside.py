@@ -7,8 +7,23 @@ import os
 import shutil
 
 from support import (
-    KERNEL, KVER, MADE, MODALIAS, MODULE, PROGRAM, X86_64, Case, anaconda_initrd, hand_made, injected_module, like_the_kernel, modprobe, pack, program_for,
-    small_initrd, tree,
+    KERNEL,
+    KVER,
+    MADE,
+    MODALIAS,
+    MODULE,
+    PROGRAM,
+    X86_64,
+    Case,
+    anaconda_initrd,
+    hand_made,
+    injected_module,
+    like_the_kernel,
+    modprobe,
+    pack,
+    program_for,
+    small_initrd,
+    tree,
 )
 
 I386, ARM64 = 3, 183

@@ -92,7 +92,9 @@ class KernelRules(Case):
             with self.subTest(words):
                 self.initrd.write_bytes(archive(*busybox, *odd))
                 self.refuse(5, "--verify", self.initrd, says=["the kernel does not make", words])
-        self.initrd.write_bytes(archive(*busybox, *(one for odd, _ in odds for one in odd), member("dev/x", b"x"), member("/usr", mode=DIR), member("usr//y", b"y")))
+        self.initrd.write_bytes(
+            archive(*busybox, *(one for odd, _ in odds for one in odd), member("dev/x", b"x"), member("/usr", mode=DIR), member("usr//y", b"y"))
+        )
         self.inject("--file", f"{self.dir / 'new'}:/lib/new", self.initrd, "-o", self.out)
         self.keep("left-out")
 
@@ -105,12 +107,20 @@ class KernelRules(Case):
 
     def test_what_is_written_over_a_hard_link_is_not_written_into_the_others(self):
         """The kernel opens the file that is there; only something of another kind between has it make a new one."""
-        many = (member("bin", mode=DIR), member("bin/busybox", b"", FILE | 0o111, 3, 7), member("bin/sh", b"", FILE | 0o111, 3, 7), member("bin/ls", b"all of it", FILE | 0o111, 3, 7))
+        many = (
+            member("bin", mode=DIR),
+            member("bin/busybox", b"", FILE | 0o111, 3, 7),
+            member("bin/sh", b"", FILE | 0o111, 3, 7),
+            member("bin/ls", b"all of it", FILE | 0o111, 3, 7),
+        )
         for mode in ("--append", "--repack"):
             for path in ("bin/busybox", "bin/sh", "bin/ls"):
                 with self.subTest(f"{mode} {path}"):
                     _, root = self.result(*many, options=(mode, "--file", f"{self.dir / 'new'}:/{path}"))
-                    self.assertEqual({one.name: one.read_bytes() for one in (root / "bin").iterdir()}, {"busybox": b"all of it", "sh": b"all of it", "ls": b"all of it", path[4:]: b"new\n"})
+                    self.assertEqual(
+                        {one.name: one.read_bytes() for one in (root / "bin").iterdir()},
+                        {"busybox": b"all of it", "sh": b"all of it", "ls": b"all of it", path[4:]: b"new\n"},
+                    )
                     # What GNU cpio unlinks by itself, the kernel does not.
                     if (mode, path) in (("--append", "bin/sh"), ("--repack", "bin/ls")):
                         self.keep(f"hard-links{mode}")
@@ -149,7 +159,9 @@ class KernelRules(Case):
 
     def test_what_is_replaced_goes_by_whatever_name_it_has(self):
         """With --repack the old one stayed in, and was not even read over."""
-        self.initrd.write_bytes(archive(member("/bin", mode=DIR), member("/bin//busybox", b"x", FILE | 0o111), member("/bin/./ls", b"old"), member("sh", b"old")))
+        self.initrd.write_bytes(
+            archive(member("/bin", mode=DIR), member("/bin//busybox", b"x", FILE | 0o111), member("/bin/./ls", b"old"), member("sh", b"old"))
+        )
         self.inject("--repack", "--file", f"{self.dir / 'new'}:/bin/ls", "--file", f"{self.dir / 'new'}:/sh", self.initrd, "-o", self.out)
         self.assertEqual(self.out.read_bytes().count(b"old"), 0)
         self.assertIn("4 entries", self.inject("--verify", self.out).out)

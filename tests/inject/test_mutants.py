@@ -22,8 +22,30 @@ PACKERS = {
 }
 MODE, SIZE, NAME_SIZE = 1, 6, 11
 NAMES = [
-    b"", b".", b"..", b"../escaped", b"/absolute", b"a/../b", b"lib", b"usr", b"init", b"TRAILER!!!", b"a\nb", b"a\tb c", b"\xff\xfe", b"x" * 300,
-    b"-rf", b"usr/lib/modules", b"lib/modules/" + KVER.encode(), b"etc/added", b"etc", b"usr/bin/anna", b"squashfs-root.img", b"a*[b]?\\", b"#mtree", b"x y=1",
+    b"",
+    b".",
+    b"..",
+    b"../escaped",
+    b"/absolute",
+    b"a/../b",
+    b"lib",
+    b"usr",
+    b"init",
+    b"TRAILER!!!",
+    b"a\nb",
+    b"a\tb c",
+    b"\xff\xfe",
+    b"x" * 300,
+    b"-rf",
+    b"usr/lib/modules",
+    b"lib/modules/" + KVER.encode(),
+    b"etc/added",
+    b"etc",
+    b"usr/bin/anna",
+    b"squashfs-root.img",
+    b"a*[b]?\\",
+    b"#mtree",
+    b"x y=1",
 ]
 TARGETS = [b"", b".", b"..", b"loop", b"/nonexistent", b"usr/lib", b"lib", b"../" * 40 + b"nowhere", b"x" * 5000]
 NUMBERS = [b"00000000", b"FFFFFFFF", b"80000000", b"00000001", b"7FFFFFFF", b"0000100g", b"-0000001", b"000041ED", b"0000A1FF", b"000021B6"]
@@ -112,8 +134,15 @@ class Mutants(test_damage.Damage):
     def originals(self):
         """Ten real ones, as lists of segments: compression and entries."""
         names = [
-            "dracut.none", "dracut.gzip+microcode", "dracut.zstd", "dracut.lz4+microcode", "dracut-systemd.gzip", "initramfs-tools.gzip",
-            "initramfs-tools.xz+microcode", "initramfs-tools.bzip2", "initramfs-tools.lzma+microcode",
+            "dracut.none",
+            "dracut.gzip+microcode",
+            "dracut.zstd",
+            "dracut.lz4+microcode",
+            "dracut-systemd.gzip",
+            "initramfs-tools.gzip",
+            "initramfs-tools.xz+microcode",
+            "initramfs-tools.bzip2",
+            "initramfs-tools.lzma+microcode",
         ]
         return [self.cut_down(path) for path in [*(MADE / name for name in names), INSTALLER / "initrd.gz"]]
 

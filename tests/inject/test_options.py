@@ -102,7 +102,10 @@ class Options(Case):
     def test_the_man_pages_are_well_formed(self):
         for page in ("inject-initrd.8", "r8168_rust.4"):
             done = subprocess.run(
-                ["man", "--warnings", "-l", str(TOP / "docs" / page)], capture_output=True, text=True, check=False,
+                ["man", "--warnings", "-l", str(TOP / "docs" / page)],
+                capture_output=True,
+                text=True,
+                check=False,
                 env={**os.environ, "MANROFFSEQ": "", "MANWIDTH": "80", "LC_ALL": "C.UTF-8"},
             )
             self.assertEqual((done.returncode, done.stderr), (0, ""))

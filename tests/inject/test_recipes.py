@@ -6,7 +6,20 @@ import shutil
 import subprocess
 
 from support import (
-    INSTALLER, INSTALLER_MODULE, KERNEL, KVER, MADE, MODALIAS, MODULE, TOP, Case, anaconda_initrd, decompress, legacy_initrd, like_the_kernel, modprobe,
+    INSTALLER,
+    INSTALLER_MODULE,
+    KERNEL,
+    KVER,
+    MADE,
+    MODALIAS,
+    MODULE,
+    TOP,
+    Case,
+    anaconda_initrd,
+    decompress,
+    legacy_initrd,
+    like_the_kernel,
+    modprobe,
 )
 
 PAGE = TOP / "docs/installer.md"
@@ -59,7 +72,9 @@ class Recipes(Case):
         # The module is built already, and the packages have tests of their own.
         for name in ("sudo", "cp", "in-target"):
             self.stand_in(name, "")
-        self.stand_in("make", f"mkdir -p build/host build/deb\ninstall {INSTALLER_MODULE} build/host/r8168_rust.ko\ntouch build/deb/r8168-rust-dkms_0.1.0_all.deb")
+        self.stand_in(
+            "make", f"mkdir -p build/host build/deb\ninstall {INSTALLER_MODULE} build/host/r8168_rust.ko\ntouch build/deb/r8168-rust-dkms_0.1.0_all.deb"
+        )
         for name in ("linux", "initrd.gz"):
             shutil.copy(INSTALLER / name, self.work)
         said = self.follow("Debian 13")

@@ -112,7 +112,7 @@ class Refusals(Case):
         mount.mkdir()
         script = 'mount -t tmpfs -o size=64k none "$1" && shift && exec "$@"'
         done = subprocess.run(
-            ["unshare", "-rm", "sh", "-c", script + '; ', "sh", str(mount)]
+            ["unshare", "-rm", "sh", "-c", script + "; ", "sh", str(mount)]
             + [str(Path(__file__).parents[2] / "scripts/inject-initrd"), "--file", f"{MODULE}:/x", str(self.initrd), "-o", str(mount / "out")],
             capture_output=True,
             text=True,

@@ -23,7 +23,14 @@ KVER = "7.3.4+deb13-amd64"
 
 def tree(directory):
     """A tree like that of scripts/installer-tree, with next to nothing in it."""
-    for name, text in {"boot/linux": "a kernel", "boot/initrd": "an initrd", "mirror/dists/x": "x", "mirror.gpg": "its key", "tftp/undionly.kpxe": "iPXE", "kver": KVER}.items():
+    for name, text in {
+        "boot/linux": "a kernel",
+        "boot/initrd": "an initrd",
+        "mirror/dists/x": "x",
+        "mirror.gpg": "its key",
+        "tftp/undionly.kpxe": "iPXE",
+        "kver": KVER,
+    }.items():
         path = directory / name
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(text)

@@ -206,7 +206,9 @@ class KernelPart(unittest.TestCase):
             for module in names:
                 (tree / "kernel").mkdir(parents=True, exist_ok=True)
                 (tree / f"kernel/{module}.ko.xz").write_text(module)
-            (tree / "modules.dep").write_text("".join(f"kernel/{one}.ko.xz:{''.join(f' kernel/{need}.ko.xz' for need in needs)}\n" for one, needs in names.items()))
+            (tree / "modules.dep").write_text(
+                "".join(f"kernel/{one}.ko.xz:{''.join(f' kernel/{need}.ko.xz' for need in needs)}\n" for one, needs in names.items())
+            )
             part = make_kernel_part(kver, tree, Path(name))
             self.assertEqual((part.stanza["Kernel-Version"], part.stanza["Priority"]), (kver, "standard"))
             listed = run("dpkg-deb", "-c", part.path)
