@@ -139,7 +139,7 @@ driver-disk: ## Make a driver disk (FLAVOR=debian|anaconda|suse|rhel4, KVER= or 
 sign: ## Sign the module for Secure Boot (KEY= CERT=, KVER= or MODULE=, ENROLL=1)
 	@scripts/sign $(if $(ENROLL),--enroll) "$(KEY)" "$(CERT)" $(packed)
 
-lint: ## Check form: rustfmt, clippy, shellcheck, flake8
+lint: ## Check form: rustfmt, clippy, shellcheck, shfmt, ruff, mypy
 	@scripts/lint
 
 module: ## Build the module in the toolbox for a stock kernel (KVER=)

@@ -14,9 +14,9 @@ signal.signal(signal.SIGINT, signal.SIG_DFL)
 sys.dont_write_bytecode = True
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from archive import kernel, pin  # noqa: E402
-from archive.errors import Refusal  # noqa: E402
-from archive.fetch import Archive  # noqa: E402
+from archive import kernel, pin
+from archive.errors import UserError
+from archive.fetch import Archive
 
 TOP = Path(__file__).resolve().parents[2]
 
@@ -96,9 +96,9 @@ def main():
                 say("another process is downloading; waiting for it")
                 fcntl.flock(lock, fcntl.LOCK_EX)
             run(options, say)
-    except Refusal as refusal:
-        say(f"error: {refusal}")
-        return refusal.status
+    except UserError as error:
+        say(f"error: {error}")
+        return error.status
     except OSError as error:
         say(f"error: {error.filename or options.cache}: {error.strerror or error}")
         return 1

@@ -2,19 +2,19 @@
 """Errors that a user can meet; each is one line: what was found, what was expected, what to do."""
 
 
-class Refusal(Exception):
-    """An error that the user is told about in one line."""
+class UserError(Exception):
+    """An error that is reported to the user in one line."""
 
     status = 1
 
 
-class Usage(Refusal):
+class UsageError(UserError):
     """An argument, or a file named in one, is not what it should be."""
 
     status = 2
 
 
-class Unavailable(Refusal):
+class UnavailableError(UserError):
     """Something that is needed cannot be fetched now."""
 
     status = 3

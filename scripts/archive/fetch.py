@@ -7,10 +7,10 @@ import sys
 from pathlib import Path
 
 from . import index, lock
-from .errors import Refusal, Unavailable
+from .errors import UnavailableError, UserError
 
 
-class Dropped(Unavailable):
+class NotInPoolError(UnavailableError):
     """The pool has no such file."""
 
 
@@ -42,7 +42,7 @@ class Archive:
     def download(self, pins, directory):
         """Downloads files to `directory`, or takes what an interrupted attempt has left, and verifies each; what is there already stays.
 
-        Raises Dropped if the pool has one of them no longer.
+        Raises NotInPoolError if the pool has one of them no longer.
         """
         kept = self.directory / "downloads"
         kept.mkdir(parents=True, exist_ok=True)
@@ -73,7 +73,7 @@ class Archive:
             return
         part.unlink(missing_ok=True)
         if "404 " in done.stderr:
-            raise Dropped(f"{self.mirror} has no {pin.path}")
+            raise NotInPoolError(f"{self.mirror} has no {pin.path}")
         raise index.failure(done.stderr, f"{pin.name} {pin.version} cannot be downloaded from {self.mirror}{pin.path}")
 
     def fetch_package(self, name, version, origins, directory):
@@ -85,7 +85,7 @@ class Archive:
             try:
                 self.download([pinned], directory)
                 return version
-            except Dropped as dropped:
+            except NotInPoolError as dropped:
                 self.say(f"{dropped}; looking for {name} in the package lists")
         pin = self.search(name, version, origins)
         if pin.version != version:
@@ -100,7 +100,7 @@ class Archive:
         for number, origin in enumerate(origins):
             try:
                 found = self.list(origin).versions(name)
-            except Refusal as failure:
+            except UserError as failure:
                 failures.append(failure)
                 continue
             for pin in found:
@@ -112,7 +112,7 @@ class Archive:
             return newest
         if failures:
             raise failures[0]
-        raise Unavailable(f"the archive has no package {name} {version}: looked in {', '.join(origins)} at {self.mirror}")
+        raise UnavailableError(f"the archive has no package {name} {version}: looked in {', '.join(origins)} at {self.mirror}")
 
 
 def _holds(path, pin):

@@ -7,7 +7,7 @@ import subprocess
 from pathlib import Path
 
 from . import deb822
-from .errors import Refusal, Unavailable
+from .errors import UnavailableError, UserError
 from .lock import Pin
 from .tools import replace, run
 
@@ -43,7 +43,7 @@ def options():
 
 def failure(text, what):
     """The error for what apt wrote when it failed to fetch `what`. A full disk is nobody's but this machine's."""
-    kind = Refusal if "No space left" in text else Unavailable
+    kind = UserError if "No space left" in text else UnavailableError
     return kind(f"{what}: {explain(text)}")
 
 
@@ -131,8 +131,8 @@ class PackageList:
                 self._apt("apt-get", "-o", "Acquire::IndexTargets::deb::DEP-11::DefaultEnabled=false"),
                 f"the {self.what} {self.component} of {self.suite} at {self.mirror}",
             )
-        except Refusal as refusal:
-            self._failure = refusal
+        except UserError as error:
+            self._failure = error
             raise
 
     def versions(self, name):
@@ -140,7 +140,7 @@ class PackageList:
         self.update()
         try:
             text = run(*self._apt("apt-cache", "show", name))
-        except Refusal:
+        except UserError:
             # So apt-cache says that there is none.
             return []
         return [Pin.of(stanza, self.origin) for stanza in deb822.stanzas(text) if stanza["Package"] == name]
@@ -170,7 +170,7 @@ class SourceList(PackageList):
         self.update()
         try:
             text = run(*self._apt("apt-cache", "--only-source", "showsrc", name))
-        except Refusal:
+        except UserError:
             # So apt-cache says that there is none.
             return []
         for stanza in deb822.stanzas(text):

@@ -4,8 +4,8 @@
 import re
 from dataclasses import replace
 
-from .errors import Refusal, Unavailable
-from .fetch import Dropped
+from .errors import UnavailableError, UserError
+from .fetch import NotInPoolError
 
 # What a kernel is fetched in: packages, and the source package that they are made of. The archive keeps that as long as the image; headers and
 # source go when the next version comes.
@@ -18,7 +18,7 @@ OPTIONAL = "linux.debian"
 
 def series(kver):
     """The first two numbers of a release, which name its linux-source package."""
-    return re.match(r"\d+\.\d+", kver)[0]
+    return ".".join(re.findall(r"\d+", kver)[:2])
 
 
 def names(kver, parts):
@@ -53,9 +53,9 @@ def fetch(archive, kver, parts, suite, directory, made=None, exact=False, instea
         try:
             _download(archive, known, directory)
             return kver
-        except Dropped as dropped:
+        except NotInPoolError as dropped:
             archive.say(f"{dropped}; looking for {kver} in the package lists")
-    failures = []
+    failures: list[UserError] = []
     newest = None
     for origin in origins(kver, suite):
         packages = archive.list(origin)
@@ -65,14 +65,14 @@ def fetch(archive, kver, parts, suite, directory, made=None, exact=False, instea
                 _download(archive, found, directory)
                 return kver
             newest = newest or _newest(packages, kver)
-        except Dropped as dropped:
+        except NotInPoolError as dropped:
             failures.append(
-                Unavailable(f"{dropped}, though its list has it: the mirror is being updated; try again later, or another mirror: R8168_MIRROR=URL")
+                UnavailableError(f"{dropped}, though its list has it: the mirror is being updated; try again later, or another mirror: R8168_MIRROR=URL")
             )
-        except Refusal as failure:
+        except UserError as failure:
             failures.append(failure)
     if newest is None or exact:
-        raise failures[0] if failures else Unavailable(_nothing(kver, exact, newest and newest[0]))
+        raise failures[0] if failures else UnavailableError(_nothing(kver, exact, newest and newest[0]))
     release, packages = newest
     archive.say(f"the archive no longer has {kver}; taking the newest of the same series, {release} (change versions.conf, then: scripts/pin)")
     if not (made and made(release)):
@@ -85,21 +85,21 @@ def _download(archive, found, directory):
     archive.download([pin for pin in found if pin.name != OPTIONAL], directory)
     try:
         archive.download([pin for pin in found if pin.name == OPTIONAL], directory)
-    except Dropped as dropped:
+    except NotInPoolError as dropped:
         archive.say(f"{dropped}; taking the source without Debian's changes")
 
 
 def pins(archive, kver, parts, suite, instead=None):
-    """The pins of a kernel's packages by the first list that has it; raises Refusal if none has. See fetch() for `instead`."""
+    """The pins of a kernel's packages by the first list that has it; raises UserError if none has. See fetch() for `instead`."""
     failures = []
     for origin in origins(kver, suite):
         try:
             found = _listed(archive, archive.list(origin), kver, parts, instead)
             if found:
                 return found
-        except Refusal as failure:
+        except UserError as failure:
             failures.append(failure)
-    raise failures[0] if failures else Unavailable(_nothing(kver, True, None))
+    raise failures[0] if failures else UnavailableError(_nothing(kver, True, None))
 
 
 def _nothing(kver, exact, newest):
@@ -132,13 +132,14 @@ def _listed(archive, packages, kver, parts, instead=None):
     if lost and instead:
         return _listed(archive, packages, kver, instead)
     if lost:
-        raise Unavailable(f"{packages.origin} has {main.name} {main.version}, but no {lost[0]} of that version; choose another KVER")
+        raise UnavailableError(f"{packages.origin} has {main.name} {main.version}, but no {lost[0]} of that version; choose another KVER")
     return found
 
 
 def _newest(packages, kver):
     """The newest kernel of the same series and flavour in a list, and the list; None if it has none."""
-    flavour = re.search(r"(-[a-z]+)?-amd64$", kver)[1] or ""
+    match = re.search(r"(-[a-z]+)?-amd64$", kver)
+    flavour = (match and match[1]) or ""
     found = [name.removeprefix("linux-image-") for name in packages.names(f"linux-image-{series(kver)}.")]
     kernels = [kver for kver in found if re.fullmatch(rf"[\d.]+(-\d+|\+[a-z0-9+]+)?{flavour}-amd64", kver)]
     return (max(kernels, key=lambda kver: [int(number) for number in re.findall(r"\d+", kver)]), packages) if kernels else None

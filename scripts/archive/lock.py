@@ -10,7 +10,7 @@ import re
 from dataclasses import astuple, dataclass
 from pathlib import Path
 
-from .errors import Usage
+from .errors import UsageError
 from .tools import replace
 
 
@@ -45,7 +45,7 @@ _LINE = re.compile(r"([a-z0-9][a-z0-9.+-]*) ([\w.+~:-]+) ([\w.-]+/[\w./-]+) (\d+
 def read(path):
     """The pins in a file; none if there is no such file."""
     path = Path(path)
-    pins = {}
+    pins: dict[tuple[str, str], Pin] = {}
     if not path.exists():
         return []
     # What is no text is no pin either.
@@ -54,13 +54,13 @@ def read(path):
             continue
         match = _LINE.fullmatch(line)
         if not match:
-            raise Usage(
+            raise UsageError(
                 f"{path.name}:{number}: expected 'package version suite/component size sha256 pool/...', found '{line[:60]}'; make it anew: scripts/pin"
             )
         name, version, origin, size, sha256, place = match.groups()
         pin = Pin(name, version, origin, int(size), sha256, place)
         if pins.setdefault((name, version), pin) != pin:
-            raise Usage(f"{path.name}:{number}: pins {name} {version} a second time, and otherwise; make it anew: scripts/pin")
+            raise UsageError(f"{path.name}:{number}: pins {name} {version} a second time, and otherwise; make it anew: scripts/pin")
     return list(pins.values())
 
 

@@ -4,7 +4,7 @@
 import re
 
 from . import kernel, lock
-from .errors import Refusal
+from .errors import UserError
 
 # Lists of other suites, which may have an installer's part in the same version; a mirror may have an older list of the release by its alias.
 OTHER_INSTALLERS = ("stable/main/debian-installer", "bookworm/main/debian-installer", "forky/main/debian-installer", "sid/main/debian-installer")
@@ -37,13 +37,13 @@ def pin(archive, suite, top, dry_run):
     """Writes packages.lock. A pin that is there already stays when no list can be used now; what has none is said."""
     versions = _versions(top / "versions.conf")
     found = set()
-    missing = []
+    missing: list[str] = []
     kernels = [(kver, *parts) for pattern, parts in KERNELS.items() for key, kver in versions.items() if re.fullmatch(pattern, key)]
     for kver, parts, instead in kernels:
         try:
             found.update(kernel.pins(archive, kver, parts, suite, instead))
-        except Refusal as refusal:
-            _keep(archive, kver, kernel.pinned(archive, kver, parts, instead), refusal, found, missing)
+        except UserError as error:
+            _keep(archive, kver, kernel.pinned(archive, kver, parts, instead), error, found, missing)
     for key, (component, names) in PACKAGES.items():
         own = component if component.startswith("bookworm/") else f"{suite}/{component}"
         origins = [own, *(OTHER_INSTALLERS if "installer" in component else ())]
@@ -51,11 +51,11 @@ def pin(archive, suite, top, dry_run):
             try:
                 got = archive.search(name, versions[key], origins)
                 if got.version != versions[key]:
-                    raise Refusal(f"the archive has {got.version}, not {versions[key]}; change {key} in versions.conf")
+                    raise UserError(f"the archive has {got.version}, not {versions[key]}; change {key} in versions.conf")
                 found.add(got)
-            except Refusal as refusal:
+            except UserError as error:
                 kept = [old for (known, version), old in archive.pins.items() if (known, version) == (name, versions[key])]
-                _keep(archive, f"{name} {versions[key]}", kept, refusal, found, missing)
+                _keep(archive, f"{name} {versions[key]}", kept, error, found, missing)
     if dry_run:
         for item in sorted(found):
             print(item.name, item.version, item.sha256, item.path)
@@ -63,15 +63,15 @@ def pin(archive, suite, top, dry_run):
         lock.write(top / "packages.lock", HEAD, found)
         archive.say(f"{len(found)} packages pinned in packages.lock")
     if missing:
-        raise Refusal(f"not pinned: {', '.join(missing)}; see above")
+        raise UserError(f"not pinned: {', '.join(missing)}; see above")
 
 
-def _keep(archive, what, kept, refusal, found, missing):
+def _keep(archive, what, kept, error, found, missing):
     if kept:
-        archive.say(f"{what}: the pin of before stays: {refusal}")
+        archive.say(f"{what}: the pin of before stays: {error}")
         found.update(kept)
     else:
-        archive.say(f"{what}: {refusal}")
+        archive.say(f"{what}: {error}")
         missing.append(what)
 
 

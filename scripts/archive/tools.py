@@ -6,7 +6,7 @@ import subprocess
 import tempfile
 from pathlib import Path
 
-from .errors import Refusal
+from .errors import UserError
 
 
 def run(*command, cwd=None, env=None, stdin=None):
@@ -18,12 +18,12 @@ def run(*command, cwd=None, env=None, stdin=None):
             words, cwd=cwd, env=environment, input=stdin, stdin=None if stdin else subprocess.DEVNULL, capture_output=True, text=True, check=False
         )
     except OSError as error:
-        raise Refusal(
+        raise UserError(
             f"cannot run {words[0]}: {error.strerror}; is its package in the list of the environment that this runs in (scripts/*.packages)?"
         ) from None
     if done.returncode:
         last = (done.stderr.strip() or done.stdout.strip()).splitlines()[-1:]
-        raise Refusal(f"{words[0]} failed ({done.returncode}): {''.join(last) or 'it gave no reason'}")
+        raise UserError(f"{words[0]} failed ({done.returncode}): {''.join(last) or 'it gave no reason'}")
     return done.stdout
 
 

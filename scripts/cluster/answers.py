@@ -7,7 +7,8 @@ import sys
 import time
 from pathlib import Path
 
-from archive.errors import Refusal
+from archive.errors import UserError
+
 from .head import TEMPLATES, includes
 from .kickstart import Kickstart
 from .plan import Plan, fill
@@ -44,7 +45,7 @@ class Looker:
         plan = Plan(TEMPLATES / "cluster.conf")
         words = {**plan.words(), "INCLUDES": " ".join(includes("KVER")), "KVER": "KVER", "NODE": plan.name(0)}
         lines = [line.split(maxsplit=3) for line in fill((TEMPLATES / "preseed.cfg").read_text(), words).splitlines()]
-        self.known = {line[1]: (line + [""])[3] for line in lines if len(line) > 2 and not line[0].startswith("#")}
+        self.known = {line[1]: [*line, ""][3] for line in lines if len(line) > 2 and not line[0].startswith("#")}
 
     def look(self, path, preseed):
         """What will not be done of a file, a line for each."""
@@ -64,10 +65,10 @@ def run(options):
                 kind = "kickstart"
             lines = looker.look(path, kind == "preseed")
             result = "with complaints" if lines else "as it should be"
-        except Refusal as refusal:
+        except UserError as error:
             if not options.summary:
                 raise
-            result, lines = "refused", [str(refusal)]
+            result, lines = "refused", [str(error)]
         except OSError as error:
             result, lines = "refused", [f"cannot read {path}: {error.strerror}"]
         # Of a corpus each file is looked at, whatever another has come upon.
@@ -92,8 +93,8 @@ def main(arguments=None):
     """The program."""
     try:
         return run(parser().parse_args(arguments))
-    except Refusal as refusal:
-        print(f"answers: error: {refusal}", file=sys.stderr)
-        return refusal.status
+    except UserError as error:
+        print(f"answers: error: {error}", file=sys.stderr)
+        return error.status
     except KeyboardInterrupt:
         return 130

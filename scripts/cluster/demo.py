@@ -1,23 +1,20 @@
 # SPDX-License-Identifier: GPL-2.0
 """Installs emulated nodes from bare metal, by the services of a head node, in a network namespace of its own."""
 
-import argparse
 import json
 import shutil
-import signal
-import sys
 import time
 from pathlib import Path
 
-from . import head as head_node
+from archive.errors import UserError
+from archive.tools import replace, run
+
 from . import diagnose, phases, timeline, visit
-from archive.errors import Refusal
+from . import head as head_node
 from .faults import FAULTS
 from .machine import DISK_GIB, Machine
 from .plan import Plan
-from archive.tools import replace, run
 
-TOP = Path(__file__).resolve().parents[2]
 GOAL = 600
 # The longest legitimate silence that was seen is well below this.
 SILENCE = 180
@@ -29,24 +26,6 @@ POLL = 0.5
 PCAP_HEADER = 24
 
 
-def parser():
-    """The options; scripts/install-demo gives them."""
-    result = argparse.ArgumentParser(prog="install-nodes", description=__doc__, allow_abbrev=False)
-    add = result.add_argument
-    add("--plan", metavar="FILE", default=TOP / "packaging/cluster/cluster.conf", help="the cluster's plan (default packaging/cluster/cluster.conf)")
-    add("--nodes", metavar="N", type=int, default=1, help="how many (default %(default)s)")
-    add("--lab", metavar="FILE", required=True, help="the lab, which runs the nodes")
-    add("--model", metavar="FILE", required=True, help="rtl8111b")
-    add("--tree", metavar="DIR", required=True, help="what scripts/installer-tree has made")
-    add("--artifacts", metavar="DIR", required=True, help="where logs are left; what is in it is removed")
-    add("--history", metavar="FILE", required=True, help="the phases of the last run, to be compared with, and then of this")
-    add("--test", action="store_true", help="fail if anything on the nodes is not as it should be")
-    add("--kickstart", metavar="FILE", help="a kickstart file for them, instead of the plan's")
-    add("--diskless", action="store_true", help="the nodes have no disk: they are not installed but boot a root over the network")
-    add("--fault", choices=FAULTS, default="none", help="what goes wrong with the first node; fails unless the operator is told so")
-    return result
-
-
 class Demo:
     """The head node, and the machines."""
 
@@ -55,6 +34,8 @@ class Demo:
     goal = GOAL
     span = "from power-on to power-off"
     done = "installed"
+    # Once it runs.
+    head: head_node.Head
 
     def __init__(self, options):
         self.options = options
@@ -68,7 +49,6 @@ class Demo:
         self.start = time.time()
         self.fault = FAULTS[options.fault]()
         self.followers = {}
-        self.head = None
         self.machines = []
         self.wrong = []
 
@@ -95,8 +75,9 @@ class Demo:
         options = self.options
         wire, ports = head_node.set_up_wire(self.plan, options.nodes)
         self.head = head_node.Head(self.plan, wire, self.artifacts, options.tree, self._key(), self._hear)
-        for line in self.head.kickstart.complaints if self.head.kickstart else ():
-            self.say(f"{self.plan.kickstart.name}: {line}")
+        if kickstart := self.head.kickstart:
+            for line in kickstart.complaints:
+                self.say(f"{kickstart.path.name}: {line}")
         for number, port in enumerate(ports):
             name = self.plan.name(number)
             directory = self.artifacts / "nodes" / name
@@ -136,28 +117,27 @@ class Demo:
                 self._check_card(machine, "during the installation")
                 machine.stop()
                 if not self.head.is_installed(machine.name):
-                    raise Refusal(f"{machine.name} went off before it was installed; its console and journal are in {machine.directory}")
+                    raise UserError(f"{machine.name} went off before it was installed; its console and journal are in {machine.directory}")
                 waiting.remove(machine)
 
     def _check_progress(self, machine):
         error = diagnose.installer_error(machine.console_text())
         if error:
-            raise Refusal(f"{machine.name}: {error}")
+            raise UserError(f"{machine.name}: {error}")
         silent = time.time() - self.head.journal.heard[machine.name]
         if silent > (self.fault.silence or SILENCE):
             phase = self.followers[machine.name].title()
             refused = diagnose.dhcp_refusal((self.artifacts / "dnsmasq.log").read_text(errors="replace"), machine.mac)
             tail = "\n".join(machine.console_tail())
-            raise Refusal(f"{machine.name} {diagnose.silence(silent, phase, refused)}; its console ends with:\n{tail}")
+            raise UserError(f"{machine.name} {diagnose.silence(silent, phase, refused)}; its console ends with:\n{tail}")
         if time.time() - self.start > LIMIT:
-            raise Refusal(f"{machine.name} is not installed after {LIMIT} s; its journal is in {machine.directory}")
+            raise UserError(f"{machine.name} is not installed after {LIMIT} s; its journal is in {machine.directory}")
 
     def _check_card(self, machine, when):
         counters = machine.ask_card(cmd="counters")["counters"]
         if counters["violations"] or counters["dma_faults"]:
-            self.wrong.append(
-                f"{machine.name}: {when} the card counted {counters['violations']} violations, {counters['dma_faults']} DMA faults: {counters['violation_log'][:1]}"
-            )
+            counted = f"{counters['violations']} violations, {counters['dma_faults']} DMA faults"
+            self.wrong.append(f"{machine.name}: {when} the card counted {counted}: {counters['violation_log'][:1]}")
 
     def _visit(self, machine):
         """Boots the disk and looks around there."""
@@ -167,7 +147,7 @@ class Demo:
         machine.start("disk")
         try:
             self.visitor.wait(address, SSH, machine.running)
-        except Refusal:
+        except UserError:
             machine.keep_registers()
             raise
         self.say(f"{machine.name}: answers by ssh, {time.time() - start:.0f} s after power-on")
@@ -236,51 +216,3 @@ def table(rows, span):
 def _cells(found):
     cpu = [phase.cpu for phase in found]
     return f"{sum(phase.seconds for phase in found):11.1f}" + (f"{sum(cpu):9.1f}" if cpu and None not in cpu else f"{'-':>9}")
-
-
-def main(arguments=None):
-    """The program."""
-    options = parser().parse_args(arguments)
-    demo = None
-    # Nobody's nodes may outlive this.
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
-    try:
-        kind = Demo
-        if options.diskless:
-            # It is made of this.
-            from .diskless import Diskless as kind
-        demo = kind(options)
-        try:
-            demo.run()
-        finally:
-            demo.report()
-    except Refusal as refusal:
-        wrong = demo.fault.judge(refusal) or next(demo.lost(), None) if demo and demo.fault.expects else None
-        if demo and demo.fault.expects and not wrong:
-            print(f"install-nodes: the operator is told: {refusal}")
-            return 0
-        print(f"install-nodes: error: {refusal}" + (f"\n{wrong}" if wrong else ""), file=sys.stderr)
-        return refusal.status
-    except OSError as error:
-        print(f"install-nodes: error: {error.filename or ''}: {error.strerror or error}", file=sys.stderr)
-        return 1
-    except KeyboardInterrupt:
-        print("install-nodes: error: interrupted; the nodes are switched off", file=sys.stderr)
-        return 130
-    return verdict(demo)
-
-
-def verdict(demo):
-    """Says what came of it; returns the exit status."""
-    faulty = demo.options.fault != "none"
-    demo.wrong += [*demo.lost(), *([] if demo.fault.struck or not faulty else [f"the fault '{demo.options.fault}' did not strike"])]
-    for line in demo.wrong:
-        print(f"install-nodes: not as it should be: {line}", file=sys.stderr)
-    print("-" * 72)
-    if demo.fault.expects:
-        print(f"install-nodes: error: installed in spite of the fault '{demo.options.fault}'", file=sys.stderr)
-        return 1
-    print(
-        f"r8168_rust: {len(demo.machines)} node(s) {demo.done}; " + (f"{len(demo.wrong)} things are not as they should be" if demo.wrong else "everything held")
-    )
-    return 1 if demo.wrong and (demo.options.test or faulty) else 0

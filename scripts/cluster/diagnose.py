@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0
 """What stops an installation, in words for the operator: what was found, and what to do."""
 
+import itertools
 import re
 
 # How the installer's text frontend marks an error that it waits with.
@@ -42,7 +43,7 @@ def _question(text):
     # Behind it there may be the status line of screen.
     if not any(_PROMPT.search(line) for line in lines[-3:]):
         return None
-    titles = [line for line, under in zip(lines, lines[1:]) if under and set(under) == {"-"}]
+    titles = [line for line, under in itertools.pairwise(lines) if under and set(under) == {"-"}]
     return f"the installer asks '{titles[-1].strip() if titles else '?'}', which packaging/cluster/preseed.cfg does not answer"
 
 

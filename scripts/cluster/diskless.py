@@ -4,9 +4,10 @@
 import re
 import time
 
+from archive.errors import UserError
+
 from . import phases, visit
 from .demo import Demo
-from archive.errors import Refusal
 
 LIMIT = 900
 POLL = 0.2
@@ -49,7 +50,7 @@ class Diskless(Demo):
         passed = time.time() - self.start
         if not machine.running() or passed > LIMIT or "BOOT FAILED!" in machine.console_text():
             tail = "\n".join(machine.console_tail())
-            raise Refusal(f"{machine.name} is not there {passed:.0f} s after power-on; its console ends with:\n{tail}")
+            raise UserError(f"{machine.name} is not there {passed:.0f} s after power-on; its console ends with:\n{tail}")
         follower = self.followers.get(machine.name)
         if not follower or follower.title() not in ("system starts", "ssh"):
             return False

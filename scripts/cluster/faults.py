@@ -12,12 +12,12 @@ LINK_LOST_SECONDS = 30
 
 
 class Fault:
-    """Nothing goes wrong. `expects` is what the refusal must say; None if the installation must go on."""
+    """Nothing goes wrong. `expects` is what the error must say; None if the installation must go on."""
 
-    expects = None
+    expects: str | None = None
     # How long a node may be silent; None for the usual time.
-    silence = None
-    disk_gib = None
+    silence: int | None = None
+    disk_gib: int | None = None
     # Whether it has happened, of those that happen at some time.
     struck = False
 
@@ -27,10 +27,10 @@ class Fault:
     def hear(self, demo, node, source, text):
         """With each line of a node's journal."""
 
-    def judge(self, refusal):
+    def judge(self, error):
         """What is wrong with the message; None when it is as it must be."""
-        text = str(refusal).splitlines()[0]
-        return None if re.search(self.expects, text) else f"the message is {text!r}, expected {self.expects!r} in it"
+        text = str(error).splitlines()[0]
+        return None if self.expects is None or re.search(self.expects, text) else f"the message is {text!r}, expected {self.expects!r} in it"
 
 
 class NoDriver(Fault):
@@ -63,7 +63,7 @@ class Silent(Fault):
 
     expects = r"has said nothing for \d+ s, in the phase 'answer file, questions'"
 
-    def hear(self, demo, node, source, text):
+    def hear(self, demo, _node, source, text):
         # The installer is silent for a minute by itself before it has come so far.
         if source == "http" and text == "200 /preseed":
             self.silence = 20
@@ -76,7 +76,7 @@ class AfterPackages(Fault):
     def __init__(self):
         self.packages = 0
 
-    def hear(self, demo, node, source, text):
+    def hear(self, demo, _node, source, text):
         if source == "http" and text.startswith("200 /mirror/pool/") and ".deb " in text:
             self.packages += 1
             if self.packages == PACKAGES:

@@ -15,10 +15,11 @@ import time
 import urllib.parse
 from pathlib import Path
 
-from archive.errors import Refusal
+from archive.errors import UserError
+from archive.tools import replace, run, words_of
+
 from .kickstart import Kickstart
 from .plan import Register, fill
-from archive.tools import replace, run, words_of
 
 TEMPLATES = Path(__file__).resolve().parents[2] / "packaging/cluster"
 SYSLOG_PORT = 514
@@ -83,7 +84,7 @@ class Head:
 
     def _read_kickstart(self):
         lines = [line.split(maxsplit=3) for line in self._answers(self.plan.name(0))]
-        known = {words[1]: (words + [""])[3] for words in lines}
+        known = {words[1]: [*words, ""][3] for words in lines}
         known["debian-installer/locale"] = self.plan.installation["locale"]
         return Kickstart(self.plan.kickstart, self.tree, known)
 
@@ -124,7 +125,7 @@ group=
         """Writes all files that the services read."""
         for name in DISKLESS if "diskless" in self.plan.modes.values() else ():
             if not (self.tree / name).is_file():
-                raise Refusal(f"the plan has diskless nodes, but {self.tree / name} is not there; scripts/diskless-tree makes it")
+                raise UserError(f"the plan has diskless nodes, but {self.tree / name} is not there; scripts/diskless-tree makes it")
         (self.directory / "hosts").mkdir(parents=True, exist_ok=True)
         replace(self.directory / "dnsmasq.conf", self.configuration())
         replace(self.directory / "tftp/boot.ipxe", self.template("boot.ipxe"))
@@ -148,7 +149,7 @@ group=
         """Starts them all."""
         self.write()
         if not shutil.which("dnsmasq"):
-            raise Refusal("found no dnsmasq; install dnsmasq-base")
+            raise UserError("found no dnsmasq; install dnsmasq-base")
         # However this program ends, nobody may serve on after it.
         command = ["setpriv", "--pdeathsig", "TERM", "dnsmasq", "--keep-in-foreground", f"--conf-file={self.directory / 'dnsmasq.conf'}"]
         with open(self.directory / "dnsmasq.log", "wb") as log:
@@ -159,7 +160,7 @@ group=
             self._servers = [web, _Syslog((address, SYSLOG_PORT), _Line, self)]
         except OSError as error:
             self.stop()
-            raise Refusal(f"cannot serve at {address}: {error.strerror}; does another program there use port 80 or {SYSLOG_PORT}?") from None
+            raise UserError(f"cannot serve at {address}: {error.strerror}; does another program there use port 80 or {SYSLOG_PORT}?") from None
         for server in self._servers:
             threading.Thread(target=server.serve_forever, daemon=True).start()
         time.sleep(0.3)
@@ -167,9 +168,9 @@ group=
 
     def check(self):
         """Fails if dnsmasq has ended."""
-        if self._dnsmasq.poll() is not None:
+        if self._dnsmasq and self._dnsmasq.poll() is not None:
             lines = (self.directory / "dnsmasq.log").read_text().strip().splitlines()
-            raise Refusal(f"dnsmasq has ended: {lines[-1] if lines else 'without a word'}")
+            raise UserError(f"dnsmasq has ended: {lines[-1] if lines else 'without a word'}")
 
     def stop(self):
         """Ends them all."""
@@ -258,10 +259,11 @@ class _Web(http.server.ThreadingHTTPServer):
 class _Request(http.server.BaseHTTPRequestHandler):
     """Answers a GET; says so in the node's journal."""
 
+    server: _Web
     protocol_version = "HTTP/1.1"
     timeout = 60
 
-    def do_GET(self):  # pylint: disable=invalid-name
+    def do_GET(self):
         """What http.server calls."""
         head = self.server.head
         url = urllib.parse.urlsplit(self.path)
@@ -324,7 +326,7 @@ class _Request(http.server.BaseHTTPRequestHandler):
                     head.journal.note(node, "http", f"broken off {path}: {error}")
                     self.close_connection = True
 
-    def log_message(self, format, *args):  # pylint: disable=redefined-builtin
+    def log_message(self, format, *args):
         """The journal has it already."""
 
 
@@ -339,6 +341,8 @@ class _Syslog(socketserver.UDPServer):
 
 
 class _Line(socketserver.BaseRequestHandler):
+    server: _Syslog
+
     def handle(self):
         """A line of syslog: `<priority>Mon DD HH:MM:SS program: text`."""
         head = self.server.head
@@ -351,7 +355,7 @@ def set_up_wire(plan, count):
     """Makes a switch with a port for each node, in a network namespace of our own; returns its interface and the ports."""
     foreign = [name for _, name in socket.if_nameindex() if name != "lo"]
     if foreign:
-        raise Refusal(f"found network interface {foreign[0]}: a demonstration runs only in a network namespace of its own")
+        raise UserError(f"found network interface {foreign[0]}: a demonstration runs only in a network namespace of its own")
     run("ip", "link", "set", "lo", "up")
     run("ip", "link", "add", "wire", "type", "bridge", "stp_state", "0", "forward_delay", "0")
     run("ip", "address", "add", f"{plan.head}/{plan.prefix}", "dev", "wire")
@@ -360,7 +364,7 @@ def set_up_wire(plan, count):
     for port in ports:
         try:
             run("ip", "tuntap", "add", port, "mode", "tap")
-        except Refusal as refusal:
-            raise Refusal(f"{refusal}; nodes are connected by TAP interfaces: /dev/net/tun must be there and writable for you") from None
+        except UserError as error:
+            raise UserError(f"{error}; nodes are connected by TAP interfaces: /dev/net/tun must be there and writable for you") from None
         run("ip", "link", "set", port, "master", "wire", "up")
     return "wire", ports

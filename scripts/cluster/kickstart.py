@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0
 """A kickstart file, tried beforehand with the programs that the installer reads it by (kickseed), to tell what will not come of it."""
 
+import contextlib
 import os
 import re
 import resource
@@ -11,7 +12,7 @@ import tempfile
 from pathlib import Path
 
 from archive import deb822
-from archive.errors import Refusal, Usage
+from archive.errors import UsageError, UserError
 
 # What the head node decides: names, addresses, the mirror, the end. With each, what means the same.
 OURS = {
@@ -89,7 +90,7 @@ def _values(words, option, shortest):
     for at, word in enumerate(words):
         name, equals, value = word.partition("=")
         if len(name) >= shortest and option.startswith(name):
-            yield value if equals else (words + [""])[at + 1]
+            yield value if equals else [*words, ""][at + 1]
 
 
 def is_zone(name):
@@ -99,7 +100,7 @@ def is_zone(name):
 
 def _word(line):
     """The first word of a line; of an empty one, that of a comment."""
-    return re.match("[ \\t]*([^ \\t]*)", line)[1] or "#"
+    return re.split(r"[ \t]+", line.strip(" \t"), maxsplit=1)[0] or "#"
 
 
 def _limits():
@@ -118,13 +119,13 @@ class Kickstart:
         self.answers = {}
         self._found = {}
         if not (self.tree / "kickseed/questions").is_file():
-            raise Refusal(f"found no {self.tree}/kickseed, by which kickstart files are read; scripts/kickstart-tree makes it")
+            raise UserError(f"found no {self.tree}/kickseed, by which kickstart files are read; scripts/kickstart-tree makes it")
         try:
             text = self.path.read_text(encoding="utf-8")
         except (OSError, UnicodeDecodeError) as error:
-            raise Usage(f"cannot read {path}: {getattr(error, 'strerror', None) or 'it is no text in UTF-8'}") from None
+            raise UsageError(f"cannot read {path}: {getattr(error, 'strerror', None) or 'it is no text in UTF-8'}") from None
         if "\0" in text:
-            raise Usage(f"cannot read {path}: it is no text, it has a byte of zero")
+            raise UsageError(f"cannot read {path}: it is no text, it has a byte of zero")
         # Lines and words are those that the shell finds; Python knows more separators.
         self.lines = text.removesuffix("\n").replace("\r\n", "\n").split("\n")
         self._refuse_foreign()
@@ -136,7 +137,7 @@ class Kickstart:
     @property
     def complaints(self):
         """What will not be done, a line for each."""
-        return sorted(self._found, key=self._found.get)
+        return sorted(self._found, key=lambda text: self._found[text])
 
     def _refuse_foreign(self):
         """Names what is no kickstart file: what it is, and where it goes."""
@@ -148,10 +149,10 @@ class Kickstart:
             for sign, what, program in kinds:
                 if sign.match(line):
                     way = f"have it filled in first ({program}), and give the result" if program else "a kickstart file is expected"
-                    raise Usage(f"{self.path}: line {number}: this is {what}, not a kickstart file: {way}")
+                    raise UsageError(f"{self.path}: line {number}: this is {what}, not a kickstart file: {way}")
         first = next((line for line in self.lines if line.strip() and not line.startswith("#")), "")
         if _PRESEED.match(first):
-            raise Usage(
+            raise UsageError(
                 f"{self.path} is a preseed file of the Debian installer, not a kickstart file; its lines belong into packaging/cluster/preseed.cfg, "
                 "or into an initrd: scripts/inject-initrd --file FILE:/preseed.cfg"
             )
@@ -230,7 +231,7 @@ class Kickstart:
 
     def _check(self, number, only_words):
         if not only_words.fullmatch(self.lines[number - 1]):
-            raise Usage(
+            raise UsageError(
                 f"{self.path}: line {number} has characters that kickseed would have the shell run, or a quotation mark too few; "
                 "put the word into single quotes"
             )
@@ -245,7 +246,8 @@ class Kickstart:
             environment["HANDLERS"] = str(self.tree / "kickseed/handlers")
             command = ["sh", "-c", _TRY, "sh", self.tree / "kickseed/kickseed.sh", file]
             status, output = self._run(command, environment, Path(spool))
-        number, answers = 0, {}
+        number = 0
+        answers: dict[int, list[list[str]]] = {}
         for line in output.splitlines():
             what, _, rest = line.partition("\t")
             if what == "at":
@@ -259,11 +261,11 @@ class Kickstart:
                 self._complain(number, f"kickseed: {line.removeprefix('getopt: ')}")
         if status is None:
             where = f"line {number}: {_word(self.lines[number - 1])}: " if number else ""
-            raise Usage(
+            raise UsageError(
                 f"{self.path}: {where}kickseed does not come to an end with that, and in the installer it would hang; write it otherwise, or leave it out"
             )
         if status:
-            raise Usage(f"{self.path}: kickseed cannot read it: {(output.splitlines() or ['no reason given'])[-1]}")
+            raise UsageError(f"{self.path}: kickseed cannot read it: {(output.splitlines() or ['no reason given'])[-1]}")
 
         for number, given in sorted(answers.items()):
             # kickseed also answers what other releases asked.
@@ -283,7 +285,14 @@ class Kickstart:
         said = spool / "said"
         with open(said, "wb") as out:
             done = subprocess.Popen(
-                command, env=environment, cwd=spool, stdin=subprocess.DEVNULL, stdout=out, stderr=out, preexec_fn=_limits, start_new_session=True
+                command,
+                env=environment,
+                cwd=spool,
+                stdin=subprocess.DEVNULL,
+                stdout=out,
+                stderr=out,
+                preexec_fn=_limits,  # noqa: PLW1509 # it makes two system calls and takes no lock
+                start_new_session=True,
             )
             try:
                 status = done.wait(TRY_SECONDS)
@@ -291,10 +300,8 @@ class Kickstart:
                 status = None
             finally:
                 # The shell's own children too.
-                try:
+                with contextlib.suppress(ProcessLookupError):
                     os.killpg(done.pid, signal.SIGKILL)
-                except ProcessLookupError:
-                    pass
                 done.wait()
         stopped = (signal.SIGXCPU, signal.SIGXFSZ, signal.SIGKILL)
         if status is not None and (-status in stopped or status - 128 in stopped):
@@ -316,9 +323,9 @@ class Kickstart:
 
     def _check_packages(self):
         index = next(iter(sorted(self.tree.glob("mirror/dists/*/main/binary-amd64/Packages"))), None)
-        known = {stanza["Package"] for stanza in deb822.stanzas(index.read_text())} if index else None
+        known = {stanza["Package"] for stanza in deb822.stanzas(index.read_text())} if index else set()
         # Without a mirror, as when a corpus is looked at, there is nothing to compare with.
-        for name in [] if known is None else self.answers.get("pkgsel/include", "").split():
+        for name in self.answers.get("pkgsel/include", "").split() if index else []:
             if name not in known:
                 number = next((number for number, line in enumerate(self.lines, 1) if line.strip() == name), 0)
                 self._complain(number, "the mirror has no such package; list it in packaging/cluster/node.packages")

@@ -1,12 +1,13 @@
 # SPDX-License-Identifier: GPL-2.0
 """An emulated node, with an empty disk and the emulated RTL8111B as its only network card. `lab node` runs it."""
 
+import contextlib
 import json
 import subprocess
 import threading
 from pathlib import Path
 
-from archive.errors import Refusal
+from archive.errors import UserError
 
 DISK_GIB = 4
 # How long the launcher may take to switch a node off, in seconds.
@@ -17,7 +18,7 @@ class Machine:
     """A node. `lab` and `model` are the programs; `port` is the TAP interface that its cable is plugged into; without a size it
     has no disk."""
 
-    _node = None
+    _node: subprocess.Popen[str] | None = None
     _cpu = 0.0
 
     def __init__(self, name, number, port, lab, model, directory, disk_gib=DISK_GIB):
@@ -55,23 +56,26 @@ class Machine:
 
     def _ask(self, **request):
         """Has the launcher do something; returns what it answers."""
-        if not self._node:
-            raise Refusal(f"{self.name} is not switched on")
+        node = self._node
+        if not node or not node.stdin:
+            raise UserError(f"{self.name} is not switched on")
         with self._lock:
             try:
-                self._node.stdin.write(json.dumps(request) + "\n")
-                self._node.stdin.flush()
+                node.stdin.write(json.dumps(request) + "\n")
+                node.stdin.flush()
             except (OSError, ValueError):
-                raise Refusal(f"{self.name}: its launcher has ended; its log is in {self.directory}") from None
+                raise UserError(f"{self.name}: its launcher has ended; its log is in {self.directory}") from None
             return self._answer()
 
     def _answer(self):
+        if not self._node or not self._node.stdout:
+            raise UserError(f"{self.name} is not switched on")
         line = self._node.stdout.readline()
         if not line:
-            raise Refusal(f"{self.name}: its launcher has ended; its log is in {self.directory}")
+            raise UserError(f"{self.name}: its launcher has ended; its log is in {self.directory}")
         answer = json.loads(line)
         if not answer["ok"]:
-            raise Refusal(f"{self.name}: {answer['error']}")
+            raise UserError(f"{self.name}: {answer['error']}")
         return answer["value"]
 
     def running(self):
@@ -90,36 +94,31 @@ class Machine:
 
     def keep_registers(self):
         """Keeps the registers of all processors: evidence of where a boot hangs."""
-        try:
+        # The hang is the error to be reported.
+        with contextlib.suppress(UserError):
             self._ask(do="registers")
-        except Refusal:
-            # The hang is the error to be reported.
-            pass
 
     def stop(self):
         """Switches it off, whatever it is doing."""
-        if not self._node:
+        node = self._node
+        if not node or not node.stdin or not node.stdout:
             return
         with self._lock:
+            # When it has ended already, a request may be left.
+            with contextlib.suppress(BrokenPipeError):
+                node.stdin.close()
             try:
-                self._node.stdin.close()
-            except BrokenPipeError:
-                # It has ended already, and a request is left.
-                pass
-            try:
-                self._node.wait(OFF)
+                node.wait(OFF)
             except subprocess.TimeoutExpired:
-                self._node.kill()
-                self._node.wait()
-            self._node.stdout.close()
+                node.kill()
+                node.wait()
+            node.stdout.close()
             self._node = None
 
     def cpu_seconds(self):
         """The processor time that it has cost so far, with that of its card; once it is off, what was seen last."""
-        try:
+        with contextlib.suppress(UserError):
             self.running()
-        except Refusal:
-            pass
         return self._cpu
 
     def console_text(self):

@@ -5,12 +5,13 @@ import gzip
 import hashlib
 import shutil
 import tempfile
-from datetime import datetime, timezone
+from datetime import UTC, datetime
 from pathlib import Path
 
 from archive import deb822
-from .templates import strip_udeb
 from archive.tools import replace, run
+
+from .templates import strip_udeb
 
 # The name by which nodes know the key.
 KEYRING = "archive.gpg"
@@ -63,7 +64,7 @@ def _index(directory, stanzas, suite):
 
 def _release(dists, suite):
     options = {"Origin": "Debian", "Label": "Debian", "Suite": suite, "Codename": suite, "Architectures": "amd64", "Components": "main"}
-    options["Description"] = f"what nodes are installed from; made {datetime.now(timezone.utc):%Y-%m-%d}"
+    options["Description"] = f"what nodes are installed from; made {datetime.now(UTC):%Y-%m-%d}"
     words = [word for name, value in options.items() for word in ("-o", f"APT::FTPArchive::Release::{name}={value}")]
     replace(dists / "Release", run("apt-ftparchive", *words, "release", dists))
 

@@ -6,12 +6,13 @@ import fcntl
 import sys
 from pathlib import Path
 
-from . import mirror, templates
-from archive.errors import Refusal, Usage
+from archive.errors import UsageError, UserError
 from archive.fetch import Archive
-from inject import errors as modules_errors
-from .pool import Pool, make_kernel_part
 from archive.tools import replace
+from inject import errors as modules_errors
+
+from . import mirror, templates
+from .pool import Pool, make_kernel_part
 
 TOP = Path(__file__).resolve().parents[2]
 
@@ -50,10 +51,10 @@ def run(options):
     """Does what the options say."""
     directory = Path(options.pool)
     if not options.fetch and not options.output and not options.lock:
-        raise Usage("nothing to do: give --fetch, --lock or -o DIR")
+        raise UsageError("nothing to do: give --fetch, --lock or -o DIR")
     for name in options.deb:
         if not Path(name).is_file():
-            raise Usage(f"found no package {name} for --deb; `make deb` makes the driver's")
+            raise UsageError(f"found no package {name} for --deb; `make deb` makes the driver's")
     directory.mkdir(parents=True, exist_ok=True)
     with open(directory / "lock", "w", encoding="ascii") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
@@ -87,9 +88,9 @@ def main(arguments=None):
     options = parser().parse_args(arguments)
     try:
         run(options)
-    except (Refusal, modules_errors.Refusal) as refusal:
-        print(f"mirror: error: {refusal}", file=sys.stderr)
-        return refusal.status
+    except (UserError, modules_errors.UserError) as error:
+        print(f"mirror: error: {error}", file=sys.stderr)
+        return error.status
     except OSError as error:
         print(f"mirror: error: {error.filename or ''}: {error.strerror or error}", file=sys.stderr)
         return 1

@@ -78,7 +78,7 @@ class Follower:
 def read(journal, beginnings=None):
     """The phases in a node's journal; the last, which is that of being off or there, is left out."""
     follower = Follower(beginnings)
-    costs = []
+    costs: list[float | None] = []
     for line in Path(journal).read_text(encoding="utf-8", errors="replace").splitlines():
         when, _, rest = line.partition(" ")
         source, _, text = rest.partition(" ")

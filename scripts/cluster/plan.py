@@ -6,12 +6,13 @@ import ipaddress
 import re
 from pathlib import Path
 
-from archive.errors import Usage
+from archive.errors import UsageError
 from archive.tools import replace
 
 # Ranks in a cabinet, for the addresses.
 CABINET = 64
-KEYS = {
+# What each section may have; None stands for keys that are data.
+KEYS: dict[str, set[str] | None] = {
     "network": {"head", "prefix", "domain", "first-node", "strangers"},
     "nodes": {"cabinet", "most", "mode"},
     "names": None,
@@ -33,9 +34,9 @@ class Plan:
         try:
             parser.read_string(self.path.read_text())
         except OSError as error:
-            raise Usage(f"cannot read {path}: {error.strerror}") from None
+            raise UsageError(f"cannot read {path}: {error.strerror}") from None
         except configparser.Error as error:
-            raise Usage(f"{path}: {' '.join(str(error).split())}") from None
+            raise UsageError(f"{path}: {' '.join(str(error).split())}") from None
         self._check_keys(parser)
         network = parser["network"]
         self.head = self._address("head", network["head"])
@@ -45,7 +46,7 @@ class Plan:
         self.first = self._inside("first-node", network["first-node"])
         low, dash, high = network["strangers"].partition("-")
         if not dash:
-            raise Usage(f"{path}: strangers is {network['strangers']!r}, expected two addresses with a dash between")
+            raise UsageError(f"{path}: strangers is {network['strangers']!r}, expected two addresses with a dash between")
         self.strangers = (self._inside("strangers", low), self._inside("strangers", high))
         self.cabinet = self._number("cabinet", parser["nodes"]["cabinet"], 0, 99)
         self.most = self._number("most", parser["nodes"]["most"], 1, CABINET)
@@ -63,16 +64,18 @@ class Plan:
         self._check_room()
 
     def _fail(self, text):
-        raise Usage(f"{self.path}: {text}")
+        raise UsageError(f"{self.path}: {text}")
 
     def _check_keys(self, parser):
         for section, keys in KEYS.items():
             if section not in parser:
                 self._fail(f"found no section [{section}]; packaging/cluster/cluster.conf has them all")
-            for key in keys or ():
+            if keys is None:
+                continue
+            for key in keys:
                 if key not in parser[section]:
                     self._fail(f"[{section}] has no {key}; packaging/cluster/cluster.conf has them all")
-            for key in parser[section] if keys else ():
+            for key in parser[section]:
                 if key not in keys:
                     self._fail(f"[{section}] has {key}, which nothing reads; known are {', '.join(sorted(keys))}")
 
@@ -125,7 +128,10 @@ class Plan:
 
     def address(self, name):
         """Where a node is: counted down from the first, cabinet by cabinet."""
-        cabinet, rank = map(int, _NAME.fullmatch(name).groups())
+        match = _NAME.fullmatch(name)
+        if not match:
+            raise ValueError(f"{name!r} is no name of a node")
+        cabinet, rank = map(int, match.groups())
         return self.first - (cabinet * CABINET + rank)
 
     @property

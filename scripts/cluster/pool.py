@@ -9,8 +9,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from archive import deb822, index, lock
-from archive.errors import Refusal
-from archive.fetch import Dropped
+from archive.errors import UserError
+from archive.fetch import NotInPoolError
 from archive.tools import replace, run, words_of
 from inject.modules import INSTALLER_NEEDS, SourceTree
 
@@ -100,8 +100,8 @@ class Pool:
 
     def fetch(self, update=False):
         """Downloads what is missing; returns the same. With `update` the locks do not count."""
-        debs = not update and self._fetch_locked("node", self.debs) or self._fetch_debs()
-        udebs = not update and self._fetch_locked("installer", self.udebs) or self._fetch_udebs()
+        debs = (not update and self._fetch_locked("node", self.debs)) or self._fetch_debs()
+        udebs = (not update and self._fetch_locked("installer", self.udebs)) or self._fetch_udebs()
         found = (debs, [*udebs, _make_e2fsprogs(debs, self.archives)])
         self._sweep({package.path for kind in found for package in kind})
         known = [[(package.stanza.text, package.path.name) for package in kind] for kind in found]
@@ -114,10 +114,9 @@ class Pool:
         self._write_lock("installer", self.udebs, self._fetch_udebs())
 
     def _write_lock(self, kind, wanted, packages):
-        head = [
-            _key(wanted),
-            f"The line above names the list. Written by scripts/pin for {kind}.packages{f' and {self.kver}' if kind == 'node' else ''}, out of verified package lists.",
-        ]
+        of_kernel = f" and {self.kver}" if kind == "node" else ""
+        origin = f"Written by scripts/pin for {kind}.packages{of_kernel}, out of verified package lists."
+        head = [_key(wanted), f"The line above names the list. {origin}"]
         component = "main/debian-installer" if kind == "installer" else "main"
         pins = [lock.Pin.of(package.stanza, f"{self.suite}{'-backports' if '~bpo' in package.stanza['Version'] else ''}/{component}") for package in packages]
         lock.write(self.lists / f"{kind}.lock", head, pins)
@@ -131,7 +130,7 @@ class Pool:
         pins = lock.read(path)
         try:
             self.archive.download(pins, self.archives)
-        except Dropped as dropped:
+        except NotInPoolError as dropped:
             self.say(f"{dropped}; taking the versions of now by the package lists")
             return None
         return [Package(_described(pin, self.archives / pin.file), self.archives / pin.file) for pin in pins]
@@ -151,7 +150,7 @@ class Pool:
         found = [Package(stanza, self.archives / _name(stanza)) for stanza in apt.candidates(names)]
         lost = [package.path.name for package in found if not package.path.is_file()]
         if lost:
-            raise Refusal(f"apt has not downloaded {lost[0]}; run it again")
+            raise UserError(f"apt has not downloaded {lost[0]}; run it again")
         return found
 
     def _fetch_udebs(self):
@@ -173,12 +172,12 @@ class Pool:
             apt = Apt(root, [f"{self.archive.mirror} {name}"], "main/debian-installer", self.archive.keyring, self.archives)
             try:
                 apt.update()
-            except Refusal as failure:
+            except UserError as failure:
                 failures.append(failure)
                 continue
             text = "".join(path.read_text() for path in (root / "lists").glob("*Release"))
             if f"\nCodename: {self.suite}\n" not in text:
-                failures.append(Refusal(f"{name} at {self.archive.mirror} is another release than {self.suite}"))
+                failures.append(UserError(f"{name} at {self.archive.mirror} is another release than {self.suite}"))
                 continue
             if failures:
                 self.say(f"{failures[0]}; taking the list of {name}")
@@ -218,7 +217,7 @@ def _make_e2fsprogs(debs, directory):
         shutil.rmtree(tree / name, ignore_errors=True)
     version = next((part.stanza["Version"] for part in parts if part.stanza["Package"] == "e2fsprogs"), None)
     if not version:
-        raise Refusal("found no e2fsprogs among the packages of the nodes, expected it as one that all Debian systems have")
+        raise UserError("found no e2fsprogs among the packages of the nodes, expected it as one that all Debian systems have")
     return _make_udeb(
         tree,
         directory,

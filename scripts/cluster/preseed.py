@@ -5,7 +5,8 @@ import re
 from dataclasses import dataclass
 from pathlib import Path
 
-from archive.errors import Refusal, Usage
+from archive.errors import UsageError, UserError
+
 from .kickstart import FILE_SYSTEMS, ZONES, is_zone
 
 # As the installer's debconf-set-selections has it.
@@ -39,13 +40,13 @@ class Question:
 
 def questions(directory):
     """The questions by name, out of the files installer.templates and system.templates."""
-    found = {}
+    found: dict[str, Question] = {}
     for name in ("system", "installer"):
         file = Path(directory) / f"{name}.templates"
         if not file.is_file():
-            raise Refusal(f"found no {file}, with which answers are compared; scripts/kickstart-tree makes it")
+            raise UserError(f"found no {file}, with which answers are compared; scripts/kickstart-tree makes it")
         for stanza in re.split(r"\n[ \t]*\n", file.read_text(encoding="utf-8", errors="replace")):
-            fields = {}
+            fields: dict[str, str] = {}
             for line in stanza.splitlines():
                 field, colon, value = line.partition(":")
                 if colon and not line.startswith((" ", "\t")):
@@ -76,12 +77,12 @@ class Preseed:
             with open(path, encoding="utf-8", newline="") as file:
                 text = file.read()
         except (OSError, UnicodeDecodeError) as error:
-            raise Usage(f"cannot read {path}: {getattr(error, 'strerror', None) or 'it is no text in UTF-8'}") from None
+            raise UsageError(f"cannot read {path}: {getattr(error, 'strerror', None) or 'it is no text in UTF-8'}") from None
         if "\0" in text:
-            raise Usage(f"cannot read {path}: it is no text, it has a byte of zero")
+            raise UsageError(f"cannot read {path}: it is no text, it has a byte of zero")
         parts = list(_answers(text))
-        if parts and not any("/" in (_words(" ".join(lines)) + [""])[1] for _, lines, _ in parts):
-            raise Usage(
+        if parts and not any("/" in [*_words(" ".join(lines)), ""][1] for _, lines, _ in parts):
+            raise UsageError(
                 f"{path}: line {parts[0][0]}: this is no preseed file; expected lines like 'd-i time/zone string Etc/UTC'; kickstart files go to --kickstart"
             )
         if text.startswith(MARK):
@@ -103,18 +104,21 @@ class Preseed:
         elif words[0].startswith("#"):
             why = f"'{line[:60]}' is no comment for the installer, which knows one by a # at the very beginning of its line"
         elif template := TEMPLATE.search(line):
-            why = f"{words[1]}: '{template[0][:40]}' looks like a word of a template (Jinja, ERB, Cobbler) that is not filled in; have that done first, and give the result"
+            why = (
+                f"{words[1]}: '{template[0][:40]}' looks like a word of a template (Jinja, ERB, Cobbler) that is not filled in; "
+                "have that done first, and give the result"
+            )
         else:
             why = self._fault(words)
         # Where the installer has stopped there are no more answers.
         if ended and (not self.answers or self.answers[-1] is not None):
-            self.answers.append((words[1], (words + [""])[3]) if len(words) > 2 else None)
+            self.answers.append((words[1], [*words, ""][3]) if len(words) > 2 else None)
         if why:
             self.complaints.append(f"line {number}: {why}")
 
     def _fault(self, words):
         """Why an answer has no effect; nothing if it does not."""
-        (owner, name, kind), value = words[:3], (words + [""])[3]
+        (owner, name, kind), value = words[:3], [*words, ""][3]
         if kind == "seen":
             return None if value in ("true", "false") else f"{name}: seen is true or false, not '{value}'"
         if kind not in TYPES:
@@ -168,13 +172,14 @@ def _words(line):
 def _answers(text):
     """The answers as (line in which it begins, its lines, whether it ends): the installer's debconf-set-selections first leaves out comments and
     empty lines, and then joins a line with a backslash at its end to the next."""
-    start, lines = 0, []
-    for number, line in enumerate(text.split("\n"), 1):
-        line = line.replace("\r", "")
-        if line.startswith("#") or not line.strip(SPACE):
+    start = 0
+    lines: list[str] = []
+    for number, raw in enumerate(text.split("\n"), 1):
+        whole = raw.replace("\r", "")
+        if whole.startswith("#") or not whole.strip(SPACE):
             continue
         start = start if lines else number
-        line = line.lstrip(SPACE)
+        line = whole.lstrip(SPACE)
         if line.endswith("\\"):
             lines += [one for one in [line[:-1].rstrip(SPACE)] if one]
             continue

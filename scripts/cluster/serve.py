@@ -8,11 +8,12 @@ import sys
 import time
 from pathlib import Path
 
+from archive.errors import UsageError, UserError
+from archive.tools import run
+
 from . import head as head_node
 from . import phases, wire
-from archive.errors import Refusal, Usage
 from .plan import Plan
-from archive.tools import run
 
 SILENCE = 180
 POLL = 1
@@ -84,17 +85,17 @@ def run_head(options):
     watch = Watch(plan)
     directory = Path(options.directory).resolve()
     if not (Path(options.tree) / "kver").is_file():
-        raise Usage(f"found no tree in {options.tree}; scripts/installer-tree makes it")
+        raise UsageError(f"found no tree in {options.tree}; scripts/installer-tree makes it")
     key = directory / "id.pub"
     head = head_node.Head(plan, options.interface, directory, options.tree, key.read_text() if key.exists() else "", watch.hear)
     if head.kickstart:
         for line in head.kickstart.complaints:
-            print(f"head-node: {plan.kickstart.name}: {line}", file=sys.stderr)
-        watch.say(f"{plan.kickstart.name}: {len(head.kickstart.complaints)} things in it have no effect")
+            print(f"head-node: {head.kickstart.path.name}: {line}", file=sys.stderr)
+        watch.say(f"{head.kickstart.path.name}: {len(head.kickstart.complaints)} things in it have no effect")
     wire.check_interface(options.interface, plan, options.default_route)
     other = wire.other_server(options.interface)
     if other:
-        raise Refusal(
+        raise UserError(
             f"{other} serves DHCP on {options.interface} already: two servers on a wire give nodes wrong answers; switch that off, or use another wire"
         )
     if options.dry_run:
@@ -105,7 +106,7 @@ def run_head(options):
         for name, text in scripts.items():
             print(f"# packaging/cluster/{name}, for the first node\n{text}")
         if head.kickstart:
-            print(f"# {plan.kickstart.name}, as it is served\n{head.kickstart.text}")
+            print(f"# {head.kickstart.path.name}, as it is served\n{head.kickstart.text}")
         print("# nothing was written or started (--dry-run)")
         return
     directory.mkdir(parents=True, exist_ok=True)
@@ -135,9 +136,9 @@ def main(arguments=None):
     signal.signal(signal.SIGTERM, end)
     try:
         if os.geteuid():
-            raise Refusal("must be root: DHCP, TFTP and HTTP have ports below 1024")
+            raise UserError("must be root: DHCP, TFTP and HTTP have ports below 1024")
         run_head(options)
-    except Refusal as refusal:
-        print(f"head-node: error: {refusal}", file=sys.stderr)
-        return refusal.status
+    except UserError as error:
+        print(f"head-node: error: {error}", file=sys.stderr)
+        return error.status
     return 0

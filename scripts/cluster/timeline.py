@@ -49,9 +49,8 @@ def draw(rows, goal=None, span="From power-on to power-off"):
         for phase in phases:
             colour, opacity = _colour(titles.index(phase.title))
             where, width = LEFT + phase.start * scale, max(phase.seconds * scale, 0.5)
-            out.append(
-                f"<rect x='{where:.1f}' y='{row}' width='{width:.1f}' height='{BAR}' fill='{colour}' fill-opacity='{opacity}' stroke='white' stroke-width='0.7'>"
-            )
+            place = f"x='{where:.1f}' y='{row}' width='{width:.1f}' height='{BAR}'"
+            out.append(f"<rect {place} fill='{colour}' fill-opacity='{opacity}' stroke='white' stroke-width='0.7'>")
             out.append(f"<title>{escape(phase.title)}: {phase.seconds:.0f} s</title></rect>")
             if width > 26:
                 text(where + width / 2, row + BAR / 2 + 4, f"{phase.seconds:.0f}", 11, "middle", "#111")

@@ -4,7 +4,7 @@
 import subprocess
 import time
 
-from archive.errors import Refusal
+from archive.errors import UserError
 
 # Each line that this prints is `what: value`.
 LOOK = r"""
@@ -64,14 +64,14 @@ class Visitor:
             if status == 0:
                 return
             if time.monotonic() > end or not alive():
-                raise Refusal(f"{address} does not answer by ssh within {seconds} s: {(text.splitlines() or ['no reason given'])[-1]}")
+                raise UserError(f"{address} does not answer by ssh within {seconds} s: {(text.splitlines() or ['no reason given'])[-1]}")
             time.sleep(1)
 
     def look(self, address):
         """What is found on a node, by name."""
         status, text = self.run(address, LOOK)
         if status:
-            raise Refusal(f"{address} cannot be looked at: {(text.splitlines() or ['no reason given'])[-1]}")
+            raise UserError(f"{address} cannot be looked at: {(text.splitlines() or ['no reason given'])[-1]}")
         return dict(line.split(": ", 1) if ": " in line else (line.rstrip(":"), "") for line in text.splitlines())
 
 

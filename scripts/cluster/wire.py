@@ -7,7 +7,7 @@ import struct
 import time
 from pathlib import Path
 
-from archive.errors import Refusal, Usage
+from archive.errors import UsageError, UserError
 from archive.tools import run
 
 # dnsmasq, for one, looks three seconds for others at an address before it offers that.
@@ -21,16 +21,15 @@ def check_interface(name, plan, default_route_allowed):
     interfaces = [interface for _, interface in socket.if_nameindex()]
     if name not in interfaces:
         known = ", ".join(sorted(set(interfaces) - {"lo"})) or "none but lo"
-        raise Usage(f"found no interface {name}; there are: {known}")
+        raise UsageError(f"found no interface {name}; there are: {known}")
     for line in Path("/proc/net/route").read_text().splitlines()[1:]:
         interface, destination, _, flags = line.split()[:4]
-        if interface == name and destination == "00000000" and int(flags, 16) & 1:
-            if not default_route_allowed:
-                raise Refusal(f"{name} has the default route: it is this machine's way out, not the nodes' wire; name another, or add --default-route")
+        if interface == name and destination == "00000000" and int(flags, 16) & 1 and not default_route_allowed:
+            raise UserError(f"{name} has the default route: it is this machine's way out, not the nodes' wire; name another, or add --default-route")
     addresses = [line.split()[3] for line in run("ip", "-4", "-oneline", "address", "show", "dev", name).splitlines()]
     if f"{plan.head}/{plan.prefix}" not in addresses:
         found = ", ".join(addresses) or "none"
-        raise Refusal(
+        raise UserError(
             f"{name} has the address {found}, expected {plan.head}/{plan.prefix}: ip address add {plan.head}/{plan.prefix} dev {name}; ip link set {name} up"
         )
 
@@ -69,7 +68,7 @@ def other_server(interface, seconds=DISCOVER_SECONDS):
         try:
             link.bind(("", 68))
         except OSError as error:
-            raise Refusal(f"cannot ask for other DHCP servers on {interface}: {error.strerror}; does a DHCP client run there?") from None
+            raise UserError(f"cannot ask for other DHCP servers on {interface}: {error.strerror}; does a DHCP client run there?") from None
         end = time.monotonic() + seconds
         while time.monotonic() < end:
             link.sendto(discover(transaction, mac), ("255.255.255.255", 67))

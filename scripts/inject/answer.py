@@ -4,7 +4,7 @@
 import re
 
 from . import archive, flavours, legacy, tools
-from .errors import Unfit, Usage
+from .errors import UnfitError, UsageError
 from .kernel import Image, elf_machine, kernel_knows, plain, read_module, runs, suffix_of
 from .modules import Staged
 
@@ -20,10 +20,10 @@ def modalias_of(question):
         return f"pci:v{vendor:08X}d{device:08X}sv{sub_vendor:08X}sd{sub_device:08X}{CLASS}"
     if ":" in question:
         if not re.fullmatch(r"[a-z][a-z0-9_-]*:\S+", question):
-            raise Usage(f"--verify asks for {question!r}, expected a PCI id such as 10ec:8168, a modalias, or the name of a module")
+            raise UsageError(f"--verify asks for {question!r}, expected a PCI id such as 10ec:8168, a modalias, or the name of a module")
         return question
     if not re.fullmatch(r"[A-Za-z0-9_-]+", question):
-        raise Usage(f"--verify asks for {question!r}, expected a PCI id such as 10ec:8168, a modalias, or the name of a module")
+        raise UsageError(f"--verify asks for {question!r}, expected a PCI id such as 10ec:8168, a modalias, or the name of a module")
     return None
 
 
@@ -140,7 +140,7 @@ class Answer:
             return {}
         table = self.staged.top / "System.map"
         table.write_text("".join(f"0000000000000000 r __ksymtab_{one}\n" for one in exported), encoding="utf-8")
-        amiss = {}
+        amiss: dict[str, list[str]] = {}
         for name, symbol in self.staged.depmod(names, ["-e", "-F", str(table)]):
             if name in names:
                 amiss.setdefault(name, []).append(f"the symbol {symbol}, which {name} needs and {image.path} does not export")
@@ -161,34 +161,36 @@ def _fault(name, wrong, missing):
 def answer(initrd, question, options, workdir):
     """The lines that answer a question; refuses, with what is missing, when the initrd does not drive that."""
     if inner := initrd.inner_root():
-        raise Unfit(f"the initrd's modules are in /{inner}, which is not looked into; take it apart: unsquashfs, or fsck.erofs --extract")
+        raise UnfitError(f"the initrd's modules are in /{inner}, which is not looked into; take it apart: unsquashfs, or fsck.erofs --extract")
     if initrd.get(legacy.ARCHIVE):
         return legacy.answer(initrd, question, modalias_of(question), options, workdir)
     image = Image(options.kernel, workdir) if options.kernel else None
     releases = sorted(initrd.kernels())
     if image and image.release not in releases:
         has = ", ".join(releases) or "no kernel"
-        raise Unfit(f"the initrd has modules of {has}, the kernel {options.kernel} is {image.release}; nothing in it loads there: swap them by --modules TREE")
+        raise UnfitError(
+            f"the initrd has modules of {has}, the kernel {options.kernel} is {image.release}; nothing in it loads there: swap them by --modules TREE"
+        )
     lines = []
     for release in [image.release] if image else releases:
         one = Answer(initrd, release, options, workdir)
         drivers = one.drivers(question)
         if not drivers:
-            raise Unfit("; ".join([*one.lines, _nothing(one, question)]))
+            raise UnfitError("; ".join([*one.lines, _nothing(one, question)]))
         # Of several that take the card one that loads is enough.
         found = {name: one.describe(question, name, image) for name in drivers}
         symbols = one.compare_symbols(image, drivers)
         faults = [fault for name, (wrong, missing) in found.items() if (fault := _fault(name, wrong, missing + symbols.get(name, [])))]
         if len(faults) == len(drivers):
-            raise Unfit(f"{question}: {faults[0]}")
+            raise UnfitError(f"{question}: {faults[0]}")
         lines += [*one.lines, *(f"  but {fault}" for fault in faults)]
     listed = ", ".join(initrd.read("modules").decode("utf-8", "replace").split())
     if not releases and listed and initrd.get("target"):
-        raise Unfit(
+        raise UnfitError(
             f"the initrd is of tiny-initramfs, whose modules have no index to look {question} up in; its init loads {listed}, whatever devices there are"
         )
     if not releases:
-        raise Unfit(f"the initrd has no kernel modules, so nothing in it but what is built into its kernel drives {question}; add the driver by --module")
+        raise UnfitError(f"the initrd has no kernel modules, so nothing in it but what is built into its kernel drives {question}; add the driver by --module")
     return lines
 
 

@@ -7,9 +7,10 @@ Lists go by libarchive's mtree format, which has every attribute of an entry, an
 import re
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Optional
 
 from . import segments, tools
-from .errors import Damaged, Failed
+from .errors import DamagedError, OperationError
 
 ATTRIBUTES = "--options=mtree:!all,mtree:type,mtree:mode,mtree:uid,mtree:gid,mtree:size,mtree:time,mtree:link,mtree:device,mtree:sha256"
 # bsdtar's messages go into a pipe; a list longer than this is not an initrd's.
@@ -38,7 +39,7 @@ class Addition:
     path: str
     mode: int
     # None for a directory.
-    source: Path = None
+    source: Optional[Path] = None
     # Whether a file is there that has other paths as well: the kernel would write into that, unless something of another kind comes between.
     shared: bool = False
 
@@ -83,10 +84,10 @@ def _slice(archive, workdir):
 
 def _checked(status, messages, what):
     if tools.hit_its_bound(status) or "File too large" in messages:
-        raise Damaged(f"{what}: it gets larger than the limit; raise that by --limit if it is sound")
+        raise DamagedError(f"{what}: it gets larger than the limit; raise that by --limit if it is sound")
     tools.check_space(messages)
     if status or messages:
-        raise Damaged(f"{what}: bsdtar says: {tools.last_line(messages)}; the initrd is damaged, fetch or make it again")
+        raise DamagedError(f"{what}: bsdtar says: {tools.last_line(messages)}; the initrd is damaged, fetch or make it again")
 
 
 def _checked_matches(status, messages, what):
@@ -186,7 +187,7 @@ def _bsdtar(out, options, sources, limit, form="newc"):
     arguments = ["bsdtar", "-cPf", str(out.resolve()), f"--format={form}", *options, *(f"@{source.resolve()}" for source in sources)]
     status, _, messages = tools.run(arguments, limit)
     if tools.hit_its_bound(status) or "File too large" in messages:
-        raise Failed(f"the archive gets larger than the {limit >> 20} MiB of --limit; give a higher one if that is wanted")
+        raise OperationError(f"the archive gets larger than the {limit >> 20} MiB of --limit; give a higher one if that is wanted")
     tools.check_space(messages)
     if status or messages:
-        raise Failed(f"bsdtar could not write the archive: {tools.last_line(messages)}")
+        raise OperationError(f"bsdtar could not write the archive: {tools.last_line(messages)}")

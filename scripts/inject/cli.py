@@ -3,6 +3,7 @@
 
 import argparse
 import errno
+import io
 import json
 import os
 import signal
@@ -13,7 +14,7 @@ from pathlib import Path
 
 from . import output
 from .answer import answer
-from .errors import Damaged, Failed, Refusal, Usage
+from .errors import DamagedError, OperationError, UsageError, UserError
 from .initrd import FLAVOURS, Initrd, sha256_of
 from .kernel import read_module
 from .modules import CLASSES
@@ -62,9 +63,9 @@ class Parser(argparse.ArgumentParser):
     """One that refuses as all else does: in one line, and as JSON if that is asked for."""
 
     def error(self, message):
-        raise Usage(f"{message} (try --help)")
+        raise UsageError(f"{message} (try --help)")
 
-    def _print_message(self, message, file=None):
+    def _print_message(self, message, file=None):  # noqa: ARG002 # argparse passes it
         if status := _say(message.rstrip("\n")):
             sys.exit(status)
 
@@ -130,20 +131,20 @@ def parser():
 def _check(options):
     options.limit <<= 20
     if options.limit <= 0:
-        raise Usage("--limit is not above 0; expected a number of MiB")
+        raise UsageError("--limit is not above 0; expected a number of MiB")
     options.file = [_pair(text) for text in options.file]
     if options.question is not None and not options.verify:
-        raise Usage(f"found two arguments, {options.question} and {options.initrd}, expected INITRD alone; a question goes with --verify")
+        raise UsageError(f"found two arguments, {options.question} and {options.initrd}, expected INITRD alone; a question goes with --verify")
     if options.overlay and (options.list or options.verify):
-        raise Usage("--list and --verify write nothing; leave out --overlay")
+        raise UsageError("--list and --verify write nothing; leave out --overlay")
     wants = bool(options.module or options.driver_class or options.alias_only or options.file or options.kernel or options.modules)
     if options.list or options.verify:
         if options.output:
-            raise Usage("--list and --verify write nothing; leave out -o")
+            raise UsageError("--list and --verify write nothing; leave out -o")
     elif not wants:
-        raise Usage("nothing to do: give --module, --class, --alias-only, --file, or --kernel with --modules; or --list or --verify")
+        raise UsageError("nothing to do: give --module, --class, --alias-only, --file, or --kernel with --modules; or --list or --verify")
     elif not options.output and not options.dry_run:
-        raise Usage("where to? give -o OUT (INITRD itself is never changed), or --dry-run")
+        raise UsageError("where to? give -o OUT (INITRD itself is never changed), or --dry-run")
     _check_input(options.initrd)
     if options.output:
         output.destination_of(options.output, options.initrd)
@@ -156,23 +157,23 @@ def _check_input(name):
     try:
         kind = path.stat().st_mode
         if stat.S_ISDIR(kind):
-            raise Usage(f"{name} is a directory, expected an initrd; to make one of it: (cd {name} && find . | cpio -o -H newc) >initrd")
+            raise UsageError(f"{name} is a directory, expected an initrd; to make one of it: (cd {name} && find . | cpio -o -H newc) >initrd")
         if stat.S_ISFIFO(kind) or stat.S_ISSOCK(kind):
-            raise Usage(f"{name} is a pipe or a socket, which can be read once only; write it into a file first")
+            raise UsageError(f"{name} is a pipe or a socket, which can be read once only; write it into a file first")
         if not stat.S_ISREG(kind):
-            raise Usage(f"{name} is a device, expected the file of an initrd; one on a disk has to be named by its path where that is mounted")
+            raise UsageError(f"{name} is a device, expected the file of an initrd; one on a disk has to be named by its path where that is mounted")
         with open(path, "rb"):
             pass
     except FileNotFoundError:
-        raise Usage(f"found no file {name}; name an initrd") from None
+        raise UsageError(f"found no file {name}; name an initrd") from None
     except OSError as error:
-        raise Usage(f"cannot read {name}: {error.strerror}") from None
+        raise UsageError(f"cannot read {name}: {error.strerror}") from None
 
 
 def _pair(text):
     source, colon, destination = text.rpartition(":")
     if not (colon and source and destination):
-        raise Usage(f"--file is {text!r}, expected SOURCE:DESTINATION, such as preseed.cfg:/preseed.cfg")
+        raise UsageError(f"--file is {text!r}, expected SOURCE:DESTINATION, such as preseed.cfg:/preseed.cfg")
     return source, destination
 
 
@@ -202,7 +203,7 @@ def _verify(initrd, options, workdir):
         (workdir / f"module-{number}").mkdir()
         checks += [line.strip() for line in answer(initrd, wanted, options, workdir / f"module-{number}")]
     if initrd.problems:
-        raise Failed(initrd.problems[0])
+        raise OperationError(initrd.problems[0])
     return checks
 
 
@@ -213,7 +214,7 @@ def run(options, workdir):
     if options.list or options.verify:
         try:
             flavour = initrd.flavour(options.flavour)
-        except Refusal:
+        except UserError:
             flavour = "unknown"
         report = {"initrd": _describe(initrd, flavour)}
         if options.verify:
@@ -226,9 +227,9 @@ def run(options, workdir):
     repack = options.repack or (bool(plan.removed) and not options.append and not options.overlay)
     if repack and initrd.left_out:
         # Others than the kernel would make of these entries what it does not.
-        raise Damaged(f"{initrd.left_out[0]}; until then it is not written anew, only --append is possible")
+        raise DamagedError(f"{initrd.left_out[0]}; until then it is not written anew, only --append is possible")
     if options.overlay and not plan.additions:
-        raise Usage("there is nothing to add, so an overlay would be empty; the initrd is what is wanted already")
+        raise UsageError("there is nothing to add, so an overlay would be empty; the initrd is what is wanted already")
     if options.overlay:
         wanted, main = output.form_of(options.output or "")[1], output.main_compression(initrd)
         if wanted not in (None, "none", "gzip", main):
@@ -278,7 +279,8 @@ def _lines(report, options):
         yield f"  left out, {why}: {', '.join(names[:12])}{f' and {len(names) - 12} more' if len(names) > 12 else ''}"
     if firmware := report.get("firmware"):
         more = f" and {len(firmware) - 12} more (--json lists them)" if len(firmware) > 12 else ""
-        yield f"  firmware that these drivers may ask for, and that is not in the initrd: {', '.join(firmware[:12])}{more}; add it by --file FILE:/lib/firmware/..."
+        names = ", ".join(firmware[:12])
+        yield f"  firmware that these drivers may ask for, and that is not in the initrd: {names}{more}; add it by --file FILE:/lib/firmware/..."
     yield from (f"  note: {note}" for note in report.get("notes", []))
     if "added" in report and not added and not report.get("removed"):
         yield "  nothing to add: all of it is there already"
@@ -309,7 +311,7 @@ def _say(text):
         return 141
     except (OSError, UnicodeError) as error:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return _fail(argparse.Namespace(json=False), Failed.status, f"cannot write the report: {error}")
+        return _fail(argparse.Namespace(json=False), OperationError.status, f"cannot write the report: {error}")
     return 0
 
 
@@ -317,12 +319,13 @@ def main(arguments=None):
     """The program."""
     # Names out of an archive may be no UTF-8.
     for stream in (sys.stdout, sys.stderr):
-        stream.reconfigure(errors="backslashreplace")
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
     arguments = sys.argv[1:] if arguments is None else arguments
     try:
         options = parser().parse_intermixed_args(arguments)
-    except Usage as refusal:
-        return _fail(argparse.Namespace(json="--json" in arguments), refusal.status, str(refusal))
+    except UsageError as error:
+        return _fail(argparse.Namespace(json="--json" in arguments), error.status, str(error))
     # A user who gives up, or whose connection is lost, must not find temporary files or half an initrd.
     for number in (signal.SIGTERM, signal.SIGHUP):
         if signal.getsignal(number) != signal.SIG_IGN:
@@ -330,17 +333,17 @@ def main(arguments=None):
     try:
         with tempfile.TemporaryDirectory(prefix="inject-initrd-") as workdir:
             report = run(options, Path(workdir))
-    except Refusal as refusal:
-        return _fail(options, refusal.status, str(refusal))
+    except UserError as error:
+        return _fail(options, error.status, str(error))
     except KeyboardInterrupt:
         return _fail(options, 130, "interrupted; nothing was left behind")
     except OSError as error:
         if error.errno in (errno.ENOSPC, errno.EDQUOT):
             where = tempfile.gettempdir()
             text = f"no room left for temporary files in {where}, about three times the initrd's content is needed; set TMPDIR to a directory with more"
-            return _fail(options, Failed.status, f"{text}; nothing was left behind")
+            return _fail(options, OperationError.status, f"{text}; nothing was left behind")
         name = f"{error.filename}: " if error.filename else ""
-        return _fail(options, Failed.status, f"{name}{error.strerror or error}; nothing was left behind")
+        return _fail(options, OperationError.status, f"{name}{error.strerror or error}; nothing was left behind")
     except MemoryError:
         return _fail(options, 1, "this needs more memory than allowed; the initrd is damaged or no initrd")
     if options.json:

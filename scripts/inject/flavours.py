@@ -4,7 +4,7 @@
 import re
 from pathlib import Path
 
-from .errors import Usage
+from .errors import UsageError
 
 CONFIGURATION = "etc/modprobe.d/inject-initrd.conf"
 # Where modprobe's configuration is; of two files of the same name the first counts.
@@ -33,12 +33,12 @@ def parse_alias(text):
     """DRIVER=ID as (driver, modalias); ID is vendor:device, also with the subsystem's two, or a whole modalias."""
     driver, equals, identity = text.partition("=")
     if not (driver and equals and re.fullmatch(r"[A-Za-z0-9_-]+", driver)):
-        raise Usage(f"--alias-only is {text!r}, expected DRIVER=VENDOR:DEVICE, such as dummy=10ec:8168")
+        raise UsageError(f"--alias-only is {text!r}, expected DRIVER=VENDOR:DEVICE, such as dummy=10ec:8168")
     if MODALIAS.fullmatch(identity):
         return driver.replace("-", "_"), identity
     match = PCI_ID.fullmatch(identity)
     if not match:
-        raise Usage(f"--alias-only names the id {identity!r}, expected VENDOR:DEVICE in hexadecimal, such as 10ec:8168")
+        raise UsageError(f"--alias-only names the id {identity!r}, expected VENDOR:DEVICE in hexadecimal, such as 10ec:8168")
     vendor, device, sub_vendor, sub_device = (f"{int(part, 16):08X}" if part else "*" for part in match.groups())
     return driver.replace("-", "_"), f"pci:v{vendor}d{device}sv{sub_vendor}sd{sub_device}bc*sc*i*"
 
@@ -102,7 +102,7 @@ def softdeps(names):
 
 def configuration(initrd):
     """The files of the initrd that modprobe reads, by name."""
-    found = {}
+    found: dict[str, str] = {}
     for place in CONFIGURATIONS:
         base = initrd.resolve(place)
         for path in sorted(initrd.tree):

@@ -6,7 +6,7 @@ import re
 from pathlib import Path
 
 from . import archive, segments
-from .errors import Unfit
+from .errors import UnfitError
 from .kernel import elf_machine
 from .unpacker import Unpacker
 
@@ -106,7 +106,8 @@ class Initrd:
             found, replaced = self._unpacker.unpack((segment.plain, start, end))
             names += found
             self.problems += [
-                f"a later segment replaces the symbolic link {path} -> {link} by a directory: programs behind it are lost; make the added segment with the path behind the link"
+                f"a later segment replaces the symbolic link {path} -> {link} by a directory: programs behind it are lost; "
+                "make the added segment with the path behind the link"
                 for path, link in replaced
             ]
         is_early = segment.compression == "none" and all(name.split("/")[0] in ("", *EARLY) for name in names)
@@ -171,7 +172,7 @@ class Initrd:
         for name, paths in MARKS:
             if any(self.resolve(path) in self.tree for path in paths):
                 return name
-        raise Unfit(
+        raise UnfitError(
             "found no mark of the Debian installer, Anaconda, dracut, systemd, initramfs-tools, busybox or tiny-initramfs in the initrd; say what it "
             "is by --flavour"
         )
@@ -228,7 +229,7 @@ class Initrd:
     def kernels(self):
         """The releases that it has module directories for, each with its module files, relative to the directory."""
         base = self.modules_base() + "/"
-        found = {}
+        found: dict[str, list[str]] = {}
         for path, entry in self.tree.items():
             if not path.startswith(base):
                 continue

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from . import foreign, segments, tools
-from .errors import Damaged, Failed, Unfit, Usage
+from .errors import DamagedError, OperationError, UnfitError, UsageError
 
 # Offsets in the setup header of an x86 image: Documentation/arch/x86/boot.rst.
 HEADER_MAGIC = 0x202
@@ -101,19 +101,19 @@ def plain(path, called=None):
         with open(path, "rb") as stdin:
             status, content, messages = tools.run(["zstd", "-dcq"], LARGEST_MODULE, stdin=stdin)
         if status:
-            raise Unfit(f"{called} is not a kernel module, or damaged: zstd says: {tools.last_line(messages)}")
+            raise UnfitError(f"{called} is not a kernel module, or damaged: zstd says: {tools.last_line(messages)}")
     else:
         decoder = segments.DECODERS["xz" if suffix == ".xz" else "gzip"]()
         try:
             content = decoder.decompress(Path(path).read_bytes(), LARGEST_MODULE)
         except (zlib.error, lzma.LZMAError, EOFError) as error:
-            raise Unfit(f"{called} is not a kernel module, or damaged: {error}") from None
+            raise UnfitError(f"{called} is not a kernel module, or damaged: {error}") from None
         if not decoder.eof and len(content) < LARGEST_MODULE:
-            raise Unfit(f"{called} is truncated; fetch or build it again")
+            raise UnfitError(f"{called} is truncated; fetch or build it again")
         if decoder.unused_data.strip(b"\0"):
-            raise Unfit(f"{called} has something behind the end of what is compressed, which no program that loads modules reads; compress it anew")
+            raise UnfitError(f"{called} has something behind the end of what is compressed, which no program that loads modules reads; compress it anew")
     if len(content) >= LARGEST_MODULE:
-        raise Unfit(f"{called} decompresses to more than {LARGEST_MODULE >> 20} MiB; no kernel module is so large")
+        raise UnfitError(f"{called} decompresses to more than {LARGEST_MODULE >> 20} MiB; no kernel module is so large")
     return content
 
 
@@ -130,7 +130,7 @@ def packed(content, suffix):
             stdin.seek(0)
             status, out, messages = tools.run(["zstd", "-q", "-9", "-T1", "-c"], LARGEST_MODULE, stdin=stdin)
         if status:
-            raise Failed(f"zstd could not compress a module: {tools.last_line(messages)}")
+            raise OperationError(f"zstd could not compress a module: {tools.last_line(messages)}")
         return out
     return content
 
@@ -144,24 +144,24 @@ class Image:
         try:
             self._data = self.path.read_bytes()
         except OSError as error:
-            raise Usage(f"cannot read the kernel {path}: {error.strerror}") from None
+            raise UsageError(f"cannot read the kernel {path}: {error.strerror}") from None
         if len(self._data) < 0x260 or self._data[HEADER_MAGIC : HEADER_MAGIC + 4] != b"HdrS":
             why = foreign.kernel(self._data[: foreign.HEAD], path)
-            raise Usage(f"{path} is not a bootable x86 kernel: {why}; expected a file such as /boot/vmlinuz-VERSION")
+            raise UsageError(f"{path} is not a bootable x86 kernel: {why}; expected a file such as /boot/vmlinuz-VERSION")
         start = struct.unpack_from("<H", self._data, VERSION_POINTER)[0] + 0x200
         text = self._data[start : start + 256].partition(b"\0")[0].decode("ascii", "replace")
         self.release = text.split(" ")[0]
         version = struct.unpack_from("<H", self._data, HEADER_VERSION)[0]
         self.machine = "i386" if version >= 0x20C and not self._data[LOAD_FLAGS] & 1 else "x86_64"
         if not self.release:
-            raise Usage(f"{path} does not tell its version; it is damaged or not a kernel")
+            raise UsageError(f"{path} does not tell its version; it is damaged or not a kernel")
 
     def exported(self):
         """The symbols that it exports to modules; nothing when its payload cannot be read."""
         try:
             return exported_by(self._vmlinux)
         except (struct.error, ValueError, IndexError):
-            raise Usage(f"{self.path} is damaged, its payload is no sound ELF file; fetch or build it again") from None
+            raise UsageError(f"{self.path} is damaged, its payload is no sound ELF file; fetch or build it again") from None
 
     def lacks(self, compression):
         """Whether it shows no sign of what decompresses that, but signs of others."""
@@ -181,8 +181,8 @@ class Image:
                 return b""
             try:
                 segments.decompress(file, 0, length, compression, plain, LARGEST_KERNEL)
-            except Damaged:
-                raise Usage(f"{self.path} is damaged or truncated, its payload ({compression}) cannot be decompressed; fetch or build it again") from None
+            except DamagedError:
+                raise UsageError(f"{self.path} is damaged or truncated, its payload ({compression}) cannot be decompressed; fetch or build it again") from None
         data = plain.read_bytes()
         plain.unlink()
         return data
@@ -250,7 +250,7 @@ def modinfo(path, called=None):
         status, out, messages = tools.run(["modinfo", "-0", file.name], 0)
     if status:
         why = tools.last_line(messages).replace(file.name, str(called or path))
-        raise Unfit(f"{called or path} is not a kernel module: modinfo says: {why}")
+        raise UnfitError(f"{called or path} is not a kernel module: modinfo says: {why}")
     fields = []
     for line in out.split(b"\0"):
         name, equals, value = line.partition(b"=")
@@ -263,22 +263,22 @@ def read_module(path, called=None):
     """Reads a module file; refuses what is none, by the name `called` if it is not a file of the user's."""
     path = Path(path)
     if not path.is_file():
-        raise Usage(f"found no module {path}; name a .ko file, or give --modules TREE to take modules by name")
+        raise UsageError(f"found no module {path}; name a .ko file, or give --modules TREE to take modules by name")
     try:
         fields = modinfo(path, called)
     except PermissionError:
-        raise Usage(f"cannot read {path}: permission denied") from None
+        raise UsageError(f"cannot read {path}: permission denied") from None
 
     def values(name):
         return [value for key, value in fields if key == name and value]
 
     if not values("vermagic"):
-        raise Unfit(f"{called or path} has no vermagic, so it is not a kernel module; expected a .ko that was built for a kernel")
+        raise UnfitError(f"{called or path} has no vermagic, so it is not a kernel module; expected a .ko that was built for a kernel")
     softdeps = " ".join(values("softdep"))
     before = softdeps.partition("pre:")[2].partition("post:")[0].split()
     name = (values("name") or [path.name.partition(".ko")[0]])[0].replace("-", "_")
     if not re.fullmatch(r"[A-Za-z0-9_]+", name):
-        raise Unfit(f"{called or path} calls itself {name!r}, which is no name of a kernel module; build it anew")
+        raise UnfitError(f"{called or path} calls itself {name!r}, which is no name of a kernel module; build it anew")
     return Module(
         path=path,
         name=name,

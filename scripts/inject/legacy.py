@@ -12,7 +12,7 @@ import re
 
 from . import archive, segments
 from .archive import Addition
-from .errors import Unfit
+from .errors import UnfitError
 from .flavours import parse_alias, pci_numbers, with_line
 from .initrd import is_module, module_name
 from .kernel import plain, read_module
@@ -35,14 +35,14 @@ def files(initrd, options, plan, workdir):
         plan.checks.append(f"{module.name}: {check_fit(module, plan.release, reference, machine)}")
         missing = [name for name in module.depends if name not in inner.names and name not in {one.name for one in modules}]
         if missing:
-            raise Unfit(f"{module.path} needs the module {missing[0]}, which modules.cgz does not have; give it too by --module")
+            raise UnfitError(f"{module.path} needs the module {missing[0]}, which modules.cgz does not have; give it too by --module")
         tables.add_module(module)
     if modules:
         plan.checks.append("symbols: NOT CHECKED; an initrd of this kind tells nothing of its kernel's")
     for text in options.alias_only:
         driver, modalias = parse_alias(text)
         if driver not in inner.names:
-            raise Unfit(f"found no driver {driver} among the {len(inner.names)} modules in modules.cgz; add it by --module")
+            raise UnfitError(f"found no driver {driver} among the {len(inner.names)} modules in modules.cgz; add it by --module")
         tables.add_ids(driver, pci_numbers([modalias]), f"{driver} (by inject-initrd)")
         plan.checks.append(f"{driver}: in modules.cgz; {modalias} leads to it")
     plan.notes += tables.notes
@@ -64,10 +64,10 @@ def answer(initrd, question, modalias, options, workdir):
     names = [name for name in drivers if name in inner.names]
     if not names:
         has = f"{ARCHIVE} has no {drivers[0]}" if drivers else "its pcitable does not have it"
-        raise Unfit(f"nothing in the initrd drives {question}: {has}; add the driver by --module")
+        raise UnfitError(f"nothing in the initrd drives {question}: {has}; add the driver by --module")
     needs = _needs(initrd.read("modules/modules.dep").decode("utf-8", "replace"), names[0])
     if lost := [one for one in needs if one not in inner.names]:
-        raise Unfit(f"{question}: {names[0]} is in the initrd, but it lacks {', '.join(lost)}, which it needs; add it by --module")
+        raise UnfitError(f"{question}: {names[0]} is in the initrd, but it lacks {', '.join(lost)}, which it needs; add it by --module")
     by = "by the line in pcitable" if modalias is not None else "if a line in pcitable leads to it, or the user takes it from the list"
     lines = [f"{question}: {names[0]} ({inner.names[names[0]]} in {ARCHIVE})", f"  loaded by Anaconda's loader, {by}"]
     return [*lines, *([f"  needs {', '.join(needs)}"] if needs else []), "symbols: NOT CHECKED; an initrd of this kind tells nothing of its kernel's"]
@@ -110,7 +110,7 @@ class _Inner:
         self._members = [name for part in self._archives for name, entry in archive.entries(part, work) if is_module(name)]
         self.names = {module_name(name): name for name in self._members}
         if not self._members:
-            raise Unfit(f"found no module in {ARCHIVE}, expected members RELEASE/ARCH/NAME.ko")
+            raise UnfitError(f"found no module in {ARCHIVE}, expected members RELEASE/ARCH/NAME.ko")
 
     def release(self, module):
         """The release among those in it that the module is for; check_fit() tells the user of a wrong one."""

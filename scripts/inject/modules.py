@@ -7,7 +7,7 @@ import shutil
 from pathlib import Path
 
 from . import tools
-from .errors import Failed, Unfit, Usage
+from .errors import OperationError, UnfitError, UsageError
 from .initrd import is_module, module_name
 from .kernel import kernel_knows, packed, plain, read_module, suffix_of
 
@@ -37,9 +37,9 @@ class SourceTree:
         self.first = self._first_in(found[0]) if found else None
         if found and (self.first.release if self.first else found[0].resolve().name) != release:
             has = self.first.release if self.first else "no release that could be read"
-            raise Usage(f"the modules in {path} are of {has}, expected {release}; name the tree of {release}")
+            raise UsageError(f"the modules in {path} are of {has}, expected {release}; name the tree of {release}")
         if not found:
-            raise Usage(
+            raise UsageError(
                 f"found no modules of {release} in {path}; expected {release}/modules.dep there, or below lib/modules there; "
                 "unpack linux-modules or linux-image of that version and run depmod on it"
             )
@@ -59,7 +59,7 @@ class SourceTree:
             return path
         _, mark, rest = path.partition(f"/{self.release}/")
         if not mark:
-            raise Usage(f"{self.top}/modules.dep has {path}, expected a path in that tree; run depmod -b on it")
+            raise UsageError(f"{self.top}/modules.dep has {path}, expected a path in that tree; run depmod -b on it")
         return rest
 
     @staticmethod
@@ -70,13 +70,13 @@ class SourceTree:
             # One of the machine's is looked for at the same place here.
             file = top / re.sub(r"^/(usr/)?lib/modules/[^/]*/", "", path)
             if is_module(file.name) and file.is_file():
-                with contextlib.suppress(Unfit):
+                with contextlib.suppress(UnfitError):
                     return read_module(file)
         return None
 
     def _softdeps(self):
         for line in self._lines("modules.softdep"):
-            word, name, *rest = (line.split() + ["", ""])[:2] + line.split()[2:]
+            word, name, *rest = [*line.split(), "", ""][:2] + line.split()[2:]
             if word == "softdep" and "pre:" in rest:
                 before = " ".join(rest).partition("pre:")[2].partition("post:")[0].split()
                 names = [one.replace("-", "_") for one in before]
@@ -93,7 +93,7 @@ class SourceTree:
         led_to = {line.split()[2].replace("-", "_") for line in self._lines("modules.alias") if line.startswith("alias ") and len(line.split()) == 3}
         found = [one for one, path in self.paths.items() if path.startswith(place) and (one in led_to or not led_to)]
         if not found:
-            raise Usage(f"found no module below {place} in {self.top}; expected the whole tree of a kernel")
+            raise UsageError(f"found no module below {place} in {self.top}; expected the whole tree of a kernel")
         return sorted(found)
 
     def with_needs(self, names):
@@ -246,7 +246,7 @@ class Staged:
             order.write_bytes(before)
         if status:
             tools.check_space(messages)
-            raise Failed(f"depmod could not index the modules of {self.release}: {tools.last_line(messages)}")
+            raise OperationError(f"depmod could not index the modules of {self.release}: {tools.last_line(messages)}")
         pairs = UNKNOWN_SYMBOL.findall(messages) + VERSION_DIFFERS.findall(messages)
         return [(module_name(path), symbol) for path, symbol in pairs]
 
@@ -313,16 +313,16 @@ class Staged:
 def check_fit(module, release, reference, machine):
     """Refuses a module that the kernel would refuse; returns what was compared."""
     if machine and module.machine and module.machine != machine:
-        raise Unfit(f"{module.path} is for {module.machine}, the initrd's kernel is for {machine}; build it for {machine}")
+        raise UnfitError(f"{module.path} is for {module.machine}, the initrd's kernel is for {machine}; build it for {machine}")
     if module.release != release:
-        raise Unfit(
+        raise UnfitError(
             f"{module.path} is built for kernel {module.release}, expected {release}: build it for that kernel, or swap the "
             f"initrd's kernel by --kernel and --modules of {module.release}"
         )
     if reference is None:
         return f"release {release}; the other words of vermagic could not be compared, the initrd has no module"
     if module.vermagic != reference.vermagic:
-        raise Unfit(
+        raise UnfitError(
             f"{module.path} has vermagic '{module.vermagic}', the initrd's modules have '{reference.vermagic}'; build it with that kernel's own configuration"
         )
     return f"vermagic {module.vermagic}"
@@ -342,7 +342,7 @@ def pull_needs(staged, modules, source):
                         staged.take_module(source, each)
                         pulled.append(each)
             elif required:
-                raise Unfit(
+                raise UnfitError(
                     f"{module.path} needs the module {name}, which the initrd does not have; give the modules of "
                     f"{staged.release} by --modules TREE, or the file by --module"
                 )

@@ -9,7 +9,7 @@ import tempfile
 from pathlib import Path
 
 from . import archive, segments, tools
-from .errors import Failed, Usage
+from .errors import OperationError, UsageError
 from .initrd import Initrd, sha256_of
 from .modules import Staged
 
@@ -36,22 +36,23 @@ def destination_of(name, initrd_path):
         kind = destination.stat().st_mode
     except FileNotFoundError:
         if not destination.parent.is_dir():
-            raise Usage(f"found no directory {destination.parent} to write {name} to; make it first") from None
+            raise UsageError(f"found no directory {destination.parent} to write {name} to; make it first") from None
         if destination.parent == Path("/dev"):
-            raise Usage(f"found no device {name}, and a file of that name in /dev is lost at the next boot; name a file by -o") from None
+            raise UsageError(f"found no device {name}, and a file of that name in /dev is lost at the next boot; name a file by -o") from None
         return destination
     except OSError as error:
-        raise Usage(f"cannot write {name}: {error.strerror}") from None
+        raise UsageError(f"cannot write {name}: {error.strerror}") from None
     if stat.S_ISDIR(kind):
-        raise Usage(f"{name} is a directory; name a file by -o, such as {name.rstrip('/')}/initrd-new")
+        raise UsageError(f"{name} is a directory; name a file by -o, such as {name.rstrip('/')}/initrd-new")
     if stat.S_ISBLK(kind):
-        raise Usage(
-            f"{name} is a disk or a partition, expected a file or nothing: an initrd alone does not boot; write it to a file, and that onto the stick beside its kernel"
+        raise UsageError(
+            f"{name} is a disk or a partition, expected a file or nothing: an initrd alone does not boot; "
+            "write it to a file, and that onto the stick beside its kernel"
         )
     if not stat.S_ISREG(kind):
-        raise Usage(f"{name} is a device, a pipe or a socket, expected a file or nothing; name a file by -o")
+        raise UsageError(f"{name} is a device, a pipe or a socket, expected a file or nothing; name a file by -o")
     if Path(initrd_path).exists() and destination.samefile(initrd_path):
-        raise Failed(f"{name} is the initrd itself, which is never changed; name another file by -o")
+        raise OperationError(f"{name} is the initrd itself, which is never changed; name another file by -o")
     return destination
 
 
@@ -73,21 +74,19 @@ def _mode(initrd, plan):
 @contextlib.contextmanager
 def _replacing(destination, mode, workdir):
     """A file beside the destination, which takes its place, with that mode, if the block raises nothing; else nothing is left."""
-    part = None
     try:
-        with tempfile.NamedTemporaryFile(dir=destination.parent, prefix=f".{destination.name[:200]}.", delete=False) as out:
-            part = Path(out.name)
-            yield out
-        part.chmod(mode)
-        part.rename(destination)
-        part = None
+        with contextlib.ExitStack() as left:
+            with tempfile.NamedTemporaryFile(dir=destination.parent, prefix=f".{destination.name[:200]}.", delete=False) as out:
+                part = Path(out.name)
+                left.callback(part.unlink, missing_ok=True)
+                yield out
+            part.chmod(mode)
+            part.rename(destination)
+            left.pop_all()
     except OSError as error:
         if tools.is_full(workdir, error):
             raise
-        raise Failed(f"cannot write {destination}: {error.strerror or error}; nothing was left behind") from None
-    finally:
-        if part is not None:
-            part.unlink(missing_ok=True)
+        raise OperationError(f"cannot write {destination}: {error.strerror or error}; nothing was left behind") from None
 
 
 def _sync(out):
@@ -111,7 +110,7 @@ def form_of(name):
     stem, _, end = name.rpartition(".")
     if end in ("tar", "tgz") or stem.endswith(".tar"):
         if end not in ("tar", "tgz", "gz"):
-            raise Usage(f"an overlay is not made in the form of {name}; name it like x.tar.gz or x.tar for a tar archive, or x.cpio.gz or x.cpio for cpio")
+            raise UsageError(f"an overlay is not made in the form of {name}; name it like x.tar.gz or x.tar for a tar archive, or x.cpio.gz or x.cpio for cpio")
         return True, "none" if end == "tar" else "gzip"
     return False, {**ENDINGS, "cpio": "none"}.get(end)
 
@@ -146,7 +145,7 @@ def _verify_overlay(initrd, plan, part, is_tar, workdir, limit):
         tree = {name: entry for name, entry in archive.entries((part, 0, part.stat().st_size), workdir) if name}
         for addition in plan.additions:
             if addition.path not in tree:
-                raise Failed(f"the result lacks {addition.path}; this is an error of inject-initrd")
+                raise OperationError(f"the result lacks {addition.path}; this is an error of inject-initrd")
             _check_addition(addition.path, tree[addition.path], addition)
         # What unpacks it puts it over the initrd's, as a segment is.
         part = workdir / "as-segment"
@@ -220,10 +219,10 @@ def _verify(initrd, plan, part, repack, workdir, limit):
         if path in added:
             _check_addition(path, entry, added[path])
         elif expected.get(path) != entry:
-            raise Failed(f"the result has {path} as {entry}, expected {expected.get(path)}; this is an error of inject-initrd")
+            raise OperationError(f"the result has {path} as {entry}, expected {expected.get(path)}; this is an error of inject-initrd")
     lost = [path for path in {**expected, **added} if path not in result.tree]
     if lost:
-        raise Failed(f"the result lacks {len(lost)} entries, the first is {lost[0]}; this is an error of inject-initrd")
+        raise OperationError(f"the result lacks {len(lost)} entries, the first is {lost[0]}; this is an error of inject-initrd")
     if not repack:
         _check_prefix(initrd.path, part)
     _check_promises(result, plan, again, limit)
@@ -241,16 +240,16 @@ def _gone(path, removed):
 
 def _check_addition(path, entry, addition):
     if (entry.kind, entry.mode, entry.uid, entry.gid) != (addition.entry_kind(), addition.mode, 0, 0):
-        raise Failed(f"the result has {path} as {entry}, expected a {addition.entry_kind()} of 0:0; this is an error of inject-initrd")
+        raise OperationError(f"the result has {path} as {entry}, expected a {addition.entry_kind()} of 0:0; this is an error of inject-initrd")
     if addition.source is not None and entry.sha256 != sha256_of(addition.source):
-        raise Failed(f"the result has another content in {path}; did {addition.source} change meanwhile? run it again")
+        raise OperationError(f"the result has another content in {path}; did {addition.source} change meanwhile? run it again")
 
 
 def _check_prefix(original, part):
     with open(original, "rb") as before, open(part, "rb") as after:
         while chunk := before.read(1 << 20):
             if after.read(len(chunk)) != chunk:
-                raise Failed(f"{original} changed while it was read; run it again")
+                raise OperationError(f"{original} changed while it was read; run it again")
 
 
 def _check_promises(result, plan, workdir, limit):
@@ -261,4 +260,4 @@ def _check_promises(result, plan, workdir, limit):
     staged.take_initrd(result)
     for name, modalias in plan.promises:
         if not staged.resolves(modalias, name):
-            raise Failed(f"in the result modprobe does not come from {modalias} to {name}; this is an error of inject-initrd")
+            raise OperationError(f"in the result modprobe does not come from {modalias} to {name}; this is an error of inject-initrd")

@@ -8,9 +8,9 @@ from pathlib import Path
 
 from . import archive, flavours, legacy
 from .archive import Addition
-from .errors import Unfit, Usage
+from .errors import UnfitError, UsageError
 from .initrd import module_name
-from .kernel import Image, plain, read_module, runs
+from .kernel import Image, Module, plain, read_module, runs
 from .modules import INSTALLER_NEEDS, SourceTree, Staged, check_fit, pull_needs
 from .unpacker import LONGEST_NAME
 
@@ -54,12 +54,12 @@ class Planner:
         """The whole plan."""
         options, plan = self.options, self.plan
         if inner := self.initrd.inner_root():
-            raise Unfit(
+            raise UnfitError(
                 f"the initrd's init makes its root of /{inner} and throws away all that is beside it, so what is added would be lost; "
                 "make the initrd without that: dracut --omit 'squash squash-squashfs squash-erofs'"
             )
         if plan.flavour == "tiny-initramfs" and (options.module or options.kernel or options.driver_class or options.alias_only):
-            raise Unfit(
+            raise UnfitError(
                 "tiny-initramfs has no program that loads modules by their indexes: its init loads the files that /modules lists; make the initrd anew "
                 "with the module in it: mktirfs --include-modules=MODULE -o OUT VERSION"
             )
@@ -78,7 +78,7 @@ class Planner:
 
     def _refuse_swap_of_legacy(self):
         if self.options.kernel or self.options.modules or self.options.driver_class:
-            raise Usage("--kernel, --modules and --class are for initrds of today; this one is of RHEL 4 times: name each module by --module")
+            raise UsageError("--kernel, --modules and --class are for initrds of today; this one is of RHEL 4 times: name each module by --module")
 
     # Modules
 
@@ -91,9 +91,9 @@ class Planner:
         swap = plan.release not in kernels
         source = SourceTree(options.modules, plan.release) if options.modules else None
         if options.driver_class and not source:
-            raise Usage(f"--class {options.driver_class} takes drivers from a kernel's modules; name these too: --modules /lib/modules/{plan.release}")
+            raise UsageError(f"--class {options.driver_class} takes drivers from a kernel's modules; name these too: --modules /lib/modules/{plan.release}")
         if swap and not source:
-            raise Usage(
+            raise UsageError(
                 f"the initrd has modules of {_list(kernels)}, not of {plan.release}; to swap its kernel give the modules of "
                 f"{plan.release} too: --modules /lib/modules/{plan.release}"
             )
@@ -117,10 +117,10 @@ class Planner:
         if len(wanted & set(kernels)) == 1:
             return (wanted & set(kernels)).pop()
         if not kernels:
-            raise Unfit(
+            raise UnfitError(
                 "the initrd has no kernel modules, so which kernel it is for is not known; say it by --kernel IMAGE, with --modules TREE of the same version"
             )
-        raise Unfit(f"the initrd has modules of {_list(kernels)}; say which kernel it is booted with: --kernel IMAGE")
+        raise UnfitError(f"the initrd has modules of {_list(kernels)}; say which kernel it is booted with: --kernel IMAGE")
 
     def _swap(self, staged, source, kernels):
         plan = self.plan
@@ -152,7 +152,7 @@ class Planner:
         if programs is None:
             self.plan.checks.append("programs: NOT CHECKED; none in the initrd tells for which machine it is")
         elif not runs(machine, programs):
-            raise Unfit(f"{what} is for {machine}, the programs in the initrd are for {programs}; take those for {programs}")
+            raise UnfitError(f"{what} is for {machine}, the programs in the initrd are for {programs}; take those for {programs}")
         elif machine != programs:
             self.plan.notes.append(f"the kernel is for {machine}, the programs in the initrd are for {programs}; that works if it is built to run these")
 
@@ -161,14 +161,14 @@ class Planner:
         for part, early in zip(self.initrd.segments, self.initrd.early):
             if not early and image.lacks(part.compression):
                 what = f"without what decompresses {part.compression}, by which the initrd is compressed"
-                raise Unfit(f"the kernel {image.path} is built {what}; recompress the initrd with gzip, or take another kernel")
+                raise UnfitError(f"the kernel {image.path} is built {what}; recompress the initrd with gzip, or take another kernel")
 
     def _inject(self, staged, source, image, swap):
         plan, modules = self.plan, []
         reference = staged.reference()
         machine = reference.machine if reference else (image.machine if image else None)
         if image and machine and image.machine != machine:
-            raise Unfit(f"the kernel {image.path} is for {image.machine}, the modules of {plan.release} are for {machine}; take both of one architecture")
+            raise UnfitError(f"the kernel {image.path} is for {image.machine}, the modules of {plan.release} are for {machine}; take both of one architecture")
         if image:
             self._check_decompressors(image)
         if source and source.first and reference:
@@ -208,11 +208,11 @@ class Planner:
     @staticmethod
     def _refuse_two(modules):
         """Refuses different files of the same module; the same twice, also in another compression, is fine."""
-        first = {}
+        first: dict[str, Module] = {}
         for module in modules:
             other = first.setdefault(module.name, module)
             if other is not module and plain(other.path) != plain(module.path):
-                raise Usage(f"{other.path} and {module.path} are both the module {module.name}, and differ; name one of them")
+                raise UsageError(f"{other.path} and {module.path} are both the module {module.name}, and differ; name one of them")
 
     def _add_class(self, staged, source):
         """Adds all drivers of a class with what they need."""
@@ -229,10 +229,10 @@ class Planner:
             return read_module(name)
         plain = name.replace("-", "_")
         if not source:
-            raise Usage(f"found no file {name}; to take the module of that name from a kernel's modules, give --modules TREE")
+            raise UsageError(f"found no file {name}; to take the module of that name from a kernel's modules, give --modules TREE")
         if plain not in source.paths:
             what = "it is built in" if plain in source.builtin else "there is none"
-            raise Usage(f"found no module {name} in {source.top}: {what}; expected one that is listed in its modules.dep")
+            raise UsageError(f"found no module {name} in {source.top}: {what}; expected one that is listed in its modules.dep")
         return read_module(source.top / source.paths[plain])
 
     def _index(self, staged, names, added, image):
@@ -243,7 +243,7 @@ class Planner:
         if amiss:
             several = f" and {len(amiss) - 1} more" if len(amiss) > 1 else ""
             way = "build it for exactly this kernel" if amiss[0][0] in names else "take --kernel and --modules of one build"
-            raise Unfit(f"{amiss[0][0]} needs the symbol {amiss[0][1]}{several}, which the kernel {self.plan.release} does not export so; {way}")
+            raise UnfitError(f"{amiss[0][0]} needs the symbol {amiss[0][1]}{several}, which the kernel {self.plan.release} does not export so; {way}")
         if added:
             self.plan.checks.append(
                 "symbols: all that the modules need are exported"
@@ -287,7 +287,7 @@ class Planner:
         pairs = [flavours.parse_alias(text) for text in self.options.alias_only]
         for driver, modalias in pairs:
             if driver not in inside:
-                raise Unfit(f"found no driver {driver} among the {len(inside)} modules in the initrd; add it by --module")
+                raise UnfitError(f"found no driver {driver} among the {len(inside)} modules in the initrd; add it by --module")
             self.plan.checks.append(f"{driver}: in the initrd; {modalias} leads to it")
         self.plan.notes.append("an alias has the driver loaded; whether it takes a device whose id it does not know is up to the driver")
         for path, content in flavours.alias_file(self.initrd, pairs).items():
@@ -299,22 +299,23 @@ class Planner:
         source = Path(source)
         if not source.is_file():
             what = "is a directory" if source.is_dir() else "is no regular file" if source.exists() else "is not there"
-            raise Usage(f"found no file {source}, which --file names: it {what}; expected --file SOURCE:DESTINATION")
+            raise UsageError(f"found no file {source}, which --file names: it {what}; expected --file SOURCE:DESTINATION")
         path = archive.normal(destination)
         into = destination.endswith(("/", "/."))
         if (not path and not into) or ".." in path.split("/"):
-            raise Usage(f"--file {source} has the destination {destination!r}, expected a path in the initrd, such as /preseed.cfg")
+            raise UsageError(f"--file {source} has the destination {destination!r}, expected a path in the initrd, such as /preseed.cfg")
         if any(len(part.encode("utf-8", "surrogateescape")) > LONGEST_NAME for part in [*path.split("/"), source.name]) or len(path) > LONGEST_PATH:
-            raise Usage(
-                f"--file {source.name[:40]} has a destination of more than {LONGEST_NAME} bytes in a name, or {LONGEST_PATH} in all, which the kernel does not make"
+            raise UsageError(
+                f"--file {source.name[:40]} has a destination of more than {LONGEST_NAME} bytes in a name, or {LONGEST_PATH} in all, "
+                "which the kernel does not make"
             )
         try:
             with open(source, "rb"):
                 mode = stat.S_IMODE(source.stat().st_mode)
         except OSError as error:
-            raise Usage(f"cannot read {source}, which --file names: {error.strerror}") from None
+            raise UsageError(f"cannot read {source}, which --file names: {error.strerror}") from None
         if mode & (stat.S_ISUID | stat.S_ISGID) and (source.stat().st_uid, source.stat().st_gid) != (0, 0):
-            raise Usage(f"{source} is setuid or setgid, and not root's; in the initrd it would run as root: chmod ug-s it, or chown it to root:root")
+            raise UsageError(f"{source} is setuid or setgid, and not root's; in the initrd it would run as root: chmod ug-s it, or chown it to root:root")
         behind = self.initrd.resolve(path)
         if into or self.initrd.is_directory(behind):
             path = f"{behind}/{source.name}" if behind else source.name
@@ -323,9 +324,9 @@ class Planner:
         if entry and entry.kind == "link":
             self.plan.notes.append(f"/{path} was a symbolic link to {entry.link}; it is a file now")
         elif entry and entry.kind != "file":
-            raise Unfit(f"found a {entry.kind} at /{path} in the initrd, expected a file or nothing; choose another destination")
+            raise UnfitError(f"found a {entry.kind} at /{path} in the initrd, expected a file or nothing; choose another destination")
         if not mode & 0o111 and path == "init":
-            raise Usage(f"{source} is not executable, and /init is what the kernel runs; chmod +x it")
+            raise UsageError(f"{source} is not executable, and /init is what the kernel runs; chmod +x it")
         if not mode & 0o111 and entry and entry.kind == "file" and entry.mode & 0o111:
             self.plan.notes.append(f"/{path} was executable and is not any more; chmod +x {source} if it is to be")
         self._put(path, source, mode)
@@ -357,7 +358,7 @@ class Planner:
             if entry is None or self._goes(path):
                 plan.additions.append(Addition(path, 0o755))
             elif entry.kind != "dir":
-                raise Unfit(f"found a {entry.kind} at /{path} in the initrd, expected a directory; choose another destination")
+                raise UnfitError(f"found a {entry.kind} at /{path} in the initrd, expected a directory; choose another destination")
         plan.additions.sort(key=lambda addition: addition.path)
 
     def _goes(self, path):
@@ -369,7 +370,7 @@ def _check_tree(source, reference):
     for what in ("machine", "vermagic"):
         has, wanted = getattr(source.first, what), getattr(reference, what)
         if has != wanted:
-            raise Unfit(f"the modules in {source.top} are for {what} '{has}', the initrd's are for '{wanted}'; name the tree of the initrd's own kernel")
+            raise UnfitError(f"the modules in {source.top} are for {what} '{has}', the initrd's are for '{wanted}'; name the tree of the initrd's own kernel")
 
 
 def _same(entry, source, mode):

@@ -17,9 +17,10 @@ import struct
 import zlib
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Callable, Protocol
 
 from . import foreign, tools
-from .errors import Damaged, Failed, MissingTool
+from .errors import DamagedError, MissingToolError, OperationError
 
 CHUNK = 1 << 20
 # What the kernel's decompressors need at most, but for zstd's window, which its own program bounds likewise.
@@ -87,7 +88,22 @@ class Gunzip:
         return self._inner.unused_data
 
 
-DECODERS = {
+class Decoder(Protocol):
+    """What the decompressors of the standard library have in common."""
+
+    @property
+    def eof(self) -> bool: ...
+
+    @property
+    def needs_input(self) -> bool: ...
+
+    @property
+    def unused_data(self) -> bytes: ...
+
+    def decompress(self, data: bytes, max_length: int) -> bytes: ...
+
+
+DECODERS: dict[str, Callable[[], Decoder]] = {
     "gzip": Gunzip,
     "bzip2": bz2.BZ2Decompressor,
     "xz": lambda: lzma.LZMADecompressor(lzma.FORMAT_XZ, DECODER_MEMORY),
@@ -110,12 +126,12 @@ def _compression_at(file, at, path):
     what = foreign.name(file, 0, path) or (foreign.name(file, at) if at else None)
     if what:
         where = f"{path} is" if not at or not known(_first(file)) else f"byte {at} begins something that is"
-        raise Damaged(f"{where} {what}")
+        raise DamagedError(f"{where} {what}")
     if at == 0:
-        raise Damaged(
+        raise DamagedError(
             f"found no initrd: it begins with {magic[:4].hex(' ')}, expected a cpio archive, plain or compressed by gzip, xz, zstd, lz4, bzip2 or lzma"
         )
-    raise Damaged(
+    raise DamagedError(
         f"found {magic[:4].hex(' ')} at byte {at}, behind the end of a segment, expected the next segment or the "
         "end of the file; the initrd is damaged, fetch or make it again"
     )
@@ -128,7 +144,7 @@ def _first(file):
 
 def read(path, workdir, limit):
     """The segments of the initrd; decompressed content goes to `workdir`, at most `limit` bytes of it."""
-    segments = []
+    segments: list[Segment] = []
     with open(path, "rb") as file:
         size = file.seek(0, 2)
         at = _skip_nuls(file, 0)
@@ -146,13 +162,13 @@ def read(path, workdir, limit):
             segments.append(segment)
             at = _skip_nuls(file, segment.end)
     if not segments:
-        raise Damaged("found no initrd: the file is empty or all NUL bytes; expected a cpio archive")
+        raise DamagedError("found no initrd: the file is empty or all NUL bytes; expected a cpio archive")
     return segments
 
 
 def _check_aligned(at):
     if at % 4:
-        raise Damaged(
+        raise DamagedError(
             f"a plain cpio archive begins at byte {at}, expected a multiple of 4: the kernel does not see it; join the parts again with padding between them"
         )
 
@@ -174,28 +190,28 @@ def headers(file, start, size):
         file.seek(at)
         header = file.read(HEADER)
         if len(header) < HEADER:
-            raise Damaged(f"the cpio archive at byte {start} breaks off at byte {at}: it is truncated, fetch it again")
+            raise DamagedError(f"the cpio archive at byte {start} breaks off at byte {at}: it is truncated, fetch it again")
         if not HEADER_FORM.fullmatch(header):
-            raise Damaged(f"found {header[:6]!r} at byte {at} of the cpio archive, expected the header of an entry: it is damaged, fetch or make it again")
+            raise DamagedError(f"found {header[:6]!r} at byte {at} of the cpio archive, expected the header of an entry: it is damaged, fetch or make it again")
         file_size, name_size = int(header[54:62], 16), int(header[94:102], 16)
         if not 1 <= name_size <= LONGEST_NAME:
-            raise Damaged(f"an entry at byte {at} has a name of {name_size} bytes, expected 1 to {LONGEST_NAME}: damaged")
+            raise DamagedError(f"an entry at byte {at} has a name of {name_size} bytes, expected 1 to {LONGEST_NAME}: damaged")
         name = file.read(name_size)
         if not name.endswith(b"\0"):
-            raise Damaged(f"an entry at byte {at} has a name without an end: damaged, fetch or make it again")
+            raise DamagedError(f"an entry at byte {at} has a name without an end: damaged, fetch or make it again")
         is_trailer = name.partition(b"\0")[0] == b"TRAILER!!!"
         yield at
         at = _align(at + HEADER + name_size)
         if not is_trailer and int(header[14:22], 16) >> 12 not in FILE_TYPES:
-            raise Damaged(f"{printable(name)} is no file, directory, link, device, pipe or socket: damaged, fetch or make it again")
+            raise DamagedError(f"{printable(name)} is no file, directory, link, device, pipe or socket: damaged, fetch or make it again")
         if is_trailer:
             yield None
             yield min(at, size)
             return
         at = _align(at + file_size)
         if at > size:
-            raise Damaged(f"the cpio archive at byte {start} breaks off inside {printable(name)}: it is truncated, fetch it again")
-    raise Damaged(f"the cpio archive at byte {start} has more than {MOST_ENTRIES} entries; no initrd has so many")
+            raise DamagedError(f"the cpio archive at byte {start} breaks off inside {printable(name)}: it is truncated, fetch it again")
+    raise DamagedError(f"the cpio archive at byte {start} has more than {MOST_ENTRIES} entries; no initrd has so many")
 
 
 def _archive_end(file, start, size):
@@ -239,7 +255,7 @@ def _archives(plain, offset, compression):
         while at < size:
             file.seek(at)
             if file.read(6) not in (b"070701", b"070702"):
-                raise Damaged(f"the {compression} segment at byte {offset} holds {_content(file, at)}; expected a cpio archive (newc) in it")
+                raise DamagedError(f"the {compression} segment at byte {offset} holds {_content(file, at)}; expected a cpio archive (newc) in it")
             _check_aligned(at)
             end = _archive_end(file, at, size)
             archives.append((at, end))
@@ -270,11 +286,11 @@ def decompress(file, at, size, compression, plain, budget):
 
 
 def _too_large(compression, at):
-    return Damaged(f"the {compression} segment at byte {at} decompresses to more than the limit; raise it with --limit if it is sound")
+    return DamagedError(f"the {compression} segment at byte {at} decompresses to more than the limit; raise it with --limit if it is sound")
 
 
 def _bad(compression, at, why):
-    return Damaged(f"the {compression} segment at byte {at} is damaged or truncated ({why}): fetch or make it again")
+    return DamagedError(f"the {compression} segment at byte {at} is damaged or truncated ({why}): fetch or make it again")
 
 
 def _by_library(file, at, compression, plain, budget):
@@ -301,11 +317,11 @@ def _by_library(file, at, compression, plain, budget):
     file.seek(at)
     head = file.read(64)
     if compression == "gzip" and head[3] & ~GZIP_FLAGS:
-        raise Damaged(f"the gzip segment at byte {at} has a header that the kernel does not know (as of bgzip or pigz --comment); recompress it with gzip")
+        raise DamagedError(f"the gzip segment at byte {at} has a header that the kernel does not know (as of bgzip or pigz --comment); recompress it with gzip")
     if compression == "xz" and xz_has_delta(head):
-        raise Damaged(f"the xz segment at byte {at} is made with the filter delta, which the kernel does not know; recompress it with xz --check=crc32")
-    if compression == "xz" and decoder.check not in (lzma.CHECK_NONE, lzma.CHECK_CRC32):
-        raise Damaged(f"the xz segment at byte {at} has a check that the kernel does not know; recompress it with xz --check=crc32")
+        raise DamagedError(f"the xz segment at byte {at} is made with the filter delta, which the kernel does not know; recompress it with xz --check=crc32")
+    if isinstance(decoder, lzma.LZMADecompressor) and compression == "xz" and decoder.check not in (lzma.CHECK_NONE, lzma.CHECK_CRC32):
+        raise DamagedError(f"the xz segment at byte {at} has a check that the kernel does not know; recompress it with xz --check=crc32")
     return end
 
 
@@ -348,7 +364,7 @@ def _zstd_end(file, at, size):
     try:
         library = ctypes.CDLL("libzstd.so.1")
     except OSError:
-        raise MissingTool("found no libzstd.so.1 on this machine; install it: apt-get install libzstd1") from None
+        raise MissingToolError("found no libzstd.so.1 on this machine; install it: apt-get install libzstd1") from None
     measure = library.ZSTD_findFrameCompressedSize
     measure.restype = ctypes.c_size_t
     measure.argtypes = [ctypes.c_void_p, ctypes.c_size_t]
@@ -394,7 +410,7 @@ def compress(plain, out, compression, limit):
             status, _, messages = tools.run(command, limit, stdin=stdin, stdout=result)
         if status:
             tools.check_space(messages)
-            raise Failed(f"{command[0]} could not compress the segment: {tools.last_line(messages)}")
+            raise OperationError(f"{command[0]} could not compress the segment: {tools.last_line(messages)}")
         with open(packed, "rb") as result:
             shutil.copyfileobj(result, out, CHUNK)
         packed.unlink()

@@ -9,7 +9,7 @@ import signal
 import subprocess
 import tempfile
 
-from .errors import Failed, MissingTool
+from .errors import MissingToolError, OperationError
 
 # Where Debian keeps each program; only asked for when it is missing.
 PACKAGES = {
@@ -36,7 +36,7 @@ def find(program):
     path = shutil.which(program, path=SEARCH)
     if not path:
         package = PACKAGES[program]
-        raise MissingTool(f"found no {program} on this machine; install it: apt-get install {package}")
+        raise MissingToolError(f"found no {program} on this machine; install it: apt-get install {package}")
     return path
 
 
@@ -69,14 +69,14 @@ def run(arguments, file_size, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, 
             check=False,
         )
     except subprocess.TimeoutExpired:
-        raise Failed(f"{arguments[0]} had not ended after {2 * CPU_SECONDS} s; is this machine overloaded?") from None
+        raise OperationError(f"{arguments[0]} had not ended after {2 * CPU_SECONDS} s; is this machine overloaded?") from None
     except OSError as error:
-        raise Failed(f"cannot run {arguments[0]}: {error}") from None
+        raise OperationError(f"cannot run {arguments[0]}: {error}") from None
     return done.returncode, done.stdout or b"", done.stderr.decode("utf-8", "replace").strip()
 
 
 def last_line(text):
-    """The line of a program's messages that says most, for a one-line refusal."""
+    """The line of a program's messages that says most, for a one-line error."""
     lines = [line for line in text.splitlines() if line.strip() and "Error exit delayed" not in line]
     return lines[-1] if lines else "it gave no reason"
 

@@ -4,10 +4,11 @@ cannot make, and writes over a file that is there already, with all its hard lin
 
 import hashlib
 from dataclasses import dataclass
+from typing import Optional
 
 from . import segments
 from .archive import Entry, normal
-from .errors import Damaged
+from .errors import DamagedError
 
 KINDS = {0o1: "fifo", 0o2: "char", 0o4: "dir", 0o6: "block", 0o10: "file", 0o12: "link", 0o14: "socket"}
 # What the kernel has before it unpacks anything: directories, and with something in them.
@@ -22,7 +23,7 @@ class Member:
 
     name: str
     entry: Entry
-    inode: tuple
+    inode: Optional[tuple[int, int, int]]
     at: int
 
 
@@ -61,8 +62,9 @@ def _digest(file, size, check, name):
         total += sum(chunk) if check is not None else 0
         size -= len(chunk)
     if check is not None and total & 0xFFFFFFFF != check:
-        raise Damaged(
-            f"the content of {segments.printable(name)} does not have the checksum that the archive has for it: the kernel stops there; fetch or make the initrd again"
+        raise DamagedError(
+            f"the content of {segments.printable(name)} does not have the checksum that the archive has for it: the kernel stops there; "
+            "fetch or make the initrd again"
         )
     return digest.hexdigest()
 
@@ -82,7 +84,8 @@ class Unpacker:
 
     def unpack(self, archive):
         """Unpacks one archive over what is there; returns the names in it, and what links it has replaced by directories."""
-        names, replaced, inodes = [], [], {}
+        names, replaced = [], []
+        inodes: dict[tuple[int, int, int], str] = {}
         for member in members(archive):
             name = normal(member.name)
             names.append(name)
@@ -161,7 +164,8 @@ class Unpacker:
 
     def resolve(self, name):
         """`name` with all symbolic links followed, as far as it exists."""
-        done, todo = [], normal(name).split("/")
+        done: list[str] = []
+        todo = normal(name).split("/")
         for _ in range(200):
             if not todo:
                 return "/".join(done)
@@ -176,4 +180,4 @@ class Unpacker:
                 todo = normal(entry.link).split("/") + todo
             elif part:
                 done.append(part)
-        raise Damaged(f"the symbolic links at {name} lead in a circle; the initrd is damaged, make it again")
+        raise DamagedError(f"the symbolic links at {name} lead in a circle; the initrd is damaged, make it again")

@@ -9,8 +9,8 @@ from pathlib import Path
 
 import support  # noqa: F401
 
+from archive.errors import UserError
 from cluster.demo import Demo
-from archive.errors import Refusal
 from cluster.machine import Machine
 
 LOADED = "Loading Linux 7.3.4+deb13-amd64 ...\r\nLoading initial ramdisk ...\r\n"
@@ -49,7 +49,7 @@ class Visitor:
 
     def wait(self, address, seconds, alive):
         if "login:" not in self.node.console_text():
-            raise Refusal(f"{address} does not answer")
+            raise UserError(f"{address} does not answer")
 
 
 class BootFromDisk(unittest.TestCase):
@@ -69,8 +69,8 @@ class BootFromDisk(unittest.TestCase):
             with unittest.mock.patch("cluster.visit.expected", lambda *arguments: {}):
                 try:
                     Demo._visit(demo, node)
-                except Refusal as refusal:
-                    said.append(f"refused: {refusal}")
+                except UserError as error:
+                    said.append(f"refused: {error}")
             return node, "\n".join(said)
 
     def test_a_node_that_does_not_come_up_is_refused_and_its_registers_are_kept(self):

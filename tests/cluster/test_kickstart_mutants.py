@@ -12,7 +12,7 @@ import support
 import test_kickstart
 import test_preseed
 
-from archive.errors import Refusal
+from archive.errors import UserError
 from cluster.kickstart import Kickstart
 from cluster.preseed import Preseed, Question, questions
 
@@ -142,9 +142,9 @@ class KickstartMutants(test_kickstart.Kickstarts):
                     counts["read"] += 1
                     self.assertFalse([one for one in file.complaints if "\n" in one])
                     self.assertTrue(is_read(path, "\n".join(file.preseed(test_kickstart.ANSWERS)) + "\n"), text)
-                except Refusal as refusal:
+                except UserError as error:
                     counts["refused"] += 1
-                    self.assertEqual(len(str(refusal).splitlines()), 1, refusal)
+                    self.assertEqual(len(str(error).splitlines()), 1, error)
                 self.assertFalse(ran.exists(), text)
                 self.assertLess(time.monotonic() - started, LONGEST)
         print(f"{COUNT} mutants of answer files (SEED={SEED}): {counts}")
@@ -193,9 +193,9 @@ class PreseedMutants(test_preseed.Preseeds):
                     if READER and number % 10 == 0:
                         counts["read by the installer"] += 1
                         self.assertEqual(installer_sets(path), file.answers, text)
-                except Refusal as refusal:
+                except UserError as error:
                     counts["refused"] += 1
-                    self.assertEqual(len(str(refusal).splitlines()), 1, refusal)
+                    self.assertEqual(len(str(error).splitlines()), 1, error)
                 self.assertLess(time.monotonic() - started, LONGEST)
         if not READER:
             print("the installer's own reader of preseed files was not asked: make test-inject names it by PRESEED_READER")

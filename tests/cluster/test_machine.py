@@ -9,7 +9,7 @@ from pathlib import Path
 
 import support  # noqa: F401
 
-from archive.errors import Refusal
+from archive.errors import UserError
 from cluster.machine import Machine
 
 LAUNCHER = r"""#!{python}
@@ -76,14 +76,14 @@ class Launched(unittest.TestCase):
 
     def test_requests_are_answered_until_it_is_switched_off(self):
         machine = self.machine()
-        self.assertRaisesRegex(Refusal, "compute-0-1 is not switched on", machine.running)
+        self.assertRaisesRegex(UserError, "compute-0-1 is not switched on", machine.running)
         self.assertEqual(machine.cpu_seconds(), 0)
         machine.start("install")
         self.assertTrue(machine.running())
         self.assertEqual(machine.cpu_seconds(), 1.5)
         self.assertEqual(machine.ask_card(cmd="link", up=False), {"cmd": "link", "up": False})
         self.assertFalse(machine.running())
-        self.assertRaisesRegex(Refusal, "compute-0-1: in vain", machine.pause)
+        self.assertRaisesRegex(UserError, "compute-0-1: in vain", machine.pause)
         machine.keep_registers()
         machine.stop()
         self.assertTrue((self.dir / "node/end").exists())
@@ -92,7 +92,7 @@ class Launched(unittest.TestCase):
 
     def test_one_that_cannot_be_switched_on(self):
         machine = self.machine('{"ok": false, "error": "no such card"}')
-        self.assertRaisesRegex(Refusal, "^compute-0-1: no such card$", machine.start, "install")
+        self.assertRaisesRegex(UserError, "^compute-0-1: no such card$", machine.start, "install")
 
     def test_nobody_gets_the_answer_to_the_start(self):
         machine = self.machine()
@@ -115,9 +115,9 @@ class Launched(unittest.TestCase):
     def test_a_launcher_that_ends(self):
         machine = self.machine()
         machine.start("install")
-        self.assertRaisesRegex(Refusal, "its launcher has ended; its log is in", machine._ask, do="end")
+        self.assertRaisesRegex(UserError, "its launcher has ended; its log is in", machine._ask, do="end")
         machine._node.wait()
-        self.assertRaisesRegex(Refusal, "its launcher has ended", machine.running)
+        self.assertRaisesRegex(UserError, "its launcher has ended", machine.running)
 
     def test_answers_reach_those_who_asked(self):
         machine = self.machine()

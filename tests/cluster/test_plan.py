@@ -7,7 +7,7 @@ from pathlib import Path
 
 from support import TOP
 
-from archive.errors import Usage
+from archive.errors import UsageError
 from cluster.plan import Plan, Register, fill
 
 PLAN = (TOP / "packaging/cluster/cluster.conf").read_text()
@@ -32,7 +32,7 @@ class PlanCase(unittest.TestCase):
 
     def refused(self, *changes):
         """What is said to a wrong plan: one line that names the file."""
-        with self.assertRaises(Usage) as caught:
+        with self.assertRaises(UsageError) as caught:
             self.plan(*changes)
         text = str(caught.exception)
         self.assertEqual(len(text.splitlines()), 1)
@@ -78,7 +78,7 @@ class Plans(PlanCase):
                 self.assertIn(words, self.refused(change))
 
     def test_a_missing_file_is_named(self):
-        with self.assertRaises(Usage) as caught:
+        with self.assertRaises(UsageError) as caught:
             Plan(self.path / "no")
         self.assertIn("cannot read", str(caught.exception))
 

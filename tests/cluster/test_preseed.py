@@ -12,7 +12,7 @@ from pathlib import Path
 
 import support
 
-from archive.errors import Refusal, Usage
+from archive.errors import UsageError, UserError
 from cluster import answers
 from cluster.preseed import Preseed, questions
 
@@ -173,17 +173,17 @@ class Preseeds(unittest.TestCase):
     def test_what_is_no_preseed_file_is_refused(self):
         for text in ("install\ntext\nlang C\n", "rootpw x\n", "just words of a text\n"):
             self.file.write_text(text)
-            with self.assertRaises(Usage) as caught:
+            with self.assertRaises(UsageError) as caught:
                 Preseed(self.file, questions(self.dir))
             self.assertIn("line 1: this is no preseed file", str(caught.exception))
         for content in (b"\xff\xfe", b"a b/c string \0"):
             self.file.write_bytes(content)
-            with self.assertRaises(Usage):
+            with self.assertRaises(UsageError):
                 Preseed(self.file, questions(self.dir))
-        with self.assertRaises(Usage):
+        with self.assertRaises(UsageError):
             Preseed(self.dir / "absent", questions(self.dir))
         (self.dir / "system.templates").unlink()
-        with self.assertRaises(Refusal) as caught:
+        with self.assertRaises(UserError) as caught:
             questions(self.dir)
         self.assertIn("scripts/kickstart-tree", str(caught.exception))
 

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0
 """What is read: templates, indexes, journals; and what is drawn of them."""
 
+import itertools
 import tempfile
 import unittest
 import xml.etree.ElementTree
@@ -9,7 +10,7 @@ from pathlib import Path
 import support  # noqa: F401
 
 from archive import deb822, lock
-from archive.errors import Usage
+from archive.errors import UsageError
 from cluster import phases, templates, timeline, visit
 
 QUESTION = """\
@@ -82,7 +83,7 @@ class Reading(unittest.TestCase):
         self.assertEqual(found[0].start, 0)
         self.assertEqual([phase.cpu for phase in found[:2]], [5.5, None])
         self.assertEqual(found[-1].end, 100)
-        self.assertTrue(all(one.end == other.start for one, other in zip(found, found[1:])))
+        self.assertTrue(all(one.end == other.start for one, other in itertools.pairwise(found)))
 
     def test_the_picture_has_every_phase_of_every_row(self):
         rows = [(name, [phases.Phase("one & two", 0, 10), phases.Phase("three", 10, 500)]) for name in ("compute-0-0", "last run")]
@@ -110,7 +111,7 @@ class Reading(unittest.TestCase):
             path = Path(place) / "packages.lock"
             for what, content in bad.items():
                 path.write_bytes(content if isinstance(content, bytes) else content.encode())
-                with self.subTest(what), self.assertRaisesRegex(Usage, r"^packages\.lock:\d: .*scripts/pin"):
+                with self.subTest(what), self.assertRaisesRegex(UsageError, r"^packages\.lock:\d: .*scripts/pin"):
                     lock.read(path)
             path.write_bytes((line + line).replace("\n", "\r\n").encode())
             self.assertEqual([pin.sha256 for pin in lock.read(path)], [digest])

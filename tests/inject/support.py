@@ -19,7 +19,7 @@ TOP = Path(__file__).resolve().parents[2]
 PROGRAM = TOP / "scripts/inject-initrd"
 sys.path.append(str(TOP / "scripts"))
 
-from inject import cli  # noqa: E402
+from inject import cli
 
 KVER = os.environ["INJECT_KVER"]
 KERNEL = Path(os.environ["INJECT_KERNEL_DIR"]) / "usr/lib/modules" / KVER
@@ -83,7 +83,7 @@ def _in_child(arguments, memory, environment, out, errors):
         signal.alarm(SECONDS)
         for number, file in enumerate((os.open(os.devnull, os.O_RDONLY), out.fileno(), errors.fileno())):
             os.dup2(file, number)
-        sys.stdout, sys.stderr = (io.TextIOWrapper(open(number, "wb", closefd=False)) for number in (1, 2))
+        sys.stdout, sys.stderr = (io.TextIOWrapper(io.BufferedWriter(io.FileIO(number, "wb", closefd=False))) for number in (1, 2))
         os.environ.update(environment)
         tempfile.tempdir = None
         resource.setrlimit(resource.RLIMIT_AS, (memory, memory))
@@ -116,7 +116,7 @@ class Case(unittest.TestCase):
         return outcome
 
     def refuse(self, status, *arguments, says=(), **environment):
-        """Runs the program and requires a refusal of one line that has all the words."""
+        """Runs the program and requires a error of one line that has all the words."""
         errors = self.inject(*arguments, status=status, **environment).errors
         self.assertEqual(len(errors.splitlines()), 1, errors)
         for word in says:

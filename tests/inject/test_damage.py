@@ -97,8 +97,7 @@ class Damage(Case):
         """Runs the program on some of them, and writes down what came of each."""
         try:
             with open(said, "w", encoding="utf-8") as lines:
-                for number in numbers:
-                    lines.write(json.dumps(self.one(number, originals[number % len(originals)])) + "\n")
+                lines.writelines(json.dumps(self.one(number, originals[number % len(originals)])) + "\n" for number in numbers)
         except BaseException:
             traceback.print_exc()
             return 1

@@ -8,7 +8,7 @@ import stat
 import subprocess
 import time
 
-from support import INSTALLER, KERNEL, MODULE, PROGRAM, Case, like_the_kernel, listing, decompress, cut, inject, pack, small_initrd, tree
+from support import INSTALLER, KERNEL, MODULE, PROGRAM, Case, cut, decompress, inject, like_the_kernel, listing, pack, small_initrd, tree
 
 
 class Files(Case):

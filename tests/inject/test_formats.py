@@ -53,7 +53,7 @@ class Formats(Case):
             piece = cut(path, part["offset"], part["end"], self.dir / "piece")
             decompress(piece, part["compression"], self.dir / "plain")
             lines.update(listing(self.dir / "plain"))
-        return {name: line for name, line in lines.items() if "/modules." not in name and name not in ("conf/modules",)}
+        return {name: line for name, line in lines.items() if "/modules." not in name and name != "conf/modules"}
 
     def test_what_makes_each_flavour_load_it(self):
         for flavour, path, line in (

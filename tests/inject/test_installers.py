@@ -9,7 +9,7 @@ from support import KERNEL, KVER, MODALIAS, MODULE, TOP, Case, like_the_kernel, 
 
 sys.path.append(str(TOP / "tests"))
 
-from needs import need  # noqa: E402
+from needs import need
 
 
 class Installers(Case):

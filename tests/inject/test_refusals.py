@@ -8,6 +8,8 @@ from pathlib import Path
 
 from support import INSTALLER, KERNEL, KVER, MADE, MODULE, Case, gzip, pack, small_initrd, tree
 
+PROGRAM = str(Path(__file__).parents[2] / "scripts/inject-initrd")
+
 
 def patched(path, out, offset, data):
     """A copy of a file with some bytes changed."""
@@ -24,7 +26,7 @@ class Refusals(Case):
         self.out = self.dir / "out"
 
     def tearDown(self):
-        self.assertFalse(self.out.exists(), "a refusal has left a file")
+        self.assertFalse(self.out.exists(), "an error has left a file")
 
     def module(self, status, path, *more, says=()):
         return self.refuse(status, "--module", path, *more, self.initrd, "-o", self.out, says=says)
@@ -97,9 +99,9 @@ class Refusals(Case):
         (only / "python3").symlink_to(os.path.realpath("/usr/bin/python3"))
         program = (Path(__file__).parents[2] / "scripts/inject/tools.py").read_text()
         self.assertIn("/usr/sbin", program)
+        script = 'mount --bind /dev/null /usr/bin/bsdtar && exec "$@"'
         done = subprocess.run(
-            ["unshare", "-rm", "sh", "-c", 'mount --bind /dev/null /usr/bin/bsdtar && exec "$@"', "sh"]
-            + [str(Path(__file__).parents[2] / "scripts/inject-initrd"), "--file", f"{__file__}:/x", str(self.initrd), "-o", str(self.dir / "out")],
+            ["unshare", "-rm", "sh", "-c", script, "sh", PROGRAM, "--file", f"{__file__}:/x", str(self.initrd), "-o", str(self.dir / "out")],
             capture_output=True,
             text=True,
             check=False,
@@ -112,8 +114,7 @@ class Refusals(Case):
         mount.mkdir()
         script = 'mount -t tmpfs -o size=64k none "$1" && shift && exec "$@"'
         done = subprocess.run(
-            ["unshare", "-rm", "sh", "-c", script + "; ", "sh", str(mount)]
-            + [str(Path(__file__).parents[2] / "scripts/inject-initrd"), "--file", f"{MODULE}:/x", str(self.initrd), "-o", str(mount / "out")],
+            ["unshare", "-rm", "sh", "-c", script, "sh", str(mount), PROGRAM, "--file", f"{MODULE}:/x", str(self.initrd), "-o", str(mount / "out")],
             capture_output=True,
             text=True,
             check=False,
@@ -123,7 +124,7 @@ class Refusals(Case):
 
     def test_archives_that_no_kernel_takes(self):
         top = tree(self.dir / "odd", {"init": b"x", "bin/busybox": b"x"})
-        names = "init\nbin\nbin/busybox\n".encode()
+        names = b"init\nbin\nbin/busybox\n"
         for form, word in (("odc", "old portable"), ("bin", "old binary")):
             done = subprocess.run(["cpio", "--quiet", "-o", "-H", form], input=names, cwd=top, capture_output=True, check=True)
             (self.dir / form).write_bytes(done.stdout)

@@ -13,9 +13,9 @@ from pathlib import Path
 TOP = Path(__file__).resolve().parents[3]
 sys.path[:0] = [str(TOP / "scripts"), str(TOP / "tests")]
 
-from archive.tools import run  # noqa: E402
-from cluster import head as head_node  # noqa: E402
-from cluster.plan import Plan  # noqa: E402
+from archive.tools import run
+from cluster import head as head_node
+from cluster.plan import Plan
 
 PLAN = Plan(TOP / "packaging/cluster/cluster.conf")
 KVER = "7.3.4+deb13-amd64"

@@ -6,7 +6,7 @@ import unittest
 
 from support import PLAN, Case, Plan, get, run, tree
 
-from archive.errors import Refusal, Usage
+from archive.errors import UsageError, UserError
 from cluster import head as head_node
 from cluster import wire
 from needs import need
@@ -35,7 +35,7 @@ class Services(Case):
     def test_a_diskless_node_gets_a_root_and_what_only_it_has(self):
         plan = Plan(PLAN.path)
         plan.modes = {"*": "install", "compute-0-0": "diskless"}
-        with self.assertRaises(Refusal) as caught:
+        with self.assertRaises(UserError) as caught:
             self.head(plan)
         self.assertIn("scripts/diskless-tree", str(caught.exception))
         for name in head_node.DISKLESS:
@@ -118,7 +118,7 @@ class Services(Case):
     def test_a_port_that_is_taken_is_said(self):
         self.head()
         other = head_node.Head(PLAN, "wire", self.dir / "other", self.dir / "tree", "")
-        with self.assertRaises(Refusal) as caught:
+        with self.assertRaises(UserError) as caught:
             other.start()
         self.assertIn("does another program", str(caught.exception))
 
@@ -130,19 +130,19 @@ class Wires(Case):
         self.assertEqual(self.ask_for_dhcp(), "")
 
     def test_an_interface_that_is_not_there_is_refused(self):
-        with self.assertRaises(Usage) as caught:
+        with self.assertRaises(UsageError) as caught:
             wire.check_interface("eth9", PLAN, False)
         self.assertIn("there are: wire", str(caught.exception))
 
     def test_an_interface_without_the_plans_address_is_refused(self):
         run("ip", "address", "flush", "dev", "wire")
-        with self.assertRaises(Refusal) as caught:
+        with self.assertRaises(UserError) as caught:
             wire.check_interface("wire", PLAN, False)
         self.assertIn("ip address add 10.1.1.1/16 dev wire", str(caught.exception))
 
     def test_an_interface_with_the_default_route_is_refused_unless_told(self):
         run("ip", "route", "add", "default", "via", "10.1.9.9", "dev", "wire")
-        with self.assertRaises(Refusal) as caught:
+        with self.assertRaises(UserError) as caught:
             wire.check_interface("wire", PLAN, False)
         self.assertIn("default route", str(caught.exception))
         wire.check_interface("wire", PLAN, True)

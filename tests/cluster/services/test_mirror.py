@@ -10,8 +10,8 @@ from pathlib import Path
 from support import run
 
 from archive import deb822, lock
-from archive.errors import Refusal
-from archive.fetch import Dropped
+from archive.errors import UserError
+from archive.fetch import NotInPoolError
 from cluster import mirror
 from cluster.pool import Package, Pool, make_kernel_part
 
@@ -72,7 +72,7 @@ class Mirror(unittest.TestCase):
     def test_another_release_is_not_signed(self):
         changed = self.dir / "Release"
         changed.write_text((self.dists / "Release").read_text().replace("main", "mine"))
-        with self.assertRaises(Refusal):
+        with self.assertRaises(UserError):
             self.verify(self.dir / "key.gpg", changed)
 
     def test_another_key_did_not_sign_it(self):
@@ -80,7 +80,7 @@ class Mirror(unittest.TestCase):
         (other / "dists/trixie").mkdir(parents=True)
         (other / "dists/trixie/Release").write_text("x")
         mirror.sign(other, "trixie", self.dir / "other.gpg")
-        with self.assertRaises(Refusal):
+        with self.assertRaises(UserError):
             self.verify(self.dir / "other.gpg")
 
 
@@ -98,7 +98,7 @@ class Archive:
         """Copies the packages there."""
         for pin in pins:
             if pin.name in self.dropped:
-                raise Dropped(f"no {pin.path}")
+                raise NotInPoolError(f"no {pin.path}")
             directory.mkdir(parents=True, exist_ok=True)
             (directory / pin.file).write_bytes((self.directory / pin.file).read_bytes())
 
@@ -132,7 +132,7 @@ class Locks(unittest.TestCase):
 
     def test_a_lock_for_another_kernel_or_list_does_not_count(self):
         for change in (lambda: self.pool("7.3.5+deb13-amd64"), self.another_list):
-            with self.assertRaisesRegex(Refusal, "package lists of file:/nowhere/ trixie main and .* cannot be used"):
+            with self.assertRaisesRegex(UserError, "package lists of file:/nowhere/ trixie main and .* cannot be used"):
                 change().fetch()
 
     def test_the_installers_lock_is_for_every_kernel(self):
@@ -147,7 +147,7 @@ class Locks(unittest.TestCase):
 
     def test_what_the_pool_has_dropped_is_looked_up_in_the_lists(self):
         self.archive.dropped = ("e2fsprogs",)
-        with self.assertRaisesRegex(Refusal, "package lists of .* cannot be used"):
+        with self.assertRaisesRegex(UserError, "package lists of .* cannot be used"):
             self.pool("7.3.4+deb13-amd64").fetch()
 
 
@@ -175,7 +175,7 @@ class Lists(unittest.TestCase):
             def update(self):
                 """Leaves the release's file, if its list verifies."""
                 if self.name not in releases:
-                    raise Refusal(f"{self.name} is out of step")
+                    raise UserError(f"{self.name} is out of step")
                 (self.root / "lists").mkdir(parents=True)
                 (self.root / "lists/x_InRelease").write_text(f"Suite: stable\nCodename: {releases[self.name]}\n")
 
@@ -191,7 +191,7 @@ class Lists(unittest.TestCase):
         self.assertEqual(self.said, ["trixie is out of step; taking the list of stable"])
 
     def test_another_release_by_that_alias_is_not_taken(self):
-        with self.assertRaisesRegex(Refusal, "trixie is out of step"):
+        with self.assertRaisesRegex(UserError, "trixie is out of step"):
             self.lists({"stable": "forky"})
 
 

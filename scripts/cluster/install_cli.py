@@ -1,0 +1,79 @@
+# SPDX-License-Identifier: GPL-2.0
+"""The command line of scripts/install-nodes."""
+
+import argparse
+import signal
+import sys
+from pathlib import Path
+
+from archive.errors import UserError
+
+from .demo import Demo
+from .diskless import Diskless
+from .faults import FAULTS
+
+TOP = Path(__file__).resolve().parents[2]
+
+HELP = "Installs emulated nodes from bare metal, by the services of a head node, in a network namespace of its own."
+
+
+def parser():
+    """The options; scripts/install-demo gives them."""
+    result = argparse.ArgumentParser(prog="install-nodes", description=HELP, allow_abbrev=False)
+    add = result.add_argument
+    add("--plan", metavar="FILE", default=TOP / "packaging/cluster/cluster.conf", help="the cluster's plan (default packaging/cluster/cluster.conf)")
+    add("--nodes", metavar="N", type=int, default=1, help="how many (default %(default)s)")
+    add("--lab", metavar="FILE", required=True, help="the lab, which runs the nodes")
+    add("--model", metavar="FILE", required=True, help="rtl8111b")
+    add("--tree", metavar="DIR", required=True, help="what scripts/installer-tree has made")
+    add("--artifacts", metavar="DIR", required=True, help="where logs are left; what is in it is removed")
+    add("--history", metavar="FILE", required=True, help="the phases of the last run, to be compared with, and then of this")
+    add("--test", action="store_true", help="fail if anything on the nodes is not as it should be")
+    add("--kickstart", metavar="FILE", help="a kickstart file for them, instead of the plan's")
+    add("--diskless", action="store_true", help="the nodes have no disk: they are not installed but boot a root over the network")
+    add("--fault", choices=FAULTS, default="none", help="what goes wrong with the first node; fails unless the operator is told so")
+    return result
+
+
+def main(arguments=None):
+    """The program."""
+    options = parser().parse_args(arguments)
+    demo: Demo | None = None
+    # Nobody's nodes may outlive this.
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    try:
+        demo = (Diskless if options.diskless else Demo)(options)
+        try:
+            demo.run()
+        finally:
+            demo.report()
+    except UserError as error:
+        wrong = demo.fault.judge(error) or next(demo.lost(), None) if demo and demo.fault.expects else None
+        if demo and demo.fault.expects and not wrong:
+            print(f"install-nodes: the operator is told: {error}")
+            return 0
+        print(f"install-nodes: error: {error}" + (f"\n{wrong}" if wrong else ""), file=sys.stderr)
+        return error.status
+    except OSError as error:
+        print(f"install-nodes: error: {error.filename or ''}: {error.strerror or error}", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        print("install-nodes: error: interrupted; the nodes are switched off", file=sys.stderr)
+        return 130
+    return verdict(demo)
+
+
+def verdict(demo):
+    """Says what came of it; returns the exit status."""
+    faulty = demo.options.fault != "none"
+    demo.wrong += [*demo.lost(), *([] if demo.fault.struck or not faulty else [f"the fault '{demo.options.fault}' did not strike"])]
+    for line in demo.wrong:
+        print(f"install-nodes: not as it should be: {line}", file=sys.stderr)
+    print("-" * 72)
+    if demo.fault.expects:
+        print(f"install-nodes: error: installed in spite of the fault '{demo.options.fault}'", file=sys.stderr)
+        return 1
+    print(
+        f"r8168_rust: {len(demo.machines)} node(s) {demo.done}; " + (f"{len(demo.wrong)} things are not as they should be" if demo.wrong else "everything held")
+    )
+    return 1 if demo.wrong and (demo.options.test or faulty) else 0
