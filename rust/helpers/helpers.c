@@ -79,11 +79,6 @@ void net_helper_netdev_set_features(struct net_device *dev, netdev_features_t ab
 	dev->vlan_features |= vlan;
 }
 
-netdev_features_t net_helper_netdev_features(const struct net_device *dev)
-{
-	return dev->features;
-}
-
 unsigned int net_helper_netdev_mtu(const struct net_device *dev)
 {
 	return READ_ONCE(dev->mtu);

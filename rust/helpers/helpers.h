@@ -35,7 +35,6 @@ void net_helper_netdev_setup(struct net_device *dev, struct device *parent,
 			     unsigned int max_mtu, int irq);
 void net_helper_netdev_set_features(struct net_device *dev, netdev_features_t able,
 				    netdev_features_t on, netdev_features_t vlan);
-netdev_features_t net_helper_netdev_features(const struct net_device *dev);
 unsigned int net_helper_netdev_mtu(const struct net_device *dev);
 void net_helper_netdev_set_mtu(struct net_device *dev, unsigned int mtu);
 bool net_helper_device_present(const struct net_device *dev);

@@ -9,7 +9,6 @@ from .fetch import NotInPoolError
 
 # What a kernel is fetched in: packages, and the source package that they are made of. The archive keeps that as long as the image; headers and
 # source go when the next version comes.
-PARTS = ("image", "headers", "source", "source-package")
 
 # The files of the source package, by what their names end in: the source, and Debian's changes to it, which some mirrors lack.
 FILES = {"linux.orig": ".orig.tar.xz", "linux.debian": ".debian.tar.xz"}

@@ -13,9 +13,6 @@ from archive.tools import replace, run
 
 from .templates import strip_udeb
 
-# The name by which nodes know the key.
-KEYRING = "archive.gpg"
-
 
 def make(root, suite, packages, udebs, local, stripped, translations):
     """Makes the mirror at `root` anew; `local` are packages of our own. Returns the number of packages in it."""
