@@ -7,7 +7,7 @@ include versions.conf
 # Passed on to scripts/lab, which checks them. KVER in versions.conf is the default; only one given here is passed on.
 CHIP ?= b300
 DRIVER ?= r8168_rust
-export CHIP DRIVER STANDIN ROUNDS NODES KICKSTART KERNEL STORMS REMOVALS CHANGES UNPLUGS PRESSURE DAMAGED MUTANTS SEED MODULE DIST
+export DESTDIR PREFIX CHIP DRIVER STANDIN ROUNDS NODES KICKSTART KERNEL STORMS REMOVALS CHANGES UNPLUGS PRESSURE DAMAGED MUTANTS SEED MODULE DIST
 # A module that is given tells for which kernel it was built.
 packed = $(if $(MODULE),,$(KVER))
 ifeq ($(origin KVER),command line)
@@ -19,6 +19,8 @@ endif
 cc = $(if $(filter command,$(origin CC)),$(CC))
 # Every target but files below build.
 .PHONY: $(shell sed -n 's/^\([a-z-]*\):.*/\1/p' Makefile)
+
+##@ On a machine with the card
 
 all: ## Build the module for the running kernel (or for KDIR=DIRECTORY), without the toolbox (STANDIN=1 RUSTC= BINDGEN= CC= LLVM=)
 	@KDIR="$(KDIR)" STANDIN="$(STANDIN)" RUSTC="$(RUSTC)" BINDGEN="$(BINDGEN)" CC="$(cc)" LLVM="$(LLVM)" scripts/build >/dev/null && \
@@ -33,11 +35,16 @@ load: build/host/r8168_rust.ko ## Load the module that `make` built (as root)
 unload: ## Unload the module (as root)
 	@scripts/load --unload
 
-install: build/host/r8168_rust.ko ## Install the module for the running kernel, to come before r8169 (as root)
+install: build/host/r8168_rust.ko ## Install the module and its manual pages for the running kernel, to come before r8169 (as root; DESTDIR= PREFIX=)
 	@scripts/load --install build/host/r8168_rust.ko
 
-uninstall: ## Take back what `make install` did (as root)
+uninstall: ## Undo what `make install` did (as root; DESTDIR= PREFIX= KVER=)
 	@scripts/load --uninstall
+
+sign: ## Sign the module for Secure Boot (KEY= CERT=, KVER= or MODULE=, ENROLL=1)
+	@scripts/sign $(if $(ENROLL),--enroll) "$(KEY)" "$(CERT)" $(packed)
+
+##@ Without the card: an emulated one
 
 run: ## Boot a stock kernel on the emulated chip, drive it, report (CHIP= DRIVER= KVER= MODULE=)
 	@scripts/lab run
@@ -45,87 +52,13 @@ run: ## Boot a stock kernel on the emulated chip, drive it, report (CHIP= DRIVER
 shell: ## A console in the same guest (CHIP= DRIVER= KVER=)
 	@scripts/lab shell
 
-test: ## Lint, and the tests of the rings, the model, the set-up, the head node, and in guests (half an hour)
-	@scripts/test
-
-test-setup: ## Test the set-up against a mirror that misbehaves, on loopback, and against SIGKILL (T=)
-	@scripts/test-setup $(T)
-
-pins: ## Pin the packages of versions.conf by content, out of verified package lists
-	@scripts/pin
-
-test-host: ## The tests that boot nothing: the build, the rings and the stand-in (with loom), the model
-	@scripts/test-host
-
-test-guests: ## The tests that boot guests (T="NAME..." for some of them)
-	@scripts/lab test $(T)
-
-test-boots: ## Boot the same guest N=500 times: a table of hangs and times (COMPARE=1 ALSO="NAME=QEMU-ARGUMENTS -- KERNEL-ARGUMENTS" KVER=)
-	@scripts/test-boots --count $(or $(N),500) $(if $(COMPARE),--compare) $(if $(ALSO),--also "$(ALSO)")
-
-count: ## Count the module's instructions a frame, by function, in 64 MiB each way (CHIP= DRIVER= KVER= MODULE= STANDIN=1)
-	@scripts/lab count
-
-test-standin: ## The module on the stand-in beside that on the kernel's crate: guests, size, instructions a frame (T= ROUNDS=)
-	@scripts/test-standin $(T)
-
-test-model: ## The emulated chip's own tests, and what it costs the host under a stock guest
-	@scripts/test-host model
-	@scripts/lab test the_model
-
-fuzz-briefly:
-	@scripts/fuzz-model --seconds 5
-
-fuzz-model: ## Fuzz the emulated chip (SECONDS_EACH=30)
-	@scripts/fuzz-model --seconds $(or $(SECONDS_EACH),30)
-
-test-inject: ## Test inject-initrd on real, made and damaged initrds (T= DAMAGED= MUTANTS= SEED=)
-	@scripts/test-inject $(T)
-
-test-cluster: ## Test the head node's services; boots nothing (T=)
-	@scripts/test-cluster $(T)
-
-test-answers: ## Look at a corpus of kickstart and preseed files, and summarise (CORPUS=DIRECTORY)
-	@scripts/test-answers "$(CORPUS)"
-
 install-demo: ## Install nodes from bare metal over the emulated chip; phases and a picture (NODES=1 KERNEL=stock|backports KVER=)
 	@scripts/install-demo
-
-test-install: ## The same, failing if anything on the nodes is not as it should be (NODES=1 KERNEL= KVER=)
-	@scripts/install-demo --test
-
-test-install-faults: ## What goes wrong with an installation is told: a test for each (T= for some of them)
-	@scripts/install-demo --faults $(T)
 
 diskless-demo: ## Boot nodes without a disk over the emulated chip, the root loaded by HTTP (NODES=1 KERNEL= KVER=)
 	@scripts/install-demo --diskless
 
-test-diskless: ## The same, failing if anything on the nodes is not as it should be (NODES=1 KERNEL= KVER=)
-	@scripts/install-demo --diskless --test
-
-test-debug: ## Tests on a kernel that watches itself: KASAN, lockdep, leaks, faults (T= STORMS= REMOVALS= CHANGES= UNPLUGS= PRESSURE=)
-	@scripts/lab debug $(T)
-
-test-kernels: ## Build for and boot a stock kernel of each series, a table (K="KVER..." for some of them; 5 minutes each)
-	@scripts/test-kernels $(K)
-
-next: ## What a kernel that is not supported yet needs, on a page (KDIR=DIRECTORY KVER=)
-	@scripts/next-kernel "$(KDIR)" $(if $(filter command,$(origin KVER)),$(KVER))
-
-test-selftests: ## The kernel's own selftests, with r8169's results beside ours (T= CHIP= KVER=)
-	@scripts/selftests $(T)
-
-test-witnesses: ## Other drivers of the chip, and ours, on both chips: a table (W="NAME..." for some of them)
-	@scripts/lab witnesses $(W)
-
-test-packages: ## Install, upgrade, remove the Debian packages in a system made for it; DKMS builds; loads that in guests
-	@scripts/test-packages
-
-test-signing: ## Load signed and unsigned modules on a machine with Secure Boot
-	@scripts/test-signing
-
-test-driver-disks: ## Have the driver disks read by the programs of installers (T= ANACONDA_DRACUT=FILE PUBLIC_FILES=DIRECTORY)
-	@scripts/test-driver-disks $(T)
+##@ For installers and packagers
 
 deb: ## Make Debian packages: DKMS, prebuilt, udeb (KVER= or MODULE=)
 	@scripts/make-deb $(packed)
@@ -136,10 +69,74 @@ rpm: ## Make RPM packages: source, kmod (KVER= or MODULE=)
 driver-disk: ## Make a driver disk (FLAVOR=debian|anaconda|suse|rhel4, KVER= or MODULE=, DIST= for suse)
 	@scripts/make-driver-disk "$(FLAVOR)" $(if $(filter command%,$(origin KVER)),$(packed))
 
-sign: ## Sign the module for Secure Boot (KEY= CERT=, KVER= or MODULE=, ENROLL=1)
-	@scripts/sign $(if $(ENROLL),--enroll) "$(KEY)" "$(CERT)" $(packed)
+##@ Tests; CI runs `make test`
 
-lint: ## Check form: rustfmt, clippy, shellcheck, shfmt, ruff, mypy
+test: ## Lint, and the tests of the rings, the model, the set-up, the head node, and in guests (half an hour)
+	@scripts/test
+
+test-host: ## The tests that boot nothing: the build, the rings and the stand-in (with loom), the model
+	@scripts/test-host
+
+test-guests: ## The tests that boot guests (T="NAME..." for some of them)
+	@scripts/lab test $(T)
+
+test-setup: ## Test the set-up against a mirror that misbehaves, on loopback, and against SIGKILL (T=)
+	@scripts/test-setup $(T)
+
+test-cluster: ## Test the head node's services; boots nothing (T=)
+	@scripts/test-cluster $(T)
+
+test-model: ## The emulated chip's own tests, and what it costs the host under a stock guest
+	@scripts/test-host model
+	@scripts/lab test the_model
+
+fuzz-briefly: ## Fuzz the emulated chip for 5 s a target, as `make test` does
+	@scripts/fuzz-model --seconds 5
+
+##@ Tests that take longer or download more
+
+test-inject: ## Test inject-initrd on real, made and damaged initrds (T= DAMAGED= MUTANTS= SEED=)
+	@scripts/test-inject $(T)
+
+test-kernels: ## Build for and boot a stock kernel of each series, a table (K="KVER..." for some of them; 5 minutes each)
+	@scripts/test-kernels $(K)
+
+test-standin: ## The module on the stand-in beside that on the kernel's crate: guests, size, instructions a frame (T= ROUNDS=)
+	@scripts/test-standin $(T)
+
+test-debug: ## Tests on a kernel that checks itself: KASAN, lockdep, leaks, faults (T= STORMS= REMOVALS= CHANGES= UNPLUGS= PRESSURE=)
+	@scripts/lab debug $(T)
+
+test-selftests: ## The kernel's own selftests, with r8169's results beside ours (T= CHIP= KVER=)
+	@scripts/selftests $(T)
+
+test-witnesses: ## Other drivers of the chip, and ours, on both chips: a table (W="NAME..." for some of them)
+	@scripts/lab witnesses $(W)
+
+test-packages: ## Install, upgrade, remove the Debian packages in a system made for it; DKMS builds; loads that in guests
+	@scripts/test-packages
+
+test-driver-disks: ## Have the driver disks read by the programs of installers (T= ANACONDA_DRACUT=FILE PUBLIC_FILES=DIRECTORY)
+	@scripts/test-driver-disks $(T)
+
+test-signing: ## Load signed and unsigned modules on a machine with Secure Boot
+	@scripts/test-signing
+
+test-install: ## `install-demo`, failing if anything on the nodes is not as it should be (NODES=1 KERNEL= KVER=)
+	@scripts/install-demo --test
+
+test-install-faults: ## Each fault of an installation that is reported: a test (T= for some of them)
+	@scripts/install-demo --faults $(T)
+
+test-diskless: ## `diskless-demo`, failing if anything on the nodes is not as it should be (NODES=1 KERNEL= KVER=)
+	@scripts/install-demo --diskless --test
+
+fuzz-model: ## Fuzz the emulated chip (SECONDS_EACH=30)
+	@scripts/fuzz-model --seconds $(or $(SECONDS_EACH),30)
+
+##@ Development
+
+lint: ## Check form: rustfmt, clippy, shellcheck, shfmt, ruff, mypy, vulture
 	@scripts/lint
 
 module: ## Build the module in the toolbox for a stock kernel (KVER=)
@@ -148,8 +145,23 @@ module: ## Build the module in the toolbox for a stock kernel (KVER=)
 toolbox: ## Make the toolbox: compilers and QEMU, in the cache outside the tree
 	@scripts/toolbox create
 
+next: ## What a kernel that is not supported yet needs, on a page (KDIR=DIRECTORY KVER=)
+	@scripts/next-kernel "$(KDIR)" $(if $(filter command,$(origin KVER)),$(KVER))
+
+pins: ## Pin the packages of versions.conf by content, out of verified package lists
+	@scripts/pin
+
+count: ## Count the module's instructions a frame, by function, in 64 MiB each way (CHIP= DRIVER= KVER= MODULE= STANDIN=1)
+	@scripts/lab count
+
+test-boots: ## Boot the same guest N=500 times: a table of hangs and times (COMPARE=1 ALSO="NAME=QEMU-ARGUMENTS -- KERNEL-ARGUMENTS" KVER=)
+	@scripts/test-boots --count $(or $(N),500) $(if $(COMPARE),--compare) $(if $(ALSO),--also "$(ALSO)")
+
+test-answers: ## Check a corpus of kickstart and preseed files, and summarise (CORPUS=DIRECTORY)
+	@scripts/test-answers "$(CORPUS)"
+
 clean: ## Remove what was built; the cache stays
 	rm -rf build qemu/target tests/target tests/rings/target
 
 help: ## This list
-	@sed -n 's/^\([a-z-]*\):[^#]*## \(.*\)/  \1\t\2/p' Makefile | expand -t 20
+	@sed -n 's/^##@ \(.*\)/\n\1:/p; s/^\([a-z-]*\):[^#]*## \(.*\)/  \1\t\2/p' Makefile | expand -t 23
