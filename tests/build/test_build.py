@@ -296,6 +296,26 @@ class Arch(Machine):
         self.refuses("install linux-lts-headers")
 
 
+class Suse(Machine):
+    """openSUSE's headers; its compilers carry their version in their names."""
+
+    KVER = "6.12.0-160000.9-default"
+    OS = 'NAME="openSUSE Leap"\nID="opensuse-leap"\nID_LIKE="suse opensuse"\n'
+    CONFIG = {key: value for key, value in Machine.CONFIG.items() if not key.startswith("RUST")}
+    METADATA = False
+
+    def test_without_rust(self):
+        self.assertIn("STANDIN=1", self.builds("on the stand-in"))
+
+    def test_what_is_missing(self):
+        self.rustc(TRIXIE, source=False)
+        self.refuses("install rust-src")
+        (self.bin / "bindgen").unlink()
+        self.refuses("install rust-bindgen")
+        (self.kdir / ".config").unlink()
+        self.refuses("install kernel-default-devel")
+
+
 class Unknown(Machine):
     """A distribution that is not known: its likes are named."""
 
