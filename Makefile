@@ -8,7 +8,7 @@ include versions.conf
 CHIP ?= b300
 DRIVER ?= r8168_rust
 export DESTDIR PREFIX CHIP DRIVER STANDIN ROUNDS NODES KICKSTART KERNEL STORMS REMOVALS CHANGES UNPLUGS PRESSURE DAMAGED MUTANTS SEED MODULE DIST
-# A module that is given tells for which kernel it was built.
+# A module that is given says for which kernel it was built.
 packed = $(if $(MODULE),,$(KVER))
 ifeq ($(origin KVER),command line)
 export KVER

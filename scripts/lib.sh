@@ -107,7 +107,7 @@ put_in_place() {
 # apt_proxy: prints the proxy that apt uses on this machine by its configuration, if any.
 apt_proxy() { apt-config shell p Acquire::http::Proxy 2>/dev/null | sed "s/^p='\(.*\)'$/\1/"; }
 
-# check_fetching: stops unless the variables that tell where packages come from are what they should be.
+# check_fetching: stops unless the variables that say where packages come from have valid values.
 check_fetching() {
 	case ${R8168_MIRROR:-http://} in
 	*[![:graph:]]* | *[\'\"\\]*) usage_error "R8168_MIRROR is the address of a Debian mirror, such as http://HOST/debian, not '$R8168_MIRROR'" ;;

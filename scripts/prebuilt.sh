@@ -18,7 +18,7 @@ settle_module() {
 		module=$stripped
 		return
 	fi
-	[ -z "${1:-}" ] || usage_error "MODULE and KVER exclude each other: a module tells for which kernel it was built"
+	[ -z "${1:-}" ] || usage_error "MODULE and KVER exclude each other: a module says for which kernel it was built"
 	[ -f "$module" ] || usage_error "MODULE names no file: '$module'"
 	module=$(realpath "$module")
 	case $module in "$top"/* | "$cache"/*) ;; *)

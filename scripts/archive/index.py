@@ -42,7 +42,7 @@ def options():
 
 
 def failure(text, what):
-    """The error for what apt wrote when it failed to fetch `what`. A full disk is nobody's but this machine's."""
+    """The error for what apt wrote when it failed to fetch `what`. A full disk is a fault of this machine."""
     kind = UserError if "No space left" in text else UnavailableError
     return kind(f"{what}: {explain(text)}")
 

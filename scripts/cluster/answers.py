@@ -43,7 +43,7 @@ class Looker:
         self.tree = Path(tree)
         self.asked = questions(self.tree / "kickseed")
         plan = Plan(TEMPLATES / "cluster.conf")
-        words = {**plan.words(), "INCLUDES": " ".join(includes("KVER")), "KVER": "KVER", "NODE": plan.name(0)}
+        words = {**plan.template_variables(), "INCLUDES": " ".join(includes("KVER")), "KVER": "KVER", "NODE": plan.name(0)}
         lines = [line.split(maxsplit=3) for line in fill((TEMPLATES / "preseed.cfg").read_text(), words).splitlines()]
         self.known = {line[1]: [*line, ""][3] for line in lines if len(line) > 2 and not line[0].startswith("#")}
 

@@ -48,7 +48,7 @@ class Demo:
         self.visitor = visit.Visitor(self.artifacts / "id", self.artifacts / "known_hosts")
         self.start = time.time()
         self.fault = FAULTS[options.fault]()
-        self.followers = {}
+        self.trackers = {}
         self.machines = []
         self.wrong = []
 
@@ -61,20 +61,20 @@ class Demo:
         run("ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-C", "head node", "-f", self.artifacts / "id")
         return (self.artifacts / "id.pub").read_text()
 
-    def _hear(self, node, source, text):
-        title = self.followers.setdefault(node, phases.Follower(self.beginnings)).hear(time.time(), source, text)
+    def _on_event(self, node, source, text):
+        title = self.trackers.setdefault(node, phases.PhaseTracker(self.beginnings)).on_event(time.time(), source, text)
         if title:
             self.say(f"{node}: {title}")
             for machine in self.machines:
                 if machine.name == node:
                     self.head.journal.note(node, "cpu", f"{machine.cpu_seconds():.1f}")
-        self.fault.hear(self, node, source, text)
+        self.fault.on_event(self, node, source, text)
 
     def run(self):
         """Installs the nodes and visits them."""
         options = self.options
         wire, ports = head_node.set_up_wire(self.plan, options.nodes)
-        self.head = head_node.Head(self.plan, wire, self.artifacts, options.tree, self._key(), self._hear)
+        self.head = head_node.Head(self.plan, wire, self.artifacts, options.tree, self._key(), self._on_event)
         if kickstart := self.head.kickstart:
             for line in kickstart.complaints:
                 self.say(f"{kickstart.path.name}: {line}")
@@ -82,7 +82,7 @@ class Demo:
             name = self.plan.name(number)
             directory = self.artifacts / "nodes" / name
             self.machines.append(Machine(name, number, port, options.lab, options.model, directory, self.disk_gib()))
-        self.head.register.names = {machine.mac: machine.name for machine in self.machines}
+        self.head.registry.names = {machine.mac: machine.name for machine in self.machines}
         self.fault.prepare(self)
         self.head.start()
         try:
@@ -126,7 +126,7 @@ class Demo:
             raise UserError(f"{machine.name}: {error}")
         silent = time.time() - self.head.journal.heard[machine.name]
         if silent > (self.fault.silence or SILENCE):
-            phase = self.followers[machine.name].title()
+            phase = self.trackers[machine.name].title()
             refused = diagnose.dhcp_refusal((self.artifacts / "dnsmasq.log").read_text(errors="replace"), machine.mac)
             tail = "\n".join(machine.console_tail())
             raise UserError(f"{machine.name} {diagnose.silence(silent, phase, refused)}; its console ends with:\n{tail}")

@@ -11,7 +11,7 @@ _PROMPT = re.compile(r"Prompt: '\?' for help")
 _ESCAPES = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]|[\r\x0f]")
 _HINTS = (
     (r"No network interfaces", "the initrd has no driver for its card; put one in: scripts/inject-initrd --module"),
-    (r"(?:Network autoconfiguration|DHCP)", "nobody answers its DHCP requests; does the head node know its MAC address, is the cable in?"),
+    (r"(?:Network autoconfiguration|DHCP)", "no server answers its DHCP requests; does the head node know its MAC address, is the cable in?"),
     (
         r"(?:Bad archive mirror|Failed to (?:load|download|retrieve)|Download)",
         "it cannot load from the mirror; is the head node reachable, was it signed with the key in the initrd?",
@@ -33,7 +33,7 @@ def installer_error(console):
     if not match:
         return _question(text)
     error = match[1].strip().rstrip(".")
-    hint = next((hint for pattern, hint in _HINTS if re.search(pattern, error)), "its console and journal tell more")
+    hint = next((hint for pattern, hint in _HINTS if re.search(pattern, error)), "its console and journal say more")
     return f"the installer has stopped: {error}: {hint}"
 
 
@@ -48,7 +48,7 @@ def _question(text):
 
 
 def silence(seconds, phase, refused):
-    """Why a node may have fallen silent in a phase; `refused` tells whether DHCP has ignored it."""
+    """Why a node may have fallen silent in a phase; `refused` is whether DHCP has ignored it."""
     if phase in (None, "firmware and iPXE"):
         if refused:
             return f"has asked for an address, and DHCP has refused it: its MAC address is ignored in dnsmasq's configuration ({refused})"
@@ -57,6 +57,6 @@ def silence(seconds, phase, refused):
 
 
 def dhcp_refusal(log, mac):
-    """The line of dnsmasq's log that tells that it ignores a machine; None when there is none."""
+    """The line of dnsmasq's log about a machine that it ignores; None when there is none."""
     found = [line for line in log.splitlines() if mac in line and line.endswith("ignored")]
     return found[-1][found[-1].index("DHCP", found[-1].index("]:")) :] if found else None

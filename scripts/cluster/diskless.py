@@ -51,10 +51,10 @@ class Diskless(Demo):
         if not machine.running() or passed > LIMIT or "BOOT FAILED!" in machine.console_text():
             tail = "\n".join(machine.console_tail())
             raise UserError(f"{machine.name} is not there {passed:.0f} s after power-on; its console ends with:\n{tail}")
-        follower = self.followers.get(machine.name)
-        if not follower or follower.title() not in ("system starts", "ssh"):
+        tracker = self.trackers.get(machine.name)
+        if not tracker or tracker.title() not in ("system starts", "ssh"):
             return False
-        if follower.title() == "system starts":
+        if tracker.title() == "system starts":
             if _LOGIN.search(machine.console_text()):
                 self.head.journal.note(machine.name, "machine", "login")
             return False

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0
-"""Things that go wrong in a room of machines, made to happen to an emulated node; each tells what the operator must be told."""
+"""Faults that a room of machines has, injected into an emulated node; each has the message that must be reported."""
 
 import re
 import threading
@@ -19,12 +19,12 @@ class Fault:
     silence: int | None = None
     disk_gib: int | None = None
     # Whether it has happened, of those that happen at some time.
-    struck = False
+    fired = False
 
     def prepare(self, demo):
         """Before the services start."""
 
-    def hear(self, demo, node, source, text):
+    def on_event(self, demo, node, source, text):
         """With each line of a node's journal."""
 
     def judge(self, error):
@@ -54,16 +54,16 @@ class DhcpRefused(Fault):
 
     def prepare(self, demo):
         mac = demo.machines[0].mac
-        demo.head.register.names.clear()
+        demo.head.registry.names.clear()
         replace(demo.head.directory / "hosts/refused", f"{mac},ignore\n")
 
 
 class Silent(Fault):
-    """The node stands still."""
+    """The node hangs."""
 
     expects = r"has said nothing for \d+ s, in the phase 'answer file, questions'"
 
-    def hear(self, demo, _node, source, text):
+    def on_event(self, demo, _node, source, text):
         # The installer is silent for a minute by itself before it has come so far.
         if source == "http" and text == "200 /preseed":
             self.silence = 20
@@ -76,13 +76,13 @@ class AfterPackages(Fault):
     def __init__(self):
         self.packages = 0
 
-    def hear(self, demo, _node, source, text):
+    def on_event(self, demo, _node, source, text):
         if source == "http" and text.startswith("200 /mirror/pool/") and ".deb " in text:
             self.packages += 1
             if self.packages == PACKAGES:
-                self.strike(demo)
+                self.fire(demo)
 
-    def strike(self, demo):
+    def fire(self, demo):
         """What happens."""
 
 
@@ -91,7 +91,7 @@ class MirrorGone(AfterPackages):
 
     expects = r"the base system could not be downloaded"
 
-    def strike(self, demo):
+    def fire(self, demo):
         demo.say("the mirror goes away")
         demo.head.served = ("boot",)
 
@@ -99,7 +99,7 @@ class MirrorGone(AfterPackages):
 class LinkLost(AfterPackages):
     """The cable is out for a while; the installation must go on."""
 
-    def strike(self, demo):
+    def fire(self, demo):
         demo.say(f"the cable is out for {LINK_LOST_SECONDS} s")
         demo.machines[0].ask_card(cmd="link", up=False)
         threading.Timer(LINK_LOST_SECONDS, self._plug_in, [demo]).start()
@@ -108,7 +108,7 @@ class LinkLost(AfterPackages):
     def _plug_in(demo):
         demo.say("the cable is in again")
         demo.machines[0].ask_card(cmd="link", up=True)
-        demo.fault.struck = True
+        demo.fault.fired = True
 
 
 FAULTS = {

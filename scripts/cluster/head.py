@@ -19,7 +19,7 @@ from archive.errors import UserError
 from archive.tools import replace, run, words_of
 
 from .kickstart import Kickstart
-from .plan import Register, fill
+from .plan import HostRegistry, fill
 
 TEMPLATES = Path(__file__).resolve().parents[2] / "packaging/cluster"
 SYSLOG_PORT = 514
@@ -38,7 +38,7 @@ def includes(kver):
 
 
 class Journal:
-    """What has happened, by node, with its time; `listener` is told of each as it comes."""
+    """The events of each node, with their times; `listener` is called with each as it comes."""
 
     def __init__(self, directory, listener=None):
         self.directory = Path(directory)
@@ -72,12 +72,12 @@ class Head:
         self.key = key
         self.kver = (self.tree / "kver").read_text().strip()
         self.journal = Journal(self.directory / "nodes", listener)
-        self.register = Register(plan, self.directory / "names")
-        self.words = {**plan.words(), "INCLUDES": " ".join(includes(self.kver)), "KVER": self.kver}
+        self.registry = HostRegistry(plan, self.directory / "names")
+        self.words = {**plan.template_variables(), "INCLUDES": " ".join(includes(self.kver)), "KVER": self.kver}
         self.served = SERVED
         self.kickstart = self._read_kickstart() if plan.kickstart else None
         # Addresses that nodes have had before DHCP knew their names.
-        self._strangers = {}
+        self._names_by_address = {}
         self._servers = []
         self._dnsmasq = None
         self._lock = threading.Lock()
@@ -89,9 +89,9 @@ class Head:
         return Kickstart(self.plan.kickstart, self.tree, known)
 
     def configuration(self):
-        """What dnsmasq is told."""
+        """The configuration of dnsmasq."""
         plan = self.plan
-        low, high = plan.strangers
+        low, high = plan.dynamic_range
         return f"""\
 # Written by r8168_rust's head node; changes are lost.
 interface={self.interface}
@@ -131,7 +131,7 @@ group=
         replace(self.directory / "tftp/boot.ipxe", self.template("boot.ipxe"))
         for loader in sorted((self.tree / "tftp").iterdir()):
             replace(self.directory / "tftp" / loader.name, loader.read_bytes())
-        for mac, name in self.register.names.items():
+        for mac, name in self.registry.names.items():
             self._admit(mac, name)
 
     def template(self, name, **words):
@@ -150,7 +150,7 @@ group=
         self.write()
         if not shutil.which("dnsmasq"):
             raise UserError("found no dnsmasq; install dnsmasq-base")
-        # However this program ends, nobody may serve on after it.
+        # However this program ends, dnsmasq ends with it.
         command = ["setpriv", "--pdeathsig", "TERM", "dnsmasq", "--keep-in-foreground", f"--conf-file={self.directory / 'dnsmasq.conf'}"]
         with open(self.directory / "dnsmasq.log", "wb") as log:
             self._dnsmasq = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=log, stderr=log)
@@ -186,20 +186,20 @@ group=
         return (self.directory / "installed" / name).exists()
 
     def node_at(self, address):
-        """The name of the node that has an address; the address when nobody has."""
-        for name in self.register.names.values():
+        """The name of the node that has an address; the address when none has."""
+        for name in self.registry.names.values():
             if str(self.plan.address(name)) == address:
                 return name
-        return self._strangers.get(address, address)
+        return self._names_by_address.get(address, address)
 
     def boot_script(self, mac, address):
         """What a machine's iPXE is to do."""
         with self._lock:
-            name = self.register.find(mac)
+            name = self.registry.find(mac)
             if not name:
                 return f"#!ipxe\necho {mac}: no name is left (most = {self.plan.most}); booting from disk\nsleep 5\nexit\n"
             self._admit(mac.lower(), name)
-            self._strangers[address] = name
+            self._names_by_address[address] = name
         self.journal.note(name, "ipxe", f"asks what to do, MAC {mac}")
         if self.plan.mode(name) == "diskless":
             return self.template("diskless.ipxe", NODE=name)
@@ -272,17 +272,17 @@ class _Request(http.server.BaseHTTPRequestHandler):
         node = head.node_at(self.client_address[0])
         if kind == "ipxe":
             self._text(head.boot_script(urllib.parse.parse_qs(url.query).get("mac", [""])[0], self.client_address[0]))
-        elif kind == "preseed" and rest in head.register.names.values():
+        elif kind == "preseed" and rest in head.registry.names.values():
             head.journal.note(rest, "http", "200 /preseed")
             self._text(head.preseed(rest))
-        elif kind == "kickstart" and head.kickstart and rest in head.register.names.values():
+        elif kind == "kickstart" and head.kickstart and rest in head.registry.names.values():
             head.journal.note(rest, "http", "200 /kickstart")
             self._text(head.kickstart.text)
-        elif kind == "installed" and rest in head.register.names.values():
+        elif kind == "installed" and rest in head.registry.names.values():
             replace(head.directory / "installed" / rest, "")
             head.journal.note(rest, "http", "200 /installed")
             self._text("well done\n")
-        elif kind == "node" and rest == node and head.plan.mode(rest) == "diskless" and rest in head.register.names.values():
+        elif kind == "node" and rest == node and head.plan.mode(rest) == "diskless" and rest in head.registry.names.values():
             head.journal.note(rest, "http", "200 /node")
             self._text(head.node_script(rest))
         elif path == "/key":

@@ -31,7 +31,7 @@ def parser():
     add("--test", action="store_true", help="fail if anything on the nodes is not as it should be")
     add("--kickstart", metavar="FILE", help="a kickstart file for them, instead of the plan's")
     add("--diskless", action="store_true", help="the nodes have no disk: they are not installed but boot a root over the network")
-    add("--fault", choices=FAULTS, default="none", help="what goes wrong with the first node; fails unless the operator is told so")
+    add("--fault", choices=FAULTS, default="none", help="the fault to inject into the first node; fails unless it is reported")
     return result
 
 
@@ -39,7 +39,7 @@ def main(arguments=None):
     """The program."""
     options = parser().parse_args(arguments)
     demo: Demo | None = None
-    # Nobody's nodes may outlive this.
+    # No node may outlive this.
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
         demo = (Diskless if options.diskless else Demo)(options)
@@ -50,7 +50,7 @@ def main(arguments=None):
     except UserError as error:
         wrong = demo.fault.judge(error) or next(demo.lost(), None) if demo and demo.fault.expects else None
         if demo and demo.fault.expects and not wrong:
-            print(f"install-nodes: the operator is told: {error}")
+            print(f"install-nodes: reported to the operator: {error}")
             return 0
         print(f"install-nodes: error: {error}" + (f"\n{wrong}" if wrong else ""), file=sys.stderr)
         return error.status
@@ -66,7 +66,7 @@ def main(arguments=None):
 def verdict(demo):
     """Says what came of it; returns the exit status."""
     faulty = demo.options.fault != "none"
-    demo.wrong += [*demo.lost(), *([] if demo.fault.struck or not faulty else [f"the fault '{demo.options.fault}' did not strike"])]
+    demo.wrong += [*demo.lost(), *([] if demo.fault.fired or not faulty else [f"the fault '{demo.options.fault}' did not fire"])]
     for line in demo.wrong:
         print(f"install-nodes: not as it should be: {line}", file=sys.stderr)
     print("-" * 72)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0
-"""A kickstart file, tried beforehand with the programs that the installer reads it by (kickseed), to tell what will not come of it."""
+"""A kickstart file, tried beforehand with the programs that the installer reads it by (kickseed), to report what will have no effect."""
 
 import contextlib
 import os
@@ -37,7 +37,7 @@ TOGETHER = (
 )
 
 
-# What the installer's partman formats, if its questions do not tell; kickseed passes on whatever --fstype says.
+# What the installer's partman formats, if its questions do not say; kickseed passes on whatever --fstype says.
 FILE_SYSTEMS = {"ext2", "ext3", "ext4", "fat16", "fat32", "efi", "linux-swap", "swap"}
 # What it has a name for, and does not format.
 SHOWN = {"ntfs", "hfs", "hfsplus"}
@@ -72,7 +72,7 @@ def _only_words(unkept=""):
 # kickseed has the shell read what stands behind a command, each $ behind a backslash; and behind the name of a section as it is.
 _COMMAND = _only_words()
 _SECTION = _only_words("$")
-# kickseed, with what it would do in the installer told instead, a line for each: what, and words behind it.
+# kickseed, with what it would do in the installer printed instead, a line for each: what, and words behind it.
 _TRY = r"""
 exec 2>&1
 ks_log() { printf 'cannot\t%s\n' "$*"; }
@@ -183,7 +183,7 @@ class Kickstart:
                 ended = section is not None
                 continue
             elif word == "%include":
-                self._complain(number, "what comes of that file cannot be told before it is there")
+                self._complain(number, "what is in that file is not known before the installation")
                 served.append(line)
                 continue
             elif word == "%ksappend":
@@ -277,7 +277,7 @@ class Kickstart:
                     self._complain(
                         number, f"becomes the apt source '{value}', which a repository of RPMs is not; for one of Debian's add --distribution and --components"
                     )
-                self._hear_answer(number, question, value)
+                self._check_answer(number, question, value)
 
     @staticmethod
     def _run(command, environment, spool):
@@ -309,7 +309,7 @@ class Kickstart:
         text = said.read_bytes().decode("utf-8", "replace")
         return status, text if status is not None else text[: text.rfind("\n") + 1]
 
-    def _hear_answer(self, number, question, value):
+    def _check_answer(self, number, question, value):
         for prefix, same in OURS.items():
             if question.startswith(prefix):
                 if value not in (*same, self.plan_answers.get(question)):
@@ -330,7 +330,7 @@ class Kickstart:
                 number = next((number for number, line in enumerate(self.lines, 1) if line.strip() == name), 0)
                 self._complain(number, "the mirror has no such package; list it in packaging/cluster/node.packages")
         if self.answers.get("tasksel/first"):
-            self._complain(0, f"the mirror has no tasks (package groups), so nothing comes of: {self.answers['tasksel/first']}")
+            self._complain(0, f"the mirror has no tasks (package groups), so this has no effect: {self.answers['tasksel/first']}")
 
     def preseed(self, lines):
         """Those lines of an answer file that the kickstart file leaves to us."""

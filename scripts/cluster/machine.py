@@ -48,7 +48,7 @@ class Machine:
             # Once it is installed its disk is all that it needs.
             command += ["--disk-first"]
         self.console = self.directory / f"{boot}-console.log"
-        # Nobody may ask before the first answer, which is to this, has been read.
+        # No other request before the first answer, which is to this one, has been read.
         with self._lock, open(self.directory / f"{boot}-node.log", "wb") as log:
             # It switches the node off when this program ends, however that happens.
             self._node = subprocess.Popen(list(map(str, command)), stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=log, text=True)

@@ -43,7 +43,7 @@ class Phase:
     title: str
     start: float
     end: float
-    # What it cost the host's processors; None when nobody has counted.
+    # What it cost the host's processors; None when it was not counted.
     cpu: float | None = None
 
     @property
@@ -52,8 +52,8 @@ class Phase:
         return self.end - self.start
 
 
-class Follower:
-    """Tells from a journal's lines, as they come, which phase a node is in."""
+class PhaseTracker:
+    """Finds the phase that a node is in from its journal's lines, as they come."""
 
     def __init__(self, beginnings=None):
         self.beginnings = beginnings or BEGINNINGS
@@ -64,7 +64,7 @@ class Follower:
         """The phase that the node is in; None when it is in none."""
         return self.starts[-1][0] if self.starts else None
 
-    def hear(self, when, source, text):
+    def on_event(self, when, source, text):
         """Takes a line; returns the title of the phase that begins with it, if one does. Phases may be left out by a node."""
         for number in range(self.at + 1, len(self.beginnings)):
             title, who, what = self.beginnings[number]
@@ -77,17 +77,17 @@ class Follower:
 
 def read(journal, beginnings=None):
     """The phases in a node's journal; the last, which is that of being off or there, is left out."""
-    follower = Follower(beginnings)
+    tracker = PhaseTracker(beginnings)
     costs: list[float | None] = []
     for line in Path(journal).read_text(encoding="utf-8", errors="replace").splitlines():
         when, _, rest = line.partition(" ")
         source, _, text = rest.partition(" ")
         if source == "cpu":
             # Stands behind the line that a phase begins with.
-            costs += [None] * (len(follower.starts) - len(costs) - 1) + [float(text)]
+            costs += [None] * (len(tracker.starts) - len(costs) - 1) + [float(text)]
         else:
-            follower.hear(float(when), source, text)
-    starts = follower.starts
+            tracker.on_event(float(when), source, text)
+    starts = tracker.starts
     costs += [None] * (len(starts) - len(costs))
     found = []
     for number, (title, when) in enumerate(starts[:-1]):

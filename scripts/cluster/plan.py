@@ -13,7 +13,7 @@ from archive.tools import replace
 CABINET = 64
 # What each section may have; None stands for keys that are data.
 KEYS: dict[str, set[str] | None] = {
-    "network": {"head", "prefix", "domain", "first-node", "strangers"},
+    "network": {"head", "prefix", "domain", "first-node", "dynamic-range"},
     "nodes": {"cabinet", "most", "mode"},
     "names": None,
     "modes": None,
@@ -44,10 +44,10 @@ class Plan:
         self.network = ipaddress.ip_network(f"{self.head}/{self.prefix}", strict=False)
         self.domain = network["domain"]
         self.first = self._inside("first-node", network["first-node"])
-        low, dash, high = network["strangers"].partition("-")
+        low, dash, high = network["dynamic-range"].partition("-")
         if not dash:
-            raise UsageError(f"{path}: strangers is {network['strangers']!r}, expected two addresses with a dash between")
-        self.strangers = (self._inside("strangers", low), self._inside("strangers", high))
+            raise UsageError(f"{path}: dynamic-range is {network['dynamic-range']!r}, expected two addresses with a dash between")
+        self.dynamic_range = (self._inside("dynamic-range", low), self._inside("dynamic-range", high))
         self.cabinet = self._number("cabinet", parser["nodes"]["cabinet"], 0, 99)
         self.most = self._number("most", parser["nodes"]["most"], 1, CABINET)
         self.installation = dict(parser["installation"])
@@ -115,8 +115,8 @@ class Plan:
         names = [*self.names.values(), *(self.name(rank) for rank in range(self.most))]
         for name in names:
             address = self.address(name)
-            if address not in self.network or address == self.head or self.strangers[0] <= address <= self.strangers[1]:
-                self._fail(f"{name} would get {address}, which is the head's, a stranger's or outside {self.network}; change first-node")
+            if address not in self.network or address == self.head or self.dynamic_range[0] <= address <= self.dynamic_range[1]:
+                self._fail(f"{name} would get {address}, which is the head's, in the dynamic range or outside {self.network}; change first-node")
 
     def name(self, rank):
         """The name of a node in the cabinet that newcomers get into."""
@@ -139,14 +139,14 @@ class Plan:
         """The mask of the network."""
         return self.network.netmask
 
-    def words(self):
+    def template_variables(self):
         """What is filled into templates."""
         words = {name.upper(): value for name, value in self.installation.items()}
         words["POWEROFF"] = "true" if words.pop("AFTERWARDS") == "poweroff" else "false"
         return {**words, "HEAD": str(self.head), "DOMAIN": self.domain, "NETMASK": str(self.netmask)}
 
 
-class Register:
+class HostRegistry:
     """Who is who: MAC addresses and names, kept in a file so that a node that is installed again keeps its name."""
 
     def __init__(self, plan, path):

@@ -88,13 +88,13 @@ class Preseed:
         if text.startswith(MARK):
             self.complaints.append("line 1: begins with a byte order mark, which the installer takes for a part of the first word; save the file without it")
         for number, lines, ended in parts:
-            self._hear(number, " ".join(lines), ended)
+            self._check_line(number, " ".join(lines), ended)
             for later in lines[1:]:
                 if ANSWER.match(later):
                     name = _words(later)[1]
                     self.complaints.append(f"line {number}: {name}: is no answer but a part of this line, because a backslash stands before it")
 
-    def _hear(self, number, line, ended):
+    def _check_line(self, number, line, ended):
         """Judges an answer by itself."""
         words = _words(line)
         if not ended:

@@ -38,7 +38,7 @@ class Watch:
 
     def __init__(self, plan):
         self.plan = plan
-        self.followers = {}
+        self.trackers = {}
         self.warned = set()
         self.done = set()
 
@@ -47,7 +47,7 @@ class Watch:
         """A line for the operator."""
         print(f"{time.strftime('%H:%M:%S')}  {text}", flush=True)
 
-    def hear(self, node, source, text):
+    def on_event(self, node, source, text):
         """Takes a line of a node's journal."""
         self.warned.discard(node)
         if source == "http" and text == "200 /installed":
@@ -58,19 +58,19 @@ class Watch:
             self.say(f"{node}: has its root; starts its system")
         elif source == "ipxe":
             # It begins anew.
-            self.followers[node] = phases.Follower(phases.DISKLESS if self.plan.mode(node) == "diskless" else None)
+            self.trackers[node] = phases.PhaseTracker(phases.DISKLESS if self.plan.mode(node) == "diskless" else None)
             self.done.discard(node)
             self.say(f"{node}: {text}")
         elif source == "http" and text.startswith("404"):
             self.say(f"{node}: asked for {text[4:]}, which is not here")
-        elif node in self.followers:
-            title = self.followers[node].hear(time.time(), source, text)
+        elif node in self.trackers:
+            title = self.trackers[node].on_event(time.time(), source, text)
             if title:
                 self.say(f"{node}: {title}")
 
     def check(self, heard):
-        """Tells of nodes that have fallen silent."""
-        for node in self.followers:
+        """Reports nodes that have fallen silent."""
+        for node in self.trackers:
             silent = time.time() - heard.get(node, time.time())
             if silent > SILENCE and node not in self.warned and node not in self.done:
                 self.warned.add(node)
@@ -87,7 +87,7 @@ def run_head(options):
     if not (Path(options.tree) / "kver").is_file():
         raise UsageError(f"found no tree in {options.tree}; scripts/installer-tree makes it")
     key = directory / "id.pub"
-    head = head_node.Head(plan, options.interface, directory, options.tree, key.read_text() if key.exists() else "", watch.hear)
+    head = head_node.Head(plan, options.interface, directory, options.tree, key.read_text() if key.exists() else "", watch.on_event)
     if head.kickstart:
         for line in head.kickstart.complaints:
             print(f"head-node: {head.kickstart.path.name}: {line}", file=sys.stderr)

@@ -11,7 +11,7 @@ ROW = 62
 LEGEND_ROW = 22
 LEGEND_COLUMNS = 3
 FONT = "font-family='DejaVu Sans, sans-serif'"
-# Okabe and Ito's colours, which also those tell apart who see fewer, and lighter ones of the same.
+# The colours of Okabe and Ito, which colour-blind readers can tell apart, and lighter ones of the same.
 COLOURS = ("#0072b2", "#e69f00", "#009e73", "#cc79a7", "#56b4e9", "#d55e00", "#f0e442", "#999999")
 
 

@@ -57,9 +57,9 @@ def offer(packet, transaction):
 
 
 def other_server(interface, seconds=DISCOVER_SECONDS):
-    """Asks on the wire for an address, as a machine would that nobody knows; returns who offers one."""
+    """Asks on the wire for an address, as an unknown machine would; returns the server that offers one."""
     transaction = secrets.randbits(32)
-    # Locally administered, so nobody's.
+    # Locally administered, so not a card's.
     mac = b"\x02" + secrets.token_bytes(5)
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as link:
         link.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)

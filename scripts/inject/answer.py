@@ -140,13 +140,13 @@ class Answer:
             return {}
         table = self.staged.top / "System.map"
         table.write_text("".join(f"0000000000000000 r __ksymtab_{one}\n" for one in exported), encoding="utf-8")
-        amiss: dict[str, list[str]] = {}
+        faulty: dict[str, list[str]] = {}
         for name, symbol in self.staged.depmod(names, ["-e", "-F", str(table)]):
             if name in names:
-                amiss.setdefault(name, []).append(f"the symbol {symbol}, which {name} needs and {image.path} does not export")
-        if sound := [name for name in names if name not in amiss]:
+                faulty.setdefault(name, []).append(f"the symbol {symbol}, which {name} needs and {image.path} does not export")
+        if sound := [name for name in names if name not in faulty]:
             self.lines.append(f"symbols: all that {', '.join(sound)} need are exported by {image.path} or a module")
-        return {name: faults[:3] for name, faults in amiss.items()}
+        return {name: faults[:3] for name, faults in faulty.items()}
 
 
 def _fault(name, wrong, missing):
@@ -200,4 +200,4 @@ def _nothing(one, question):
     index = f"{archive.normal(one.initrd.modules_base())}/{one.release}/modules.alias.bin"
     if one.initrd.tree.get(index) is None:
         return f"the initrd has no {index}, without which no program finds a module by {question}; add a module, which makes it"
-    return f"nothing in the initrd drives {question} with {one.release}, as far as its index tells; add the driver by --module"
+    return f"nothing in the initrd drives {question} with {one.release}, as far as its index says; add the driver by --module"

@@ -39,7 +39,7 @@ EARLY = ("kernel", "early_cpio")
 # Images in / that the init of such an initrd makes its root of, throwing away all that is beside them (dracut's module squash).
 INNER_ROOTS = ("squashfs-root.img", "erofs-root.img", "squash-root.img", "squash/root.img")
 
-# Programs that tell for which machine an initrd's are.
+# Programs that show for which machine an initrd is.
 PROGRAMS = (
     "bin/busybox",
     "bin/kmod",
@@ -182,7 +182,7 @@ class Initrd:
         return next((path for path in INNER_ROOTS if path in self.tree), None)
 
     def machine(self):
-        """For which machine its programs are, as far as one of them tells."""
+        """For which machine its programs are, as far as one of them shows."""
         seen = set()
         for program in PROGRAMS:
             path = self.resolve(program)

@@ -23,7 +23,7 @@ SETUP_SECTORS = 0x1F1
 PAYLOAD = 0x248
 LARGEST_KERNEL = 256 << 20
 
-# Drivers of PHYs, which the kernel asks for by the PHY's id when a MAC driver registers it: no module file tells of that.
+# Drivers of PHYs, which the kernel asks for by the PHY's id when a MAC driver registers it: no module file says so.
 COMPANIONS = {"r8168_rust": ["realtek"]}
 
 MACHINES = {
@@ -154,7 +154,7 @@ class Image:
         version = struct.unpack_from("<H", self._data, HEADER_VERSION)[0]
         self.machine = "i386" if version >= 0x20C and not self._data[LOAD_FLAGS] & 1 else "x86_64"
         if not self.release:
-            raise UsageError(f"{path} does not tell its version; it is damaged or not a kernel")
+            raise UsageError(f"found no version in {path}; it is damaged or not a kernel")
 
     def exported(self):
         """The symbols that it exports to modules; nothing when its payload cannot be read."""

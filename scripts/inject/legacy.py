@@ -38,7 +38,7 @@ def files(initrd, options, plan, workdir):
             raise UnfitError(f"{module.path} needs the module {missing[0]}, which modules.cgz does not have; give it too by --module")
         tables.add_module(module)
     if modules:
-        plan.checks.append("symbols: NOT CHECKED; an initrd of this kind tells nothing of its kernel's")
+        plan.checks.append("symbols: NOT CHECKED; an initrd of this kind does not show its kernel's")
     for text in options.alias_only:
         driver, modalias = parse_alias(text)
         if driver not in inner.names:
@@ -70,7 +70,7 @@ def answer(initrd, question, modalias, options, workdir):
         raise UnfitError(f"{question}: {names[0]} is in the initrd, but it lacks {', '.join(lost)}, which it needs; add it by --module")
     by = "by the line in pcitable" if modalias is not None else "if a line in pcitable leads to it, or the user takes it from the list"
     lines = [f"{question}: {names[0]} ({inner.names[names[0]]} in {ARCHIVE})", f"  loaded by Anaconda's loader, {by}"]
-    return [*lines, *([f"  needs {', '.join(needs)}"] if needs else []), "symbols: NOT CHECKED; an initrd of this kind tells nothing of its kernel's"]
+    return [*lines, *([f"  needs {', '.join(needs)}"] if needs else []), "symbols: NOT CHECKED; an initrd of this kind does not show its kernel's"]
 
 
 def _driver(row, numbers):

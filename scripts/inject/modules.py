@@ -33,7 +33,7 @@ class SourceTree:
         top = Path(path)
         places = [top, top / "lib/modules" / release, top / "usr/lib/modules" / release, top / release]
         found = [place for place in places if (place / "modules.dep").is_file()]
-        # A directory may have any name; its modules tell what they are for.
+        # A directory may have any name; its modules say what they are for.
         self.first = self._first_in(found[0]) if found else None
         if found and (self.first.release if self.first else found[0].resolve().name) != release:
             has = self.first.release if self.first else "no release that could be read"
@@ -64,7 +64,7 @@ class SourceTree:
 
     @staticmethod
     def _first_in(top):
-        """The first module in it that can be read, which tells what all are like."""
+        """The first module in it that can be read, which shows what all are like."""
         for line in (top / "modules.dep").read_text(encoding="utf-8", errors="replace").splitlines():
             path = line.partition(":")[0]
             # One of the machine's is looked for at the same place here.
@@ -190,7 +190,7 @@ class Staged:
 
     def add(self, module):
         """Puts a module where it has precedence over one of the same name."""
-        # Of two below updates/ depmod takes either: one that is there is replaced, in the form that its name tells.
+        # Of two below updates/ depmod takes either: one that is there is replaced, in the form that its name says.
         before = self.names.get(module.name, "")
         if before.startswith("updates/"):
             self._write(module.path, before, before.partition(".ko")[2])
@@ -215,14 +215,14 @@ class Staged:
         return status, out
 
     def reference(self):
-        """The first module that it has, which tells what all must be like; none when it has none."""
+        """The first module that it has, which shows what all must be like; none when it has none."""
         for relative in sorted(self.names.values()):
             if relative not in self.taken or not relative.startswith("updates/"):
                 return read_module(self.directory / relative, f"{relative} of {self.release}")
         return None
 
     def depmod(self, first, symbols=None):
-        """Makes the indexes; returns the (module, symbol) pairs that are amiss when a list of symbols is given.
+        """Makes the indexes; returns the (module, symbol) pairs that are wrong when a list of symbols is given.
 
         The modules named `first` come before others that claim the same device. The order of all is fixed here, because
         depmod takes the directory's where modules.order is silent, and that differs from machine to machine.

@@ -57,7 +57,7 @@ def destination_of(name, initrd_path):
 
 
 def _mode(initrd, plan):
-    """The mode of the result: readable by nobody who cannot read all that goes into it."""
+    """The mode of the result: readable only by users who can read all that goes into it."""
     umask = os.umask(0o077)
     os.umask(umask)
     mode = 0o644 & ~umask
@@ -106,7 +106,7 @@ def write(initrd, plan, destination, repack, workdir, limit):
 
 
 def form_of(name):
-    """Whether an overlay of that name is a tar archive, and how it is compressed; None if the name does not tell."""
+    """Whether an overlay of that name is a tar archive, and how it is compressed; None if the name does not say."""
     stem, _, end = name.rpartition(".")
     if end in ("tar", "tgz") or stem.endswith(".tar"):
         if end not in ("tar", "tgz", "gz"):
@@ -124,7 +124,7 @@ def write_overlay(initrd, plan, destination, workdir, limit):
     archive.write(archived, [], [], plan.additions, time_of(initrd), workdir, limit, "ustar" if is_tar else "newc")
     with _replacing(destination, _mode(initrd, plan), workdir) as out:
         if initrd.segments[-1].compression == "lz4" and not is_tar:
-            # How the kernel knows where lz4's blocks end, which the initrd does not tell.
+            # How the kernel knows where lz4's blocks end, which the initrd does not show.
             out.write(bytes(4))
         segments.compress(archived, out, compression, limit)
         _sync(out)

@@ -150,7 +150,7 @@ class Planner:
         """Compares a kernel's machine with that of the programs in the initrd, which it is to run."""
         programs = self.initrd.machine()
         if programs is None:
-            self.plan.checks.append("programs: NOT CHECKED; none in the initrd tells for which machine it is")
+            self.plan.checks.append("programs: NOT CHECKED; none in the initrd shows for which machine it is")
         elif not runs(machine, programs):
             raise UnfitError(f"{what} is for {machine}, the programs in the initrd are for {programs}; take those for {programs}")
         elif machine != programs:
@@ -238,12 +238,12 @@ class Planner:
     def _index(self, staged, names, added, image):
         """Runs depmod, which also compares the symbols of what is added if there is a list of the kernel's."""
         symbols = self._symbols(image)
-        amiss = [pair for pair in staged.depmod(names, symbols) if pair[0] in added]
+        faulty = [pair for pair in staged.depmod(names, symbols) if pair[0] in added]
         staged.require(flavours.softdeps(names))
-        if amiss:
-            several = f" and {len(amiss) - 1} more" if len(amiss) > 1 else ""
-            way = "build it for exactly this kernel" if amiss[0][0] in names else "take --kernel and --modules of one build"
-            raise UnfitError(f"{amiss[0][0]} needs the symbol {amiss[0][1]}{several}, which the kernel {self.plan.release} does not export so; {way}")
+        if faulty:
+            several = f" and {len(faulty) - 1} more" if len(faulty) > 1 else ""
+            way = "build it for exactly this kernel" if faulty[0][0] in names else "take --kernel and --modules of one build"
+            raise UnfitError(f"{faulty[0][0]} needs the symbol {faulty[0][1]}{several}, which the kernel {self.plan.release} does not export so; {way}")
         if added:
             self.plan.checks.append(
                 "symbols: all that the modules need are exported"

@@ -309,7 +309,7 @@ def _by_library(file, at, compression, plain, budget):
                     raise _too_large(compression, at)
                 out.write(content)
     except (zlib.error, lzma.LZMAError, OSError, EOFError) as error:
-        # bz2 tells of damaged data by OSError too, but without a number; with one, it is about a file of ours.
+        # bz2 reports damaged data by OSError too, but without a number; with one, it is about a file of ours.
         if isinstance(error, OSError) and error.errno:
             raise
         raise _bad(compression, at, error) from None

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0
-"""What the operator is told."""
+"""The messages for the operator."""
 
 import unittest
 

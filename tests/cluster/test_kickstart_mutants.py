@@ -81,7 +81,7 @@ WORDS = [
 ]
 
 
-# What a preseed file may have more, or amiss.
+# What a preseed file may have more, or wrong.
 ANSWERS = """\
 d-i passwd/root-login boolean true
 d-i passwd/root-login boolean yes
@@ -98,7 +98,7 @@ passwd/root-login
 
 
 def mutant(original, source, more=LINES):
-    """The text with some things amiss."""
+    """The text with some things wrong."""
     lines = original.splitlines()
     for _ in range(source.choice([1, 2, 5])):
         at = source.randrange(len(lines)) if lines else 0
@@ -155,7 +155,7 @@ def is_read(path, text):
     """Whether debconf's own reader takes all of a preseed file."""
     path.write_text(text)
     done = subprocess.run(["debconf-set-selections", "--checkonly", str(path)], capture_output=True, text=True, check=False)
-    # Whether a question was seen cannot be told here, where none is asked.
+    # Whether a question was seen is not known here, where none is asked.
     return not [line for line in done.stderr.splitlines() if line and "Cannot find a question for" not in line]
 
 
@@ -177,7 +177,7 @@ class PreseedMutants(test_preseed.Preseeds):
     def test_mutants(self):
         own = (support.TOP / "packaging/cluster/preseed.cfg").read_text()
         originals = [own, "\n".join(line for line in ANSWERS if "root-login boolean" not in line) + "\n", "\n".join(ANSWERS[:4:3] * 8) + "\n"]
-        asked, counts = questions(self.dir), {"nothing amiss": 0, "complaints": 0, "refused": 0, "read by the installer": 0}
+        asked, counts = questions(self.dir), {"in order": 0, "complaints": 0, "refused": 0, "read by the installer": 0}
         for words in (line.split() for line in own.splitlines() if line and not line.startswith("#")):
             asked.setdefault(words[1], Question(words[2], set(), words[0] == "d-i"))
         for number in range(COUNT):
@@ -188,7 +188,7 @@ class PreseedMutants(test_preseed.Preseeds):
             with self.subTest(f"number {number} (SEED={SEED})"):
                 try:
                     file = Preseed(path, asked)
-                    counts["complaints" if file.complaints else "nothing amiss"] += 1
+                    counts["complaints" if file.complaints else "in order"] += 1
                     self.assertFalse([one for one in file.complaints if "\n" in one or not one.startswith("line ")])
                     if READER and number % 10 == 0:
                         counts["read by the installer"] += 1
@@ -200,7 +200,7 @@ class PreseedMutants(test_preseed.Preseeds):
         if not READER:
             print("the installer's own reader of preseed files was not asked: make test-inject names it by PRESEED_READER")
         print(f"{COUNT} mutants of preseed files (SEED={SEED}): {counts}")
-        self.assertGreater(min(counts["nothing amiss"], counts["complaints"]), COUNT // 50)
+        self.assertGreater(min(counts["in order"], counts["complaints"]), COUNT // 50)
 
 
 # Their own tests are run where they stand.

@@ -25,7 +25,7 @@ for number, line in enumerate(sys.stdin):
     if request["do"] in answer:
         print(json.dumps({{"ok": True, "value": answer[request["do"]]}}), flush=True)
     else:
-        print(json.dumps({{"ok": False, "error": "in vain"}}), flush=True)
+        print(json.dumps({{"ok": False, "error": "refused"}}), flush=True)
 open(directory + "/end", "w")
 """
 GOOD = '{"ok": true, "value": null}'
@@ -83,7 +83,7 @@ class Launched(unittest.TestCase):
         self.assertEqual(machine.cpu_seconds(), 1.5)
         self.assertEqual(machine.ask_card(cmd="link", up=False), {"cmd": "link", "up": False})
         self.assertFalse(machine.running())
-        self.assertRaisesRegex(UserError, "compute-0-1: in vain", machine.pause)
+        self.assertRaisesRegex(UserError, "compute-0-1: refused", machine.pause)
         machine.keep_registers()
         machine.stop()
         self.assertTrue((self.dir / "node/end").exists())

@@ -8,7 +8,7 @@ from pathlib import Path
 from support import TOP
 
 from archive.errors import UsageError
-from cluster.plan import Plan, Register, fill
+from cluster.plan import HostRegistry, Plan, fill
 
 PLAN = (TOP / "packaging/cluster/cluster.conf").read_text()
 
@@ -91,24 +91,24 @@ class Registers(PlanCase):
     def test_names_come_in_the_order_of_appearance_and_stay(self):
         plan = self.plan()
         path = Path(self.dir.name) / "names"
-        register = Register(plan, path)
-        self.assertEqual([register.find(mac) for mac in self.MACS], ["compute-0-0", "compute-0-1"])
-        again = Register(plan, path)
+        registry = HostRegistry(plan, path)
+        self.assertEqual([registry.find(mac) for mac in self.MACS], ["compute-0-0", "compute-0-1"])
+        again = HostRegistry(plan, path)
         self.assertEqual([again.find(mac.upper()) for mac in reversed(self.MACS)], ["compute-0-1", "compute-0-0"])
 
     def test_a_name_of_the_plan_is_given_to_nobody_else(self):
         plan = self.plan(("#52:54:00:81:11:10 = compute-0-0", "52:54:00:81:11:10 = compute-0-0"))
-        register = Register(plan, Path(self.dir.name) / "names")
-        self.assertEqual([register.find(mac) for mac in reversed(self.MACS)], ["compute-0-1", "compute-0-0"])
+        registry = HostRegistry(plan, Path(self.dir.name) / "names")
+        self.assertEqual([registry.find(mac) for mac in reversed(self.MACS)], ["compute-0-1", "compute-0-0"])
 
     def test_the_last_name_is_the_last(self):
-        register = Register(self.plan(("most = 64", "most = 1")), Path(self.dir.name) / "names")
-        self.assertEqual([register.find(mac) for mac in self.MACS], ["compute-0-0", None])
+        registry = HostRegistry(self.plan(("most = 64", "most = 1")), Path(self.dir.name) / "names")
+        self.assertEqual([registry.find(mac) for mac in self.MACS], ["compute-0-0", None])
 
     def test_what_is_no_mac_address_gets_no_name(self):
-        register = Register(self.plan(), Path(self.dir.name) / "names")
-        self.assertIsNone(register.find("../../etc/passwd"))
-        self.assertFalse(register.path.exists())
+        registry = HostRegistry(self.plan(), Path(self.dir.name) / "names")
+        self.assertIsNone(registry.find("../../etc/passwd"))
+        self.assertFalse(registry.path.exists())
 
 
 class Kickstarts(PlanCase):
@@ -123,7 +123,7 @@ class Templates(PlanCase):
     """What is filled in."""
 
     def test_every_template_can_be_filled(self):
-        words = {**self.plan().words(), "NODE": "compute-0-0", "INCLUDES": "zstd", "KVER": "7.3.4+deb13-amd64"}
+        words = {**self.plan().template_variables(), "NODE": "compute-0-0", "INCLUDES": "zstd", "KVER": "7.3.4+deb13-amd64"}
         words |= dict.fromkeys(("MACHINE", "KEY", "HOSTKEY", "MIRRORKEY", "KICKSTART", "KICKSEED"), "x")
         for name in ("boot.ipxe", "install.ipxe", "diskless.ipxe", "diskless-node.sh", "preseed.cfg"):
             with self.subTest(name):

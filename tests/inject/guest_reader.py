@@ -109,7 +109,7 @@ def differences(expected, found):
 
 
 def compare(sample):
-    """All that is amiss with one that a guest has unpacked."""
+    """All that is wrong with one that a guest has unpacked."""
     expected = json.loads(sample.read_text())
     console = sample.with_suffix(".console").read_text(errors="replace")
     problems = [line for line in console.splitlines() if any(one in line for one in COMPLAINTS)]
@@ -123,11 +123,11 @@ def compare(sample):
 def main(directory):
     """Compares all of them."""
     samples = sorted(Path(directory).glob("*.json"))
-    amiss = {sample: problems for sample in samples if (problems := compare(sample))}
-    for problems in amiss.values():
+    wrong = {sample: problems for sample in samples if (problems := compare(sample))}
+    for problems in wrong.values():
         print("\n".join([*problems[:5], *([f"and {len(problems) - 5} more"] if len(problems) > 5 else [])]), file=sys.stderr)
-    print(f"{len(samples)} results unpacked by the kernel: {len(samples) - len(amiss)} as expected")
-    return 1 if amiss or not samples else 0
+    print(f"{len(samples)} results unpacked by the kernel: {len(samples) - len(wrong)} as expected")
+    return 1 if wrong or not samples else 0
 
 
 if __name__ == "__main__":

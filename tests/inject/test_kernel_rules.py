@@ -212,7 +212,7 @@ class KernelRules(Case):
                 self.refuse(1, "--list", self.initrd, says=["the filter delta, which the kernel does not know"])
 
     def test_a_kernel_without_the_decompressor(self):
-        """It is told by what its decompressors would complain by."""
+        """It is known by the messages of its decompressors."""
         image = (KERNEL / "vmlinuz").read_bytes()
         start = ((image[0x1F1] or 4) + 1) * 512
         small = small_initrd(self.dir / "small", self.dir / "s")

@@ -85,7 +85,7 @@ def sized(fields, name, content):
 
 
 def mutate(members, random_source):
-    """The entries with one thing amiss; and what."""
+    """The entries with one thing wrong; and what."""
     members = list(members)
     kind = random_source.choice(["name", "field", "link", "twice", "lost", "order", "kind", "content", "hard link", "grown", "under"])
     at = random_source.randrange(len(members))
@@ -161,7 +161,7 @@ class Mutants(test_damage.Damage):
         return segments
 
     def mutant(self, original, random_source):
-        """One with one to three things amiss in its segments, and joined in one of the ways that there are."""
+        """One with one to three things wrong in its segments, and joined in one of the ways that there are."""
         segments, kinds = [list(segment) for segment in original], []
         for _ in range(random_source.choice([1, 1, 2, 3])):
             number = random_source.randrange(len(segments))

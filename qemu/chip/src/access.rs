@@ -154,7 +154,7 @@ impl Chip {
         if self.resets() {
             let name = reg.name();
             self.violation(format!(
-                "write of {value:#x} to {name} while the chip resets: ChipCmd bit 4 tells when it is done"
+                "write of {value:#x} to {name} while the chip resets: ChipCmd bit 4 shows when it is done"
             ));
             return;
         }
@@ -349,7 +349,7 @@ impl Chip {
     fn write_phy(&mut self, value: u32, mask: u32) {
         if self.now < self.phy_done {
             self.violation(format!(
-                "write of {value:#x} to PHYAR while the last access runs: its bit 31 tells when it is done"
+                "write of {value:#x} to PHYAR while the last access runs: its bit 31 shows when it is done"
             ));
         }
         if mask & 0xff00_0000 == 0 {

@@ -1,4 +1,4 @@
-//! The guest's last accesses, to be told with what it does wrong.
+//! The guest's last accesses, shown with each violation.
 
 use std::fmt::Write;
 

@@ -43,7 +43,7 @@ pub struct Chip {
     pub(crate) stopped: bool,
     /// The FIFO has run over, and the receiver waits for a reset.
     pub(crate) overflown: bool,
-    /// What the next frame's descriptor is to tell of before: BUFFER_OVERFLOW, FIFO_OVERFLOW.
+    /// Losses that the next frame's descriptor reports: BUFFER_OVERFLOW, FIFO_OVERFLOW.
     pub(crate) lost_before: u32,
     /// In a power state other than D0.
     pub(crate) asleep: bool,
@@ -279,7 +279,7 @@ impl Chip {
         }
     }
 
-    /// Tells the power state. A chip that sleeps starts no transfers; frames that come meanwhile may wake it
+    /// Sets the power state. A chip that sleeps starts no transfers; frames that come meanwhile may wake it
     /// ([`Chip::take_wake`]), and are not received.
     pub fn set_asleep(&mut self, asleep: bool) {
         self.asleep = asleep;
@@ -292,7 +292,7 @@ impl Chip {
         self.violation(format!("offset {offset:#04x} ({name}) written outside D0"));
     }
 
-    /// Tells the time, in nanoseconds from any beginning, and does what is due.
+    /// Sets the time, in nanoseconds from any beginning, and does what is due.
     pub fn tick(&mut self, bus: &mut dyn Bus, now: u64) {
         self.now = self.now.max(now);
         if self.phy.tick(self.now) {

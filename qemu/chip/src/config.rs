@@ -130,7 +130,7 @@ impl Width {
 /// Where a ring stands, for the person who watches.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct RingState {
-    /// Its address, once the driver has told it.
+    /// Its address, once the driver has set it.
     pub base: Option<u64>,
     /// The descriptor the chip looks at next.
     pub index: u16,

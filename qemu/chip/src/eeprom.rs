@@ -138,7 +138,7 @@ impl Serial {
                     .map_or(0xffff, |words| words[usize::from(address)]);
                 self.out = word >> (left - 1) & 1 != 0;
                 match left {
-                    // Whoever goes on clocking gets the next word.
+                    // Further clocks read the next word.
                     1 => Phase::Reading {
                         address: (address + 1) & 0x3f,
                         left: 16,

@@ -1,4 +1,4 @@
-//! Faults on command: what a card does wrong when it is told to.
+//! Injected faults: what a card does wrong on request.
 //!
 //! Each fault is off until an [`Order`] turns it on. While it is on, it *strikes* at its occasions (a frame, an
 //! interrupt, a read ...): at one in [`Order::rate`] of them, drawn from [`Order::seed`], [`Order::count`] times at most.
@@ -70,7 +70,7 @@ kinds! {
     LinkFlap = "link-flap", 1, 1000;
     /// The card is not there: all reads are ones, writes and frames are lost; it comes back as after power-on
     Gone = "gone", 1, 0;
-    /// Transfers find nobody: SYSErr and a master abort
+    /// Transfers are not answered: SYSErr and a master abort
     PciAbort = "pci-abort", 1, 0;
     /// Transfers go wrong behind the chip's back, as when an IOMMU blocks them: ones are read, writes are lost
     DmaFault = "dma-fault", 1, 0;
@@ -111,12 +111,12 @@ impl FaultKind {
         TABLE[self as usize].4.trim_start()
     }
 
-    /// One in so many, unless told otherwise.
+    /// The default rate: one in so many.
     pub fn usual_rate(self) -> u32 {
         TABLE[self as usize].2
     }
 
-    /// Its time in milliseconds, unless told otherwise; zero where there is none to tell.
+    /// The default time in milliseconds; zero where a fault has none.
     pub fn usual_millis(self) -> u32 {
         TABLE[self as usize].3
     }

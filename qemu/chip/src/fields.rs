@@ -2,7 +2,7 @@
 
 use crate::regs::Reg;
 
-/// Bits that are told by name when they are set.
+/// Bits that are shown by name when they are set.
 type Bits = &'static [(u32, &'static str)];
 
 const INTERRUPTS: Bits = &[

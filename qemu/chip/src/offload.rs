@@ -145,7 +145,7 @@ pub(crate) fn verdict(frame: &[u8]) -> u32 {
     bits
 }
 
-/// The failure that a verdict with these bits could tell of.
+/// The failure that a verdict with these bits can report.
 pub(crate) fn failures(verdict: u32) -> u32 {
     match verdict & rx::PROTO_IP {
         0 => 0,

@@ -195,7 +195,7 @@ impl Phy {
         self.due
     }
 
-    /// Tells the time; true when that brought a link.
+    /// Sets the time; true when that brought a link.
     pub(crate) fn tick(&mut self, now: u64) -> bool {
         self.now = now;
         if self.due.is_none_or(|due| due > now) {

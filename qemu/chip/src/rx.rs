@@ -95,7 +95,7 @@ impl Chip {
         self.get(Reg::TxConfig) & TXCONFIG_LOOPBACK != 0
     }
 
-    /// What is sent comes back, if it is to. There is nobody to wait for a descriptor then.
+    /// Receives a sent frame if loopback is on. There is no back-pressure then: without a descriptor it overflows.
     pub(crate) fn loop_back(&mut self, bus: &mut dyn Bus, frame: &[u8]) -> bool {
         let back = self.mac_loopback() || self.phy.loopback();
         if back {
@@ -259,7 +259,7 @@ impl Chip {
         spoilt
     }
 
-    /// Counts a frame of `len` bytes with its check sequence, and tells the driver.
+    /// Counts a frame of `len` bytes with its check sequence, and reports it to the driver.
     pub(crate) fn count(&mut self, status: u32, len: usize) {
         self.counters.rx_frames += 1;
         self.counters.rx_bytes += len.saturating_sub(FCS) as u64;

@@ -25,7 +25,7 @@ use crate::rx::Received;
 /// What the receiver keeps inside while it cannot use the bus or has no descriptor, in bytes: cards with its sister 8169 are
 /// sold with "FIFO (8K/64K)", for sending and receiving.
 const FIFO: usize = 65536;
-/// How often the chip looks for a descriptor while frames are kept for want of one, in nanoseconds [guess]. Drivers do not tell it.
+/// How often the chip looks for a descriptor while frames are kept for want of one, in nanoseconds [guess]. Drivers do not show it.
 const LOOK: u64 = 1_000_000;
 
 /// A received frame with its check sequence, as it is to be written to memory.

@@ -10,11 +10,11 @@ pub(crate) const TIMER_NS: u64 = 8;
 /// TimerInt has 13 bits: 65.5 us at most (FreeBSD's RL_TIMERINT_8169_VAL).
 pub(crate) const TIMER_INT_BITS: u32 = 0x1fff;
 
-/// One direction's frames that nobody has been told of.
+/// Frames of one direction whose interrupt is held back.
 #[derive(Clone, Copy, Debug, Default)]
 struct Held {
     frames: u32,
-    /// When they are told of at the latest; zero while there are none.
+    /// When their interrupt comes at the latest; zero while there are none.
     due: u64,
 }
 
@@ -71,7 +71,7 @@ impl Chip {
         }
     }
 
-    /// The timer has been started again, or told another end.
+    /// The timer has been started again, or given another end.
     pub(crate) fn set_timer(&mut self) {
         let end = u64::from(self.get(Reg::TimerInt));
         self.timer_due = (end != 0).then(|| {

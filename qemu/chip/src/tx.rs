@@ -1,4 +1,4 @@
-//! The transmitter: two rings of descriptors and what becomes of the frames in them.
+//! The transmitter: two rings of descriptors, and the processing of the frames in them.
 
 use crate::bus::Bus;
 use crate::chip::Chip;
@@ -105,7 +105,7 @@ impl Chip {
         }
     }
 
-    /// Whether a ring that has work stands still for a fault's sake.
+    /// Whether a fault keeps a ring that has work from going on.
     pub(crate) fn tx_held(&self, which: usize) -> bool {
         let ring = self.tx[which];
         let late = |base| self.late.holds(Ring::address(base, ring.index));

@@ -279,7 +279,7 @@ fn write_line(mut stream: &UnixStream, value: &Value) -> io::Result<()> {
 /// Why asking failed.
 #[derive(Debug, Error)]
 pub enum AskError {
-    /// Nobody there, or it went away.
+    /// No server is there, or it went away.
     #[error("control socket {path}: {source}")]
     Socket {
         /// The socket.

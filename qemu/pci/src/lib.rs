@@ -268,7 +268,7 @@ impl ConfigSpace {
         (bits & PME_STATUS != 0, bits & PME_ENABLE != 0)
     }
 
-    /// Shows that a transfer found nobody (status bit 13).
+    /// Shows that a transfer was not answered (status bit 13).
     pub fn show_master_abort(&mut self) {
         self.bytes[STATUS + 1] |= STATUS_MASTER_ABORT;
     }

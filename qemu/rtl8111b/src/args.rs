@@ -50,7 +50,7 @@ pub(crate) enum Trace {
     Show { file: PathBuf },
     /// Compare what the registers hold and the order in which they were written; exit status 1 if they differ
     Diff(Diff),
-    /// Play a trace on a new chip and tell where it does something else
+    /// Play a trace on a new chip and show where it differs
     Replay { file: PathBuf },
 }
 
@@ -397,7 +397,7 @@ fn parse_from<T: Into<std::ffi::OsString> + Clone>(
                 Ok(Parsed::Text(error.to_string()))
             }
             ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand => {
-                Err("a command is missing: serve, ctl or trace (--help tells more)".to_owned())
+                Err("a command is missing: serve, ctl or trace (--help says more)".to_owned())
             }
             _ => Err(one_line(&error.to_string())),
         },

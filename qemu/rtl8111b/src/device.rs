@@ -84,7 +84,7 @@ struct Host<'a> {
 }
 
 impl Host<'_> {
-    /// Whether a transfer is done; if not, it goes wrong without anybody being told ([`FaultKind::DmaFault`]).
+    /// Whether a transfer is done; if not, it fails silently ([`FaultKind::DmaFault`]).
     fn permit(&mut self) -> Result<bool, Fault> {
         if !self.config.bus_master() {
             return Err(Fault::BusMasterOff);
@@ -295,7 +295,7 @@ impl Device {
         read.is_some_and(|at| self.now() < at.saturating_add(ACK_WAIT))
     }
 
-    /// Tells the chip the time.
+    /// Sets the chip's time.
     fn tick(&mut self) {
         let now = self.now();
         self.note(|| Event::Tick(now));
@@ -309,7 +309,7 @@ impl Device {
         self.note_line();
     }
 
-    /// Tells the chip of the command register's bit.
+    /// Passes the command register's bit to the chip.
     fn follow_bus_master(&mut self) {
         let on = self.config.bus_master();
         if on == self.chip.bus_master() {
@@ -347,7 +347,7 @@ impl Device {
         if self.chip.take_reset() {
             self.bus_faults.reset();
         }
-        // vfio-user has no way to say so; whoever watches may look.
+        // vfio-user cannot signal PME; `ctl state` shows it.
         if let Some(wake) = self.chip.take_wake() {
             let raised = self.config.call_for_power();
             self.pme_raised += u64::from(raised);
@@ -582,7 +582,7 @@ impl Shared {
 }
 
 impl Shared {
-    /// Tells the chip the time whenever it waits for it; until the process ends.
+    /// Sets the chip's time whenever it waits for it; until the process ends.
     pub(crate) fn keep_time(&self) {
         let alarm = self.lock().alarm.clone();
         loop {

@@ -35,7 +35,7 @@ impl Handler for Report {
                 device.flush_trace();
                 answer.insert("counters".to_owned(), counters(&device));
                 drop(device);
-                // Whoever asks is likely to look at the capture next.
+                // The capture is likely to be looked at next.
                 if let Some(pcap) = &self.pcap {
                     pcap.lock().unwrap_or_else(PoisonError::into_inner).flush();
                 }

@@ -47,7 +47,7 @@ pub(crate) enum ServeError {
     Client(#[from] rtl8111b_transport::ServeError),
     #[error(transparent)]
     Trace(#[from] TraceError),
-    #[error("the trace {path} is not complete; the log tells why", path = .0.display())]
+    #[error("the trace {path} is not complete; the log says why", path = .0.display())]
     Incomplete(PathBuf),
     #[error("{0}")]
     Host(#[from] io::Error),
@@ -59,7 +59,7 @@ enum End {
     Once(Result<(), rtl8111b_transport::ServeError>),
 }
 
-/// Serves until told to stop.
+/// Serves until a signal or the control socket ends it.
 pub(crate) fn run(options: &Serve) -> Result<(), ServeError> {
     logger::start(options.log.as_deref(), options.log_level).map_err(|source| ServeError::Log {
         path: options.log.clone().unwrap_or_default(),

@@ -1,4 +1,4 @@
-//! Unix sockets that we listen on: made only where nobody else answers, removed when we end.
+//! Unix sockets that we listen on: made only where no other server answers, removed at the end.
 
 use std::fs;
 use std::io;
@@ -44,7 +44,7 @@ fn identity(path: &Path) -> Option<(u64, u64)> {
         .map(|meta| (meta.dev(), meta.ino()))
 }
 
-/// Listens on `path`. A socket that is there and that nobody answers on was left behind, and is replaced.
+/// Listens on `path`. A socket on which no server answers was left behind, and is replaced.
 pub(crate) fn claim(path: &Path) -> Result<(UnixListener, Claim), ClaimError> {
     let host = |source| ClaimError::Host {
         path: path.to_owned(),

@@ -19,7 +19,7 @@ fn serve(name: &str, arguments: &[&str]) -> Output {
         .unwrap()
 }
 
-/// The disk is full, or the directory is not there: that is told before anything is served.
+/// The disk is full, or the directory is not there: that is reported before anything is served.
 #[test]
 fn a_trace_that_cannot_be_written_is_told_at_once() {
     for (name, path, cause) in [

@@ -17,7 +17,7 @@ use rtl8111b_chip::EEPROM_WORDS;
 pub enum Event {
     /// The chip is made; the first event of a trace.
     Chip(Box<Config>),
-    /// The time is told, in nanoseconds.
+    /// The time is set, in nanoseconds.
     Tick(u64),
     /// The guest read a register and got the value.
     Read(u16, Width, u32),

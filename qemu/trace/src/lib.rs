@@ -2,7 +2,7 @@
 //! other.
 //!
 //! The chip is a pure state machine. So a trace that has its inputs (accesses, frames, the time, orders from outside)
-//! and what memory answered makes a new chip do the same again: [`replay`](replay::replay) does that and tells the
+//! and what memory answered makes a new chip do the same again: [`replay`](replay::replay) does that and reports the
 //! first event that comes out otherwise. A trace is kept as text, one line per event, or in binary form, which is about
 //! half of it; both can be read back and decoded into names of registers and fields ([`show`](show::show)).
 #![forbid(unsafe_code)]

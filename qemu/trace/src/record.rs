@@ -58,7 +58,7 @@ impl Recorder {
             path: path.to_path_buf(),
             config,
         });
-        // One that cannot be written at all is told at once.
+        // One that cannot be written at all is reported at once.
         recorder.flush();
         match recorder.failed.take() {
             Some(error) => Err(error),
@@ -149,7 +149,7 @@ impl Recorder {
         self.failed.is_none()
     }
 
-    /// Why nothing more is recorded; told once.
+    /// Why nothing more is recorded; reported once.
     pub fn take_failure(&mut self) -> Option<String> {
         let text = self.failed.as_ref()?.to_string();
         if self.path.is_empty() {

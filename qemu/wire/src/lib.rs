@@ -32,7 +32,7 @@ pub const LEAST: usize = 60;
 /// Why a wire is not there.
 #[derive(Debug, Error)]
 pub enum WireError {
-    /// Nobody answers.
+    /// No peer answers.
     #[error("wire: cannot connect to {path}: {source}", path = .path.display())]
     Connect {
         /// The peer's socket.

@@ -31,10 +31,10 @@ const PATIENCE: Duration = Duration::from_secs(5);
 const RETRY: Duration = Duration::from_millis(100);
 /// How often a peer that went away is looked for.
 const RECONNECT_MS: i32 = 500;
-/// How often a frame that had to wait is offered again. Drivers do not tell the chip of new receive descriptors, so
+/// How often a frame that had to wait is offered again. Drivers do not announce new receive descriptors to the chip, so
 /// there is nothing to wait for but time, and whatever else the driver does.
 const AGAIN_MS: i32 = 1;
-/// How often the chip goes on sending to nobody before the others get their turn.
+/// How many frames the chip sends without a peer before the others get their turn.
 const ROUNDS: u32 = 64;
 
 /// The device at our end, as the pump sees it.
@@ -302,7 +302,7 @@ fn poll_fd(fd: RawFd, events: libc::c_short) -> libc::pollfd {
 }
 
 fn poll(fds: &mut [libc::pollfd], timeout_ms: i32) -> io::Result<()> {
-    // SAFETY: the pointer and the count describe one slice, which nobody else uses meanwhile.
+    // SAFETY: the pointer and the count describe one slice, which no other code uses meanwhile.
     let result = unsafe { libc::poll(fds.as_mut_ptr(), fds.len() as libc::nfds_t, timeout_ms) };
     if result < 0 {
         let error = io::Error::last_os_error();

@@ -97,7 +97,7 @@ impl Sender {
         Ok(Sender::new(None, None, kick))
     }
 
-    /// Somebody else is at the other end now, or nobody.
+    /// Another peer is at the other end now, or none.
     pub fn attach(&mut self, link: Option<Link>) {
         self.link = link;
         self.clear();

@@ -6,7 +6,7 @@ use std::str::FromStr;
 /// `none`, `stream:connect:PATH`, `stream:listen:PATH` or `tap:IFNAME`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Spec {
-    /// A cable with nobody at the other end.
+    /// A cable without a peer at the other end.
     None,
     /// A stream socket that a peer listens on.
     Connect(PathBuf),

@@ -70,7 +70,7 @@ class Case(unittest.TestCase):
         return run("nsenter", f"--net=/proc/{self.machine.pid}/ns/net", *command)
 
     def ask_for_dhcp(self):
-        """Who offers the machine an address; an empty string when nobody does."""
+        """The server that offers the machine an address; an empty string when none does."""
         program = f"import sys; sys.path.insert(0, {str(TOP / 'scripts')!r}); from cluster import wire; print(wire.other_server('nic', 6) or '')"
         return self.inside("python3", "-B", "-c", program).strip()
 

@@ -100,7 +100,7 @@ class Services(Case):
         head = self.head()
         for mac in ("", "x", "../../x", "52:54:00:81:11"):
             self.assertIn("booting from disk", get(f"/ipxe?mac={mac}")[1])
-        self.assertEqual(head.register.names, {})
+        self.assertEqual(head.registry.names, {})
 
     def test_tftp_has_the_first_script_and_ipxe(self):
         self.head()

@@ -229,7 +229,7 @@ fn wrong_clock(console: &Path) -> Option<String> {
         .map(str::to_owned)
 }
 
-/// Tells a hang from another failure.
+/// Distinguishes a hang from another failure.
 fn judge(error: &Error, console: &Path) -> Ending {
     let text = fs::read(console).unwrap_or_default();
     let text = String::from_utf8_lossy(&text);

@@ -77,8 +77,8 @@ impl Transfer {
     }
 }
 
-/// Asks for a lease and returns what was leased; the interface must be up. On a real wire whoever is
-/// the router of the lease becomes the bench's gateway.
+/// Asks for a lease and returns what was leased; the interface must be up. On a real wire the
+/// router of the lease becomes the bench's gateway.
 pub fn lease(bench: &mut Bench, interface: &str) -> Result<String> {
     bench.guest.check(&format!(
         "rm -f /run/lease; udhcpc -i {interface} -n -q -f -t 10 -T 2 -s /etc/udhcpc 2>/run/udhcpc.log \

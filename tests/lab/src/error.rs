@@ -50,7 +50,7 @@ pub enum Error {
     },
 
     /// Something did not happen in time.
-    #[error("waited {} s for {what}, in vain{}", after.as_secs(), detail)]
+    #[error("waited {} s for {what}, without success{}", after.as_secs(), detail)]
     Timeout {
         /// What was waited for.
         what: String,

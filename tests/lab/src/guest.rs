@@ -13,7 +13,7 @@ use crate::process::{tail, wait_for, Process};
 use crate::qmp::Qmp;
 use crate::{tsc, Error, Result};
 
-/// What the guest could still tell, among the artifacts of a run that failed.
+/// The guest's last state, among the artifacts of a run that failed.
 pub const STATE: &str = "guest-state.txt";
 /// The registers of all processors of a guest that does not boot.
 pub const REGISTERS: &str = "registers.txt";
@@ -27,7 +27,7 @@ const BOOT: Duration = Duration::from_secs(180);
 /// The name of the console's log.
 pub const CONSOLE: &str = "console.log";
 
-/// How long a command may take unless it is told otherwise.
+/// The default timeout of a command.
 pub const COMMAND: Duration = Duration::from_secs(60);
 
 /// QEMU's name of the first card; the others have a number behind it.
@@ -322,7 +322,7 @@ impl Guest {
 }
 
 impl Drop for Guest {
-    /// Keeps what the guest can still tell about a run that came to a bad end.
+    /// Saves the state of the guest after a run that failed.
     fn drop(&mut self) {
         let Some(path) = self.evidence.take() else {
             return;
@@ -384,7 +384,7 @@ fn command(options: &Options<'_>, control: &Path, qmp: &Path, console: &Path) ->
     add_qmp(&mut command, qmp);
     command.args(["-nic", "none"]);
     if options.iommu {
-        // With caching mode the guest tells of each mapping that comes or goes, and QEMU the device model.
+        // With caching mode the guest reports each mapping that is added or removed, and QEMU passes that on to the model.
         command.args(["-device", "intel-iommu,caching-mode=on,intremap=off"]);
     }
     if let Some(slot) = options.slot {
@@ -529,7 +529,7 @@ pub(crate) fn add_nic(
     }
 }
 
-/// What the kernel is told.
+/// The kernel's command line.
 ///
 /// An oops must end the guest, so that the lab sees it at once. While a kernel identifies its processor
 /// it forgets for a moment that it has five levels of page tables, and an interrupt in that moment makes

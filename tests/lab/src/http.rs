@@ -24,7 +24,7 @@ pub struct Received {
 type Uploads = Arc<Mutex<HashMap<String, Received>>>;
 type Files = Arc<Mutex<HashMap<String, PathBuf>>>;
 
-/// Serves `GET /body` and what else it is told to offer, and keeps what `PUT /<name>` brings.
+/// Serves `GET /body` and what else it is given, and keeps the body of `PUT /<name>`.
 pub struct HttpServer {
     server: Arc<Server>,
     worker: Option<JoinHandle<()>>,

@@ -1,4 +1,4 @@
-//! iPXE on the emulated card: as its option ROM and as a kernel, and what it is told to do.
+//! iPXE on the emulated card: as its option ROM and as a kernel, and its script.
 
 use std::fs;
 use std::path::{Path, PathBuf};

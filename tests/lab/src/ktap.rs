@@ -57,7 +57,7 @@ const TIMED_OUT: [i32; 2] = [124, 137];
 /// What is said of that.
 const TIME_WAS_UP: &str = "its time was up";
 
-/// The test cases in the output of the selftest `file`. One that tells of none is a case by itself; one that ends badly
+/// The test cases in the output of the selftest `file`. One that reports none is a case by itself; one that ends badly
 /// although all its cases were well has one more, which says so.
 pub fn read(file: &str, output: &str, status: i32) -> Vec<Case> {
     let mut cases = Vec::new();

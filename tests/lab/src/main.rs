@@ -33,16 +33,16 @@ struct Cli {
 
 #[derive(Debug, Subcommand)]
 enum Command {
-    /// Boot, load the driver, ping and transfer, report; the exit status tells whether all held
+    /// Boot, load the driver, ping and transfer, report; the exit status is 0 when all checks passed
     Run(Options),
     /// Boot, load the driver, get a lease, then give an interactive console in the guest
     Shell(Options),
-    /// Boot the same guest again and again; the exit status tells whether all boots reached their first program
+    /// Boot the same guest again and again; the exit status is 0 when all boots reached their first program
     Boots(BootOptions),
     /// Switch a node of a cluster on, do what the lines of the standard input ask for, switch it off at their end; see
     /// lab::node
     Node(NodeOptions),
-    /// Run the kernel's own selftests, and r8169 on b380 beside it; the exit status tells whether all failures are explained
+    /// Run the kernel's own selftests, and r8169 on b380 beside it; the exit status is 0 when all failures are explained
     Selftests(SelftestOptions),
 }
 

@@ -89,7 +89,7 @@ pub enum Wire<'a> {
     Listen(&'a Path),
 }
 
-/// What tells one model from the others.
+/// The differences of one model from the others.
 #[derive(Debug, Clone)]
 pub struct Identity {
     mac: String,
@@ -147,7 +147,7 @@ pub struct Options<'a> {
     pub xid: Option<u32>,
     /// Its end of the wire.
     pub wire: Wire<'a>,
-    /// Its address, and how its files are told from those of other models.
+    /// Its address, and the suffix of its files beside those of other models.
     pub identity: Identity,
     /// Whether frames are kept in a pcap file.
     pub pcap: bool,
@@ -367,7 +367,7 @@ impl Model {
 }
 
 impl Drop for Model {
-    /// Keeps what the model can tell about a run that came to a bad end, and lets it end its capture.
+    /// Saves the state of the model after a run that failed, and has it end its capture.
     fn drop(&mut self) {
         if self.stopped {
             return;

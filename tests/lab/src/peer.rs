@@ -187,7 +187,7 @@ impl Flood {
 
 impl Drop for Flood {
     fn drop(&mut self) {
-        // Whoever wants to know the outcome calls `stop`.
+        // `stop` gives the outcome.
         let _ = self.halt();
     }
 }

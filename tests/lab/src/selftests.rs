@@ -448,7 +448,7 @@ pub enum Verdict {
     Fine,
     /// It fails for a reason that is known and does not lie in the driver; the witness fails too.
     Excused(String),
-    /// It fails, and nobody has explained it.
+    /// It fails, and tests/selftests.conf does not explain it.
     Unexplained(&'static str),
     /// The plan explains a failure that is not there.
     Stale,
@@ -459,7 +459,7 @@ pub fn judge(plan: &Plan, file: &str, case: &Case, witness: Option<&Case>) -> Ve
     let excuse = plan.excuse(file, &case.name);
     let witness_fails = witness.is_some_and(|witness| witness.outcome == Outcome::Fail);
     match (case.outcome, excuse) {
-        (Outcome::Fail, None) => Verdict::Unexplained("nobody has explained this"),
+        (Outcome::Fail, None) => Verdict::Unexplained("tests/selftests.conf does not explain this"),
         (Outcome::Fail, Some(_)) if !witness_fails => {
             Verdict::Unexplained("r8169 does not fail, so this is for the driver to mend")
         }

@@ -132,7 +132,7 @@ impl Machine {
             .into_owned()
     }
 
-    /// Nothing may have been touched, and the reason be told.
+    /// Nothing may have been touched, and the reason must be reported.
     #[track_caller]
     fn refuses(&self, reason: &str) {
         let (status, text) = self.run(&["run", CARD]);

@@ -145,8 +145,8 @@ fn stop_and_wake(capacity: u32, frames: u32, need: u32, polls: u32, threshold: u
         rx.wake_if_stopped(&*queue, threshold);
     }
     let tx = producer.join().unwrap();
-    // Whoever is still in the ring will be completed, and that wakes the queue. If there is
-    // nobody, the queue must run.
+    // What is still in the ring will be completed, and that wakes the queue. If nothing is,
+    // the queue must run.
     let pending = rx.pending();
     assert!(!queue.is_stopped() || pending > 0, "{} free", tx.free());
 }

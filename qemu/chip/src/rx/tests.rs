@@ -118,7 +118,7 @@ fn a_full_ring_fills_the_room_inside() {
     assert_eq!(bench.chip.counters().rx_dropped, 0);
 }
 
-/// When that room is full frames are lost; the next one that arrives tells of it.
+/// When that room is full frames are lost; the next one that arrives reports it.
 #[test]
 fn without_flow_control_frames_are_lost() {
     let mut bench = Bench::open(Config {

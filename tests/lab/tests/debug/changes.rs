@@ -11,7 +11,7 @@ use crate::common::{case, count, echo_returns, guest_address, peer, progress, st
 const TIMES: u32 = 25;
 
 /// Frames a second: enough that the transmit ring fills and its queue stops now and then.
-const DOWNPOUR: u32 = 30_000;
+const FLOOD_RATE: u32 = 30_000;
 
 /// By the MTU: other buffers in as many descriptors.
 const MTU: [&str; 2] = ["ip link set PORT mtu 4000", "ip link set PORT mtu 1500"];
@@ -22,7 +22,7 @@ const SIZES: [&str; 2] = [
     "ethtool -G PORT rx 1024 tx 1024",
 ];
 
-/// Changes there and back in a downpour: the poll completes frames, and wakes the queue, at the very moment at which the
+/// Changes there and back in a flood: the poll completes frames, and wakes the queue, at the very moment at which the
 /// device is made quiet.
 fn under_traffic(
     inputs: &Inputs,
@@ -40,7 +40,7 @@ fn under_traffic(
     let interface = bench.load_and_open()?;
     start_echo(&mut bench, &interface)?;
     let change = format!("sleep 0.1; {there}; sleep 0.1; {back}").replace("PORT", &interface);
-    let flood = peer(&mut bench)?.flood(request(guest_address()?, 300, 1), DOWNPOUR);
+    let flood = peer(&mut bench)?.flood(request(guest_address()?, 300, 1), FLOOD_RATE);
     let times = count("LAB_CHANGES", TIMES)?;
     for time in 1..=times {
         progress("changes", time, times);
@@ -53,9 +53,9 @@ fn under_traffic(
             seen.rx_frames,
             seen.tx_frames
         );
-        flood.set_rate(DOWNPOUR / 30);
+        flood.set_rate(FLOOD_RATE / 30);
         echo_returns(&mut bench, time)?;
-        flood.set_rate(DOWNPOUR);
+        flood.set_rate(FLOOD_RATE);
     }
     flood.stop()?;
     bench.finish()

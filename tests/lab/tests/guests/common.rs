@@ -283,7 +283,7 @@ pub fn exchange(bench: &mut Bench, frame: &[u8], limit: Duration) -> Result<Opti
     Ok(None)
 }
 
-/// One frame that is told from the rain by its length must come back; the rain may drown a few.
+/// One marked frame must be echoed despite the background flood; it is sent again when it is lost.
 pub fn echo_returns(bench: &mut Bench, time: u32) -> Result<()> {
     let guest = guest_address()?;
     // Late echoes of the one before have another length.

@@ -86,7 +86,7 @@ impl Launcher {
     }
 }
 
-/// The node gets an address and a script over its card, tells of itself what it is asked for, and is switched off.
+/// The node gets an address and a script over its card, answers requests, and is switched off.
 fn boots_over_its_cable(inputs: &Inputs) -> Result<()> {
     namespace::prepare()?;
     let directory = inputs.artifacts.clone();
@@ -140,7 +140,7 @@ fn boots_over_its_cable(inputs: &Inputs) -> Result<()> {
     Ok(())
 }
 
-/// What cannot be started is told in the first answer.
+/// An error in starting is reported in the first answer.
 fn tells_what_cannot_be_started(inputs: &Inputs) -> Result<()> {
     let directory = inputs.artifacts.clone();
     let nowhere = directory.join("nowhere");

@@ -141,7 +141,7 @@ fn short_pieces(inputs: &Inputs, chip: Chip, driver: Driver) -> Result<()> {
     Ok(())
 }
 
-/// Tagged frames reach the VLAN's interface and come back tagged, whoever handles the tag.
+/// Tagged frames reach the VLAN's interface and come back tagged, whether chip or core handles the tag.
 fn vlan(inputs: &Inputs, chip: Chip, driver: Driver) -> Result<()> {
     const ID: u16 = 0x123;
     let (kernel, model) = (inputs.kernel()?, inputs.model()?);

@@ -41,7 +41,7 @@ fn sleeps_and_wakes(inputs: &Inputs, chip: Chip, driver: Driver) -> Result<()> {
     bench.wait_carrier(&interface, true)?;
     drive::ping(&mut bench, 3)?;
 
-    // What its waking up tells of the link must not find the PHY asleep again.
+    // What its resume reports of the link must not find the PHY suspended again.
     for _ in 0..NAPS {
         bench.guest.check(&format!("{NAP}; {SUSPEND}"))?;
         bench.wait_carrier(&interface, true)?;
@@ -51,7 +51,7 @@ fn sleeps_and_wakes(inputs: &Inputs, chip: Chip, driver: Driver) -> Result<()> {
 }
 
 /// How long a card without a link may take to go to sleep (r8169 waits for 10 s), and one with a link to be awake.
-const DOZE: Duration = Duration::from_secs(30);
+const SUSPEND_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// Waits until the card is `suspended` or `active`, as power management at run time has it, and requires that it is
 /// in the power state that belongs to it.
@@ -59,7 +59,7 @@ pub fn wait_status(bench: &mut Bench, status: &str) -> Result<()> {
     let dir = format!("/sys/bus/pci/devices/{}", bench.device().address);
     let script = format!("test $(cat {dir}/power/runtime_status) = {status}");
     let what = format!("the card to be {status}");
-    bench.guest.wait_until(&what, &script, DOZE)?;
+    bench.guest.wait_until(&what, &script, SUSPEND_TIMEOUT)?;
     let expected = if status == "active" { "D0" } else { "D3hot" };
     let state = bench.guest.check(&format!("cat {dir}/power_state"))?;
     require!(
@@ -82,7 +82,7 @@ pub fn let_it_sleep(bench: &mut Bench) -> Result<()> {
 }
 
 /// Without a link the card sleeps, and is woken by the cable.
-fn dozes(bench: &mut Bench) -> Result<String> {
+fn runtime_suspended(bench: &mut Bench) -> Result<String> {
     let interface = bench.load_and_open()?;
     drive::lease(bench, &interface)?;
     let_it_sleep(bench)?;
@@ -127,7 +127,7 @@ fn is_set_while_asleep(bench: &mut Bench, interface: &str) -> Result<()> {
     Ok(())
 }
 
-/// Whoever needs a sleeping card's registers wakes it, for as long as that takes.
+/// An access to the registers of a card in runtime suspend resumes it, for as long as that takes.
 fn dozes_lightly(inputs: &Inputs, chip: Chip, driver: Driver) -> Result<()> {
     let (kernel, model) = (inputs.kernel()?, inputs.model()?);
     let mut bench = Bench::start(&Setup {
@@ -135,7 +135,7 @@ fn dozes_lightly(inputs: &Inputs, chip: Chip, driver: Driver) -> Result<()> {
         more_modules: &["virtio_rng", "bonding"],
         ..inputs.setup(&kernel, &model, chip, driver)
     })?;
-    let interface = dozes(&mut bench)?;
+    let interface = runtime_suspended(&mut bench)?;
     bench.model()?.set_link(false)?;
     wait_status(&mut bench, "suspended")?;
     // The handler is called for each interrupt of a neighbour on the line.
@@ -243,7 +243,10 @@ fn serves_a_bond(inputs: &Inputs, chip: Chip, driver: Driver) -> Result<()> {
 fn carries(bench: &mut Bench, interface: &str) -> Result<()> {
     let script = format!("test \"$(cat /sys/class/net/bond7/bonding/active_slave)\" = {interface}");
     let what = format!("{interface} to carry the bond");
-    bench.guest.wait_until(&what, &script, DOZE).map(|_| ())
+    bench
+        .guest
+        .wait_until(&what, &script, SUSPEND_TIMEOUT)
+        .map(|_| ())
 }
 
 #[test]
@@ -280,7 +283,7 @@ fn r8169_dozes_without_a_link() {
         let (kernel, model) = (inputs.kernel()?, inputs.model()?);
         let setup = inputs.setup(&kernel, &model, Chip::B380, Driver::R8169);
         let mut bench = Bench::start(&setup)?;
-        dozes(&mut bench)?;
+        runtime_suspended(&mut bench)?;
         bench.finish()
     });
 }

@@ -23,10 +23,10 @@ const TIMES: u32 = 20;
 const RESETS: Duration = Duration::from_secs(8);
 
 /// Frames a second that leave the guest time for interrupts.
-const DRIZZLE: u32 = 3_000;
+const SLOW_FLOOD_RATE: u32 = 3_000;
 
 /// Frames a second that keep the guest polling.
-const DOWNPOUR: u32 = 60_000;
+const FLOOD_RATE: u32 = 60_000;
 
 /// TCP both ways all the time, the interface down and up; each time traffic must come back.
 fn down_and_up(inputs: &Inputs, chip: Chip, driver: Driver) -> Result<()> {
@@ -123,21 +123,25 @@ fn out_and_in(inputs: &Inputs, chip: Chip, driver: Driver) -> Result<()> {
     } else {
         1
     };
-    let flood = peer(&mut bench)?.flood(request(guest, 300, 1), DRIZZLE / slow);
+    let flood = peer(&mut bench)?.flood(request(guest, 300, 1), SLOW_FLOOD_RATE / slow);
     let name = bench.driver().name();
     let times = count("LAB_REMOVALS", TIMES)?;
     for time in 1..=times {
         progress("removals", time, times);
-        // In a downpour the driver only polls; most removals are to meet interrupts.
-        let drizzle = time % 4 != 0;
-        flood.set_rate(if drizzle { DRIZZLE / slow } else { DOWNPOUR });
+        // In a flood the driver only polls; most removals are to meet interrupts.
+        let slow_flood = time % 4 != 0;
+        flood.set_rate(if slow_flood {
+            SLOW_FLOOD_RATE / slow
+        } else {
+            FLOOD_RATE
+        });
         let before = bench.model()?.counters()?;
         bench.guest.check("sleep 0.2")?;
         let seen = bench.model()?.counters()?.since(&before);
         require!(
             seen.rx_frames > 10
                 && seen.tx_frames > 10
-                && (seen.interrupts_raised > 10 || !drizzle),
+                && (seen.interrupts_raised > 10 || !slow_flood),
             "before removal {time} the guest received {} frames, sent {}, and {} interrupts came: that is no storm",
             seen.rx_frames,
             seen.tx_frames,
@@ -152,8 +156,8 @@ fn out_and_in(inputs: &Inputs, chip: Chip, driver: Driver) -> Result<()> {
         );
         bench.guest.check(&format!("ip link set {interface} up"))?;
         bench.wait_carrier(&interface, true)?;
-        // A downpour drowns the one frame for as long as it lasts, if the kernel is slow.
-        flood.set_rate(DRIZZLE / slow);
+        // A flood drowns the one frame for as long as it lasts, if the kernel is slow.
+        flood.set_rate(SLOW_FLOOD_RATE / slow);
         echo_returns(&mut bench, time)?;
     }
     let sent = flood.stop()?;
@@ -169,7 +173,7 @@ fn out_and_in(inputs: &Inputs, chip: Chip, driver: Driver) -> Result<()> {
     bench.finish()
 }
 
-/// The chip is reset again and again in a downpour, while the multicast filter changes and its counters are
+/// The chip is reset again and again in a flood, while the multicast filter changes and its counters are
 /// read: a filter that is set in the middle of a reset must not have the chip receive, and a chip that is being
 /// stopped must not be asked for its counters.
 fn reset(inputs: &Inputs, chip: Chip, driver: Driver) -> Result<()> {
@@ -184,7 +188,7 @@ fn reset(inputs: &Inputs, chip: Chip, driver: Driver) -> Result<()> {
         done >/dev/null 2>&1 &
         while test ! -e /run/enough; do ethtool -S {interface}; done >/dev/null 2>&1 &"
     ))?;
-    let flood = peer(&mut bench)?.flood(request(guest, 300, 1), DOWNPOUR);
+    let flood = peer(&mut bench)?.flood(request(guest, 300, 1), FLOOD_RATE);
     // This chip must be reset after an overflow.
     bench.model()?.fault_at("rx-fifo-overflow", 100)?;
     std::thread::sleep(RESETS);

@@ -307,7 +307,7 @@ fn ours_leaves_b380_as_r8169_does_when_switched_off() {
         |inputs| {
             let kernel = inputs.kernel()?;
             let mut ours = switched_off(inputs, &kernel, Chip::B380, inputs.ours()?, OURS)?;
-            // It asks for a slow link after phy_stop(), which in Linux 7.3 forgets what the partner offers: in vain.
+            // It asks for a slow link after phy_stop(), which in Linux 7.3 forgets what the partner offers: without effect.
             let known = Known {
                 slow: false,
                 receives: false,
