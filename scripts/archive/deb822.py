@@ -19,7 +19,7 @@ class Stanza:
 
     @property
     def filename(self):
-        """Where the archive has the package."""
+        """The path of the package in the archive."""
         return self.fields["Filename"]
 
     def with_fields(self, **changes):

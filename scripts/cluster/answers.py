@@ -48,7 +48,7 @@ class Looker:
         self.known = {line[1]: [*line, ""][3] for line in lines if len(line) > 2 and not line[0].startswith("#")}
 
     def look(self, path, preseed):
-        """What will not be done of a file, a line for each."""
+        """The parts of a file that will have no effect, a line for each."""
         if preseed:
             return Preseed(path, self.asked).complaints
         return Kickstart(path, self.tree, self.known).complaints

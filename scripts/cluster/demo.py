@@ -93,7 +93,7 @@ class Demo:
             self.head.stop()
 
     def disk_gib(self):
-        """How large their disks are."""
+        """The size of their disks."""
         return self.fault.disk_gib or DISK_GIB
 
     def _do(self):
@@ -175,7 +175,7 @@ class Demo:
         machine.stop()
 
     def lost(self):
-        """What is not there of a node's logs: the console, the journal (with its syslog), what went over its cable."""
+        """The logs of a node that are missing: the console, the journal (with its syslog), what went over its cable."""
         for machine in self.machines:
             for pattern, least in (("*-console.log", 1), ("journal", 1), ("*.pcap", PCAP_HEADER + 1)):
                 kept = [path for path in machine.directory.glob(pattern) if path.stat().st_size >= least]

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0
-"""What stops an installation, in words for the operator: what was found, and what to do."""
+"""Messages for the operator about an installation that does not go on: the cause, and what to do."""
 
 import itertools
 import re

@@ -12,7 +12,7 @@ LINK_LOST_SECONDS = 30
 
 
 class Fault:
-    """Nothing goes wrong. `expects` is what the error must say; None if the installation must go on."""
+    """No fault. `expects` is what the error must say; None if the installation must go on."""
 
     expects: str | None = None
     # How long a node may be silent; None for the usual time.
@@ -28,7 +28,7 @@ class Fault:
         """With each line of a node's journal."""
 
     def judge(self, error):
-        """What is wrong with the message; None when it is as it must be."""
+        """The difference of the message from what is expected; None when there is none."""
         text = str(error).splitlines()[0]
         return None if self.expects is None or re.search(self.expects, text) else f"the message is {text!r}, expected {self.expects!r} in it"
 
@@ -83,7 +83,7 @@ class AfterPackages(Fault):
                 self.fire(demo)
 
     def fire(self, demo):
-        """What happens."""
+        """The fault."""
 
 
 class MirrorGone(AfterPackages):

@@ -193,7 +193,7 @@ group=
         return self._names_by_address.get(address, address)
 
     def boot_script(self, mac, address):
-        """What a machine's iPXE is to do."""
+        """The script for a machine's iPXE."""
         with self._lock:
             name = self.registry.find(mac)
             if not name:
@@ -208,14 +208,14 @@ group=
         return self.install_script(name)
 
     def install_script(self, name):
-        """What a node's iPXE is to do that is to be installed."""
+        """The script for the iPXE of a node that is to be installed."""
         extra = {"KICKSTART": "", "KICKSEED": ""}
         if self.kickstart:
             extra = {"KICKSTART": f"ks=http://{self.plan.head}/kickstart/{name}", "KICKSEED": f"initrd http://{self.plan.head}/boot/kickseed"}
         return self.template("install.ipxe", NODE=name, **extra)
 
     def node_script(self, name):
-        """What a diskless node does to its root before that takes over."""
+        """The script that a diskless node runs on its root before that takes over."""
         private = self._host_key(name).read_text().strip()
         mirror = base64.b64encode((self.tree / "mirror.gpg").read_bytes()).decode()
         machine = hashlib.sha256(f"{name}.{self.plan.domain}".encode()).hexdigest()[:32]
@@ -264,7 +264,7 @@ class _Request(http.server.BaseHTTPRequestHandler):
     timeout = 60
 
     def do_GET(self):
-        """What http.server calls."""
+        """Called by http.server."""
         head = self.server.head
         url = urllib.parse.urlsplit(self.path)
         path = urllib.parse.unquote(url.path)

@@ -109,7 +109,7 @@ def _limits():
 
 
 class Kickstart:
-    """What the file says, and what comes of it: `answers` by question, and the `text` to serve."""
+    """The content of the file, and its effect: `answers` by question, and the `text` to serve."""
 
     def __init__(self, path, tree, plan_answers):
         self.path = Path(path)
@@ -136,7 +136,7 @@ class Kickstart:
 
     @property
     def complaints(self):
-        """What will not be done, a line for each."""
+        """The lines that have no effect, a complaint for each."""
         return sorted(self._found, key=lambda text: self._found[text])
 
     def _refuse_foreign(self):
@@ -162,7 +162,7 @@ class Kickstart:
         self._found.setdefault(complaint, number or len(self.lines))
 
     def _read(self):
-        """What is served, and the same with the numbers of its lines for a trial."""
+        """The text to serve, and the same with the numbers of its lines for a trial."""
         served, tried, section, ended, unknown = [], [], None, False, False
         for number, line in enumerate(self.lines, 1):
             word = _word(line)
@@ -207,7 +207,7 @@ class Kickstart:
         return served, tried
 
     def _check_words(self):
-        """What kickseed passes on as it is, and what comes of that."""
+        """Checks what kickseed passes on as it is."""
         questions = set((self.tree / "kickseed/questions").read_text().split())
         known = {one.rpartition("/")[2] for one in questions if one.startswith("partman/filesystem_")}
         known = known - SHOWN | {"swap", "linux-swap"} if known else FILE_SYSTEMS

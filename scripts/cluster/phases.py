@@ -48,7 +48,7 @@ class Phase:
 
     @property
     def seconds(self):
-        """How long it took."""
+        """Its duration."""
         return self.end - self.start
 
 

@@ -26,7 +26,7 @@ _MAC = re.compile(r"(?:[0-9a-f]{2}:){5}[0-9a-f]{2}")
 
 
 class Plan:
-    """What the file says, checked."""
+    """The content of the file, checked."""
 
     def __init__(self, path):
         self.path = Path(path)
@@ -123,11 +123,11 @@ class Plan:
         return f"compute-{self.cabinet}-{rank}"
 
     def mode(self, name):
-        """What a node does when it boots from the network."""
+        """The mode of a node: what it does when it boots from the network."""
         return self.modes.get(name, self.modes["*"])
 
     def address(self, name):
-        """Where a node is: counted down from the first, cabinet by cabinet."""
+        """The address of a node: counted down from the first, cabinet by cabinet."""
         match = _NAME.fullmatch(name)
         if not match:
             raise ValueError(f"{name!r} is no name of a node")
@@ -140,14 +140,14 @@ class Plan:
         return self.network.netmask
 
     def template_variables(self):
-        """What is filled into templates."""
+        """The values of the variables in templates."""
         words = {name.upper(): value for name, value in self.installation.items()}
         words["POWEROFF"] = "true" if words.pop("AFTERWARDS") == "poweroff" else "false"
         return {**words, "HEAD": str(self.head), "DOMAIN": self.domain, "NETMASK": str(self.netmask)}
 
 
 class HostRegistry:
-    """Who is who: MAC addresses and names, kept in a file so that a node that is installed again keeps its name."""
+    """MAC addresses and names, kept in a file so that a node that is installed again keeps its name."""
 
     def __init__(self, plan, path):
         self.plan = plan

@@ -89,7 +89,7 @@ class Pool:
         self.manifest = self.directory / f"pool-{_key([self.debs, self.udebs])}.json"
 
     def packages(self):
-        """What is there, as (packages, installer's parts); None when something is not."""
+        """The downloads that are there, as (packages, installer's parts); None when something is not."""
         try:
             known = json.loads(self.manifest.read_text())
         except (OSError, ValueError):
@@ -202,7 +202,7 @@ def _name(stanza):
 
 
 def _key(wanted):
-    """What names a list of packages."""
+    """The key of a list of packages."""
     return hashlib.sha256(json.dumps([RECIPE, wanted]).encode()).hexdigest()[:12]
 
 

@@ -31,7 +31,7 @@ BLANK = re.compile(r"@[A-Z]+@")
 
 @dataclass
 class Question:
-    """What a template says: its type, the choices if they are fixed, and whether the installer has it or a package of the system."""
+    """A template: its type, the choices if they are fixed, and whether the installer has it or a package of the system."""
 
     kind: str
     choices: set

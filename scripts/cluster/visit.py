@@ -68,7 +68,7 @@ class Visitor:
             time.sleep(1)
 
     def look(self, address):
-        """What is found on a node, by name."""
+        """The findings on a node, by name."""
         status, text = self.run(address, LOOK)
         if status:
             raise UserError(f"{address} cannot be looked at: {(text.splitlines() or ['no reason given'])[-1]}")
@@ -76,7 +76,7 @@ class Visitor:
 
 
 def expected(plan, name, kver):
-    """What must be found on a node; a function judges what has no single right value."""
+    """The findings that a node must have; a function judges what has no single right value."""
     address = plan.address(name)
     return {
         "name": name,
@@ -111,7 +111,7 @@ def expected_diskless(plan, name, kver):
 
 
 def judge(found, wanted):
-    """What is not as it must be: a line for each."""
+    """The findings that are not as they must be: a line for each."""
     lines = []
     for what, right in wanted.items():
         value = found.get(what)

@@ -1,2 +1,2 @@
 # SPDX-License-Identifier: GPL-2.0
-"""What scripts/inject-initrd is made of."""
+"""The package behind scripts/inject-initrd."""

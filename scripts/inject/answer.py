@@ -28,7 +28,7 @@ def modalias_of(question):
 
 
 class Answer:
-    """What there is to say for one kernel of an initrd."""
+    """The answer for one kernel of an initrd."""
 
     def __init__(self, initrd, release, options, workdir):
         self.initrd = initrd

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0
-"""What makes each flavour load a module, besides the alias index that udev and modprobe go by."""
+"""The ways to have each flavour load a module, besides the alias index that udev and modprobe go by."""
 
 import re
 from pathlib import Path

@@ -41,7 +41,7 @@ ISO = (0x8001, b"CD001")
 
 
 def name(file, at=0, path=None):
-    """What begins at a byte of an open file, as a sentence's rest; nothing when it is not known. `path` is its name, if it is all of the file."""
+    """Names what begins at a byte of an open file, as a sentence's rest; nothing when it is not known. `path` is its name, if it is all of the file."""
     file.seek(at)
     head = file.read(HEAD)
     if head[ISO[0] : ISO[0] + 5] == ISO[1]:
@@ -112,7 +112,7 @@ def _iso(path):
 
 
 def kernel(head, path):
-    """What somebody has taken for a kernel, with the way to the kernel."""
+    """Names a file that was taken for a kernel, with the way to the kernel."""
     names = sections(head)
     if ".linux" in names:
         return f"it is a unified kernel image (UKI), the kernel is a section of it: objcopy -O binary --only-section=.linux {path} vmlinuz"

@@ -195,14 +195,14 @@ class Initrd:
         return None
 
     def suffixes(self):
-        """How modules may be compressed here: as its own are, for what made it knows its programs, but for what these show that they cannot."""
+        """The compressions that modules may have here: as its own are, for what made it knows its programs, but for what these show that they cannot."""
         names = (path.rpartition("/")[2] for path, entry in self.tree.items() if entry.kind == "file" and is_module(path))
         own = {name.rpartition(".ko")[2] for name in names} - {""}
         undone = self.decompressors()[0]
         return own if undone is None else own & undone
 
     def decompressors(self):
-        """How modules may be compressed for the programs in it that load them, nothing when none tells; and whether these ask the kernel."""
+        """The compressions of modules that the programs in it can undo, nothing when none shows it; and whether these ask the kernel."""
         if self._decompressors is None:
             self._decompressors = self._look_for_decompressors()
         return self._decompressors
@@ -220,7 +220,7 @@ class Initrd:
         return {suffix for suffix, sign in knows.items() if asks or sign in content}, asks
 
     def modules_base(self):
-        """Where the directories of kernel modules are, symbolic links followed."""
+        """The path of the directories of kernel modules, symbolic links followed."""
         for name in ("lib/modules", "usr/lib/modules"):
             if self.exists(name):
                 return self.resolve(name)

@@ -75,7 +75,7 @@ def runs(kernel, programs):
 
 
 def suffix_of(path):
-    """How a module file is compressed, whatever its name: .xz, .gz, .zst, or nothing."""
+    """The suffix of the compression of a module file, whatever its name: .xz, .gz, .zst, or nothing."""
     with open(path, "rb") as file:
         head = file.read(8)
     return next((suffix for magic, suffix in SUFFIXES.items() if head.startswith(magic)), "")

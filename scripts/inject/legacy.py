@@ -81,7 +81,7 @@ def _driver(row, numbers):
 
 
 def _needs(text, name):
-    """What modules.dep says that a module needs."""
+    """The modules that a module needs by modules.dep."""
     found = re.search(rf"(?m)^{re.escape(name)}\s*:(.*)$", text)
     return found[1].split() if found else []
 

@@ -24,7 +24,7 @@ def time_of(initrd):
 
 
 def main_compression(initrd):
-    """How the segment is compressed that has most in it: the kernel can read that."""
+    """The compression of the largest segment: the kernel can read that."""
     late = [part for part, early in zip(initrd.segments, initrd.early) if not early] or initrd.segments
     return max(late, key=lambda part: part.size()).compression
 

@@ -21,7 +21,7 @@ NEEDED_INDEXES = ("modules.dep", "modules.dep.bin", "modules.alias", "modules.al
 
 @dataclass
 class Plan:
-    """What is to be done to an initrd."""
+    """The changes to be made to an initrd."""
 
     flavour: str
     release: str = ""

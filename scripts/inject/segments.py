@@ -63,7 +63,7 @@ class Segment:
     archives: list = field(default_factory=list)
 
     def size(self):
-        """How long its content is without compression."""
+        """The size of its content without compression."""
         return sum(end - start for start, end in self.archives)
 
 
@@ -89,7 +89,7 @@ class Gunzip:
 
 
 class Decoder(Protocol):
-    """What the decompressors of the standard library have in common."""
+    """The interface that the decompressors of the standard library share."""
 
     @property
     def eof(self) -> bool: ...
@@ -184,7 +184,7 @@ def _skip_nuls(file, at):
 
 
 def headers(file, start, size):
-    """Where each header of the cpio archive at `start` is, the trailer's too; then, after None, where the archive ends."""
+    """The position of each header of the cpio archive at `start`, the trailer's too; then, after None, of the archive's end."""
     at = start
     for _ in range(MOST_ENTRIES):
         file.seek(at)
@@ -215,7 +215,7 @@ def headers(file, start, size):
 
 
 def _archive_end(file, start, size):
-    """Where the cpio archive that begins at `start` ends: behind its trailer."""
+    """The end of the cpio archive that begins at `start`: behind its trailer."""
     *_, end = headers(file, start, size)
     return end
 
@@ -247,7 +247,7 @@ def _align(at):
 
 
 def _archives(plain, offset, compression):
-    """Where in a decompressed segment its archives are; usually it is one."""
+    """The archives in a decompressed segment; usually it is one."""
     archives = []
     with open(plain, "rb") as file:
         size = file.seek(0, 2)
@@ -360,7 +360,7 @@ def _by_program(file, at, end, command, plain, budget):
 
 
 def _zstd_end(file, at, size):
-    """Where the zstd frame ends, by the library that every Debian has because dpkg needs it."""
+    """The end of the zstd frame, by the library that every Debian has because dpkg needs it."""
     try:
         library = ctypes.CDLL("libzstd.so.1")
     except OSError:
@@ -380,7 +380,7 @@ def _zstd_end(file, at, size):
 
 
 def _lz4_end(file, at, size):
-    """Where the lz4 blocks end. As in the kernel, an empty block (padding) or the end of the file ends them."""
+    """The end of the lz4 blocks. As in the kernel, an empty block (padding) or the end of the file ends them."""
     position = at + 4
     while position + 4 <= size:
         file.seek(position)

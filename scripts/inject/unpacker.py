@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0
-"""What the kernel makes of archives, entry by entry (init/initramfs.c): it makes no directories by itself, skips without a word what it
+"""Unpacks archives as the kernel does, entry by entry (init/initramfs.c): it makes no directories by itself, skips without a word what it
 cannot make, and writes over a file that is there already, with all its hard links."""
 
 import hashlib
