@@ -21,6 +21,7 @@ use super::{
     tally, //
 };
 use crate::net::{
+    device::NetDevice,
     ethtool::{
         Coalesce,
         Ethtool,
@@ -28,6 +29,7 @@ use crate::net::{
         RingSizes,
         WakeEvents, //
     },
+    phy::Phy,
     skb,
     stats::{
         HardwareErrors,
@@ -98,8 +100,8 @@ impl Ethtool for Nic<'_> {
         Ok(self.hw.coalesce())
     }
 
-    fn set_coalesce(&self, wanted: &Coalesce) -> Result<(), Refused> {
-        self.hw.set_coalesce(self.phy.speed(), wanted)
+    fn set_coalesce(&self, dev: &NetDevice, wanted: &Coalesce) -> Result<(), Refused> {
+        self.hw.set_coalesce(dev.phy().and_then(Phy::speed), wanted)
     }
 
     fn check_pause(&self, mtu: u32) -> Result<(), Refused> {

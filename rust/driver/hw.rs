@@ -543,7 +543,7 @@ impl eeprom::Pins for EepromPins<'_, '_> {
 /// The PHY has no MMDs, and fails when they are accessed (Linux 0231b1a074c6): its registers 13 and 14 are something
 /// else. `realtek.ko` knows. The generic PHY driver does not, and asks what there is to EEE. It gets zeroes, and then
 /// leaves EEE alone.
-pub(super) struct PhyAccess<'a> {
+pub(crate) struct PhyAccess<'a> {
     hw: Arc<Hw<'a>>,
     /// The next access to register 14 is half of an access to an MMD: register 13 has been written.
     mmd: Flag,

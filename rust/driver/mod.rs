@@ -17,7 +17,7 @@ mod selftest;
 mod tally;
 
 use crate::net::{
-    device::Registration,
+    device::Interface,
     mmio::Bar,
     pci::{
         self,
@@ -30,6 +30,7 @@ use crate::net::{
 use core::ffi::CStr;
 use hw::{
     Hw,
+    PhyAccess,
     Unknown, //
 };
 use kernel::{
@@ -49,8 +50,8 @@ impl pci::driver::Driver for Driver {
     const NAME: &'static CStr = c"r8168_rust";
     type Operations<'a> = Nic<'a>;
 
-    /// Finds out whether the chip is ours and registers a network device for it.
-    fn probe(pdev: Probing<'_>) -> Result<Registration<'_, Nic<'_>>> {
+    /// Finds out whether the chip is ours and makes it ready.
+    fn probe(pdev: Probing<'_>) -> Result<Interface<'_, Nic<'_>>> {
         let enabled = Enabled::new::<DMA_BITS>(pdev)?;
         let pdev = enabled.device();
         enabled.try_set_mwi();
@@ -79,17 +80,10 @@ impl pci::driver::Driver for Driver {
             dev_err!(pdev, "the chip does not come out of its reset\n");
         })?;
 
-        let irq = enabled.irq();
-        let nic = Nic::new(enabled, hw.clone())?;
+        let mdio = PhyAccess::new(hw.clone());
+        mdio.allow_link();
+        let nic = Nic::new(enabled, hw)?;
         let address = nic.station_address();
-        let registration = Registration::new(pdev, irq, address, nic)?;
-        dev_info!(
-            pdev,
-            "{}, XID {:03x}, IRQ {}\n",
-            hw.chip().name,
-            hw.xid().number(),
-            irq
-        );
-        Ok(registration)
+        Ok(Interface::new(pdev, address, Some(mdio), nic))
     }
 }

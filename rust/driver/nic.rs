@@ -32,16 +32,18 @@ use crate::net::{
     atomic::Flag,
     contexts::{
         PollContext,
+        Rtnl,
+        XdpContext,
         XmitContext, //
     },
     device::{
-        Interrupt,
+        IrqReturn,
         NetDevice,
+        Opened,
         Operations,
         Polled,
         RingConfig,
         RxFilter,
-        Verdict,
         WakeBy, //
     },
     ethtool::{
@@ -57,6 +59,7 @@ use crate::net::{
     pci::{
         self,
         dev_err,
+        dev_info,
         dev_warn,
         Enabled, //
     },
@@ -104,10 +107,8 @@ const CHECKSUM_MIN: u32 = 60;
 
 /// The driver's side of one network interface.
 ///
-/// The fields are dropped in this order: the PHY is reached through the chip, and the chip only
-/// while the PCI device is switched on.
+/// The fields are dropped in this order: the chip is reached only while the PCI device is switched on.
 pub(crate) struct Nic<'a> {
-    pub(super) phy: Phy<'a>,
     pub(super) tally: Tally<'a>,
     pub(super) hw: Arc<Hw<'a>>,
     pub(super) interrupt_test: InterruptTest,
@@ -135,13 +136,14 @@ pub(crate) struct Xmit<'a> {
     jumbo: bool,
 }
 
-/// What the poll needs. The ring goes before the pool that its buffers are from.
+/// What the poll needs.
 pub(crate) struct Poll<'a> {
     pub(super) tx_memory: Descriptors<'a>,
     pub(super) tx: TxConsumer<MappedFragment<'a>>,
     pub(super) rx_memory: Descriptors<'a>,
     pub(super) rx: RxRing<RxBuffer<'a>>,
-    pub(super) pool: PagePool<'a>,
+    /// What the chip may write into a receive buffer, in bytes.
+    buffer_size: u32,
     /// How many descriptors are free before a stopped queue wakes: enough for a burst, so that it
     /// does not stop at once again.
     pub(super) wake_threshold: u32,
@@ -158,17 +160,11 @@ impl<'a> Nic<'a> {
     ///
     /// # Errors
     ///
-    /// `ENODEV` if there is no PHY; `ENOMEM`.
+    /// `ENOMEM`.
     pub(super) fn new(enabled: Enabled<'a>, hw: Arc<Hw<'a>>) -> Result<Self> {
         let pdev = enabled.device();
-        let access = PhyAccess::new(hw.clone());
-        access.allow_link();
-        let phy = Phy::new(pdev, access).inspect_err(|_| {
-            dev_err!(pdev, "no PHY answers on the MDIO bus of the chip\n");
-        })?;
         let eeprom = ethtool::read_eeprom(&hw)?;
         Ok(Self {
-            phy,
             tally: Tally::new(pdev)?,
             interrupt_test: InterruptTest::new(),
             unmasked: Flag::new(false),
@@ -187,7 +183,6 @@ impl<'a> Nic<'a> {
 
 impl<'a> Operations for Nic<'a> {
     const VERSION: &'static CStr = crate::VERSION;
-    const NAME: &'static CStr = c"r8168_rust";
     // With its header, VLAN tag and FCS such a frame has 4096 bytes.
     const MAX_MTU: u32 = 4074;
     const MAX_XDP_MTU: u32 = page_pool::XDP_BUFFER_SIZE - FRAME_OVERHEAD;
@@ -208,52 +203,59 @@ impl<'a> Operations for Nic<'a> {
 
     type Xmit = Xmit<'a>;
     type Poll = Poll<'a>;
+    type Pool = PagePool<'a>;
+    type Mdio = PhyAccess<'a>;
 
-    fn phy(&self) -> &Phy<'_> {
-        &self.phy
+    fn registered(&self) {
+        dev_info!(
+            self.pdev,
+            "{}, XID {:03x}, IRQ {}\n",
+            self.hw.chip().name,
+            self.hw.xid().number(),
+            self.pdev.irq()
+        );
     }
 
-    fn open(&self, dev: &NetDevice, config: &RingConfig) -> Result<(Xmit<'a>, Poll<'a>)> {
+    fn open(&self, dev: &NetDevice, config: &RingConfig) -> Result<Opened<Self>> {
         let tx_memory = Descriptors::new(self.pdev, config.tx)?;
         let rx_memory = Descriptors::new(self.pdev, config.rx)?;
         let (producer, consumer) = tx::channel(&tx_memory)?;
         let jumbo = config.mtu > ORDINARY_MTU;
         let frame = config.mtu.saturating_add(FRAME_OVERHEAD);
         let mut pool = PagePool::new(self.pdev, dev, config.rx, frame, config.xdp)?;
-        let size = pool.buffer_size();
-        let rx = RxRing::new(&rx_memory, size, |_| pool.alloc_sleeping().ok_or(ENOMEM))?;
-        Ok((
-            Xmit {
+        let buffer_size = pool.buffer_size();
+        let rx = RxRing::new(&rx_memory, buffer_size, |_| pool.alloc().ok_or(ENOMEM))?;
+        Ok(Opened {
+            xmit: Xmit {
                 memory: tx_memory.clone(),
                 ring: producer,
                 jumbo,
             },
-            Poll {
+            poll: Poll {
                 tx_memory,
                 tx: consumer,
                 rx_memory,
                 rx,
-                pool,
+                buffer_size,
                 wake_threshold: (config.tx / 4).max(skb::MAX_FRAGMENTS),
                 jumbo,
                 acknowledged: false,
                 unread: 0,
             },
-        ))
+            pool,
+        })
     }
 
-    fn init_phy(&self) {
-        let result = self
-            .allow_link()
-            .and_then(|()| (self.hw.chip().fix_phy)(&self.phy))
-            .and_then(|()| self.phy.soft_reset());
+    fn init_phy(&self, phy: &Phy) {
+        let result = Self::allow_link(phy)
+            .and_then(|()| (self.hw.chip().fix_phy)(phy))
+            .and_then(|()| phy.soft_reset());
         if result.is_err() {
             dev_warn!(self.pdev, "the PHY does not answer: there may be no link\n");
         }
     }
 
     fn start(&self, dev: &NetDevice, xmit: &mut Xmit<'a>, poll: &mut Poll<'a>) {
-        poll.pool.hand_over(dev);
         if self.hw.is_in_reset() {
             // It may have the rings of before, whose memory is somebody else's by now. Bus mastering stays off; the
             // transmit watchdog will have it reset once more.
@@ -262,12 +264,12 @@ impl<'a> Operations for Nic<'a> {
             self.enabled.set_master(true);
             // What the chip had to say of the link while it was stopped was acknowledged with all else, or lost in the
             // reset. (Its PHY cannot be read while it is in one: without a carrier there would be no watchdog.)
-            self.phy.mac_interrupt();
+            dev.phy().map(Phy::mac_interrupt);
         }
         self.hw.start(
             xmit.memory.dma_address(),
             poll.rx_memory.dma_address(),
-            poll.pool.buffer_size() as u16,
+            poll.buffer_size as u16,
             poll.jumbo,
         );
         // Larger reads stall the chip with large frames (r8169, Realtek's r8168).
@@ -284,7 +286,7 @@ impl<'a> Operations for Nic<'a> {
             self.hw.reset_quietly();
         });
         tx::restart(&mut xmit.ring, &mut poll.tx, &xmit.memory, |fragment| {
-            if fragment.complete(0).is_some() {
+            if fragment.is_last() {
                 dev.errors().tx_dropped.count();
             }
         });
@@ -293,12 +295,12 @@ impl<'a> Operations for Nic<'a> {
 
     fn self_test(
         &self,
-        dev: &NetDevice,
+        rtnl: &Rtnl<'_>,
         xmit: &mut Xmit<'a>,
         poll: &mut Poll<'a>,
         results: &mut [TestResult],
     ) {
-        self.test_chip(dev, xmit, poll, results);
+        self.test_chip(rtnl, xmit, poll, results);
     }
 
     fn self_test_online(&self, dev: &NetDevice, results: &mut [TestResult]) {
@@ -319,13 +321,13 @@ impl<'a> Operations for Nic<'a> {
         self.hw.mask();
     }
 
-    fn link_changed(&self) {
-        if let Some(speed) = self.phy.speed() {
+    fn link_changed(&self, phy: &Phy) {
+        if let Some(speed) = phy.speed() {
             self.hw.set_speed(speed);
         }
     }
 
-    fn interrupt(&self, dev: &NetDevice) -> Interrupt {
+    fn interrupt(&self, dev: &NetDevice) -> IrqReturn {
         if let Some(answer) = self.interrupt_test.take(&self.hw) {
             return answer;
         }
@@ -338,22 +340,27 @@ impl<'a> Operations for Nic<'a> {
             if self.unmasked.load(Relaxed) {
                 self.hw.unmask();
             }
-            return Interrupt::NotOurs;
+            return IrqReturn::None;
         };
         self.unmasked.store(false, Relaxed);
         self.take(dev, events);
         dev.schedule_poll();
-        Interrupt::Handled
+        IrqReturn::Handled
     }
 
     #[inline]
-    fn start_xmit(&self, cx: &XmitContext<'_>, xmit: &mut Xmit<'a>, mut skb: SkBuff) -> Verdict {
-        let dev = cx.device();
-        if !xmit.ring.has_room(skb.fragments()) {
+    fn has_room(&self, cx: &XmitContext<'_>, xmit: &mut Xmit<'a>, skb: &Skb) -> bool {
+        let room = xmit.ring.has_room(skb.fragments());
+        if !room {
             // The queue should have been stopped: it is now, and the poll will wake it.
-            xmit.ring.stop_if_full(dev, skb::MAX_FRAGMENTS);
-            return Verdict::Busy(skb);
+            xmit.ring.stop_if_full(cx, skb::MAX_FRAGMENTS);
         }
+        room
+    }
+
+    #[inline]
+    fn start_xmit(&self, cx: &XmitContext<'_>, xmit: &mut Xmit<'a>, mut skb: SkBuff) {
+        let dev = cx.device();
         // `check_features` sees to that, but for the last piece of a large frame that the core has cut:
         // nobody asks about the pieces. (r8169 has the chip do it.)
         if Self::is_too_short(&skb) && skb.checksum_in_software().is_err() {
@@ -388,43 +395,36 @@ impl<'a> Operations for Nic<'a> {
         let last_of_batch = cx.sent(length);
         frame.commit(&xmit.memory, command);
 
-        let stopped = xmit.ring.stop_if_full(dev, skb::MAX_FRAGMENTS);
+        let stopped = xmit.ring.stop_if_full(cx, skb::MAX_FRAGMENTS);
         if last_of_batch || stopped {
             self.send_queued(dev, xmit);
         }
-        Verdict::Taken
     }
 
-    fn send_xdp(
-        &self,
-        cx: &XmitContext<'_>,
-        xmit: &mut Xmit<'a>,
-        frame: XdpFrame,
-    ) -> Result<(), XdpFrame> {
-        if !xmit.ring.has_room(1) || !desc::TX_FRAGMENT_SIZES.contains(&frame.length()) {
-            return Err(frame);
-        }
-        let fragment = MappedFragment::xdp(self.pdev, frame)?;
-        if xmit
-            .ring
-            .post(&xmit.memory, fragment, TxCommand::plain())
-            .is_err()
-        {
-            // Both reasons for it were asked about above; the frame is gone.
+    fn has_room_xdp(&self, _cx: &XdpContext<'_>, xmit: &mut Xmit<'a>, frame: &XdpFrame) -> bool {
+        xmit.ring.has_room(1) && desc::TX_FRAGMENT_SIZES.contains(&frame.length())
+    }
+
+    fn send_xdp(&self, cx: &XdpContext<'_>, xmit: &mut Xmit<'a>, frame: XdpFrame) {
+        let posted = MappedFragment::xdp(self.pdev, frame).is_ok_and(|fragment| {
+            let ring = &mut xmit.ring;
+            ring.post(&xmit.memory, fragment, TxCommand::plain())
+                .is_ok()
+        });
+        if !posted {
             cx.device().errors().tx_dropped.count();
         }
-        Ok(())
     }
 
-    fn flush_xdp(&self, cx: &XmitContext<'_>, xmit: &mut Xmit<'a>) {
-        xmit.ring.stop_if_full(cx.device(), skb::MAX_FRAGMENTS);
+    fn flush_xdp(&self, cx: &XdpContext<'_>, xmit: &mut Xmit<'a>) {
+        xmit.ring.stop_if_full(cx, skb::MAX_FRAGMENTS);
         self.send_queued(cx.device(), xmit);
     }
 
-    fn poll(&self, cx: &PollContext<'_>, poll: &mut Poll<'a>) -> Polled {
+    fn poll(&self, cx: &PollContext<'_, PagePool<'a>>, poll: &mut Poll<'a>) -> Polled {
         let mut work = self.work(cx, poll);
-        // Without a budget nothing is received: what is acknowledged then may never be looked at.
-        if cx.budget() == 0 {
+        if cx.receiver().is_none() {
+            // Nothing is received: what is acknowledged then may never be looked at.
             return Polled::Idle;
         }
         if work == 0 && self.interrupted.xchg(false, Full) {
@@ -465,10 +465,10 @@ impl<'a> Operations for Nic<'a> {
         self.hw.set_mac_address(address);
     }
 
-    fn before_sleep(&self, wake: WakeBy) {
+    fn before_sleep(&self, phy: Option<&Phy>, wake: WakeBy) {
         // Where the link itself is to wake, its coming again at another speed would.
         if wake == WakeBy::Events && !self.hw.wake_events().contains(WakeEvents::PHY) {
-            self.phy.speed_down();
+            phy.map(Phy::speed_down);
         }
     }
 
@@ -493,11 +493,11 @@ impl<'a> Operations for Nic<'a> {
         self.hw.set_wake_events(self.hw.wake_events());
     }
 
-    fn retire(&self) {
+    fn retire(&self, phy: Option<&Phy>) {
         self.hw.set_mac_address(&self.permanent_address);
         // The boot ROM after a reboot may not know that the PHY keeps this; that it is powered down by its control
         // register everybody knows.
-        let _ = self.allow_link();
+        let _ = phy.map(Self::allow_link);
     }
 
     fn fix_features(&self, mtu: u32, wanted: Features) -> Features {
@@ -537,8 +537,8 @@ impl<'a> Nic<'a> {
 
     /// Undoes what Linux' realtek driver does to the PHY when an interface goes down; see
     /// [`PhyAccess::allow_link`].
-    fn allow_link(&self) -> Result {
-        self.phy.with_page(0, |page| page.write(14, 0))
+    fn allow_link(phy: &Phy) -> Result {
+        phy.with_page(0, |page| page.write(14, 0))
     }
 
     /// Returns whether a frame wants a checksum that the chip gets wrong.
@@ -580,10 +580,9 @@ impl<'a> Nic<'a> {
     }
 
     /// Counts a frame that could not be sent.
-    fn drop_frame(&self, dev: &NetDevice, xmit: &Xmit<'a>) -> Verdict {
+    fn drop_frame(&self, dev: &NetDevice, xmit: &Xmit<'a>) {
         dev.errors().tx_dropped.count();
         // It may have been the last of a batch, whose other frames wait for that.
         self.send_queued(dev, xmit);
-        Verdict::Taken
     }
 }

@@ -16,9 +16,14 @@ use super::{
     },
 };
 use crate::net::{
-    contexts::PollContext,
+    contexts::{
+        PollContext,
+        RxContext, //
+    },
     device::NetDevice,
-    skb::Sent, //
+    page_pool::PagePool,
+    phy::Phy,
+    skb::Completed, //
 };
 use kernel::sync::atomic::Relaxed;
 
@@ -57,7 +62,7 @@ impl<'a> Nic<'a> {
             self.interrupted.store(true, Relaxed);
         }
         if events & event::LINK_CHANGE != 0 {
-            self.phy.mac_interrupt();
+            dev.phy().map(Phy::mac_interrupt);
         }
         if events & event::RX_FIFO_OVERFLOW != 0 {
             // The chip receives nothing more until it is reset (r8169 6.1, Realtek's r8168).
@@ -67,16 +72,19 @@ impl<'a> Nic<'a> {
     }
 
     /// Looks at both rings once; returns how many frames were received, or 1 if only some were sent.
-    pub(super) fn work(&self, cx: &PollContext<'_>, poll: &mut Poll<'a>) -> u32 {
+    pub(super) fn work(&self, cx: &PollContext<'_, PagePool<'a>>, poll: &mut Poll<'a>) -> u32 {
         let sent = self.complete_sent(cx, poll);
+        let Some(rx) = cx.receiver() else {
+            return sent.into();
+        };
         let mut done = 0;
         let (mut packets, mut bytes) = (0u32, 0u32);
         let wanted = Wanted {
             damaged: self.keep_damaged.load(Relaxed),
             fcs: self.keep_fcs.load(Relaxed),
         };
-        while done < cx.budget() {
-            let Some(length) = Self::receive_one(cx, poll, &wanted) else {
+        while done < rx.budget() {
+            let Some(length) = Self::receive_one(&rx, poll, &wanted) else {
                 break;
             };
             done += 1;
@@ -86,44 +94,28 @@ impl<'a> Nic<'a> {
             }
         }
         if packets > 0 {
-            cx.received(packets, bytes);
+            rx.received(packets, bytes);
         }
         done.max(sent.into())
     }
 
     /// Frees the frames that were sent and wakes the queue; returns whether there were any.
-    fn complete_sent(&self, cx: &PollContext<'_>, poll: &mut Poll<'a>) -> bool {
-        let (mut packets, mut bytes) = (0u32, 0u32);
-        let (mut xdp_packets, mut xdp_bytes) = (0, 0u32);
+    fn complete_sent(&self, cx: &PollContext<'_, PagePool<'a>>, poll: &mut Poll<'a>) -> bool {
+        let mut all = Completed::default();
         let mut done = false;
-        // Without a budget this may be any context, in which the buffers of XDP cannot be freed.
-        let any = cx.budget() > 0;
         while let Some(fragment) = poll
             .tx
-            .next_done_if(&poll.tx_memory, |fragment| any || !fragment.is_xdp())
+            .next_done_if(&poll.tx_memory, |fragment| cx.may_complete(fragment))
         {
             done = true;
-            match fragment.complete(cx.napi_budget()) {
-                Some(Sent::Skb(length)) => {
-                    packets += 1;
-                    bytes = bytes.wrapping_add(length);
-                }
-                Some(Sent::Xdp(length)) => {
-                    xdp_packets += 1;
-                    xdp_bytes = xdp_bytes.wrapping_add(length);
-                }
-                None => {}
-            }
+            cx.complete(fragment, &mut all);
         }
         if !done {
             return false;
         }
         poll.tx.release();
-        cx.completed(packets, bytes);
-        if xdp_packets > 0 {
-            cx.completed_xdp(xdp_packets, xdp_bytes);
-        }
-        poll.tx.wake_if_stopped(cx.device(), poll.wake_threshold);
+        cx.completed(all);
+        poll.tx.wake_if_stopped(cx, poll.wake_threshold);
         // The chip loses doorbells that come while it is busy with the frame before.
         if poll.tx.pending() > 0 {
             self.hw.ring_doorbell();
@@ -133,12 +125,16 @@ impl<'a> Nic<'a> {
 
     /// Hands up the next frame if the chip has finished a descriptor; returns the length of the frame, 0 if none went up.
     #[inline]
-    fn receive_one(cx: &PollContext<'_>, poll: &mut Poll<'a>, wanted: &Wanted) -> Option<u32> {
+    fn receive_one(
+        rx: &RxContext<'_, PagePool<'a>>,
+        poll: &mut Poll<'a>,
+        wanted: &Wanted,
+    ) -> Option<u32> {
         let received = poll.rx.next(&poll.rx_memory)?;
         let frame = match received.info() {
             Ok(frame) => frame,
             Err(error) => {
-                count_error(cx, error);
+                count_error(rx.device(), error);
                 let Some(frame) = wanted.damaged.then(|| received.damaged()).flatten() else {
                     received.recycle(&poll.rx_memory);
                     return Some(0);
@@ -153,30 +149,30 @@ impl<'a> Nic<'a> {
         };
 
         let tag = desc::rx_vlan(received.opts2());
-        let copied = !poll.pool.has_xdp() && (length <= COPY_BREAK || poll.pool.is_bounced());
+        let copied = !rx.has_xdp() && (length <= COPY_BREAK || rx.is_bounced());
         // The ring gets another buffer before the frame's is used up.
-        let new = if copied { None } else { poll.pool.alloc() };
+        let new = if copied { None } else { rx.alloc() };
         let skb = match new {
             Some(new) => {
                 let buffer = received.replace(&poll.rx_memory, new);
-                if poll.pool.has_xdp() {
-                    match poll.pool.run_xdp(cx, buffer, length) {
+                if rx.has_xdp() {
+                    match rx.run_xdp(buffer, length) {
                         Some(skb) => Some(skb),
                         // The program has it, or it is counted.
                         None => return Some(0),
                     }
                 } else {
-                    buffer.into_skb(length)
+                    buffer.into_skb(rx, length)
                 }
             }
             None => {
-                let skb = copied.then(|| received.buffer().copy_to_skb(cx, length));
+                let skb = copied.then(|| received.buffer().copy_to_skb(rx, length));
                 received.recycle(&poll.rx_memory);
                 skb.flatten()
             }
         };
         let Some(mut skb) = skb else {
-            cx.device().errors().rx_dropped.count();
+            rx.device().errors().rx_dropped.count();
             return Some(0);
         };
         if frame.checksum() != RxChecksum::Unknown {
@@ -187,15 +183,15 @@ impl<'a> Nic<'a> {
         }
         // A program may have changed it.
         let length = skb.length();
-        cx.receive(skb);
+        rx.receive(skb);
         Some(length)
     }
 }
 
 /// Counts a descriptor that holds no good frame.
 #[cold]
-fn count_error(cx: &PollContext<'_>, error: RxError) {
-    let errors = cx.device().errors();
+fn count_error(dev: &NetDevice, error: RxError) {
+    let errors = dev.errors();
     errors.rx_errors.count();
     match error {
         RxError::Crc => errors.rx_crc_errors.count(),

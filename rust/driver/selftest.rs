@@ -15,8 +15,9 @@ use super::{
     ring::desc::TxCommand, //
 };
 use crate::net::{
+    contexts::Rtnl,
     device::{
-        Interrupt,
+        IrqReturn,
         NetDevice,
         Operations,
         RxFilter, //
@@ -79,18 +80,18 @@ impl InterruptTest {
     }
 
     /// Answers for the chip while an interrupt is waited for. Hard interrupt context.
-    pub(super) fn take(&self, hw: &Hw<'_>) -> Option<Interrupt> {
+    pub(super) fn take(&self, hw: &Hw<'_>) -> Option<IrqReturn> {
         if self.0.load(Relaxed) != ARMED {
             return None;
         }
         let events = hw.events();
         if events.is_all_ones() || events.bits(event::SOFTWARE) == 0 {
-            return Some(Interrupt::NotOurs);
+            return Some(IrqReturn::None);
         }
         hw.mask();
         hw.acknowledge(event::SOFTWARE);
         self.0.store(SEEN, Release);
-        Some(Interrupt::Handled)
+        Some(IrqReturn::Handled)
     }
 
     fn run(&self, hw: &Hw<'_>) -> bool {
@@ -128,7 +129,7 @@ impl<'a> Nic<'a> {
     /// The tests that want the chip for themselves.
     pub(super) fn test_chip(
         &self,
-        dev: &NetDevice,
+        rtnl: &Rtnl<'_>,
         xmit: &mut Xmit<'a>,
         poll: &mut Poll<'a>,
         results: &mut [TestResult],
@@ -140,11 +141,11 @@ impl<'a> Nic<'a> {
         };
         set(REGISTERS, self.hw.test_registers());
         set(INTERRUPT, self.interrupt_test.run(&self.hw));
-        self.start(dev, xmit, poll);
+        self.start(rtnl.device(), xmit, poll);
         self.hw.set_loopback();
         self.hw.set_rx_filter(RxFilter::Own, false);
-        set(LOOPBACK, self.loopback(dev, xmit, poll).unwrap_or(false));
-        self.stop(dev, xmit, poll);
+        set(LOOPBACK, self.loopback(rtnl, xmit, poll).unwrap_or(false));
+        self.stop(rtnl.device(), xmit, poll);
     }
 
     /// The test that disturbs nobody.
@@ -156,15 +157,15 @@ impl<'a> Nic<'a> {
 
     /// Sends a frame to ourselves and returns whether it came back unchanged. Nothing of it shows in
     /// the statistics of the interface.
-    fn loopback(&self, dev: &NetDevice, xmit: &mut Xmit<'a>, poll: &mut Poll<'a>) -> Result<bool> {
-        let address = dev.address();
+    fn loopback(&self, rtnl: &Rtnl<'_>, xmit: &mut Xmit<'a>, poll: &mut Poll<'a>) -> Result<bool> {
+        let address = rtnl.address();
         let mut sent: [u8; FRAME] = core::array::from_fn(|nth| nth as u8);
         let header = [&address[..], &address[..], &ETHER_TYPE[..]];
         for (to, from) in sent.iter_mut().zip(header.into_iter().flatten()) {
             *to = *from;
         }
 
-        let skb = SkBuff::from_slice(dev, &sent)?;
+        let skb = SkBuff::from_slice(rtnl.device(), &sent)?;
         let mut frame = xmit.ring.frame();
         let last = skb::map(self.pdev, skb, |fragment| {
             frame.push(fragment).map_err(|_| EINVAL)
@@ -192,7 +193,7 @@ impl<'a> Nic<'a> {
         });
         let mut completed = false;
         while let Some(fragment) = poll.tx.next_done(&poll.tx_memory) {
-            completed |= fragment.complete(0).is_some();
+            completed |= fragment.is_last();
         }
         poll.tx.release();
         Ok(received && completed)

@@ -65,6 +65,8 @@ void net_helper_netdev_setup(struct net_device *dev, struct device *parent,
 	dev->ethtool_ops = ethtool_ops;
 	dev->pcpu_stat_type = NETDEV_PCPU_STAT_TSTATS;
 	dev->priv_flags |= IFF_LIVE_ADDR_CHANGE;
+	/* A frame to be sent is the driver's alone. */
+	dev->priv_flags &= ~IFF_TX_SKB_SHARING;
 	dev->max_mtu = max_mtu;
 	dev->irq = irq;
 	dev->xdp_features = NETDEV_XDP_ACT_BASIC | NETDEV_XDP_ACT_REDIRECT | NETDEV_XDP_ACT_NDO_XMIT;
@@ -219,9 +221,21 @@ bool net_helper_sent_queue(struct net_device *dev, unsigned int bytes)
 	return __netdev_sent_queue(dev, bytes, netdev_xmit_more());
 }
 
+/* Bytes that are accounted to the byte queue limits and not completed: to complete more is a BUG(). */
+static unsigned int net_helper_queued(struct net_device *dev)
+{
+#ifdef CONFIG_BQL
+	const struct dql *dql = &netdev_get_tx_queue(dev, 0)->dql;
+
+	return READ_ONCE(dql->num_queued) - dql->num_completed;
+#else
+	return 0;
+#endif
+}
+
 void net_helper_completed_queue(struct net_device *dev, unsigned int packets, unsigned int bytes)
 {
-	netdev_completed_queue(dev, packets, bytes);
+	netdev_completed_queue(dev, packets, min(bytes, net_helper_queued(dev)));
 }
 
 void net_helper_reset_queue(struct net_device *dev)

@@ -10,22 +10,28 @@ use super::{
     atomic::Flag,
     contexts::{
         PollContext,
-        XmitContext, //
+        XmitContext,
+        MAX_BUDGET, //
     },
     device::{
-        Interrupt,
+        IrqReturn,
+        Opened,
         Operations,
-        Polled,
-        Verdict, //
+        Polled, //
     },
     ethtool,
+    pci,
+    phy::Phy,
     queues,
     runtime_pm::{
         self,
         Awake, //
     },
     settings,
-    skb::SkBuff,
+    skb::{
+        SkBuff,
+        Skb, //
+    },
     stats::{
         Errors,
         Segmentation, //
@@ -45,8 +51,10 @@ use kernel::{
     error::to_result,
     prelude::*,
     sync::atomic::{
+        Acquire,
         Atomic,
-        Relaxed, //
+        Relaxed,
+        Release, //
     },
     time::{
         delay::fsleep,
@@ -77,6 +85,8 @@ pub(super) struct Core {
     /// Bits of `NETIF_MSG_*`.
     pub(super) message_level: Atomic<u32>,
     pub(super) irq: u32,
+    /// Calls `Mdio` of the driver, which is dropped later.
+    pub(super) phy: Option<Phy>,
 }
 
 impl Core {
@@ -89,14 +99,18 @@ impl Core {
 
 /// The private area of a network device.
 ///
-/// `xmit` and `poll` are `Some` from the middle of `ndo_open` to the end of `ndo_stop`. Between,
-/// `xmit` is borrowed by `ndo_start_xmit`, `poll` by the NAPI poll, and both by a quiet device.
+/// `xmit`, `poll` and `pool` are `Some` from the middle of `ndo_open` to the end of `ndo_stop`. Between,
+/// `xmit` is borrowed by `ndo_start_xmit`, `poll` and `pool` by the NAPI poll, and all by a quiet device.
 #[repr(C)]
 pub(super) struct Private<T: Operations> {
     pub(super) core: Core,
     pub(super) driver: T,
     pub(super) xmit: UnsafeCell<Option<T::Xmit>>,
     pub(super) poll: UnsafeCell<Option<T::Poll>>,
+    /// Dropped after the buffers that are in `poll`.
+    pub(super) pool: UnsafeCell<Option<T::Pool>>,
+    /// A poll borrows `poll` and `pool`. NAPI runs it once at a time, but for a netpoll that begins while netpoll is being set up.
+    polling: Flag,
     /// The interface has its halves, interrupt and PHY. Unlike the core's `netif_running` it is not set while `ndo_open`
     /// wakes the device. Written with RTNL held, and the device awake.
     pub(super) opened: Flag,
@@ -110,6 +124,26 @@ pub(super) struct Private<T: Operations> {
     /// The device sleeps because nobody uses it. Written by the callbacks of `runtime_pm` only, of which
     /// the core runs one at a time.
     pub(super) dozing: Flag,
+}
+
+impl<T: Operations> Private<T> {
+    /// Replaces what `Operations::open` has returned, or drops it.
+    ///
+    /// # Safety
+    ///
+    /// NAPI must be disabled, and nothing else borrow the halves.
+    pub(super) unsafe fn set_halves(&self, opened: Option<Opened<T>>) {
+        let (xmit, poll, pool) = match opened {
+            Some(opened) => (Some(opened.xmit), Some(opened.poll), Some(opened.pool)),
+            None => (None, None, None),
+        };
+        // SAFETY: By the safety requirements.
+        unsafe {
+            *self.xmit.get() = xmit;
+            *self.poll.get() = poll;
+            *self.pool.get() = pool;
+        }
+    }
 }
 
 /// Returns where the private area of a network device is, which is not read.
@@ -163,15 +197,16 @@ const ZEROED_NETDEV_OPS: bindings::net_device_ops = unsafe { MaybeUninit::zeroed
 ///
 /// # Safety
 ///
-/// `dev` must be newly allocated with a private area for a `Private<T>`. `parent` must be in an enabled PCI
-/// device, and live longer.
+/// `dev` must be newly allocated with a private area for a `Private<T>`. `pdev` must be enabled, and live longer; `phy` must have been
+/// made for `dev`.
 pub(super) unsafe fn init<T: Operations>(
     dev: NonNull<bindings::net_device>,
-    parent: *mut bindings::device,
-    irq: u32,
+    pdev: &pci::Device,
+    phy: Option<Phy>,
     driver: T,
 ) {
     let dev = dev.as_ptr();
+    let irq = pdev.irq();
     // SAFETY: By the safety requirements the area is large and aligned enough, and unused; the
     // tables are promoted to statics.
     unsafe {
@@ -195,10 +230,13 @@ pub(super) unsafe fn init<T: Operations>(
                 tx_ring: Atomic::new(T::RINGS.default),
                 message_level: Atomic::new(bindings::NET_MSG_DEFAULT),
                 irq,
+                phy,
             },
             driver,
             xmit: UnsafeCell::new(None),
             poll: UnsafeCell::new(None),
+            pool: UnsafeCell::new(None),
+            polling: Flag::new(false),
             opened: Flag::new(false),
             running: Flag::new(false),
             receiving: Flag::new(false),
@@ -216,7 +254,7 @@ pub(super) unsafe fn init<T: Operations>(
         bindings::disable_work_sync(core.refresh.get());
         bindings::net_helper_netdev_setup(
             dev,
-            parent,
+            pci::device(pdev),
             &Tables::<T>::NETDEV,
             &Tables::<T>::ETHTOOL,
             T::MAX_MTU,
@@ -266,22 +304,19 @@ unsafe extern "C" fn open<T: Operations>(dev: *mut bindings::net_device) -> c_in
     let _awake = Awake::new(dev);
     let driver = &private.driver;
 
-    let (xmit, poll) = match driver.open(dev, &private.config(dev)) {
-        Ok(halves) => halves,
+    let opened = match driver.open(dev, &private.config(dev)) {
+        Ok(opened) => opened,
         Err(e) => return e.to_errno(),
     };
-    // SAFETY: The interface is down: neither of the two other users runs.
-    unsafe {
-        *private.xmit.get() = Some(xmit);
-        *private.poll.get() = Some(poll);
-    }
+    // SAFETY: The interface is down: neither of the two other users runs, and NAPI is disabled.
+    unsafe { private.set_halves(Some(opened)) };
 
     // SAFETY: The device lives until the interrupt is freed in `stop`, and its private area begins with the handler.
     let requested = unsafe { bindings::net_helper_request_irq(private.core.irq, dev.as_raw()) };
     let mut result = to_result(requested);
-    if result.is_ok() {
-        // SAFETY: The device's operations are for `T`.
-        result = unsafe { driver.phy().connect(dev, link_changed::<T>) };
+    if let (Ok(()), Some(phy)) = (result, &private.core.phy) {
+        // SAFETY: RTNL is held, the PHY is connected from here to `stop` only, and the device's operations are for `T`.
+        result = unsafe { phy.connect(dev.as_raw(), link_changed::<T>) };
         if result.is_err() {
             // SAFETY: It was requested above, with the same device.
             unsafe { bindings::net_helper_free_irq(private.core.irq, dev.as_raw()) };
@@ -289,10 +324,7 @@ unsafe extern "C" fn open<T: Operations>(dev: *mut bindings::net_device) -> c_in
     }
     if let Err(e) = result {
         // SAFETY: The interface is still down.
-        unsafe {
-            *private.xmit.get() = None;
-            *private.poll.get() = None;
-        }
+        unsafe { private.set_halves(None) };
         return e.to_errno();
     }
 
@@ -326,9 +358,10 @@ unsafe extern "C" fn stop<T: Operations>(dev: *mut bindings::net_device) -> c_in
         private.down(dev);
         private.opened.store(false, Relaxed);
         bindings::net_helper_free_irq(private.core.irq, dev.as_raw());
-        private.driver.phy().disconnect();
-        *private.xmit.get() = None;
-        *private.poll.get() = None;
+        if let Some(phy) = dev.phy() {
+            phy.disconnect();
+        }
+        private.set_halves(None);
     }
     0
 }
@@ -414,7 +447,9 @@ unsafe extern "C" fn link_changed<T: Operations>(dev: *mut bindings::net_device)
         // SAFETY: The PHY is connected to the device.
         unsafe { bindings::net_helper_print_link(dev.as_raw()) };
     }
-    private.driver.link_changed();
+    if let Some(phy) = dev.phy() {
+        private.driver.link_changed(phy);
+    }
     runtime_pm::link_changed(dev);
 }
 
@@ -427,7 +462,7 @@ unsafe extern "C" fn interrupt<T: Operations>(dev: *mut bindings::net_device) ->
     // SAFETY: By the safety requirements.
     let (dev, private) = unsafe { Private::<T>::of(dev) };
     // In D3 a device takes no writes and does not interrupt.
-    !private.asleep.load(Relaxed) && matches!(private.driver.interrupt(dev), Interrupt::Handled)
+    !private.asleep.load(Relaxed) && private.driver.interrupt(dev) == IrqReturn::Handled
 }
 
 /// `ndo_start_xmit`: under the lock of the transmit queue, soft interrupts off.
@@ -439,28 +474,31 @@ unsafe extern "C" fn start_xmit<T: Operations>(
     skb: *mut bindings::sk_buff,
     dev: *mut bindings::net_device,
 ) -> bindings::netdev_tx_t {
-    let Some(skb) = NonNull::new(skb) else {
+    let Some(raw) = NonNull::new(skb) else {
         return bindings::netdev_tx_NETDEV_TX_OK;
     };
-    // SAFETY: The core calls this with a device whose operations are for `T` and gives the frame
-    // away. The lock is held, and there is one queue.
+    // SAFETY: The core calls this with a device whose operations are for `T`. The lock is held, and there is one queue. The frame is
+    // live and looked at only, until it is taken over.
     let (dev, private, skb, cx) = unsafe {
         let (dev, private) = Private::<T>::of(dev);
-        (dev, private, SkBuff::from_raw(skb), XmitContext::new(dev))
+        (dev, private, Skb::from_raw(skb), XmitContext::new(dev))
     };
-    // SAFETY: The lock of the queue makes this the only borrow: a quiet device has it disabled.
-    let Some(xmit) = (unsafe { (*private.xmit.get()).as_mut() }) else {
-        dev.errors().tx_dropped.count();
-        return bindings::netdev_tx_NETDEV_TX_OK;
-    };
-    match private.driver.start_xmit(&cx, xmit, skb) {
-        Verdict::Taken => bindings::netdev_tx_NETDEV_TX_OK,
-        Verdict::Busy(skb) => {
-            // The core still has this pointer: ownership goes back to it.
-            let _ = skb.into_raw();
-            bindings::netdev_tx_NETDEV_TX_BUSY
+    // SAFETY: The lock of the queue makes this the only borrow: a quiet device has it disabled, and only contexts enable it again, of which
+    // a quiet device has none.
+    let xmit = unsafe { (*private.xmit.get()).as_mut() };
+    if let Some(xmit) = xmit {
+        if !private.driver.has_room(&cx, xmit, skb) {
+            return bindings::netdev_tx_NETDEV_TX_BUSY;
         }
+        // SAFETY: The core gives the frame away, of which there is one reference: the device does not allow more.
+        let skb = unsafe { SkBuff::from_raw(raw) };
+        private.driver.start_xmit(&cx, xmit, skb);
+    } else {
+        dev.errors().tx_dropped.count();
+        // SAFETY: As above.
+        drop(unsafe { SkBuff::from_raw(raw) });
     }
+    bindings::netdev_tx_NETDEV_TX_OK
 }
 
 /// The NAPI poll: soft interrupt context (or a thread), once at a time.
@@ -471,27 +509,34 @@ unsafe extern "C" fn start_xmit<T: Operations>(
 unsafe extern "C" fn poll<T: Operations>(napi: *mut bindings::napi_struct, budget: c_int) -> c_int {
     // SAFETY: `init` gave this function only to the NAPI instance of a device of `T`.
     let (dev, private) = unsafe { Private::<T>::of(bindings::net_helper_napi_dev(napi)) };
-    // SAFETY: This is the poll of that device; NAPI runs it once at a time, and a quiet device has
-    // NAPI disabled, so this is the only borrow.
-    let (cx, half) = unsafe {
+    if private.polling.xchg(true, Acquire) {
+        // A netpoll that began while netpoll was being set up does not know of a poll that runs, nor that of it.
+        return budget;
+    }
+    // SAFETY: The flag makes this the only poll of that device, and a quiet device has NAPI disabled, so this is the only borrow.
+    let halves = unsafe {
         (
-            PollContext::new(dev, budget),
             (*private.poll.get()).as_mut(),
+            (*private.pool.get()).as_ref(),
         )
     };
-    let Some(half) = half else {
-        // SAFETY: As above.
+    let (Some(half), Some(pool)) = halves else {
+        private.polling.store(false, Release);
+        // SAFETY: This is the poll of that instance.
         unsafe { bindings::napi_complete_done(napi, 0) };
         return 0;
     };
+    // SAFETY: This is the poll, called with that budget, and `resume` has handed the pool over.
+    let cx = unsafe { PollContext::new(dev, budget, pool) };
     let polled = private.driver.poll(&cx, half);
     // SAFETY: The driver's part of the poll is over.
     unsafe { private.finish_xdp(dev) };
+    private.polling.store(false, Release);
     let work = match polled {
         Polled::Busy(work) => work,
         Polled::Idle => 0,
     };
-    if work >= cx.budget() {
+    if work >= budget.unsigned_abs().min(MAX_BUDGET) {
         // There may be more: the core calls again, if all that it allows was used.
         return budget;
     }

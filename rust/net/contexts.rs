@@ -1,16 +1,45 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! What a driver may do only while the network core calls it to send or to poll.
+//! What a driver may do only while the network core calls it to send or to poll, or while RTNL is held.
 //!
-//! A context is made for one call and handed down by reference: who has one is in that call, and need not
-//! prove it again.
+//! A context is made for one call and handed down by reference: holding one proves that the caller runs inside
+//! that call. The stop flag of the transmit queue is reached through contexts only, because it is what keeps
+//! `ndo_start_xmit` off a device that is quiet.
 
 use super::{
+    address::MacAddress,
     device::NetDevice,
-    skb::SkBuff, //
+    skb::{
+        Completed,
+        MappedFragment,
+        RxSkb, //
+    },
+    spsc::TxQueue, //
 };
 use crate::bindings;
 use core::marker::PhantomData;
+
+/// Gives a context the stop flag of the queue.
+macro_rules! tx_queue {
+    ([$($generics:tt)*] $context:ty) => {
+        impl<$($generics)*> TxQueue for $context {
+            fn stop(&self) {
+                // SAFETY: The device is live.
+                unsafe { bindings::net_helper_stop_queue(self.dev.as_raw()) };
+            }
+
+            fn wake(&self) {
+                // SAFETY: The device is live.
+                unsafe { bindings::net_helper_wake_queue(self.dev.as_raw()) };
+            }
+
+            fn is_stopped(&self) -> bool {
+                // SAFETY: The device is live.
+                unsafe { bindings::net_helper_queue_stopped(self.dev.as_raw()) }
+            }
+        }
+    };
+}
 
 /// The surroundings of a call of [`Operations::start_xmit`](super::device::Operations::start_xmit).
 pub struct XmitContext<'a> {
@@ -19,10 +48,12 @@ pub struct XmitContext<'a> {
     _not_send: PhantomData<*mut ()>,
 }
 
+tx_queue!([] XmitContext<'_>);
+
 impl<'a> XmitContext<'a> {
     /// # Safety
     ///
-    /// The caller must hold the lock of the transmit queue of `dev` for `'a`.
+    /// The caller must be `ndo_start_xmit` of `dev`, with the lock of its transmit queue held for `'a`.
     pub(super) unsafe fn new(dev: &'a NetDevice) -> Self {
         Self {
             dev,
@@ -52,26 +83,59 @@ impl<'a> XmitContext<'a> {
     }
 }
 
-/// The most frames that one call of [`Operations::poll`](super::device::Operations::poll) receives. Only a
-/// busy poll asks for more, if its socket says so.
-pub(super) const MAX_BUDGET: u32 = bindings::NET_NAPI_WEIGHT;
-
-/// The surroundings of a call of [`Operations::poll`](super::device::Operations::poll).
-pub struct PollContext<'a> {
+/// The surroundings of a call of [`Operations::send_xdp`](super::device::Operations::send_xdp), whose frames the
+/// byte queue limits do not count.
+pub struct XdpContext<'a> {
     dev: &'a NetDevice,
-    budget: i32,
     // Only for the callback that it is made for.
     _not_send: PhantomData<*mut ()>,
 }
 
-impl<'a> PollContext<'a> {
+tx_queue!([] XdpContext<'_>);
+
+impl<'a> XdpContext<'a> {
     /// # Safety
     ///
-    /// The caller must be the NAPI poll function of `dev`, called with `budget`, for `'a`.
-    pub(super) unsafe fn new(dev: &'a NetDevice, budget: i32) -> Self {
+    /// The caller must hold the lock of the transmit queue of `dev` for `'a`, and the device must not be quiet.
+    pub(super) unsafe fn new(dev: &'a NetDevice) -> Self {
+        Self {
+            dev,
+            _not_send: PhantomData,
+        }
+    }
+
+    /// Returns the device.
+    pub fn device(&self) -> &NetDevice {
+        self.dev
+    }
+}
+
+/// The most frames that one call of [`Operations::poll`](super::device::Operations::poll) receives. Only a
+/// busy poll asks for more, if its socket says so.
+pub(super) const MAX_BUDGET: u32 = bindings::NET_NAPI_WEIGHT;
+
+/// The surroundings of a call of [`Operations::poll`](super::device::Operations::poll), of a device whose receive
+/// buffers are from a `P`.
+pub struct PollContext<'a, P> {
+    dev: &'a NetDevice,
+    budget: i32,
+    pool: &'a P,
+    // Only for the callback that it is made for.
+    _not_send: PhantomData<*mut ()>,
+}
+
+tx_queue!([P] PollContext<'_, P>);
+
+impl<'a, P> PollContext<'a, P> {
+    /// # Safety
+    ///
+    /// The caller must be the NAPI poll function of `dev`, called with `budget`, for `'a`; only one may be at a time. The pool must be
+    /// that of the device, and have been handed over to its NAPI.
+    pub(super) unsafe fn new(dev: &'a NetDevice, budget: i32, pool: &'a P) -> Self {
         Self {
             dev,
             budget,
+            pool,
             _not_send: PhantomData,
         }
     }
@@ -81,23 +145,79 @@ impl<'a> PollContext<'a> {
         self.dev
     }
 
-    /// Returns how many frames may be received; 0 if only completions are wanted.
-    pub fn budget(&self) -> u32 {
-        self.budget.unsigned_abs().min(MAX_BUDGET)
+    /// Returns the surroundings of receiving; `None` if only completions are wanted, as by a netpoll, which may
+    /// come in any context.
+    #[inline]
+    pub fn receiver(&self) -> Option<RxContext<'_, P>> {
+        let budget = self.budget.unsigned_abs().min(MAX_BUDGET);
+        (budget > 0).then_some(RxContext {
+            dev: self.dev,
+            budget,
+            pool: self.pool,
+            _not_send: PhantomData,
+        })
     }
 
-    /// Returns the budget in the form that freeing a frame wants it in.
-    pub fn napi_budget(&self) -> i32 {
+    /// Returns whether a piece of a frame may be completed now: not the buffers of XDP by a netpoll, because it may come with
+    /// interrupts off.
+    #[inline]
+    pub fn may_complete(&self, piece: &MappedFragment<'_>) -> bool {
+        self.budget > 0 || !piece.is_xdp()
+    }
+
+    /// Unmaps a piece that was sent. If it is the last of its frame, frees the frame and adds it to `all`.
+    #[inline]
+    pub fn complete(&self, piece: MappedFragment<'_>, all: &mut Completed) {
+        // SAFETY: This is the poll, called with that budget.
+        unsafe { piece.finish(self.budget, all) };
+    }
+
+    /// Counts frames that the device has sent, in the statistics and, those that were accounted, for the byte queue limits.
+    pub fn completed(&self, all: Completed) {
+        let (packets, bytes) = all.frames();
+        let (xdp_packets, xdp_bytes) = all.xdp_frames();
+        // SAFETY: The device is live, and this is its poll, which alone completes. The helper never takes more out of the
+        // byte queue limits than is in there.
+        unsafe {
+            bindings::net_helper_sw_netstats_tx_add(self.dev.as_raw(), packets, bytes);
+            bindings::net_helper_completed_queue(self.dev.as_raw(), packets, bytes);
+            if xdp_packets > 0 {
+                bindings::net_helper_sw_netstats_tx_add(self.dev.as_raw(), xdp_packets, xdp_bytes);
+            }
+        }
+    }
+}
+
+/// The surroundings of receiving, in a poll with a budget: soft interrupt context.
+pub struct RxContext<'a, P> {
+    dev: &'a NetDevice,
+    budget: u32,
+    pool: &'a P,
+    // Only for the poll that it is made in.
+    _not_send: PhantomData<*mut ()>,
+}
+
+impl<P> RxContext<'_, P> {
+    /// Returns the device.
+    pub fn device(&self) -> &NetDevice {
+        self.dev
+    }
+
+    /// Returns how many frames may be received: at least one.
+    pub fn budget(&self) -> u32 {
         self.budget
     }
 
-    /// Hands a received frame up the stack; [`PollContext::received`] counts it.
-    ///
-    /// The frame must have an Ethernet header, which is so for any frame of 14 bytes or more.
-    pub fn receive(&self, skb: SkBuff) {
+    pub(super) fn pool(&self) -> &P {
+        self.pool
+    }
+
+    /// Hands a received frame up the stack; [`RxContext::received`] counts it.
+    pub fn receive(&self, skb: RxSkb) {
         let dev = self.dev.as_raw();
         let skb = skb.into_raw();
-        // SAFETY: The device is live, this is its poll, and the reference to the frame is given up.
+        // SAFETY: The device is live, this is its poll, and the reference to the frame is given up. By the invariants of the type
+        // the frame has an Ethernet header.
         unsafe {
             if bindings::net_helper_skb_set_protocol(skb, dev) {
                 self.dev.errors().multicast.count();
@@ -111,19 +231,34 @@ impl<'a> PollContext<'a> {
         // SAFETY: The device is live, and this is its poll, which alone receives.
         unsafe { bindings::net_helper_sw_netstats_rx_add(self.dev.as_raw(), packets, bytes) };
     }
+}
 
-    /// Counts frames without an `sk_buff` that the device has sent.
-    pub fn completed_xdp(&self, packets: u32, bytes: u32) {
-        // SAFETY: The device is live, and this is its poll, which alone completes.
-        unsafe { bindings::net_helper_sw_netstats_tx_add(self.dev.as_raw(), packets, bytes) };
+/// A network device while RTNL is held.
+pub struct Rtnl<'a> {
+    dev: &'a NetDevice,
+    // Only for the callback that it is made for.
+    _not_send: PhantomData<*mut ()>,
+}
+
+impl<'a> Rtnl<'a> {
+    /// # Safety
+    ///
+    /// RTNL must be held for `'a`.
+    pub(super) unsafe fn new(dev: &'a NetDevice) -> Self {
+        Self {
+            dev,
+            _not_send: PhantomData,
+        }
     }
 
-    /// Counts frames that the device has sent, in the statistics and for the byte queue limits.
-    pub fn completed(&self, packets: u32, bytes: u32) {
-        // SAFETY: The device is live, and this is its poll, which alone completes.
-        unsafe {
-            bindings::net_helper_sw_netstats_tx_add(self.dev.as_raw(), packets, bytes);
-            bindings::net_helper_completed_queue(self.dev.as_raw(), packets, bytes);
-        }
+    /// Returns the device.
+    pub fn device(&self) -> &NetDevice {
+        self.dev
+    }
+
+    /// Returns the MAC address, which changes under RTNL only.
+    pub fn address(&self) -> MacAddress {
+        // SAFETY: RTNL is held by the one who made this.
+        unsafe { self.dev.address() }
     }
 }

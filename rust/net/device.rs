@@ -45,6 +45,8 @@ use super::{
     },
     contexts::{
         PollContext,
+        Rtnl,
+        XdpContext,
         XmitContext, //
     },
     ethtool::{
@@ -52,14 +54,17 @@ use super::{
         TestResult, //
     },
     features::Features,
+    page_pool::Pool,
     pci,
-    phy::Phy,
+    phy::{
+        Mdio,
+        Phy, //
+    },
     runtime_pm,
     skb::{
         SkBuff,
         Skb, //
     },
-    spsc::TxQueue,
     stats::{
         Errors,
         Segmentation, //
@@ -82,27 +87,19 @@ use kernel::{
     types::Opaque, //
 };
 
-/// The answer of [`Operations::start_xmit`].
-pub enum Verdict {
-    /// The frame was taken, to be sent or dropped.
-    Taken,
-    /// There was no room, although the queue was not stopped: the core keeps the frame.
-    Busy(SkBuff),
-}
-
 /// The answer of [`Operations::interrupt`].
 #[derive(Clone, Copy, PartialEq, Eq)]
-pub enum Interrupt {
+pub enum IrqReturn {
+    /// It was not this device's: the line is shared.
+    None,
     /// It was this device's.
     Handled,
-    /// It was not: the line is shared.
-    NotOurs,
 }
 
 /// The answer of [`Operations::poll`].
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub enum Polled {
-    /// There was work, of this amount. At [`PollContext::budget`] the poll is called again at once, below it after the time
+    /// There was work, of this amount. At [`RxContext::budget`](super::contexts::RxContext::budget) the poll is called again at once, below it after the time
     /// for which the core defers interrupts (`gro_flush_timeout`), or at once if it does not.
     Busy(u32),
     /// There was none, or no budget. With one the interrupts can be enabled.
@@ -124,8 +121,6 @@ pub enum WakeBy {
 pub trait Operations: Ethtool + Send + Sync {
     /// The version that `ethtool -i` shows.
     const VERSION: &'static CStr;
-    /// The name of the interrupt in `/proc/interrupts`.
-    const NAME: &'static CStr;
     /// The largest MTU, in bytes.
     const MAX_MTU: u32;
     /// The largest MTU with which a received frame fits into one buffer that XDP can work on; see
@@ -146,18 +141,24 @@ pub trait Operations: Ethtool + Send + Sync {
     type Xmit: Send;
     /// What the poll needs: the receive ring and the consumer's half of the transmit ring.
     type Poll: Send;
+    /// Where receive buffers come from: [`PagePool`](super::page_pool::PagePool) or [`NoPool`](super::page_pool::NoPool).
+    type Pool: Pool;
+    /// How the PHY is reached: [`NoPhy`](super::phy::NoPhy) if there is none.
+    type Mdio: Mdio;
 
-    /// Returns the PHY.
-    fn phy(&self) -> &Phy<'_>;
+    /// Is told that the interface is registered.
+    fn registered(&self) {}
 
     /// Allocates what a running interface needs; does not touch the device.
     ///
-    /// Runs under RTNL. What it returns is dropped with NAPI disabled. It may be called while the
+    /// Runs under RTNL. What it returns is dropped with NAPI disabled, the pool last. It may be called while the
     /// interface is up, to replace what it returned before by something of another size.
-    fn open(&self, dev: &NetDevice, config: &RingConfig) -> Result<(Self::Xmit, Self::Poll)>;
+    fn open(&self, dev: &NetDevice, config: &RingConfig) -> Result<Opened<Self>>
+    where
+        Self: Sized;
 
     /// Makes the PHY ready for negotiation, each time the interface comes up.
-    fn init_phy(&self);
+    fn init_phy(&self, phy: &Phy);
 
     /// Starts the device on empty rings, with its interrupts masked. Process context.
     fn start(&self, dev: &NetDevice, xmit: &mut Self::Xmit, poll: &mut Self::Poll);
@@ -173,7 +174,7 @@ pub trait Operations: Ethtool + Send + Sync {
     /// called. The device may be used in any way, but must be left as `stop` leaves it.
     fn self_test(
         &self,
-        dev: &NetDevice,
+        rtnl: &Rtnl<'_>,
         xmit: &mut Self::Xmit,
         poll: &mut Self::Poll,
         results: &mut [TestResult],
@@ -194,34 +195,34 @@ pub trait Operations: Ethtool + Send + Sync {
 
     /// Hears that the link has come, gone, or changed its speed. Process context, while the interface
     /// is up; phylib's lock of the PHY is held.
-    fn link_changed(&self);
+    fn link_changed(&self, phy: &Phy);
 
     /// Looks at an interrupt. Hard interrupt context; may come at any time while open, but not after
     /// [`Operations::prepare_sleep`] until [`Operations::wake_up`].
-    fn interrupt(&self, dev: &NetDevice) -> Interrupt;
+    fn interrupt(&self, dev: &NetDevice) -> IrqReturn;
 
-    /// Sends a frame. Runs under the lock of the transmit queue, with soft interrupts off.
-    fn start_xmit(&self, cx: &XmitContext<'_>, xmit: &mut Self::Xmit, skb: SkBuff) -> Verdict;
+    /// Returns whether there is room for a frame. If there is none, although the queue was not stopped, the core keeps the
+    /// frame: the driver stops the queue, and the poll wakes it.
+    ///
+    /// Runs before [`Operations::start_xmit`], under the same lock.
+    fn has_room(&self, cx: &XmitContext<'_>, xmit: &mut Self::Xmit, skb: &Skb) -> bool;
 
-    /// Queues a frame without an `sk_buff`; [`Operations::flush_xdp`] follows. Runs as
+    /// Sends a frame that there is room for, or drops it. Runs under the lock of the transmit queue, with soft interrupts off.
+    fn start_xmit(&self, cx: &XmitContext<'_>, xmit: &mut Self::Xmit, skb: SkBuff);
+
+    /// Returns whether a frame without an `sk_buff` can be queued. Runs before [`Operations::send_xdp`], under the same lock.
+    fn has_room_xdp(&self, cx: &XdpContext<'_>, xmit: &mut Self::Xmit, frame: &XdpFrame) -> bool;
+
+    /// Queues a frame without an `sk_buff`, or drops it; [`Operations::flush_xdp`] follows. Runs as
     /// [`Operations::start_xmit`]. The byte queue limits do not count such frames.
-    ///
-    /// # Errors
-    ///
-    /// Gives the frame back if there is no room for it.
-    fn send_xdp(
-        &self,
-        cx: &XmitContext<'_>,
-        xmit: &mut Self::Xmit,
-        frame: XdpFrame,
-    ) -> Result<(), XdpFrame>;
+    fn send_xdp(&self, cx: &XdpContext<'_>, xmit: &mut Self::Xmit, frame: XdpFrame);
 
     /// Has the device send what was queued. Runs as [`Operations::start_xmit`].
-    fn flush_xdp(&self, cx: &XmitContext<'_>, xmit: &mut Self::Xmit);
+    fn flush_xdp(&self, cx: &XdpContext<'_>, xmit: &mut Self::Xmit);
 
-    /// Completes what was sent and hands up what was received: [`PollContext::budget`] frames at
-    /// most. Soft interrupt context.
-    fn poll(&self, cx: &PollContext<'_>, poll: &mut Self::Poll) -> Polled;
+    /// Completes what was sent and hands up what was received: [`RxContext::budget`](super::contexts::RxContext::budget) frames
+    /// at most. Soft interrupt context.
+    fn poll(&self, cx: &PollContext<'_, Self::Pool>, poll: &mut Self::Poll) -> Polled;
 
     /// Sets the receive filter to `filter`. Runs under the lock of the address lists.
     fn set_rx_filter(&self, filter: RxFilter);
@@ -231,7 +232,7 @@ pub trait Operations: Ethtool + Send + Sync {
 
     /// Is told that a device that is up will be put to sleep, while its PHY still knows what the other end of the
     /// link offers. Runs under RTNL.
-    fn before_sleep(&self, wake: WakeBy);
+    fn before_sleep(&self, phy: Option<&Phy>, wake: WakeBy);
 
     /// Puts a device that was up and is quiet to sleep, and has it watch for what shall wake it.
     ///
@@ -247,7 +248,7 @@ pub trait Operations: Ethtool + Send + Sync {
 
     /// Leaves the device to the firmware or to the next driver, after it was put to sleep or its interface
     /// unregistered.
-    fn retire(&self);
+    fn retire(&self, phy: Option<&Phy>);
 
     /// Returns what of `wanted` is possible with an MTU of `mtu` bytes.
     fn fix_features(&self, mtu: u32, wanted: Features) -> Features;
@@ -258,6 +259,16 @@ pub trait Operations: Ethtool + Send + Sync {
 
     /// Returns what of `features` is possible for this frame. Any context.
     fn check_features(&self, skb: &Skb, features: Features) -> Features;
+}
+
+/// What [`Operations::open`] allocates.
+pub struct Opened<T: Operations> {
+    /// For sending.
+    pub xmit: T::Xmit,
+    /// For the poll.
+    pub poll: T::Poll,
+    /// Where the buffers for receiving come from.
+    pub pool: T::Pool,
 }
 
 /// The size of what [`Operations::open`] allocates.
@@ -355,11 +366,18 @@ impl NetDevice {
         unsafe { bindings::net_helper_netdev_mtu(self.as_raw()) }
     }
 
+    /// Returns the PHY, if the device has one.
+    pub fn phy(&self) -> Option<&Phy> {
+        self.core().phy.as_ref()
+    }
+
     /// Returns the MAC address.
     ///
-    /// Runs where the address cannot change: under RTNL, or before others know of the device.
-    pub fn address(&self) -> MacAddress {
-        // SAFETY: The device is live, and has an address of 6 bytes.
+    /// # Safety
+    ///
+    /// The address must not change meanwhile: RTNL must be held, or the device be kept awake or asleep by the one who changes that.
+    pub(super) unsafe fn address(&self) -> MacAddress {
+        // SAFETY: The device is live, and has an address of 6 bytes, which nobody writes by the safety requirement.
         unsafe {
             bindings::net_helper_dev_addr(self.as_raw())
                 .cast::<MacAddress>()
@@ -383,72 +401,83 @@ impl NetDevice {
     }
 }
 
-impl TxQueue for NetDevice {
-    fn stop(&self) {
-        // SAFETY: The device is live.
-        unsafe { bindings::net_helper_stop_queue(self.as_raw()) };
-    }
+/// A network device that is to be registered.
+///
+/// [`Driver::probe`](super::pci::driver::Driver::probe) returns it; the device is registered afterwards, and unregistered
+/// when the driver is unbound: the driver cannot keep it longer.
+pub struct Interface<'a, T: Operations> {
+    pub(super) pdev: &'a pci::Device,
+    pub(super) address: StationAddress,
+    pub(super) mdio: Option<T::Mdio>,
+    pub(super) driver: T,
+}
 
-    fn wake(&self) {
-        // SAFETY: The device is live.
-        unsafe { bindings::net_helper_wake_queue(self.as_raw()) };
-    }
-
-    fn is_stopped(&self) -> bool {
-        // SAFETY: The device is live.
-        unsafe { bindings::net_helper_queue_stopped(self.as_raw()) }
+impl<'a, T: Operations + 'a> Interface<'a, T> {
+    /// Describes the interface of `pdev`, with the interrupt of its INTx pin.
+    ///
+    /// It begins with `address`, which must be valid, and which `driver` is given first. `mdio` reaches its PHY, if it has one.
+    pub fn new(
+        pdev: &'a pci::Device,
+        address: StationAddress,
+        mdio: Option<T::Mdio>,
+        driver: T,
+    ) -> Self {
+        Self {
+            pdev,
+            address,
+            mdio,
+            driver,
+        }
     }
 }
 
 /// A registered network device; dropping it unregisters the device first.
 ///
-/// It must not be leaked, and cannot be told so by its type: `clippy::mem_forget` is denied in
-/// drivers for that reason.
-///
 /// # Invariants
 ///
 /// `dev` was allocated for a `Private<T>` that is initialized. It is registered, and its parent may sleep if `may_sleep` says
 /// so.
-pub struct Registration<'a, T: Operations + 'a> {
+pub(super) struct Registration<'a, T: Operations + 'a> {
     dev: NonNull<bindings::net_device>,
     may_sleep: bool,
     _owns: PhantomData<(&'a (), T)>,
 }
 
-// SAFETY: It may be dropped by any thread, in process context; `T` is `Send`.
-unsafe impl<T: Operations> Send for Registration<'_, T> {}
-
-// SAFETY: There is nothing to be done with a shared reference; `T` is `Sync`.
-unsafe impl<T: Operations> Sync for Registration<'_, T> {}
-
 impl<'a, T: Operations + 'a> Registration<'a, T> {
-    /// Makes and registers a network device for `pdev`, whose interrupt is `irq`.
-    ///
-    /// It begins with `address`, which must be valid, and which `driver` is given first. All of `driver` is called
-    /// from now on.
+    /// Makes and registers a network device. All of its driver is called from now on.
     ///
     /// # Errors
     ///
-    /// `ENOMEM`; those of `register_netdev`.
-    pub fn new(
-        pdev: &'a pci::Device,
-        irq: u32,
-        address: StationAddress,
-        driver: T,
-    ) -> Result<Self> {
+    /// `ENODEV` if there is no PHY where one is to be; `ENOMEM`; those of `register_netdev`.
+    ///
+    /// # Safety
+    ///
+    /// What is returned must be dropped, and not leaked, before the device is unbound.
+    pub(super) unsafe fn new(interface: Interface<'a, T>) -> Result<Self> {
         const {
             assert!(
                 align_of::<Private<T>>() <= 32,
                 "NETDEV_ALIGN is all that the private area is aligned to"
             )
         };
+        let Interface {
+            pdev,
+            address,
+            mdio,
+            driver,
+        } = interface;
         let size = c_int::try_from(size_of::<Private<T>>())?;
+        let phy = match mdio {
+            // SAFETY: By the safety requirement what is made is dropped while the device is bound, and before the driver.
+            Some(mdio) => Some(unsafe { Phy::new(pdev, mdio) }?),
+            None => None,
+        };
         // SAFETY: No requirement.
         let dev = unsafe { bindings::alloc_etherdev_mqs(size, 1, 1) };
         let dev = NonNull::new(dev).ok_or(ENOMEM)?;
         // SAFETY: The private area is that large and aligned, and not used yet. A `pci::Device` is had of one that is enabled, and
         // lives longer.
-        unsafe { callbacks::init(dev, pci::device(pdev), irq, driver) };
+        unsafe { callbacks::init(dev, pdev, phy, driver) };
         // SAFETY: The device and its parent are those of above.
         if let Err(e) = to_result(unsafe { bindings::net_helper_keep_config(dev.as_ptr()) }) {
             // SAFETY: It was initialized above and is not registered.
@@ -457,15 +486,15 @@ impl<'a, T: Operations + 'a> Registration<'a, T> {
         }
 
         // SAFETY: The device is not registered, so nobody else looks at it, and it was initialized for `T` above.
-        unsafe {
+        let private = unsafe {
             bindings::net_helper_eth_hw_addr_set(
                 dev.as_ptr(),
                 address.bytes().as_ptr(),
                 matches!(address, StationAddress::Random(_)),
             );
-            let (_, private) = Private::<T>::of(dev.as_ptr());
-            private.driver().set_mac_address(address.bytes());
-        }
+            Private::<T>::of(dev.as_ptr()).1
+        };
+        private.driver().set_mac_address(address.bytes());
 
         // SAFETY: The device is complete.
         if let Err(e) = to_result(unsafe { bindings::register_netdev(dev.as_ptr()) }) {
@@ -473,9 +502,10 @@ impl<'a, T: Operations + 'a> Registration<'a, T> {
             unsafe { callbacks::free::<T>(dev) };
             return Err(e);
         }
+        private.driver().registered();
         // SAFETY: It is registered.
         let may_sleep = runtime_pm::allow(unsafe { NetDevice::from_raw(dev.as_ptr()) });
-        // INVARIANT: As it says.
+        // INVARIANT: `register_netdev` succeeded; `may_sleep` is what `allow` returned.
         Ok(Self {
             dev,
             may_sleep,
@@ -499,7 +529,7 @@ impl<'a, T: Operations + 'a> Drop for Registration<'a, T> {
                 runtime_pm::forbid(dev);
             }
             bindings::unregister_netdev(self.dev.as_ptr());
-            private.driver().retire();
+            private.driver().retire(dev.phy());
             callbacks::free::<T>(self.dev);
         }
     }

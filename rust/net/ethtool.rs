@@ -11,6 +11,7 @@
 pub(super) mod ops;
 
 use super::{
+    device::NetDevice,
     error,
     stats::{
         HardwareErrors,
@@ -205,7 +206,7 @@ pub trait Ethtool {
     /// # Errors
     ///
     /// If the device cannot do that, or not at the speed of its link.
-    fn set_coalesce(&self, wanted: &Coalesce) -> Result<(), Refused>;
+    fn set_coalesce(&self, dev: &NetDevice, wanted: &Coalesce) -> Result<(), Refused>;
 
     /// Says whether flow control can be negotiated with an MTU of `mtu` bytes. Where it cannot, none is
     /// offered to the peer.

@@ -15,10 +15,13 @@
 //! C header: [`include/net/page_pool/helpers.h`](srctree/include/net/page_pool/helpers.h)
 
 use super::{
-    contexts::PollContext,
+    contexts::RxContext,
     device::NetDevice,
     pci,
-    skb::SkBuff,
+    skb::{
+        RxSkb,
+        ETHERNET_HEADER, //
+    },
     xdp::{
         self,
         RxQueue, //
@@ -102,6 +105,12 @@ impl Layout {
         self.slot().wrapping_sub(bindings::NET_SKB_OVERHEAD as u32)
     }
 
+    /// Returns whether a device can have written a frame of this many bytes into a buffer: one that has an Ethernet header.
+    #[inline]
+    fn holds(&self, length: u32) -> bool {
+        (ETHERNET_HEADER..=self.size()).contains(&length)
+    }
+
     /// Returns the size of a page, as a power of two of `PAGE_SIZE`.
     fn order(&self) -> u32 {
         self.page_size()
@@ -124,6 +133,57 @@ impl Layout {
     }
 }
 
+/// Where the receive buffers of a device come from: a [`PagePool`], or [`NoPool`].
+///
+/// The driver makes it in [`Operations::open`](super::device::Operations::open) and gives it away with what that returns. From
+/// then on it takes buffers out through [`RxContext`] only, so that nothing but the poll does. It is dropped while NAPI is disabled.
+#[allow(
+    dead_code,
+    reason = "rustc 1.85 overlooks that it bounds an associated type"
+)]
+pub trait Pool: sealed::Sealed + Send {}
+
+pub(super) use sealed::Sealed;
+
+mod sealed {
+    use crate::{
+        bindings,
+        net::device::NetDevice, //
+    };
+
+    pub trait Sealed {
+        /// Lets the poll of `dev` return buffers without a lock from now on.
+        ///
+        /// # Safety
+        ///
+        /// NAPI of `dev` must be disabled, and again when the pool is dropped. The device must be the one that the pool was made for.
+        /// Buffers must be taken out by its poll only from now on.
+        unsafe fn hand_over(&self, dev: &NetDevice);
+    }
+
+    impl Sealed for super::NoPool {
+        unsafe fn hand_over(&self, _dev: &NetDevice) {}
+    }
+
+    impl Sealed for super::PagePool<'_> {
+        unsafe fn hand_over(&self, dev: &NetDevice) {
+            // SAFETY: The pool is live, and the instance outlives it. It is the only one that polls with the pool, so the two are on
+            // one CPU at a time. A second call does nothing. The rest is the caller's promise.
+            // INVARIANT: The instance is that of the device.
+            unsafe {
+                bindings::net_helper_page_pool_direct_recycling(self.pool.as_ptr(), dev.napi())
+            };
+        }
+    }
+}
+
+/// What a device has that does not receive into a [`PagePool`].
+#[allow(dead_code, reason = "for drivers of such devices")]
+pub struct NoPool;
+
+impl Pool for NoPool {}
+impl Pool for PagePool<'_> {}
+
 /// A pool of pages for the receive ring of one device.
 ///
 /// # Invariants
@@ -142,15 +202,15 @@ pub struct PagePool<'a> {
     queue: Option<RxQueue>,
 }
 
-// SAFETY: The pool belongs to no CPU; allocation needs `&mut`.
+// SAFETY: The pool belongs to no CPU. Who owns one is alone with it, because it was not handed over yet; afterwards it is the
+// framework's, which keeps buffers from being taken out or the pool from being dropped while its NAPI returns some.
 unsafe impl Send for PagePool<'_> {}
 
 impl<'a> PagePool<'a> {
     /// Makes a pool that keeps about `buffers` buffers at hand, each of at least `size` bytes; with `xdp`
     /// programs can be run on what is received into them.
     ///
-    /// NAPI of `dev` may be running, with another pool. This one is free of it until
-    /// [`PagePool::hand_over`], so it may be dropped at any time until then.
+    /// NAPI of `dev` may be running, with another pool.
     ///
     /// # Errors
     ///
@@ -216,112 +276,25 @@ impl<'a> PagePool<'a> {
         Ok(this)
     }
 
-    /// Lets the poll of `dev`, for which the pool was made, return buffers without a lock from now on.
-    ///
-    /// NAPI must be disabled, as it is in [`Operations::start`], and again when the pool is dropped, as
-    /// it is when what [`Operations::open`] returned is.
-    ///
-    /// [`Operations::open`]: super::device::Operations::open
-    /// [`Operations::start`]: super::device::Operations::start
-    pub fn hand_over(&self, dev: &NetDevice) {
-        // SAFETY: The pool is live, and the instance outlives it. It is the only one that polls with
-        // the pool, so the two are on one CPU at a time. A second call does nothing.
-        // INVARIANT: The instance is that of the device.
-        unsafe { bindings::net_helper_page_pool_direct_recycling(self.pool.as_ptr(), dev.napi()) };
-    }
-
     /// Returns how many bytes a device may write into a buffer.
     pub fn buffer_size(&self) -> u32 {
         self.layout.size()
     }
 
-    /// Returns whether frames are to be copied out of the buffers, because each that is away costs the machine a bounce
-    /// buffer.
-    pub fn is_bounced(&self) -> bool {
-        self.bounced
-    }
-
-    /// Returns whether XDP programs are to be run on what is received.
-    pub fn has_xdp(&self) -> bool {
-        self.queue.is_some()
-    }
-
-    /// Runs the XDP program, if there is one, on a frame of `length` bytes in a buffer of this pool. Returns
-    /// what goes up the stack; all else is done.
-    pub fn run_xdp(
-        &self,
-        cx: &PollContext<'_>,
-        buffer: RxBuffer<'a>,
-        length: u32,
-    ) -> Option<SkBuff> {
-        let dropped = &cx.device().errors().rx_dropped;
-        let (Some(queue), true) = (&self.queue, length <= buffer.layout.size()) else {
-            dropped.count();
-            return None;
-        };
-        // SAFETY: The page is live, and of a pool.
-        if unsafe { bindings::net_helper_page_pool_of(buffer.page.as_ptr()) } != self.pool.as_ptr()
-        {
-            dropped.count();
-            return None;
-        }
-        buffer.sync_for_cpu(length);
-        let place = xdp::Buffer {
-            start: buffer.start().as_ptr().cast(),
-            size: buffer.layout.slot(),
-            headroom: buffer.layout.headroom(),
-            length,
-        };
-        // SAFETY: By the invariants of the layout there is room for what `build_skb` puts at the end. The
-        // buffer is of this pool, whose queue that is, and is given up below.
-        match unsafe { xdp::run(cx, queue, &place) } {
-            xdp::Answer::Pass {
-                headroom,
-                length,
-                metadata,
-            } => {
-                if headroom.saturating_add(length) > buffer.layout.room() {
-                    dropped.count();
-                    return None;
-                }
-                // SAFETY: The frame is in the buffer and not over the room at its end, as was checked, and what a program
-                // has put in front of it is in the buffer, too.
-                let skb = unsafe {
-                    if self.bounced {
-                        buffer.copy(cx, headroom, length, metadata)
-                    } else {
-                        buffer.build_skb(headroom, length)
-                    }
-                };
-                let Some(mut skb) = skb else {
-                    dropped.count();
-                    return None;
-                };
-                skb.set_metadata(metadata);
-                Some(skb)
-            }
-            xdp::Answer::Gone => {
-                let _ = ManuallyDrop::new(buffer);
-                None
-            }
-            xdp::Answer::Drop => None,
-        }
-    }
-
-    /// Takes a buffer out of the pool, or `None` if there is no memory that can be had at once.
-    pub fn alloc(&mut self) -> Option<RxBuffer<'a>> {
-        self.alloc_with(bindings::NET_GFP_POLL)
-    }
-
     /// Takes a buffer out of the pool, or `None` if there is no memory. Process context: waits until there is some.
-    pub fn alloc_sleeping(&mut self) -> Option<RxBuffer<'a>> {
-        self.alloc_with(bindings::NET_GFP_SLEEP)
+    pub fn alloc(&mut self) -> Option<RxBuffer<'a>> {
+        // SAFETY: Who owns the pool is alone with it: it was not handed over yet.
+        unsafe { self.alloc_with(bindings::NET_GFP_SLEEP) }
     }
 
-    fn alloc_with(&mut self, flags: bindings::gfp_t) -> Option<RxBuffer<'a>> {
+    /// Takes a buffer out of the pool, or `None` if there is no memory to be had with these flags.
+    ///
+    /// # Safety
+    ///
+    /// Nothing else may take buffers out at the same time; if the pool was handed over this must be the poll that it was handed over to.
+    unsafe fn alloc_with(&self, flags: bindings::gfp_t) -> Option<RxBuffer<'a>> {
         let mut offset = 0;
-        // SAFETY: The pool is live, and `&mut self` makes this the only allocation from it: in
-        // process context before NAPI is enabled, or in the poll.
+        // SAFETY: The pool is live; the rest is the caller's promise.
         let page = NonNull::new(unsafe {
             bindings::net_helper_page_pool_alloc_frag(
                 self.pool.as_ptr(),
@@ -348,9 +321,92 @@ impl<'a> PagePool<'a> {
 impl Drop for PagePool<'_> {
     fn drop(&mut self) {
         self.queue = None;
-        // SAFETY: The pool is live, and its NAPI, if it has one, is disabled (see `hand_over`).
+        // SAFETY: The pool is live, and its NAPI, if it has one, is disabled (see `Sealed::hand_over`).
         // Buffers that are still out keep the rest of it alive.
         unsafe { bindings::page_pool_destroy(self.pool.as_ptr()) };
+    }
+}
+
+/// Taking out buffers, and what depends on how they were made.
+impl<'a> RxContext<'_, PagePool<'a>> {
+    /// Takes a buffer out of the pool, or `None` if there is no memory that can be had at once.
+    #[inline]
+    pub fn alloc(&self) -> Option<RxBuffer<'a>> {
+        // SAFETY: The context shows that this is the poll that the pool was handed over to, of which there is one at a time.
+        unsafe { self.pool().alloc_with(bindings::NET_GFP_POLL) }
+    }
+
+    /// Returns whether frames are to be copied out of the buffers, because each that is away costs the machine a bounce
+    /// buffer.
+    #[inline]
+    pub fn is_bounced(&self) -> bool {
+        self.pool().bounced
+    }
+
+    /// Returns whether XDP programs are to be run on what is received.
+    #[inline]
+    pub fn has_xdp(&self) -> bool {
+        self.pool().queue.is_some()
+    }
+
+    /// Runs the XDP program, if there is one, on a frame of `length` bytes in a buffer of the pool. Returns
+    /// what goes up the stack; all else is done.
+    pub fn run_xdp(&self, buffer: RxBuffer<'a>, length: u32) -> Option<RxSkb> {
+        let pool = self.pool();
+        let dropped = &self.device().errors().rx_dropped;
+        let (Some(queue), true) = (&pool.queue, buffer.layout.holds(length)) else {
+            dropped.count();
+            return None;
+        };
+        // SAFETY: The page is live, and of a pool.
+        if unsafe { bindings::net_helper_page_pool_of(buffer.page.as_ptr()) } != pool.pool.as_ptr()
+        {
+            dropped.count();
+            return None;
+        }
+        buffer.sync_for_cpu(length);
+        let place = xdp::Buffer {
+            start: buffer.start().as_ptr().cast(),
+            size: buffer.layout.slot(),
+            headroom: buffer.layout.headroom(),
+            length,
+        };
+        // SAFETY: By the invariants of the layout there is room for what `build_skb` puts at the end. The
+        // buffer is of this pool, whose queue that is, and is given up below.
+        match unsafe { xdp::run(self, queue, &place) } {
+            xdp::Answer::Pass {
+                headroom,
+                length,
+                metadata,
+            } => {
+                if length < ETHERNET_HEADER
+                    || headroom.saturating_add(length) > buffer.layout.room()
+                {
+                    dropped.count();
+                    return None;
+                }
+                // SAFETY: The frame is in the buffer and not over the room at its end, and not too short, as was checked, and what a
+                // program has put in front of it is in the buffer, too.
+                let skb = unsafe {
+                    if pool.bounced {
+                        buffer.copy(self.device(), headroom, length, metadata)
+                    } else {
+                        buffer.build_skb(headroom, length)
+                    }
+                };
+                let Some(mut skb) = skb else {
+                    dropped.count();
+                    return None;
+                };
+                skb.set_metadata(metadata);
+                Some(skb)
+            }
+            xdp::Answer::Gone => {
+                let _ = ManuallyDrop::new(buffer);
+                None
+            }
+            xdp::Answer::Drop => None,
+        }
     }
 }
 
@@ -404,15 +460,16 @@ impl RxBuffer<'_> {
 
     /// Copies a frame of `length` bytes out; the buffer can be used again.
     ///
-    /// Returns `None` if there is no memory or if `length` is more than the buffer has.
-    pub fn copy_to_skb(&self, cx: &PollContext<'_>, length: u32) -> Option<SkBuff> {
-        if length > self.layout.size() {
+    /// Returns `None` if there is no memory, or if `length` is more than the buffer has or no whole Ethernet header.
+    pub fn copy_to_skb<P>(&self, rx: &RxContext<'_, P>, length: u32) -> Option<RxSkb> {
+        if !self.layout.holds(length) {
             return None;
         }
         self.sync_for_cpu(length);
-        // SAFETY: The buffer has `headroom + size` bytes. The mapping is that of the type invariants.
+        // SAFETY: The buffer has `headroom + size` bytes, and the length was checked. The context shows that this is the poll. The
+        // mapping is that of the type invariants.
         unsafe {
-            let skb = self.copy(cx, self.layout.headroom(), length, 0);
+            let skb = self.copy(rx.device(), self.layout.headroom(), length, 0);
             bindings::net_helper_dma_sync_for_device(
                 pci::device(self.pdev),
                 self.address,
@@ -426,24 +483,24 @@ impl RxBuffer<'_> {
     ///
     /// # Safety
     ///
-    /// All of it must be in the buffer.
+    /// This must be the poll of `dev`. All of it must be in the buffer, and `length` be [`ETHERNET_HEADER`] or more.
     unsafe fn copy(
         &self,
-        cx: &PollContext<'_>,
+        dev: &NetDevice,
         headroom: u32,
         length: u32,
         metadata: u32,
-    ) -> Option<SkBuff> {
+    ) -> Option<RxSkb> {
         let all = metadata + length;
-        // SAFETY: The context shows that this is the poll of that NAPI instance.
-        let skb = NonNull::new(unsafe { bindings::napi_alloc_skb(cx.device().napi(), all) })?;
-        // SAFETY: By the safety requirement that is in the buffer, and the `sk_buff` has room for it; the device may
-        // write at the same time, which gives some bytes. The `sk_buff` is this function's alone.
+        // SAFETY: This is the poll of that NAPI instance, by the safety requirements.
+        let skb = NonNull::new(unsafe { bindings::napi_alloc_skb(dev.napi(), all) })?;
+        // SAFETY: By the safety requirements that is in the buffer, and the `sk_buff` has room for it; C copies it, whatever the device
+        // writes at the same time. The `sk_buff` is this function's alone.
         unsafe {
             let from = self.start().as_ptr().add((headroom - metadata) as usize);
             bindings::net_helper_skb_put_data(skb.as_ptr(), from.cast(), all);
             bindings::skb_pull(skb.as_ptr(), metadata);
-            Some(SkBuff::from_raw(skb))
+            Some(RxSkb::from_raw(skb))
         }
     }
 
@@ -457,13 +514,12 @@ impl RxBuffer<'_> {
         }
         let length = to.len() as u32;
         self.sync_for_cpu(length);
-        // SAFETY: The buffer has `headroom + size` bytes, of which nobody in the kernel has a
-        // reference; the device may write at the same time, which gives some bytes. The mapping is
-        // that of the type invariants.
+        // SAFETY: The buffer has `headroom + size` bytes. The device may write at the same time, so each is read as memory that others
+        // write; that gives some bytes. The mapping is that of the type invariants.
         unsafe {
-            self.frame()
-                .as_ptr()
-                .copy_to_nonoverlapping(to.as_mut_ptr(), to.len());
+            for (nth, byte) in to.iter_mut().enumerate() {
+                *byte = self.frame().add(nth).read_volatile();
+            }
             bindings::net_helper_dma_sync_for_device(
                 pci::device(self.pdev),
                 self.address,
@@ -475,16 +531,16 @@ impl RxBuffer<'_> {
 
     /// Turns the buffer into a frame of `length` bytes, without copying it.
     ///
-    /// Returns `None`, and the buffer to its pool, if there is no memory or if `length` is more than
-    /// the buffer has.
+    /// Returns `None`, and the buffer to its pool, if there is no memory, or if `length` is more than the buffer has or no
+    /// whole Ethernet header.
     #[inline]
-    pub fn into_skb(self, length: u32) -> Option<SkBuff> {
-        if length > self.layout.size() {
+    pub fn into_skb<P>(self, _rx: &RxContext<'_, P>, length: u32) -> Option<RxSkb> {
+        if !self.layout.holds(length) {
             return None;
         }
         self.sync_for_cpu(length);
         // SAFETY: By the invariants of the layout the slot has room for the frame and for what
-        // `build_skb` puts at its end.
+        // `build_skb` puts at its end. The context shows that this is a poll, and the length was checked.
         unsafe {
             let headroom = self.layout.headroom();
             self.build_skb(headroom, length)
@@ -495,10 +551,11 @@ impl RxBuffer<'_> {
     ///
     /// # Safety
     ///
-    /// The frame must be in the buffer, with `NET_SKB_OVERHEAD` bytes behind it.
+    /// This must be a poll. The frame must be in the buffer, with `NET_SKB_OVERHEAD` bytes behind it, and `length` be
+    /// [`ETHERNET_HEADER`] or more.
     #[inline]
-    unsafe fn build_skb(self, headroom: u32, length: u32) -> Option<SkBuff> {
-        // SAFETY: The slot is this value's alone, and becomes the frame's; the rest is the caller's promise.
+    unsafe fn build_skb(self, headroom: u32, length: u32) -> Option<RxSkb> {
+        // SAFETY: The slot is this value's alone, and becomes the frame's, which is new; the rest is the caller's promise.
         unsafe {
             let skb = NonNull::new(bindings::napi_build_skb(
                 self.start().as_ptr().cast(),
@@ -507,9 +564,7 @@ impl RxBuffer<'_> {
             // The frame returns the fragment to its pool when it is freed.
             let _ = ManuallyDrop::new(self);
             bindings::net_helper_skb_mark_for_recycle(skb.as_ptr());
-            let mut skb = SkBuff::from_raw(skb);
-            skb.place(headroom, length);
-            Some(skb)
+            Some(RxSkb::with_frame(skb, headroom, length))
         }
     }
 }

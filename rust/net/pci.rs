@@ -49,6 +49,12 @@ impl Device {
         self.0.get()
     }
 
+    /// Returns the number of the interrupt of the device's INTx pin.
+    pub fn irq(&self) -> u32 {
+        // SAFETY: The device is live, and its line is routed since it was enabled.
+        unsafe { bindings::net_helper_pci_irq(self.as_raw()) }
+    }
+
     /// Writes a line to the kernel's log, at a level such as [`Level::INFO`]; what exceeds 159 bytes is cut.
     ///
     /// Use [`dev_info!`] and the like. (Not by `%pA`, which only kernels with Rust know.)
@@ -221,12 +227,6 @@ impl<'a> Enabled<'a> {
         let _ = unsafe {
             bindings::pci_disable_link_state(self.0.as_raw(), bindings::NET_PCIE_LINK_STATE_L1)
         };
-    }
-
-    /// Returns the number of the interrupt of the device's INTx pin.
-    pub fn irq(&self) -> u32 {
-        // SAFETY: The device is live, and its line is routed while it is enabled.
-        unsafe { bindings::net_helper_pci_irq(self.0.as_raw()) }
     }
 }
 

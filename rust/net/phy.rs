@@ -9,14 +9,13 @@
 use super::{
     atomic::Flag,
     chars,
-    device::NetDevice,
-    pci, //
+    pci::{
+        self,
+        dev_err, //
+    }, //
 };
 use crate::bindings;
-use core::{
-    marker::PhantomData,
-    ptr::NonNull, //
-};
+use core::ptr::NonNull;
 use kernel::{
     alloc::KBox,
     error::to_result,
@@ -42,6 +41,20 @@ pub trait Mdio: Send + Sync {
     ///
     /// `ENODEV` if the MAC does not answer; phylib warns loudly about any other error.
     fn write(&self, register: u8, value: u16) -> Result;
+}
+
+/// What a device has that has no PHY.
+#[allow(dead_code, reason = "for drivers of such devices")]
+pub enum NoPhy {}
+
+impl Mdio for NoPhy {
+    fn read(&self, _register: u8) -> Result<u16> {
+        match *self {}
+    }
+
+    fn write(&self, _register: u8, _value: u16) -> Result {
+        match *self {}
+    }
 }
 
 /// Flow control by pause frames.
@@ -78,11 +91,13 @@ pub(crate) fn bearable(register: u8, value: u16) -> u16 {
 
 /// A PHY at address 0 of an MDIO bus of its own; dropping it unregisters the bus.
 ///
+/// It is the framework's, which connects it, while the interface is up, to the device that it was made for.
+///
 /// # Invariants
 ///
 /// `bus` is registered, its `priv` is `ops` (a leaked `KBox` of the type that `free_ops` frees), and
 /// `phydev` is the PHY on it.
-pub struct Phy<'a> {
+pub struct Phy {
     bus: NonNull<bindings::mii_bus>,
     phydev: NonNull<bindings::phy_device>,
     ops: *mut c_void,
@@ -91,14 +106,13 @@ pub struct Phy<'a> {
     started: Flag,
     /// What [`Phy::allow_pause`] took away.
     pause_bits: Atomic<u32>,
-    _borrows: PhantomData<&'a ()>,
 }
 
 // SAFETY: phylib locks; the pointers belong to no thread, and `Mdio` is `Send` and `Sync`.
-unsafe impl Send for Phy<'_> {}
+unsafe impl Send for Phy {}
 
 // SAFETY: As above: every method may be called from any thread in process context.
-unsafe impl Sync for Phy<'_> {}
+unsafe impl Sync for Phy {}
 
 /// # Safety
 ///
@@ -152,14 +166,19 @@ unsafe extern "C" fn write<M: Mdio>(
     }
 }
 
-impl<'a> Phy<'a> {
+impl Phy {
     /// Registers an MDIO bus for `pdev` and finds the PHY on it, with a driver of its own if there
     /// is one and with phylib's generic driver if not.
     ///
     /// # Errors
     ///
-    /// `ENODEV` if no PHY answers; `ENOMEM`; what the bus cannot be registered for.
-    pub fn new<M: Mdio + 'a>(pdev: &'a pci::Device, ops: M) -> Result<Self> {
+    /// `ENODEV` if no PHY answers, with a line in the log; `ENOMEM`; what the bus cannot be registered for.
+    ///
+    /// # Safety
+    ///
+    /// What is returned must be dropped, and not leaked, before `pdev` is unbound and what `ops` borrows is gone: the bus calls `ops` as
+    /// long as it is registered.
+    pub(super) unsafe fn new<M: Mdio>(pdev: &pci::Device, ops: M) -> Result<Self> {
         let ops = KBox::into_raw(KBox::new(ops, GFP_KERNEL)?).cast::<c_void>();
         // SAFETY: No requirement.
         let bus = unsafe { bindings::mdiobus_alloc_size(0) };
@@ -182,6 +201,9 @@ impl<'a> Phy<'a> {
             to_result(bindings::net_helper_mdiobus_register(raw))
         };
         if let Err(e) = result {
+            if e == ENODEV {
+                dev_err!(pdev, "no PHY answers on its MDIO bus\n");
+            }
             // SAFETY: The bus is not registered, and nobody else uses it or the operations.
             unsafe {
                 bindings::mdiobus_free(bus.as_ptr());
@@ -199,9 +221,11 @@ impl<'a> Phy<'a> {
             free_ops: free_ops::<M>,
             started: Flag::new(false),
             pause_bits: Atomic::new(0),
-            _borrows: PhantomData,
         };
-        phydev.ok_or(ENODEV)?;
+        if phydev.is_none() {
+            dev_err!(pdev, "no PHY answers on its MDIO bus\n");
+            return Err(ENODEV);
+        }
         // SAFETY: The PHY is not connected to anything yet. It sleeps and wakes with its MAC, as the
         // bus to it is of no use without.
         unsafe {
@@ -219,21 +243,21 @@ impl<'a> Phy<'a> {
     ///
     /// # Safety
     ///
-    /// `link_changed` must be safe to be called with `dev`, in process context, while connected.
+    /// RTNL must be held, `dev` be live, and the PHY not be connected. `link_changed` must be safe to be called with `dev`, in process context,
+    /// until [`Phy::disconnect`].
     pub(super) unsafe fn connect(
         &self,
-        dev: &NetDevice,
+        dev: *mut bindings::net_device,
         link_changed: unsafe extern "C" fn(*mut bindings::net_device),
     ) -> Result {
         // phylib of Linux 6.18 must not find that out: when it fails to attach a PHY for the second time, it takes back LED
         // triggers that it has not made, and oopses (docs/upstream/phylib-led-triggers.md).
         // SAFETY: By the type invariants the bus is registered; it is not locked by this thread.
         to_result(unsafe { bindings::mdiobus_read(self.bus.as_ptr(), ADDRESS, STATUS) })?;
-        // SAFETY: Both are live, RTNL is held (this is `ndo_open`), and they are not connected. The
-        // function is the caller's promise.
+        // SAFETY: Both are live; the rest is the caller's promise.
         unsafe {
             to_result(bindings::phy_connect_direct(
-                dev.as_raw(),
+                dev,
                 self.phydev.as_ptr(),
                 Some(link_changed),
                 bindings::phy_interface_t_PHY_INTERFACE_MODE_GMII,
@@ -403,7 +427,7 @@ impl<'a> Phy<'a> {
     }
 }
 
-impl Drop for Phy<'_> {
+impl Drop for Phy {
     fn drop(&mut self) {
         // SAFETY: By the type invariants the bus is registered; unregistering it ends all use of
         // the PHY and of the operations.
@@ -416,7 +440,7 @@ impl Drop for Phy<'_> {
 }
 
 /// A page of a PHY whose bus is locked; see [`Phy::with_page`].
-pub struct Page<'a>(&'a Phy<'a>);
+pub struct Page<'a>(&'a Phy);
 
 impl Page<'_> {
     fn write_raw(&self, register: u32, value: u16) -> Result {

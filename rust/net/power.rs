@@ -84,7 +84,7 @@ pub(super) unsafe fn net_device<D: Driver>(
     if data.is_null() {
         return None;
     }
-    // SAFETY: The private data of a bound device is what `probe` made of a box of this type. The driver stays bound.
+    // SAFETY: The private data of a bound device is what `probe` made of a box of this type, once it was registered. The driver stays bound.
     let data = unsafe { &*data.cast::<Registration<'_, D::Operations<'_>>>() };
     Some(data.as_raw())
 }

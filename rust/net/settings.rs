@@ -83,7 +83,7 @@ pub(super) unsafe extern "C" fn set_mac_address<T: Operations>(
     // valid address of 6 bytes.
     unsafe {
         let (dev, private) = Private::<T>::of(dev);
-        // Whoever wakes the device writes the address, so that it must not change meanwhile.
+        // Who wakes the device writes the address, so that it must not change meanwhile.
         let _awake = Awake::new(dev);
         let result = bindings::eth_mac_addr(dev.as_raw(), address);
         if result == 0 {
@@ -125,7 +125,9 @@ pub(super) unsafe extern "C" fn change_mtu<T: Operations>(
         let allowed = private.driver.check_pause(after.mtu).is_ok();
         if allowed != private.driver.check_pause(before.mtu).is_ok() {
             let up = private.running.load(Relaxed);
-            private.driver.phy().allow_pause(allowed, up);
+            if let Some(phy) = dev.phy() {
+                phy.allow_pause(allowed, up);
+            }
         }
         // What the new size allows is asked of `fix_features`.
         bindings::netdev_update_features(dev.as_raw());

@@ -184,22 +184,23 @@ impl Skb {
     }
 }
 
-/// An owned frame.
+/// An owned frame to be sent.
 ///
 /// # Invariants
 ///
-/// The pointer is to a live `sk_buff`, and this value owns one reference to it.
+/// The pointer is to a live `sk_buff`, and this value owns the only reference to it: the core passes frames with more than one
+/// reference only to devices that allow it (`IFF_TX_SKB_SHARING`), and ours do not.
 pub struct SkBuff(NonNull<bindings::sk_buff>);
 
 // SAFETY: An `sk_buff` belongs to no CPU; ownership may move.
 unsafe impl Send for SkBuff {}
 
 impl SkBuff {
-    /// Takes over a reference.
+    /// Takes over a frame.
     ///
     /// # Safety
     ///
-    /// `skb` must be a live `sk_buff`, and the caller gives up one reference to it.
+    /// `skb` must be a live `sk_buff` of which the caller gives up the only reference.
     pub(super) unsafe fn from_raw(skb: NonNull<bindings::sk_buff>) -> Self {
         // INVARIANT: By the safety requirements.
         Self(skb)
@@ -222,39 +223,18 @@ impl SkBuff {
         }
     }
 
-    /// Makes the `length` bytes from `headroom` on, counted from the start of the linear area, the frame.
-    ///
-    /// # Safety
-    ///
-    /// The frame must be new and empty, without pages, and be this value's alone, and its linear area have at least
-    /// `headroom + length` bytes.
-    pub(super) unsafe fn place(&mut self, headroom: u32, length: u32) {
-        let skb = self.as_raw();
-        // SAFETY: Those are the offsets of `unsigned char *data`, `sk_buff_data_t tail`, which counts from the start (see
-        // bindings.h), and `unsigned int len`. By the safety requirements it is this function's to write.
-        unsafe {
-            let head: *mut u8 = self.field(bindings::NET_SKB_HEAD);
-            let data = head.add(headroom as usize);
-            skb.byte_add(bindings::NET_SKB_DATA)
-                .cast::<*mut u8>()
-                .write(data);
-            skb.byte_add(bindings::NET_SKB_TAIL)
-                .cast::<u32>()
-                .write(headroom + length);
-            skb.byte_add(bindings::NET_SKB_LEN)
-                .cast::<u32>()
-                .write(length);
-        }
-    }
-
     /// Gives the reference up to the caller.
     pub(super) fn into_raw(self) -> *mut bindings::sk_buff {
         ManuallyDrop::new(self).0.as_ptr()
     }
 
-    /// Frees a frame that was sent; `budget` is that of the NAPI poll this runs in.
-    fn consume(self, budget: i32) {
-        // SAFETY: The reference is given up. With a budget of 0 the function does not assume NAPI.
+    /// Frees a frame that was sent.
+    ///
+    /// # Safety
+    ///
+    /// `budget` must be that of the NAPI poll this runs in, or 0.
+    unsafe fn consume(self, budget: i32) {
+        // SAFETY: The reference is given up. With a budget of 0 the function does not assume NAPI; the rest is the caller's promise.
         unsafe { bindings::napi_consume_skb(self.into_raw(), budget) };
     }
 
@@ -267,26 +247,6 @@ impl SkBuff {
         // SAFETY: By the type invariants, and whoever owns a frame to be sent may write to its header,
         // which the function makes sure is nobody else's.
         to_result(unsafe { bindings::skb_checksum_help(self.as_raw()) })
-    }
-
-    /// Records that an XDP program has put this many bytes of metadata in front of the frame.
-    pub(super) fn set_metadata(&mut self, length: u32) {
-        if length > 0 {
-            // SAFETY: By the type invariants, and the frame is not shared yet.
-            unsafe { bindings::net_helper_skb_set_metadata(self.as_raw(), length) };
-        }
-    }
-
-    /// Records that the device has found the checksum of the frame right.
-    pub fn set_checksum_right(&mut self) {
-        // SAFETY: By the type invariants, and the frame is not shared yet.
-        unsafe { bindings::net_helper_skb_csum_unnecessary(self.as_raw()) };
-    }
-
-    /// Records the VLAN tag that the device has stripped from the frame.
-    pub fn set_vlan_tag(&mut self, tag: u16) {
-        // SAFETY: By the type invariants, and the frame is not shared yet.
-        unsafe { bindings::net_helper_skb_vlan_put_tag(self.as_raw(), tag) };
     }
 }
 
@@ -307,6 +267,107 @@ impl Drop for SkBuff {
     }
 }
 
+/// An owned frame that was received, to be handed up by [`RxContext::receive`](super::contexts::RxContext::receive).
+///
+/// # Invariants
+///
+/// The pointer is to a live `sk_buff` of which this value has the only reference, whose linear area holds an Ethernet header at
+/// least.
+pub struct RxSkb(NonNull<bindings::sk_buff>);
+
+// SAFETY: An `sk_buff` belongs to no CPU; ownership may move.
+unsafe impl Send for RxSkb {}
+
+/// The shortest frame that has an Ethernet header, in bytes.
+pub(super) const ETHERNET_HEADER: u32 = bindings::ETH_HLEN;
+
+impl RxSkb {
+    /// Takes over a frame.
+    ///
+    /// # Safety
+    ///
+    /// `skb` must be a live `sk_buff` of which the caller gives up the only reference, with [`ETHERNET_HEADER`] bytes or more in its
+    /// linear area.
+    pub(super) unsafe fn from_raw(skb: NonNull<bindings::sk_buff>) -> Self {
+        // INVARIANT: By the safety requirements.
+        Self(skb)
+    }
+
+    /// Takes over a frame, and makes it the `length` bytes from `headroom` on, counted from the start of the linear area.
+    ///
+    /// # Safety
+    ///
+    /// `skb` must be a live `sk_buff` of which the caller gives up the only reference. It must be new and empty, without pages, and
+    /// its linear area have at least `headroom + length` bytes; `length` must be [`ETHERNET_HEADER`] or more.
+    pub(super) unsafe fn with_frame(
+        skb: NonNull<bindings::sk_buff>,
+        headroom: u32,
+        length: u32,
+    ) -> Self {
+        let raw = skb.as_ptr();
+        // SAFETY: Those are the offsets of `unsigned char *data`, `sk_buff_data_t tail`, which counts from the start (see
+        // bindings.h), and `unsigned int len`. By the safety requirements it is this function's to write.
+        unsafe {
+            let head: *mut u8 = Skb::from_raw(raw).field(bindings::NET_SKB_HEAD);
+            let data = head.add(headroom as usize);
+            raw.byte_add(bindings::NET_SKB_DATA)
+                .cast::<*mut u8>()
+                .write(data);
+            raw.byte_add(bindings::NET_SKB_TAIL)
+                .cast::<u32>()
+                .write(headroom + length);
+            raw.byte_add(bindings::NET_SKB_LEN)
+                .cast::<u32>()
+                .write(length);
+        }
+        // INVARIANT: By the safety requirements.
+        Self(skb)
+    }
+
+    fn as_raw(&self) -> *mut bindings::sk_buff {
+        self.0.as_ptr()
+    }
+
+    /// Gives the reference up to the caller.
+    pub(super) fn into_raw(self) -> *mut bindings::sk_buff {
+        ManuallyDrop::new(self).0.as_ptr()
+    }
+
+    /// Returns the length of the frame in bytes.
+    pub fn length(&self) -> u32 {
+        // SAFETY: By the type invariants.
+        unsafe { Skb::from_raw(self.as_raw()) }.length()
+    }
+
+    /// Records that an XDP program has put this many bytes of metadata in front of the frame.
+    pub(super) fn set_metadata(&mut self, length: u32) {
+        if length > 0 {
+            // SAFETY: By the type invariants the frame is this value's alone.
+            unsafe { bindings::net_helper_skb_set_metadata(self.as_raw(), length) };
+        }
+    }
+
+    /// Records that the device has found the checksum of the frame right.
+    pub fn set_checksum_right(&mut self) {
+        // SAFETY: By the type invariants the frame is this value's alone.
+        unsafe { bindings::net_helper_skb_csum_unnecessary(self.as_raw()) };
+    }
+
+    /// Records the VLAN tag that the device has stripped from the frame.
+    pub fn set_vlan_tag(&mut self, tag: u16) {
+        // SAFETY: By the type invariants the frame is this value's alone.
+        unsafe { bindings::net_helper_skb_vlan_put_tag(self.as_raw(), tag) };
+    }
+}
+
+impl Drop for RxSkb {
+    /// Frees a frame that was not handed up, in any context.
+    fn drop(&mut self) {
+        // SAFETY: By the type invariant this gives up the reference that is owned.
+        unsafe { bindings::net_helper_kfree_skb_any(self.as_raw()) };
+    }
+}
+
 /// Whom a mapping keeps alive.
 enum Owned {
     /// Nobody: another piece of the same frame does.
@@ -315,12 +376,25 @@ enum Owned {
     Xdp(XdpFrame),
 }
 
-/// A frame that was sent, by its length in bytes.
-pub enum Sent {
-    /// One with an `sk_buff`.
-    Skb(u32),
-    /// One without.
-    Xdp(u32),
+/// What a poll has completed; see [`PollContext::complete`](super::contexts::PollContext::complete).
+#[derive(Default)]
+pub struct Completed {
+    packets: u32,
+    bytes: u32,
+    xdp_packets: u32,
+    xdp_bytes: u32,
+}
+
+impl Completed {
+    /// Returns how many frames with an `sk_buff` there were, and their bytes.
+    pub(super) fn frames(&self) -> (u32, u32) {
+        (self.packets, self.bytes)
+    }
+
+    /// The same of those without.
+    pub(super) fn xdp_frames(&self) -> (u32, u32) {
+        (self.xdp_packets, self.xdp_bytes)
+    }
 }
 
 /// What is mapped of a frame, and so how it is unmapped.
@@ -392,20 +466,16 @@ impl<'a> MappedFragment<'a> {
     ///
     /// # Errors
     ///
-    /// Gives it back if it cannot be mapped.
-    pub fn xdp(pdev: &'a pci::Device, frame: XdpFrame) -> Result<Self, XdpFrame> {
+    /// `ENOMEM` if it cannot be mapped; it is dropped then.
+    pub fn xdp(pdev: &'a pci::Device, frame: XdpFrame) -> Result<Self> {
         let length = frame.length();
         // SAFETY: The device is bound, and the frame has `length` bytes.
         let address = unsafe {
             bindings::net_helper_dma_map_single(pci::device(pdev), frame.data(), length as usize)
         };
-        match Self::checked(pdev, address, length, Area::Head) {
-            Ok(mut mapped) => {
-                mapped.frame = Owned::Xdp(frame);
-                Ok(mapped)
-            }
-            Err(_) => Err(frame),
-        }
+        let mut mapped = Self::checked(pdev, address, length, Area::Head)?;
+        mapped.frame = Owned::Xdp(frame);
+        Ok(mapped)
     }
 
     /// Returns whether this is a frame without an `sk_buff`.
@@ -423,21 +493,32 @@ impl<'a> MappedFragment<'a> {
         self.length
     }
 
-    /// Unmaps a piece that was sent. If it is the last of its frame, frees the frame and says what it was.
+    /// Returns whether this is the last piece of a frame: the one that owns it.
+    pub fn is_last(&self) -> bool {
+        !matches!(self.frame, Owned::Nothing)
+    }
+
+    /// Unmaps a piece that was sent. If it is the last of its frame, frees the frame and adds it to `all`.
     ///
-    /// `budget` is that of the NAPI poll this runs in, or 0 in process context. A poll with a budget of 0 is
-    /// a netpoll, which may come with interrupts off: a frame without an `sk_buff` must not be freed there.
-    pub fn complete(mut self, budget: i32) -> Option<Sent> {
+    /// # Safety
+    ///
+    /// `budget` must be that of the NAPI poll this runs in.
+    #[inline]
+    pub(super) unsafe fn finish(mut self, budget: i32, all: &mut Completed) {
         let frame = core::mem::replace(&mut self.frame, Owned::Nothing);
         drop(self);
         match frame {
-            Owned::Nothing => None,
+            Owned::Nothing => {}
             Owned::Skb(skb) => {
-                let length = skb.length();
-                skb.consume(budget);
-                Some(Sent::Skb(length))
+                all.packets = all.packets.wrapping_add(1);
+                all.bytes = all.bytes.wrapping_add(skb.length());
+                // SAFETY: By the safety requirement.
+                unsafe { skb.consume(budget) };
             }
-            Owned::Xdp(frame) => Some(Sent::Xdp(frame.length())),
+            Owned::Xdp(frame) => {
+                all.xdp_packets = all.xdp_packets.wrapping_add(1);
+                all.xdp_bytes = all.xdp_bytes.wrapping_add(frame.length());
+            }
         }
     }
 }

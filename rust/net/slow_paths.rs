@@ -7,6 +7,7 @@ use super::{
         private_area,
         Private, //
     },
+    contexts::Rtnl,
     device::{
         NetDevice,
         Operations,
@@ -15,6 +16,7 @@ use super::{
     },
     error,
     ethtool::TestResult,
+    page_pool::Sealed as _,
     runtime_pm::Awake,
     settings, //
 };
@@ -75,8 +77,14 @@ impl<T: Operations> Private<T> {
     ///
     /// The device must be quiet: the queue is stopped, NAPI is disabled, no other slow path runs.
     unsafe fn resume(&self, dev: &NetDevice) {
-        // SAFETY: By the safety requirements nothing else borrows the halves.
-        let halves = unsafe { ((*self.xmit.get()).as_mut(), (*self.poll.get()).as_mut()) };
+        // SAFETY: By the safety requirements nothing else borrows the halves, and NAPI is disabled. The pool was made for this device by
+        // its `open`, it is dropped by `set_halves` or with the device only, and lent to the poll only.
+        let halves = unsafe {
+            if let Some(pool) = &*self.pool.get() {
+                pool.hand_over(dev);
+            }
+            ((*self.xmit.get()).as_mut(), (*self.poll.get()).as_mut())
+        };
         let (Some(xmit), Some(poll)) = halves else {
             return;
         };
@@ -138,16 +146,20 @@ impl<T: Operations> Private<T> {
     /// RTNL must be held, or the interface be detached, and the interface have its halves, interrupt
     /// and PHY. The queue must be stopped or not be active.
     pub(super) unsafe fn up(&self, dev: &NetDevice) {
-        let phy = self.driver.phy();
-        phy.wake_up();
-        self.driver.init_phy();
+        let phy = dev.phy();
+        if let Some(phy) = phy {
+            phy.wake_up();
+            self.driver.init_phy(phy);
+        }
         // SAFETY: By the safety requirements, and because the work items are disabled while the
         // device is down, as NAPI is, the device is quiet.
         unsafe {
             self.resume(dev);
             self.allow_work();
         }
-        phy.start();
+        if let Some(phy) = phy {
+            phy.start();
+        }
         self.running.store(true, Relaxed);
     }
 
@@ -165,12 +177,16 @@ impl<T: Operations> Private<T> {
         // paths out.
         unsafe {
             self.forbid_work();
-            self.driver.phy().stop();
+            if let Some(phy) = dev.phy() {
+                phy.stop();
+            }
             // The last chance for a while: a stopped device does not tell its counters.
             self.driver.refresh_statistics();
             self.quiesce(dev);
         }
-        self.driver.phy().settle();
+        if let Some(phy) = dev.phy() {
+            phy.settle();
+        }
     }
 }
 
@@ -273,8 +289,8 @@ pub(super) unsafe fn rouse<T: Operations>(dev: NonNull<bindings::net_device>) {
 /// As [`sleep`].
 pub(super) unsafe fn retire<T: Operations>(dev: NonNull<bindings::net_device>) {
     // SAFETY: By the safety requirements.
-    let (_, private) = unsafe { Private::<T>::of(dev.as_ptr()) };
-    private.driver.retire();
+    let (dev, private) = unsafe { Private::<T>::of(dev.as_ptr()) };
+    private.driver.retire(dev.phy());
 }
 
 impl<T: Operations> Private<T> {
@@ -293,7 +309,7 @@ impl<T: Operations> Private<T> {
         // SAFETY: The device is live; RTNL is held.
         unsafe {
             if self.running.load(Relaxed) {
-                self.driver.before_sleep(wake);
+                self.driver.before_sleep(dev.phy(), wake);
             }
             self.down(dev);
             if self.is_open(dev) {
@@ -346,7 +362,9 @@ impl<T: Operations> Private<T> {
     /// stopped.
     unsafe fn come_back(&self, dev: &NetDevice) -> bool {
         self.asleep.store(false, Relaxed);
-        self.driver.wake_up(&dev.address());
+        // SAFETY: The address is set by who keeps the device awake only, and it sleeps.
+        let address = unsafe { dev.address() };
+        self.driver.wake_up(&address);
         // SAFETY: The device is live. An interface that is open has all that `open` gave it, and its queue is stopped.
         unsafe {
             let running = self.is_open(dev);
@@ -419,7 +437,7 @@ impl<T: Operations> Private<T> {
     pub(super) unsafe fn reopen(&self, dev: &NetDevice, config: &RingConfig) -> Result {
         // A device that is roused meanwhile, which RTNL does not prevent, would borrow the halves.
         let _awake = Awake::new(dev);
-        let (xmit, poll) = self.driver.open(dev, config)?;
+        let opened = self.driver.open(dev, config)?;
         let running = self.running.load(Relaxed);
         // SAFETY: With RTNL held and the work items disabled this is the only slow path. Once the
         // device is quiet, or while it sleeps, nothing else borrows the halves, and NAPI is
@@ -429,8 +447,7 @@ impl<T: Operations> Private<T> {
                 self.forbid_work();
                 self.quiesce(dev);
             }
-            *self.xmit.get() = Some(xmit);
-            *self.poll.get() = Some(poll);
+            self.set_halves(Some(opened));
             if running {
                 self.resume_and_wake(dev);
                 self.allow_work();
@@ -500,7 +517,7 @@ impl<T: Operations> Private<T> {
             self.quiesce(dev);
             let halves = ((*self.xmit.get()).as_mut(), (*self.poll.get()).as_mut());
             if let (Some(xmit), Some(poll)) = halves {
-                self.driver.self_test(dev, xmit, poll, results);
+                self.driver.self_test(&Rtnl::new(dev), xmit, poll, results);
             }
             self.resume_and_wake(dev);
             self.allow_work();

@@ -12,8 +12,8 @@ use super::{
     atomic::Pointer,
     callbacks::Private,
     contexts::{
-        PollContext,
-        XmitContext,
+        RxContext,
+        XdpContext,
         MAX_BUDGET, //
     },
     device::{
@@ -187,8 +187,8 @@ pub(super) enum Answer {
 ///
 /// The frame must lie in the buffer, with room behind it as `build_skb` wants it; the buffer must be the
 /// caller's, be of the pool of `queue`, and be given up if the answer is [`Answer::Gone`].
-pub(super) unsafe fn run(cx: &PollContext<'_>, queue: &RxQueue, buffer: &Buffer) -> Answer {
-    let dev = cx.device();
+pub(super) unsafe fn run<P>(rx: &RxContext<'_, P>, queue: &RxQueue, buffer: &Buffer) -> Answer {
+    let dev = rx.device();
     let xdp = dev.xdp();
     let pass = |headroom, length, metadata| Answer::Pass {
         headroom,
@@ -207,7 +207,8 @@ pub(super) unsafe fn run(cx: &PollContext<'_>, queue: &RxQueue, buffer: &Buffer)
         metadata: 0,
         frame: core::ptr::null_mut(),
     };
-    // SAFETY: This is the poll, in which RCU keeps the program; the rest is the caller's promise.
+    // SAFETY: This is a poll with a budget, in which RCU keeps the program, and there is what a redirection is noted in; the rest is
+    // the caller's promise.
     let action =
         unsafe { bindings::net_helper_xdp_run(dev.as_raw(), program, queue.0.get(), &mut frame) };
     if action == bindings::xdp_action_XDP_PASS {
@@ -295,17 +296,13 @@ impl<T: Operations> Private<T> {
             bindings::net_helper_tx_lock(dev.as_raw());
             let usable = !bindings::net_helper_queue_stopped(dev.as_raw());
             if let (true, Some(xmit)) = (usable, (*self.xmit.get()).as_mut()) {
-                let cx = XmitContext::new(dev);
+                let cx = XdpContext::new(dev);
                 while let Some(frame) = next() {
-                    let result = if frame.length() <= longest {
-                        self.driver.send_xdp(&cx, xmit, frame)
-                    } else {
-                        Err(frame)
-                    };
-                    if let Err(frame) = result {
+                    if frame.length() > longest || !self.driver.has_room_xdp(&cx, xmit, &frame) {
                         refused(frame);
                         break;
                     }
+                    self.driver.send_xdp(&cx, xmit, frame);
                     sent += 1;
                 }
                 if sent > 0 {

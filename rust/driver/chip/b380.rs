@@ -35,6 +35,6 @@ fn halt(hw: &Hw<'_>) {
 }
 
 /// As r8169: page 1, register 0x10. No document explains it.
-fn fix_phy(phy: &Phy<'_>) -> Result {
+fn fix_phy(phy: &Phy) -> Result {
     phy.with_page(1, |page| page.write(0x10, 0xf41b))
 }

@@ -27,7 +27,7 @@ pub(crate) struct Chip {
     /// Does what the chip needs to see the frames that shall wake the system.
     pub(super) watch_for_wake: fn(&Hw<'_>),
     /// Mends the PHY after its reset.
-    pub(super) fix_phy: fn(&Phy<'_>) -> Result,
+    pub(super) fix_phy: fn(&Phy) -> Result,
 }
 
 static CHIPS: [&Chip; 2] = [&b300::CHIP, &b380::CHIP];

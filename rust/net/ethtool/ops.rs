@@ -50,7 +50,7 @@ pub(in crate::net) const fn table<T: Operations>() -> bindings::ethtool_ops {
     ops.set_channels = Some(set_channels);
     ops.get_coalesce = Some(get_coalesce::<T>);
     ops.set_coalesce = Some(set_coalesce::<T>);
-    ops.get_pauseparam = Some(get_pauseparam::<T>);
+    ops.get_pauseparam = Some(get_pauseparam);
     ops.set_pauseparam = Some(set_pauseparam::<T>);
     ops.get_sset_count = Some(get_sset_count::<T>);
     ops.get_strings = Some(get_strings::<T>);
@@ -243,7 +243,10 @@ unsafe extern "C" fn set_coalesce<T: Operations>(
 ) -> c_int {
     // SAFETY: The core calls this with a device whose operations are for `T` and a structure of its
     // own.
-    let (driver, coalesce) = unsafe { (Private::<T>::of(dev).1.driver(), &*coalesce) };
+    let (dev, driver, coalesce) = unsafe {
+        let (dev, private) = Private::<T>::of(dev);
+        (dev, private.driver(), &*coalesce)
+    };
     // 1 frame is no wait, see `get_coalesce`; who sets only the time leaves that 1 as it was.
     let frames = |frames| if frames == 1 { 0 } else { frames };
     let wanted = Coalesce {
@@ -252,7 +255,7 @@ unsafe extern "C" fn set_coalesce<T: Operations>(
         tx_usecs: coalesce.tx_coalesce_usecs,
         tx_frames: frames(coalesce.tx_max_coalesced_frames),
     };
-    match driver.set_coalesce(&wanted) {
+    match driver.set_coalesce(dev, &wanted) {
         Ok(()) => 0,
         // SAFETY: It is the core's, or null.
         Err(refused) => unsafe { refuse(extack, &refused) },
@@ -263,16 +266,18 @@ unsafe extern "C" fn set_coalesce<T: Operations>(
 ///
 /// # Safety
 ///
-/// Called by the ethtool core, with a device whose operations are for `T` and a structure of its own.
-unsafe extern "C" fn get_pauseparam<T: Operations>(
+/// Called by the ethtool core, with a device that has been through `callbacks::init` and a structure of its own.
+unsafe extern "C" fn get_pauseparam(
     dev: *mut bindings::net_device,
     param: *mut bindings::ethtool_pauseparam,
 ) {
-    // SAFETY: The core calls this with a device whose operations are for `T` and a structure of its
-    // own.
-    let (driver, param) = unsafe { (Private::<T>::of(dev).1.driver(), &mut *param) };
-    let pause = driver.phy().pause();
-    param.autoneg = u32::from(driver.phy().negotiates());
+    // SAFETY: The core calls this with such a device and a structure of its own.
+    let (dev, param) = unsafe { (NetDevice::from_raw(dev), &mut *param) };
+    let Some(phy) = dev.phy() else {
+        return;
+    };
+    let pause = phy.pause();
+    param.autoneg = u32::from(phy.negotiates());
     param.rx_pause = u32::from(pause.rx);
     param.tx_pause = u32::from(pause.tx);
 }
@@ -292,8 +297,11 @@ unsafe extern "C" fn set_pauseparam<T: Operations>(
         let (dev, private) = Private::<T>::of(dev);
         (dev, private.driver(), &*param)
     };
+    let Some(phy) = dev.phy() else {
+        return error::not_supported().to_errno();
+    };
     // The MAC obeys what the PHY has negotiated: nothing can be forced on it.
-    if (param.autoneg != 0) != driver.phy().negotiates() {
+    if (param.autoneg != 0) != phy.negotiates() {
         return error::not_supported().to_errno();
     }
     if let Err(refused) = driver.check_pause(dev.mtu()) {
@@ -303,7 +311,7 @@ unsafe extern "C" fn set_pauseparam<T: Operations>(
         rx: param.rx_pause != 0,
         tx: param.tx_pause != 0,
     };
-    match driver.phy().set_pause(pause) {
+    match phy.set_pause(pause) {
         Ok(()) => 0,
         Err(e) => e.to_errno(),
     }

@@ -11,6 +11,7 @@ use crate::{
     net::{
         chars,
         device::{
+            Interface,
             Operations,
             Registration, //
         },
@@ -92,12 +93,12 @@ pub trait Driver: 'static {
     /// The operations of the network device.
     type Operations<'a>: Operations + 'a;
 
-    /// Makes and registers the network device; process context.
+    /// Makes what drives a device; the network device is registered afterwards. Process context.
     ///
     /// # Errors
     ///
     /// `ENODEV` if the device is left to another driver.
-    fn probe(pdev: Probing<'_>) -> Result<Registration<'_, Self::Operations<'_>>>;
+    fn probe(pdev: Probing<'_>) -> Result<Interface<'_, Self::Operations<'_>>>;
 }
 
 /// What is registered with the PCI core; dropping it unbinds all devices.
@@ -160,8 +161,9 @@ unsafe extern "C" fn probe<D: Driver>(
     // SAFETY: The device is live while a driver is bound to it; all that is made of the reference here is dropped before
     // `remove` returns, for the lifetime that `D::probe` sees is any that the caller chooses.
     let device = unsafe { Device::from_raw(pdev) };
-    let bound = D::probe(Probing(device)).and_then(|registration| {
-        let registration = KBox::new(registration, GFP_KERNEL)?;
+    let bound = D::probe(Probing(device)).and_then(|interface| {
+        // SAFETY: `remove` drops it, or an error here does.
+        let registration = KBox::new(unsafe { Registration::new(interface) }?, GFP_KERNEL)?;
         Ok(KBox::into_raw(registration))
     });
     match bound {
