@@ -13,7 +13,8 @@ mod tests {
     use crate::{
         driver::{
             chip::Xid,
-            coalesce::Mitigation, //
+            coalesce::Mitigation,
+            phy::mask_master_fault, //
         },
         net::{
             ethtool::{
@@ -21,8 +22,7 @@ mod tests {
                 RingSizes,
                 WakeEvents, //
             },
-            from_device::FromDevice,
-            phy::bearable, //
+            from_device::FromDevice, //
         },
     };
 
@@ -113,7 +113,7 @@ mod tests {
         for register in 0..32 {
             // Register 10 is the status of 1000BASE-T, its bit 15 the fault.
             let heard = if register == 10 { 0x7fff } else { 0xffff };
-            assert_eq!(bearable(register, 0xffff), heard);
+            assert_eq!(mask_master_fault(register, 0xffff), heard);
         }
     }
 }

@@ -8,31 +8,7 @@
 use core::ffi::CStr;
 use kernel::prelude::*;
 
-#[allow(
-    clippy::all,
-    clippy::cast_lossless,
-    clippy::ptr_as_ptr,
-    clippy::ref_as_ptr,
-    clippy::undocumented_unsafe_blocks,
-    dead_code,
-    improper_ctypes,
-    missing_docs,
-    non_camel_case_types,
-    non_snake_case,
-    non_upper_case_globals,
-    unreachable_pub,
-    unsafe_op_in_unsafe_fn
-)]
-mod bindings {
-    //! The C side: what bindgen made of `rust/bindings/bindings.h`.
-    use kernel::ffi;
-    type u8_ = u8;
-    type u16_ = u16;
-    type u32_ = u32;
-    type u64_ = u64;
-
-    include!(env!("R8168_BINDINGS"));
-}
+mod bindings;
 
 #[cfg(CONFIG_KUNIT)]
 mod kunit;
@@ -49,15 +25,17 @@ mod driver;
 /// Has Clippy see as public what would be in crates of their own, for the lints that are about such items only.
 #[cfg(clippy)]
 pub mod public {
-    pub use crate::{
-        driver::*,
-        net::*, //
-    };
+    pub use crate::driver::*;
+
+    /// Both have a `phy`.
+    pub mod net {
+        pub use crate::net::*;
+    }
 }
 
-use net::pci::{
-    self,
-    driver::DriverRegistration, //
+use net::{
+    adapter::DriverRegistration,
+    driver::device_table, //
 };
 
 /// The version, from `versions.conf`.
@@ -67,7 +45,7 @@ const VERSION: &CStr =
         Err(_) => c"",
     };
 
-pci::driver::device_table!(
+device_table!(
     "r8168_rust",
     PCI_TABLE,
     2,

@@ -13,6 +13,7 @@
 #include <linux/phy.h>
 #include <linux/rtnetlink.h>
 #include <linux/skbuff.h>
+#include <net/gso.h>
 #include <net/netdev_queues.h>
 #include <net/page_pool/types.h>
 #include <net/xdp.h>
@@ -58,6 +59,7 @@ static const unsigned int NET_MSG_DEFAULT = NETIF_MSG_DRV | NETIF_MSG_PROBE | NE
 static const unsigned int NET_MAX_SKB_FRAGS = MAX_SKB_FRAGS;
 static const unsigned int NET_IFF_PROMISC = IFF_PROMISC;
 static const unsigned int NET_IFF_ALLMULTI = IFF_ALLMULTI;
+static const unsigned int NET_XDP_FEATURES = NETDEV_XDP_ACT_BASIC | NETDEV_XDP_ACT_REDIRECT | NETDEV_XDP_ACT_NDO_XMIT;
 static const gfp_t NET_GFP_SLEEP = GFP_KERNEL | __GFP_NOWARN;
 static const gfp_t NET_GFP_POLL = GFP_ATOMIC | __GFP_NOWARN;
 static const gfp_t NET_GFP_DMA32 = GFP_DMA32;

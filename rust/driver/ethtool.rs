@@ -34,7 +34,7 @@ use crate::net::{
     stats::{
         HardwareErrors,
         MacStatistics, //
-    },
+    }, //
 };
 use core::ffi::CStr;
 use kernel::prelude::*;
@@ -57,11 +57,13 @@ const TX_RING_MIN: u32 = {
 const DUMP_VERSION: u32 = 1;
 
 impl Ethtool for Nic<'_> {
-    const RINGS: RingSizes = RingSizes {
+    const RINGS: Option<RingSizes> = Some(RingSizes {
         rx: RX_RING_MIN..=desc::MAX_DESCRIPTORS,
         tx: TX_RING_MIN..=desc::MAX_DESCRIPTORS,
         default: DEFAULT_RING,
-    };
+    });
+    const HAS_MAC_STATISTICS: bool = true;
+    const HAS_COALESCE: bool = true;
     const STATISTICS: &'static [&'static CStr] = &tally::NAMES;
     const SELF_TESTS: &'static [&'static CStr] = &selftest::NAMES;
     const REGISTER_BYTES: usize = regs::END;
@@ -70,7 +72,7 @@ impl Ethtool for Nic<'_> {
         .with(WakeEvents::MULTICAST)
         .with(WakeEvents::BROADCAST)
         .with(WakeEvents::MAGIC);
-    const EEPROM_MAGIC: u32 = eeprom::SIGNATURE as u32;
+    const EEPROM_MAGIC: Option<u32> = Some(eeprom::SIGNATURE as u32);
 
     fn statistics(&self, values: &mut [u64]) {
         self.tally.all(values);

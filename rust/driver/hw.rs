@@ -17,12 +17,10 @@ use super::{
         self,
         cplus,
         event, //
-    },
+    }, //
 };
 use crate::net::{
     address::MacAddress,
-    atomic::Flag,
-    device::RxFilter,
     ethtool::{
         Coalesce,
         Refused,
@@ -30,23 +28,22 @@ use crate::net::{
     },
     from_device::FromDevice,
     mmio::Bar,
-    phy::Mdio, //
+    operations::RxFilter, //
+    poll::read_poll_timeout,
 };
 use kernel::{
     new_mutex,
     prelude::*,
-    sync::{
-        atomic::{
-            Relaxed, //
-        },
-        Arc,
-        Mutex, //
-    },
+    sync::Mutex,
     time::{
         delay::fsleep,
         Delta, //
     },
 };
+
+/// How often the chip is asked whether it has done something, and for how long: 10 ms.
+const POLL: Delta = Delta::from_micros(100);
+const TIMEOUT: Delta = Delta::from_millis(10);
 
 /// The registers of one chip.
 pub(super) struct Hw<'a> {
@@ -118,7 +115,7 @@ impl<'a> Hw<'a> {
         Xid::of(FromDevice::new(self.bar().read(regs::TX_CONFIG).into_raw()))
     }
 
-    fn bar(&self) -> &Bar<'a, { regs::END }> {
+    pub(super) fn bar(&self) -> &Bar<'a, { regs::END }> {
         &self.bar
     }
 
@@ -146,13 +143,13 @@ impl<'a> Hw<'a> {
     fn reset(&self) -> Result {
         self.bar()
             .write_reg(regs::CHIP_CMD::zeroed().with_reset(true));
-        for _ in 0..100 {
-            if !self.bar().read(regs::CHIP_CMD).reset() {
-                return Ok(());
-            }
-            fsleep(Delta::from_micros(100));
-        }
-        Err(ETIMEDOUT)
+        read_poll_timeout(
+            || Ok(self.bar().read(regs::CHIP_CMD)),
+            |command| !command.reset(),
+            POLL,
+            TIMEOUT,
+        )
+        .map(|_| ())
     }
 
     fn rx_config(&self) -> regs::RX_CONFIG {
@@ -306,17 +303,13 @@ impl<'a> Hw<'a> {
         self.flush();
         self.bar().write_reg(low);
         self.bar().write_reg(low.with_dump(true));
-        for _ in 0..100 {
-            let answer = self.bar().read(regs::COUNTER_LOW);
-            if answer.into_raw() == !0 {
-                return false;
-            }
-            if !answer.dump() {
-                return true;
-            }
-            fsleep(Delta::from_micros(100));
-        }
-        false
+        read_poll_timeout(
+            || Ok(self.bar().read(regs::COUNTER_LOW)),
+            |answer| answer.into_raw() == !0 || !answer.dump(),
+            POLL,
+            TIMEOUT,
+        )
+        .is_ok_and(|answer| answer.into_raw() != !0)
     }
 
     /// Reads the whole register file, as 32-bit words. No register of this chip changes by being read.
@@ -535,94 +528,5 @@ impl eeprom::Pins for EepromPins<'_, '_> {
 
     fn data(&self) -> bool {
         self.0.bar().read(regs::CFG_9346).data_out()
-    }
-}
-
-/// The registers of the PHY, through PHYAR.
-///
-/// The PHY has no MMDs, and fails when they are accessed (Linux 0231b1a074c6): its registers 13 and 14 are something
-/// else. `realtek.ko` knows. The generic PHY driver does not, and asks what there is to EEE. It gets zeroes, and then
-/// leaves EEE alone.
-pub(crate) struct PhyAccess<'a> {
-    hw: Arc<Hw<'a>>,
-    /// The next access to register 14 is half of an access to an MMD: register 13 has been written.
-    mmd: Flag,
-}
-
-/// The register through which MMDs are selected.
-const MMD_CONTROL: u8 = 13;
-/// The register through which they are accessed; on this PHY its bit 9 takes the link away.
-const MMD_DATA: u8 = 14;
-/// The register that selects a page of registers.
-const PAGE_SELECT: u8 = 31;
-
-impl<'a> PhyAccess<'a> {
-    pub(super) fn new(hw: Arc<Hw<'a>>) -> Self {
-        Self {
-            hw,
-            mmd: Flag::new(false),
-        }
-    }
-
-    /// Brings back a link that the driver before has taken away by register 14, as Linux' realtek driver does when an
-    /// interface goes down: the PHY keeps that over resets of its own and of the machine (iPXE #390), and the generic PHY
-    /// driver does not know. If the PHY does not answer somebody else will say so.
-    pub(super) fn allow_link(&self) {
-        let _ = self
-            .write(PAGE_SELECT, 0)
-            .and_then(|()| self.write(MMD_DATA, 0));
-    }
-
-    /// Returns whether an access is one to an MMD, with which the PHY must not be bothered. The lock of the MDIO bus
-    /// keeps others from coming in between.
-    fn is_mmd(&self, register: u8, write: bool) -> bool {
-        match register {
-            MMD_CONTROL if write => {
-                self.mmd.store(true, Relaxed);
-                true
-            }
-            MMD_DATA => self.mmd.xchg(false, Relaxed),
-            _ => false,
-        }
-    }
-
-    /// Starts an access, and waits up to 0.5 ms until its flag is `done`.
-    fn access(&self, command: regs::PHY_ACCESS, done: bool) -> Result<regs::PHY_ACCESS> {
-        let bar = self.hw.bar();
-        bar.write_reg(command);
-        for _ in 0..20 {
-            fsleep(Delta::from_micros(25));
-            let answer = bar.read(regs::PHY_ACCESS);
-            if answer.into_raw() == !0 {
-                // The chip is gone.
-                break;
-            }
-            if answer.flag() == done {
-                // Two accesses need 20 us between them, says r8169 of Realtek's specification.
-                fsleep(Delta::from_micros(20));
-                return Ok(answer);
-            }
-        }
-        Err(ENODEV)
-    }
-}
-
-impl Mdio for PhyAccess<'_> {
-    fn read(&self, register: u8) -> Result<u16> {
-        if self.is_mmd(register, false) {
-            return Ok(0);
-        }
-        let command = u32::from(register & 0x1f) << 16;
-        let answer = self.access(command.into(), true)?;
-        Ok(answer.into_raw() as u16)
-    }
-
-    fn write(&self, register: u8, value: u16) -> Result {
-        if self.is_mmd(register, true) {
-            return Ok(());
-        }
-        let command = 1 << 31 | u32::from(register & 0x1f) << 16 | u32::from(value);
-        self.access(command.into(), false)?;
-        Ok(())
     }
 }

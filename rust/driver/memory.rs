@@ -15,10 +15,10 @@ use crate::net::{
         Group,
         SharedWords, //
     },
+    fragment::MappedFragment,
     from_device::FromDevice,
     page_pool,
-    pci,
-    skb::MappedFragment, //
+    pci, //
 };
 use kernel::{
     prelude::*,

@@ -10,6 +10,7 @@ mod ethtool;
 mod hw;
 mod memory;
 mod nic;
+pub(crate) mod phy;
 mod poll;
 mod regs;
 pub mod ring;
@@ -17,10 +18,12 @@ mod selftest;
 mod tally;
 
 use crate::net::{
-    device::Interface,
+    driver::{
+        self,
+        Interface, //
+    },
     mmio::Bar,
     pci::{
-        self,
         dev_err,
         dev_info,
         Enabled,
@@ -30,7 +33,6 @@ use crate::net::{
 use core::ffi::CStr;
 use hw::{
     Hw,
-    PhyAccess,
     Unknown, //
 };
 use kernel::{
@@ -38,6 +40,7 @@ use kernel::{
     sync::Arc, //
 };
 use nic::Nic;
+use phy::PhyAccess;
 
 /// The PCI driver.
 pub(crate) struct Driver;
@@ -46,7 +49,7 @@ pub(crate) struct Driver;
 /// its documents, but nobody enables them on a machine that matters.
 const DMA_BITS: u32 = 32;
 
-impl pci::driver::Driver for Driver {
+impl driver::Driver for Driver {
     const NAME: &'static CStr = c"r8168_rust";
     type Operations<'a> = Nic<'a>;
 

@@ -5,11 +5,12 @@
 use super::{
     address,
     ethtool,
-    hw::{
-        Hw,
+    hw::Hw,
+    memory::Descriptors,
+    phy::{
+        self,
         PhyAccess, //
     },
-    memory::Descriptors,
     regs::event,
     ring::{
         desc::{
@@ -22,7 +23,7 @@ use super::{
             self,
             TxConsumer,
             TxProducer, //
-        },
+        }, //
     },
     selftest::InterruptTest,
     tally::Tally, //
@@ -36,9 +37,18 @@ use crate::net::{
         XdpContext,
         XmitContext, //
     },
-    device::{
+    device::NetDevice,
+    ethtool::{
+        TestResult,
+        WakeEvents, //
+    },
+    features::Features,
+    fragment::{
+        self,
+        MappedFragment, //
+    },
+    operations::{
         IrqReturn,
-        NetDevice,
         Opened,
         Operations,
         Polled,
@@ -46,11 +56,7 @@ use crate::net::{
         RxFilter,
         WakeBy, //
     },
-    ethtool::{
-        TestResult,
-        WakeEvents, //
-    },
-    features::Features,
+    owned::Owned,
     page_pool::{
         self,
         PagePool,
@@ -66,13 +72,11 @@ use crate::net::{
     phy::Phy,
     skb::{
         self,
-        MappedFragment,
         Offload,
         Protocol,
-        SkBuff,
-        Skb, //
+        SkBuff, //
     },
-    xdp::XdpFrame,
+    xdp::XdpFrame, //
 };
 use core::ffi::CStr;
 use kernel::{
@@ -349,17 +353,17 @@ impl<'a> Operations for Nic<'a> {
     }
 
     #[inline]
-    fn has_room(&self, cx: &XmitContext<'_>, xmit: &mut Xmit<'a>, skb: &Skb) -> bool {
+    fn has_room(&self, cx: &XmitContext<'_>, xmit: &mut Xmit<'a>, skb: &SkBuff) -> bool {
         let room = xmit.ring.has_room(skb.fragments());
         if !room {
             // The queue should have been stopped: it is now, and the poll will wake it.
-            xmit.ring.stop_if_full(cx, skb::MAX_FRAGMENTS);
+            xmit.ring.stop_if_full(cx.queue(), skb::MAX_FRAGMENTS);
         }
         room
     }
 
     #[inline]
-    fn start_xmit(&self, cx: &XmitContext<'_>, xmit: &mut Xmit<'a>, mut skb: SkBuff) {
+    fn start_xmit(&self, cx: &XmitContext<'_>, xmit: &mut Xmit<'a>, mut skb: Owned<SkBuff>) {
         let dev = cx.device();
         // `check_features` sees to that, but for the last piece of a large frame that the core has cut:
         // nobody asks about the pieces. (r8169 has the chip do it.)
@@ -382,7 +386,7 @@ impl<'a> Operations for Nic<'a> {
         };
         skb.tx_timestamp();
         let mut frame = xmit.ring.frame();
-        let mapped = skb::map(self.pdev, skb, |fragment| {
+        let mapped = fragment::map(self.pdev, skb, |fragment| {
             frame.push(fragment).map_err(|_| EINVAL)
         });
         if !mapped.is_ok_and(|last| frame.push(last).is_ok()) {
@@ -395,7 +399,7 @@ impl<'a> Operations for Nic<'a> {
         let last_of_batch = cx.sent(length);
         frame.commit(&xmit.memory, command);
 
-        let stopped = xmit.ring.stop_if_full(cx, skb::MAX_FRAGMENTS);
+        let stopped = xmit.ring.stop_if_full(cx.queue(), skb::MAX_FRAGMENTS);
         if last_of_batch || stopped {
             self.send_queued(dev, xmit);
         }
@@ -417,7 +421,7 @@ impl<'a> Operations for Nic<'a> {
     }
 
     fn flush_xdp(&self, cx: &XdpContext<'_>, xmit: &mut Xmit<'a>) {
-        xmit.ring.stop_if_full(cx, skb::MAX_FRAGMENTS);
+        xmit.ring.stop_if_full(cx.queue(), skb::MAX_FRAGMENTS);
         self.send_queued(cx.device(), xmit);
     }
 
@@ -519,7 +523,7 @@ impl<'a> Operations for Nic<'a> {
         );
     }
 
-    fn check_features(&self, skb: &Skb, features: Features) -> Features {
+    fn check_features(&self, skb: &SkBuff, features: Features) -> Features {
         if Self::is_too_short(skb) || Self::is_too_long(skb) {
             features.without_checksums()
         } else {
@@ -538,24 +542,24 @@ impl<'a> Nic<'a> {
     /// Undoes what Linux' realtek driver does to the PHY when an interface goes down; see
     /// [`PhyAccess::allow_link`].
     fn allow_link(phy: &Phy) -> Result {
-        phy.with_page(0, |page| page.write(14, 0))
+        phy::with_page(phy, 0, |page| page.write(14, 0))
     }
 
     /// Returns whether a frame wants a checksum that the chip gets wrong.
-    fn is_too_short(skb: &Skb) -> bool {
+    fn is_too_short(skb: &SkBuff) -> bool {
         skb.length() < CHECKSUM_MIN && skb.wants_checksum()
     }
 
     /// Returns whether a frame is a jumbo frame, or to be cut into such. Of these the chip computes no checksums, and while the
     /// MTU changes they come when it is not set up for them. (r8169 has the chip send them.)
-    fn is_too_long(skb: &Skb) -> bool {
+    fn is_too_long(skb: &SkBuff) -> bool {
         skb.length() > ORDINARY_LENGTH + HEADER && skb.exceeds(ORDINARY_LENGTH)
     }
 
     /// Returns what the chip shall do with a frame, or `None` if it cannot: the core should not
     /// have asked.
     #[inline]
-    fn command(skb: &Skb) -> Option<TxCommand> {
+    fn command(skb: &SkBuff) -> Option<TxCommand> {
         let command = match skb.offload() {
             Offload::None => TxCommand::plain(),
             Offload::Checksum(Protocol::Tcp) => TxCommand::plain().checksum(TxChecksum::Tcp),
@@ -572,6 +576,7 @@ impl<'a> Nic<'a> {
 
     /// Has the chip send what is in the ring. What it has finished meanwhile, being busy with the frames before, is
     /// looked after.
+    #[inline(never)]
     fn send_queued(&self, dev: &NetDevice, xmit: &Xmit<'a>) {
         self.hw.ring_doorbell();
         if xmit.ring.finished_early(&xmit.memory) {

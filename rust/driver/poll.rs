@@ -13,7 +13,7 @@ use super::{
         self,
         RxChecksum,
         RxError, //
-    },
+    }, //
 };
 use crate::net::{
     contexts::{
@@ -21,9 +21,9 @@ use crate::net::{
         RxContext, //
     },
     device::NetDevice,
+    fragment::Completed,
     page_pool::PagePool,
-    phy::Phy,
-    skb::Completed, //
+    phy::Phy, //
 };
 use kernel::sync::atomic::Relaxed;
 
@@ -115,7 +115,7 @@ impl<'a> Nic<'a> {
         }
         poll.tx.release();
         cx.completed(all);
-        poll.tx.wake_if_stopped(cx, poll.wake_threshold);
+        poll.tx.wake_if_stopped(cx.queue(), poll.wake_threshold);
         // The chip loses doorbells that come while it is busy with the frame before.
         if poll.tx.pending() > 0 {
             self.hw.ring_doorbell();

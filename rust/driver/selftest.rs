@@ -16,17 +16,17 @@ use super::{
 };
 use crate::net::{
     contexts::Rtnl,
-    device::{
+    device::NetDevice,
+    ethtool::TestResult,
+    fragment,
+    operations::{
         IrqReturn,
-        NetDevice,
         Operations,
         RxFilter, //
     },
-    ethtool::TestResult,
-    skb::{
-        self,
-        SkBuff, //
-    },
+    owned::Owned,
+    poll::read_poll_timeout,
+    skb::SkBuff, //
 };
 use core::ffi::CStr;
 use kernel::{
@@ -37,10 +37,7 @@ use kernel::{
         Relaxed,
         Release, //
     },
-    time::{
-        delay::fsleep,
-        Delta, //
-    },
+    time::Delta,
 };
 
 /// The tests, by their place in [`NAMES`].
@@ -57,8 +54,8 @@ pub(super) const NAMES: [&CStr; 4] = [
     c"link test (on/offline)",
 ];
 
-/// How long a frame or an interrupt may take, in milliseconds.
-const PATIENCE: u32 = 100;
+/// How long a frame or an interrupt may take.
+const PATIENCE: Delta = Delta::from_millis(100);
 
 /// The length of the test frame, in bytes.
 const FRAME: usize = 512;
@@ -97,7 +94,7 @@ impl InterruptTest {
     fn run(&self, hw: &Hw<'_>) -> bool {
         self.0.store(ARMED, Release);
         hw.raise_interrupt();
-        let seen = within_patience(|| {
+        let seen = within_patience(&mut || {
             let seen = self.0.load(Acquire) == SEEN;
             if !seen {
                 // A handler that a neighbour on the line has called, and that has not seen that this one is armed, may
@@ -115,14 +112,8 @@ impl InterruptTest {
 }
 
 /// Asks once a millisecond, until the answer is yes or it takes too long.
-fn within_patience(mut done: impl FnMut() -> bool) -> bool {
-    for _ in 0..PATIENCE {
-        if done() {
-            return true;
-        }
-        fsleep(Delta::from_millis(1));
-    }
-    done()
+fn within_patience(done: &mut dyn FnMut() -> bool) -> bool {
+    read_poll_timeout(|| Ok(done()), |done| *done, Delta::from_millis(1), PATIENCE).is_ok()
 }
 
 impl<'a> Nic<'a> {
@@ -165,9 +156,9 @@ impl<'a> Nic<'a> {
             *to = *from;
         }
 
-        let skb = SkBuff::from_slice(rtnl.device(), &sent)?;
+        let skb = Owned::<SkBuff>::from_slice(rtnl.device(), &sent)?;
         let mut frame = xmit.ring.frame();
-        let last = skb::map(self.pdev, skb, |fragment| {
+        let last = fragment::map(self.pdev, skb, |fragment| {
             frame.push(fragment).map_err(|_| EINVAL)
         })?;
         frame.push(last).map_err(|_| EINVAL)?;
@@ -175,7 +166,7 @@ impl<'a> Nic<'a> {
         self.hw.ring_doorbell();
 
         let mut back = false;
-        let received = within_patience(|| {
+        let received = within_patience(&mut || {
             // What came in by the cable before the loopback was on is passed over.
             while let Some(received) = poll.rx.next(&poll.rx_memory) {
                 let mut frame = [0; FRAME];

@@ -14,7 +14,7 @@ use crate::net::{
     stats::{
         HardwareErrors,
         MacStatistics, //
-    },
+    }, //
 };
 use core::ffi::CStr;
 use kernel::{

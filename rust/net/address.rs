@@ -24,7 +24,7 @@ impl StationAddress {
     pub fn random() -> Self {
         let mut address = MacAddress::default();
         // SAFETY: There is room for an address.
-        unsafe { bindings::net_helper_eth_random_addr(address.as_mut_ptr()) };
+        unsafe { bindings::eth_random_addr(address.as_mut_ptr()) };
         Self::Random(address)
     }
 

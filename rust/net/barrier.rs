@@ -10,7 +10,7 @@ use crate::bindings;
 #[inline]
 pub(super) fn smp_mb() {
     // SAFETY: A barrier has no requirements.
-    unsafe { bindings::net_helper_smp_mb() };
+    unsafe { bindings::smp_mb() };
 }
 
 /// Orders reads of coherent memory that a device writes.
@@ -21,7 +21,7 @@ pub(super) fn dma_rmb() {
     #[cfg(not(target_arch = "x86_64"))]
     // SAFETY: A barrier has no requirements.
     unsafe {
-        bindings::net_helper_dma_rmb()
+        bindings::dma_rmb()
     };
 }
 
@@ -33,7 +33,7 @@ pub(super) fn dma_wmb() {
     #[cfg(not(target_arch = "x86_64"))]
     // SAFETY: A barrier has no requirements.
     unsafe {
-        bindings::net_helper_dma_wmb()
+        bindings::dma_wmb()
     };
 }
 

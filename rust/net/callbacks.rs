@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! The C side of [`device`](super::device): what the network core calls, and the private area that
-//! it calls it with.
+//! The C side of [`operations`](super::operations): what the network core calls.
 //!
 //! Each callback states which guarantee of the core it turns into a borrow. The guarantees are
 //! written down in `Documentation/networking/netdevices.rst` and `napi.rst`.
@@ -14,30 +13,35 @@ use super::{
         MAX_BUDGET, //
     },
     device::{
+        private_area,
+        Core, //
+    },
+    ethtool::ops as ethtool,
+    operations::{
         IrqReturn,
-        Opened,
         Operations,
         Polled, //
     },
-    ethtool,
+    owned::Owned,
     pci,
-    phy::Phy,
+    phy::{
+        Mdio,
+        Phy, //
+    },
+    private::Private,
     queues,
     runtime_pm::{
         self,
         Awake, //
     },
     settings,
-    skb::{
-        SkBuff,
-        Skb, //
-    },
+    skb::SkBuff,
     stats::{
         Errors,
         Segmentation, //
     },
     xdp::{
-        self,
+        ops as xdp_ops,
         Xdp, //
     }, //
 };
@@ -63,95 +67,6 @@ use kernel::{
     types::Opaque, //
 };
 
-/// The part of the private area that does not depend on the driver.
-#[repr(C)]
-pub(super) struct Core {
-    /// The first of all: C finds the callbacks in it.
-    private: bindings::net_helper_private,
-    pub(super) napi: Opaque<bindings::napi_struct>,
-    pub(super) reset: Opaque<bindings::work_struct>,
-    /// A reset was asked for since the device was started.
-    pub(super) reset_due: Flag,
-    /// Resets a dead device through its bus; takes RTNL, but does not wait for it.
-    pub(super) revive: Opaque<bindings::work_struct>,
-    /// Asks the device for its counters; see `get_stats64`.
-    pub(super) refresh: Opaque<bindings::work_struct>,
-    pub(super) errors: Errors,
-    pub(super) segmentation: Segmentation,
-    pub(super) xdp: Xdp,
-    /// The rings that the next `ndo_open` makes; written under RTNL.
-    pub(super) rx_ring: Atomic<u32>,
-    pub(super) tx_ring: Atomic<u32>,
-    /// Bits of `NETIF_MSG_*`.
-    pub(super) message_level: Atomic<u32>,
-    pub(super) irq: u32,
-    /// Calls `Mdio` of the driver, which is dropped later.
-    pub(super) phy: Option<Phy>,
-}
-
-impl Core {
-    /// Has a dead device be reset through its bus, if the interface is up.
-    pub(super) fn schedule_revival(&self) {
-        // SAFETY: The work item lives as long as the device; while it is disabled this does nothing.
-        unsafe { bindings::net_helper_schedule_work(self.revive.get()) };
-    }
-}
-
-/// The private area of a network device.
-///
-/// `xmit`, `poll` and `pool` are `Some` from the middle of `ndo_open` to the end of `ndo_stop`. Between,
-/// `xmit` is borrowed by `ndo_start_xmit`, `poll` and `pool` by the NAPI poll, and all by a quiet device.
-#[repr(C)]
-pub(super) struct Private<T: Operations> {
-    pub(super) core: Core,
-    pub(super) driver: T,
-    pub(super) xmit: UnsafeCell<Option<T::Xmit>>,
-    pub(super) poll: UnsafeCell<Option<T::Poll>>,
-    /// Dropped after the buffers that are in `poll`.
-    pub(super) pool: UnsafeCell<Option<T::Pool>>,
-    /// A poll borrows `poll` and `pool`. NAPI runs it once at a time, but for a netpoll that begins while netpoll is being set up.
-    polling: Flag,
-    /// The interface has its halves, interrupt and PHY. Unlike the core's `netif_running` it is not set while `ndo_open`
-    /// wakes the device. Written with RTNL held, and the device awake.
-    pub(super) opened: Flag,
-    /// The device runs: it is up, and not asleep. Written by slow paths only.
-    pub(super) running: Flag,
-    /// The device is to receive, so its filter may be set. Changed under the lock of the address
-    /// lists, which is the only lock that the core always holds when it sets the filter.
-    pub(super) receiving: Flag,
-    /// The device sleeps and is not to be touched, whoever interrupts on its line. Written by slow paths only.
-    pub(super) asleep: Flag,
-    /// The device sleeps because nobody uses it. Written by the callbacks of `runtime_pm` only, of which
-    /// the core runs one at a time.
-    pub(super) dozing: Flag,
-}
-
-impl<T: Operations> Private<T> {
-    /// Replaces what `Operations::open` has returned, or drops it.
-    ///
-    /// # Safety
-    ///
-    /// NAPI must be disabled, and nothing else borrow the halves.
-    pub(super) unsafe fn set_halves(&self, opened: Option<Opened<T>>) {
-        let (xmit, poll, pool) = match opened {
-            Some(opened) => (Some(opened.xmit), Some(opened.poll), Some(opened.pool)),
-            None => (None, None, None),
-        };
-        // SAFETY: By the safety requirements.
-        unsafe {
-            *self.xmit.get() = xmit;
-            *self.poll.get() = poll;
-            *self.pool.get() = pool;
-        }
-    }
-}
-
-/// Returns where the private area of a network device is, which is not read.
-#[inline]
-pub(super) fn private_area(dev: *mut bindings::net_device) -> *mut c_void {
-    dev.wrapping_byte_add(bindings::NET_NETDEV_PRIV).cast()
-}
-
 /// The two tables of operations; they hold only function pointers, so they live for ever.
 struct Tables<T>(T);
 
@@ -162,32 +77,36 @@ impl<T: Operations> Tables<T> {
         *mut bindings::sk_buff,
         *mut bindings::net_device,
     ) -> bindings::netdev_tx_t = if cfg!(any(CONFIG_CFI, CONFIG_CFI_CLANG)) {
-        bindings::net_helper_start_xmit
+        bindings::ndo_start_xmit
     } else {
-        start_xmit::<T>
+        start_xmit_callback::<T>
     };
 
-    const NETDEV: bindings::net_device_ops = {
+    const NETDEV: &'static bindings::net_device_ops = &{
         let mut ops = ZEROED_NETDEV_OPS;
-        ops.ndo_open = Some(open::<T>);
-        ops.ndo_stop = Some(stop::<T>);
+        ops.ndo_open = Some(open_callback::<T>);
+        ops.ndo_stop = Some(stop_callback::<T>);
         ops.ndo_start_xmit = Some(Self::START_XMIT);
-        ops.ndo_set_rx_mode = Some(settings::set_rx_mode::<T>);
-        ops.ndo_set_mac_address = Some(settings::set_mac_address::<T>);
+        ops.ndo_set_rx_mode = Some(settings::set_rx_mode_callback::<T>);
+        ops.ndo_set_mac_address = Some(settings::set_mac_address_callback::<T>);
         ops.ndo_validate_addr = Some(bindings::eth_validate_addr);
-        ops.ndo_change_mtu = Some(settings::change_mtu::<T>);
-        ops.ndo_fix_features = Some(settings::fix_features::<T>);
-        ops.ndo_set_features = Some(settings::set_features::<T>);
-        ops.ndo_features_check = Some(settings::features_check::<T>);
-        ops.ndo_get_stats64 = Some(get_stats64::<T>);
-        ops.ndo_tx_timeout = Some(tx_timeout::<T>);
-        ops.ndo_bpf = Some(xdp::command::<T>);
-        ops.ndo_xdp_xmit = Some(xdp::transmit::<T>);
-        ops.ndo_eth_ioctl = Some(eth_ioctl::<T>);
+        ops.ndo_change_mtu = Some(settings::change_mtu_callback::<T>);
+        ops.ndo_fix_features = Some(settings::fix_features_callback::<T>);
+        ops.ndo_set_features = Some(settings::set_features_callback::<T>);
+        ops.ndo_features_check = Some(settings::features_check_callback::<T>);
+        ops.ndo_get_stats64 = Some(get_stats64_callback::<T>);
+        ops.ndo_tx_timeout = Some(tx_timeout_callback::<T>);
+        if T::MAX_XDP_MTU > 0 {
+            ops.ndo_bpf = Some(xdp_ops::bpf_callback::<T>);
+            ops.ndo_xdp_xmit = Some(xdp_ops::xdp_xmit_callback::<T>);
+        }
+        if <T::Mdio as Mdio>::EXISTS {
+            ops.ndo_eth_ioctl = Some(eth_ioctl_callback::<T>);
+        }
         ops
     };
 
-    const ETHTOOL: bindings::ethtool_ops = ethtool::ops::table::<T>();
+    const ETHTOOL: &'static bindings::ethtool_ops = &ethtool::table::<T>();
 }
 
 // SAFETY: All fields are integers or `Option`s of function pointers: zero is valid.
@@ -198,15 +117,17 @@ const ZEROED_NETDEV_OPS: bindings::net_device_ops = unsafe { MaybeUninit::zeroed
 /// # Safety
 ///
 /// `dev` must be newly allocated with a private area for a `Private<T>`. `pdev` must be enabled, and live longer; `phy` must have been
-/// made for `dev`.
+/// made for `dev`, and `config` be a saved state of `pdev`, which is taken over.
 pub(super) unsafe fn init<T: Operations>(
     dev: NonNull<bindings::net_device>,
     pdev: &pci::Device,
     phy: Option<Phy>,
+    config: *mut bindings::pci_saved_state,
     driver: T,
 ) {
     let dev = dev.as_ptr();
     let irq = pdev.irq();
+    let ring = T::RINGS.map_or(0, |sizes| sizes.default);
     // SAFETY: By the safety requirements the area is large and aligned enough, and unused; the
     // tables are promoted to statics.
     unsafe {
@@ -214,10 +135,10 @@ pub(super) unsafe fn init<T: Operations>(
         private.write(Private {
             core: Core {
                 private: bindings::net_helper_private {
-                    start_xmit: Some(start_xmit::<T>),
-                    interrupt: Some(interrupt::<T>),
-                    config: core::ptr::null_mut(),
+                    start_xmit: Some(start_xmit_callback::<T>),
+                    interrupt: Some(interrupt_callback::<T>),
                 },
+                config,
                 napi: Opaque::uninit(),
                 reset: Opaque::uninit(),
                 reset_due: Flag::new(false),
@@ -226,8 +147,8 @@ pub(super) unsafe fn init<T: Operations>(
                 errors: Errors::new(),
                 segmentation: Segmentation::new(),
                 xdp: Xdp::new(),
-                rx_ring: Atomic::new(T::RINGS.default),
-                tx_ring: Atomic::new(T::RINGS.default),
+                rx_ring: Atomic::new(ring),
+                tx_ring: Atomic::new(ring),
                 message_level: Atomic::new(bindings::NET_MSG_DEFAULT),
                 irq,
                 phy,
@@ -245,22 +166,29 @@ pub(super) unsafe fn init<T: Operations>(
         });
         let (core, driver) = (&(*private).core, &(*private).driver);
         core.napi.get().write_bytes(0, 1);
-        bindings::net_helper_init_work(core.reset.get(), Some(reset_work::<T>));
-        bindings::net_helper_init_work(core.revive.get(), Some(revive_work::<T>));
-        bindings::net_helper_init_work(core.refresh.get(), Some(refresh_work::<T>));
+        bindings::INIT_WORK(core.reset.get(), Some(reset_work_callback::<T>));
+        bindings::INIT_WORK(core.revive.get(), Some(revive_work_callback::<T>));
+        bindings::INIT_WORK(core.refresh.get(), Some(refresh_work_callback::<T>));
         // All are possible while the interface is up.
         bindings::disable_work_sync(core.reset.get());
         bindings::disable_work_sync(core.revive.get());
         bindings::disable_work_sync(core.refresh.get());
-        bindings::net_helper_netdev_setup(
+        bindings::netdev_setup(
             dev,
             pci::device(pdev),
-            &Tables::<T>::NETDEV,
-            &Tables::<T>::ETHTOOL,
+            Tables::<T>::NETDEV,
+            Tables::<T>::ETHTOOL,
+            &queues::OPS,
             T::MAX_MTU,
+            if T::MAX_XDP_MTU > 0 {
+                bindings::NET_XDP_FEATURES
+            } else {
+                0
+            },
             irq as c_int,
         );
-        bindings::net_helper_netdev_set_features(
+        bindings::netdev_sw_irq_coalesce_default_on(dev);
+        bindings::netdev_add_features(
             dev,
             T::FEATURES.as_raw(),
             T::DEFAULT_FEATURES.as_raw(),
@@ -269,10 +197,10 @@ pub(super) unsafe fn init<T: Operations>(
         bindings::netif_set_tso_max_size(dev, T::TSO_MAX_SIZE);
         bindings::netif_set_tso_max_segs(dev, c_uint::from(T::TSO_MAX_SEGMENTS));
         driver.set_features(T::DEFAULT_FEATURES);
-        bindings::net_helper_napi_add(dev, core.napi.get(), Some(poll::<T>));
-        queues::announce(dev, core.napi.get(), irq);
+        bindings::netif_napi_add(dev, core.napi.get(), Some(poll_callback::<T>));
+        bindings::netif_napi_set_irq(core.napi.get(), irq as c_int);
         // Until `open` starts it: nobody but `ndo_xdp_xmit` looks before.
-        bindings::net_helper_stop_queue(dev);
+        bindings::netif_stop_queue(dev);
     }
 }
 
@@ -286,8 +214,8 @@ pub(super) unsafe fn free<T: Operations>(dev: NonNull<bindings::net_device>) {
     // item is disabled, as the interface is not up.
     unsafe {
         let private = private_area(dev.as_ptr()).cast::<Private<T>>();
-        bindings::net_helper_napi_del((*private).core.napi.get());
-        bindings::net_helper_free_config(dev.as_ptr());
+        bindings::netif_napi_del((*private).core.napi.get());
+        bindings::kfree((*private).core.config.cast());
         private.drop_in_place();
         bindings::free_netdev(dev.as_ptr());
     }
@@ -298,7 +226,7 @@ pub(super) unsafe fn free<T: Operations>(dev: NonNull<bindings::net_device>) {
 /// # Safety
 ///
 /// Called by the network core, with a registered device whose operations are for `T`.
-unsafe extern "C" fn open<T: Operations>(dev: *mut bindings::net_device) -> c_int {
+unsafe extern "C" fn open_callback<T: Operations>(dev: *mut bindings::net_device) -> c_int {
     // SAFETY: The core calls this with a registered device, whose operations are for `T`.
     let (dev, private) = unsafe { Private::<T>::of(dev) };
     let _awake = Awake::new(dev);
@@ -312,14 +240,14 @@ unsafe extern "C" fn open<T: Operations>(dev: *mut bindings::net_device) -> c_in
     unsafe { private.set_halves(Some(opened)) };
 
     // SAFETY: The device lives until the interrupt is freed in `stop`, and its private area begins with the handler.
-    let requested = unsafe { bindings::net_helper_request_irq(private.core.irq, dev.as_raw()) };
+    let requested = unsafe { bindings::request_irq_shared(private.core.irq, dev.as_raw()) };
     let mut result = to_result(requested);
     if let (Ok(()), Some(phy)) = (result, &private.core.phy) {
         // SAFETY: RTNL is held, the PHY is connected from here to `stop` only, and the device's operations are for `T`.
-        result = unsafe { phy.connect(dev.as_raw(), link_changed::<T>) };
+        result = unsafe { phy.connect(dev.as_raw(), link_changed_callback::<T>) };
         if result.is_err() {
             // SAFETY: It was requested above, with the same device.
-            unsafe { bindings::net_helper_free_irq(private.core.irq, dev.as_raw()) };
+            unsafe { bindings::free_irq(private.core.irq, dev.as_raw().cast()) };
         }
     }
     if let Err(e) = result {
@@ -334,7 +262,7 @@ unsafe extern "C" fn open<T: Operations>(dev: *mut bindings::net_device) -> c_in
         private.up(dev);
         bindings::enable_work(private.core.revive.get());
         queues::set_napi(dev, true);
-        bindings::net_helper_start_queue(dev.as_raw());
+        bindings::netif_start_queue(dev.as_raw());
     }
     0
 }
@@ -344,7 +272,7 @@ unsafe extern "C" fn open<T: Operations>(dev: *mut bindings::net_device) -> c_in
 /// # Safety
 ///
 /// Called by the network core, with a registered device whose operations are for `T`.
-unsafe extern "C" fn stop<T: Operations>(dev: *mut bindings::net_device) -> c_int {
+unsafe extern "C" fn stop_callback<T: Operations>(dev: *mut bindings::net_device) -> c_int {
     // SAFETY: The core calls this with a registered device, whose operations are for `T`.
     let (dev, private) = unsafe { Private::<T>::of(dev) };
     let _awake = Awake::new(dev);
@@ -357,7 +285,7 @@ unsafe extern "C" fn stop<T: Operations>(dev: *mut bindings::net_device) -> c_in
         queues::set_napi(dev, false);
         private.down(dev);
         private.opened.store(false, Relaxed);
-        bindings::net_helper_free_irq(private.core.irq, dev.as_raw());
+        bindings::free_irq(private.core.irq, dev.as_raw().cast());
         if let Some(phy) = dev.phy() {
             phy.disconnect();
         }
@@ -372,7 +300,7 @@ unsafe extern "C" fn stop<T: Operations>(dev: *mut bindings::net_device) -> c_in
 /// # Safety
 ///
 /// Called by the workqueue, with the work item that [`init`] made for `T`.
-unsafe extern "C" fn reset_work<T: Operations>(work: *mut bindings::work_struct) {
+unsafe extern "C" fn reset_work_callback<T: Operations>(work: *mut bindings::work_struct) {
     // SAFETY: `init` gave this function only to the work item of a `Core` whose NAPI instance
     // belongs to a device of `T`.
     let (dev, private) = unsafe {
@@ -380,7 +308,7 @@ unsafe extern "C" fn reset_work<T: Operations>(work: *mut bindings::work_struct)
             .cast::<u8>()
             .sub(core::mem::offset_of!(Core, reset))
             .cast::<Core>();
-        Private::<T>::of(bindings::net_helper_napi_dev((*core).napi.get()))
+        Private::<T>::of(bindings::napi_dev((*core).napi.get()))
     };
     // SAFETY: The interface is up and stays so while this runs: `stop` and whatever else is a slow
     // path waits for this work item before it begins.
@@ -396,7 +324,7 @@ unsafe extern "C" fn reset_work<T: Operations>(work: *mut bindings::work_struct)
 /// # Safety
 ///
 /// Called by the workqueue, with the work item that [`init`] made for `T`.
-unsafe extern "C" fn revive_work<T: Operations>(work: *mut bindings::work_struct) {
+unsafe extern "C" fn revive_work_callback<T: Operations>(work: *mut bindings::work_struct) {
     // SAFETY: `init` gave this function only to the work item of a `Core` whose NAPI instance
     // belongs to a device of `T`. The interface is up.
     unsafe {
@@ -404,11 +332,11 @@ unsafe extern "C" fn revive_work<T: Operations>(work: *mut bindings::work_struct
             .cast::<u8>()
             .sub(core::mem::offset_of!(Core, revive))
             .cast::<Core>();
-        let (dev, private) = Private::<T>::of(bindings::net_helper_napi_dev((*core).napi.get()));
+        let (dev, private) = Private::<T>::of(bindings::napi_dev((*core).napi.get()));
         if bindings::rtnl_trylock() == 0 {
             // Whoever holds RTNL may be waiting for this.
             fsleep(Delta::from_millis(10));
-            bindings::net_helper_schedule_work(work);
+            bindings::schedule_work(work);
             return;
         }
         private.revive(dev);
@@ -422,7 +350,7 @@ unsafe extern "C" fn revive_work<T: Operations>(work: *mut bindings::work_struct
 /// # Safety
 ///
 /// Called by the workqueue, with the work item that [`init`] made for `T`.
-unsafe extern "C" fn refresh_work<T: Operations>(work: *mut bindings::work_struct) {
+unsafe extern "C" fn refresh_work_callback<T: Operations>(work: *mut bindings::work_struct) {
     // SAFETY: `init` gave this function only to the work item of a `Core` whose NAPI instance
     // belongs to a device of `T`.
     let (_, private) = unsafe {
@@ -430,7 +358,7 @@ unsafe extern "C" fn refresh_work<T: Operations>(work: *mut bindings::work_struc
             .cast::<u8>()
             .sub(core::mem::offset_of!(Core, refresh))
             .cast::<Core>();
-        Private::<T>::of(bindings::net_helper_napi_dev((*core).napi.get()))
+        Private::<T>::of(bindings::napi_dev((*core).napi.get()))
     };
     private.driver.refresh_statistics();
 }
@@ -440,12 +368,12 @@ unsafe extern "C" fn refresh_work<T: Operations>(work: *mut bindings::work_struc
 /// # Safety
 ///
 /// Called by phylib, with the device that the PHY is connected to, whose operations are for `T`.
-unsafe extern "C" fn link_changed<T: Operations>(dev: *mut bindings::net_device) {
+unsafe extern "C" fn link_changed_callback<T: Operations>(dev: *mut bindings::net_device) {
     // SAFETY: `open` connects the PHY to a device whose operations are for `T`.
     let (dev, private) = unsafe { Private::<T>::of(dev) };
     if dev.message_level() & bindings::NET_MSG_LINK != 0 {
         // SAFETY: The PHY is connected to the device.
-        unsafe { bindings::net_helper_print_link(dev.as_raw()) };
+        unsafe { bindings::phy_print_status(dev.as_raw()) };
     }
     if let Some(phy) = dev.phy() {
         private.driver.link_changed(phy);
@@ -457,8 +385,8 @@ unsafe extern "C" fn link_changed<T: Operations>(dev: *mut bindings::net_device)
 ///
 /// # Safety
 ///
-/// Called by `net_helper_interrupt`, with a device whose operations are for `T`.
-unsafe extern "C" fn interrupt<T: Operations>(dev: *mut bindings::net_device) -> bool {
+/// Called by `interrupt` of `rust/helpers`, with a device whose operations are for `T`.
+unsafe extern "C" fn interrupt_callback<T: Operations>(dev: *mut bindings::net_device) -> bool {
     // SAFETY: By the safety requirements.
     let (dev, private) = unsafe { Private::<T>::of(dev) };
     // In D3 a device takes no writes and does not interrupt.
@@ -470,7 +398,7 @@ unsafe extern "C" fn interrupt<T: Operations>(dev: *mut bindings::net_device) ->
 /// # Safety
 ///
 /// Called by the network core, with a device whose operations are for `T` and a frame that it gives away.
-unsafe extern "C" fn start_xmit<T: Operations>(
+unsafe extern "C" fn start_xmit_callback<T: Operations>(
     skb: *mut bindings::sk_buff,
     dev: *mut bindings::net_device,
 ) -> bindings::netdev_tx_t {
@@ -481,7 +409,7 @@ unsafe extern "C" fn start_xmit<T: Operations>(
     // live and looked at only, until it is taken over.
     let (dev, private, skb, cx) = unsafe {
         let (dev, private) = Private::<T>::of(dev);
-        (dev, private, Skb::from_raw(skb), XmitContext::new(dev))
+        (dev, private, SkBuff::from_raw(skb), XmitContext::new(dev))
     };
     // SAFETY: The lock of the queue makes this the only borrow: a quiet device has it disabled, and only contexts enable it again, of which
     // a quiet device has none.
@@ -491,12 +419,12 @@ unsafe extern "C" fn start_xmit<T: Operations>(
             return bindings::netdev_tx_NETDEV_TX_BUSY;
         }
         // SAFETY: The core gives the frame away, of which there is one reference: the device does not allow more.
-        let skb = unsafe { SkBuff::from_raw(raw) };
+        let skb = unsafe { Owned::<SkBuff>::from_raw(raw.cast()) };
         private.driver.start_xmit(&cx, xmit, skb);
     } else {
         dev.errors().tx_dropped.count();
         // SAFETY: As above.
-        drop(unsafe { SkBuff::from_raw(raw) });
+        drop(unsafe { Owned::<SkBuff>::from_raw(raw.cast()) });
     }
     bindings::netdev_tx_NETDEV_TX_OK
 }
@@ -506,9 +434,12 @@ unsafe extern "C" fn start_xmit<T: Operations>(
 /// # Safety
 ///
 /// Called by NAPI, with the instance that [`init`] made for `T`.
-unsafe extern "C" fn poll<T: Operations>(napi: *mut bindings::napi_struct, budget: c_int) -> c_int {
+unsafe extern "C" fn poll_callback<T: Operations>(
+    napi: *mut bindings::napi_struct,
+    budget: c_int,
+) -> c_int {
     // SAFETY: `init` gave this function only to the NAPI instance of a device of `T`.
-    let (dev, private) = unsafe { Private::<T>::of(bindings::net_helper_napi_dev(napi)) };
+    let (dev, private) = unsafe { Private::<T>::of(bindings::napi_dev(napi)) };
     if private.polling.xchg(true, Acquire) {
         // A netpoll that began while netpoll was being set up does not know of a poll that runs, nor that of it.
         return budget;
@@ -556,7 +487,7 @@ unsafe extern "C" fn poll<T: Operations>(napi: *mut bindings::napi_struct, budge
 /// # Safety
 ///
 /// Called by the network core, with a device whose operations are for `T` and a request that it has copied.
-unsafe extern "C" fn eth_ioctl<T: Operations>(
+unsafe extern "C" fn eth_ioctl_callback<T: Operations>(
     dev: *mut bindings::net_device,
     request: *mut bindings::ifreq,
     command: c_int,
@@ -577,7 +508,7 @@ unsafe extern "C" fn eth_ioctl<T: Operations>(
 /// # Safety
 ///
 /// Called by the network core, with a device whose operations are for `T` and a zeroed structure.
-unsafe extern "C" fn get_stats64<T: Operations>(
+unsafe extern "C" fn get_stats64_callback<T: Operations>(
     dev: *mut bindings::net_device,
     stats: *mut bindings::rtnl_link_stats64,
 ) {
@@ -585,10 +516,10 @@ unsafe extern "C" fn get_stats64<T: Operations>(
     // of its own. The work item lives as long as the device; while disabled it is not scheduled.
     unsafe {
         let (dev, private) = Private::<T>::of(dev);
-        bindings::net_helper_fetch_sw_netstats(stats, dev.as_raw());
+        bindings::dev_fetch_sw_netstats(stats, dev.as_raw());
         dev.errors().add_to(&mut *stats);
         private.driver.hardware_errors().add_to(&mut *stats);
-        bindings::net_helper_schedule_work(private.core.refresh.get());
+        bindings::schedule_work(private.core.refresh.get());
     }
 }
 
@@ -597,7 +528,10 @@ unsafe extern "C" fn get_stats64<T: Operations>(
 /// # Safety
 ///
 /// Called by the network core, with a live device whose operations are for `T`.
-unsafe extern "C" fn tx_timeout<T: Operations>(dev: *mut bindings::net_device, _queue: c_uint) {
+unsafe extern "C" fn tx_timeout_callback<T: Operations>(
+    dev: *mut bindings::net_device,
+    _queue: c_uint,
+) {
     // SAFETY: The core calls this with a live device whose operations are for `T`.
     let (dev, private) = unsafe { Private::<T>::of(dev) };
     dev.errors().tx_errors.count();

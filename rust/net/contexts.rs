@@ -9,46 +9,50 @@
 use super::{
     address::MacAddress,
     device::NetDevice,
-    skb::{
+    fragment::{
         Completed,
-        MappedFragment,
-        RxSkb, //
+        MappedFragment, //
     },
+    skb::RxSkBuff,
     spsc::TxQueue, //
 };
 use crate::bindings;
 use core::marker::PhantomData;
 
-/// Gives a context the stop flag of the queue.
-macro_rules! tx_queue {
-    ([$($generics:tt)*] $context:ty) => {
-        impl<$($generics)*> TxQueue for $context {
-            fn stop(&self) {
-                // SAFETY: The device is live.
-                unsafe { bindings::net_helper_stop_queue(self.dev.as_raw()) };
-            }
+/// The stop flag of the transmit queue, which is reached through contexts only.
+#[repr(transparent)]
+pub struct Queue(NetDevice);
 
-            fn wake(&self) {
-                // SAFETY: The device is live.
-                unsafe { bindings::net_helper_wake_queue(self.dev.as_raw()) };
-            }
-
-            fn is_stopped(&self) -> bool {
-                // SAFETY: The device is live.
-                unsafe { bindings::net_helper_queue_stopped(self.dev.as_raw()) }
-            }
-        }
-    };
+impl Queue {
+    fn of(dev: &NetDevice) -> &Self {
+        // SAFETY: The type is transparent.
+        unsafe { &*core::ptr::from_ref(dev).cast() }
+    }
 }
 
-/// The surroundings of a call of [`Operations::start_xmit`](super::device::Operations::start_xmit).
+impl TxQueue for Queue {
+    fn stop(&self) {
+        // SAFETY: The device is live.
+        unsafe { bindings::netif_stop_queue(self.0.as_raw()) };
+    }
+
+    fn wake(&self) {
+        // SAFETY: The device is live.
+        unsafe { bindings::netif_wake_queue(self.0.as_raw()) };
+    }
+
+    fn is_stopped(&self) -> bool {
+        // SAFETY: The device is live.
+        unsafe { bindings::netif_queue_stopped(self.0.as_raw()) }
+    }
+}
+
+/// The surroundings of a call of [`Operations::start_xmit`](super::operations::Operations::start_xmit).
 pub struct XmitContext<'a> {
     dev: &'a NetDevice,
     // Only for the callback that it is made for.
     _not_send: PhantomData<*mut ()>,
 }
-
-tx_queue!([] XmitContext<'_>);
 
 impl<'a> XmitContext<'a> {
     /// # Safety
@@ -66,13 +70,18 @@ impl<'a> XmitContext<'a> {
         self.dev
     }
 
+    /// Returns the stop flag of the queue.
+    pub fn queue(&self) -> &Queue {
+        Queue::of(self.dev)
+    }
+
     /// Accounts `bytes` to the byte queue limits, before the device can have sent them.
     ///
     /// Returns whether the device must be told now: `false` if another frame follows at once.
     #[must_use = "the device must be told when no other frame follows"]
     pub fn sent(&self, bytes: u32) -> bool {
         // SAFETY: The device is live, and this is `ndo_start_xmit` of its only queue.
-        unsafe { bindings::net_helper_sent_queue(self.dev.as_raw(), bytes) }
+        unsafe { bindings::netdev_sent_queue_more(self.dev.as_raw(), bytes) }
     }
 
     /// Counts a frame that the device is to cut into this many.
@@ -83,15 +92,13 @@ impl<'a> XmitContext<'a> {
     }
 }
 
-/// The surroundings of a call of [`Operations::send_xdp`](super::device::Operations::send_xdp), whose frames the
+/// The surroundings of a call of [`Operations::send_xdp`](super::operations::Operations::send_xdp), whose frames the
 /// byte queue limits do not count.
 pub struct XdpContext<'a> {
     dev: &'a NetDevice,
     // Only for the callback that it is made for.
     _not_send: PhantomData<*mut ()>,
 }
-
-tx_queue!([] XdpContext<'_>);
 
 impl<'a> XdpContext<'a> {
     /// # Safety
@@ -108,13 +115,18 @@ impl<'a> XdpContext<'a> {
     pub fn device(&self) -> &NetDevice {
         self.dev
     }
+
+    /// Returns the stop flag of the queue.
+    pub fn queue(&self) -> &Queue {
+        Queue::of(self.dev)
+    }
 }
 
-/// The most frames that one call of [`Operations::poll`](super::device::Operations::poll) receives. Only a
+/// The most frames that one call of [`Operations::poll`](super::operations::Operations::poll) receives. Only a
 /// busy poll asks for more, if its socket says so.
 pub(super) const MAX_BUDGET: u32 = bindings::NET_NAPI_WEIGHT;
 
-/// The surroundings of a call of [`Operations::poll`](super::device::Operations::poll), of a device whose receive
+/// The surroundings of a call of [`Operations::poll`](super::operations::Operations::poll), of a device whose receive
 /// buffers are from a `P`.
 pub struct PollContext<'a, P> {
     dev: &'a NetDevice,
@@ -123,8 +135,6 @@ pub struct PollContext<'a, P> {
     // Only for the callback that it is made for.
     _not_send: PhantomData<*mut ()>,
 }
-
-tx_queue!([P] PollContext<'_, P>);
 
 impl<'a, P> PollContext<'a, P> {
     /// # Safety
@@ -143,6 +153,11 @@ impl<'a, P> PollContext<'a, P> {
     /// Returns the device.
     pub fn device(&self) -> &NetDevice {
         self.dev
+    }
+
+    /// Returns the stop flag of the queue.
+    pub fn queue(&self) -> &Queue {
+        Queue::of(self.dev)
     }
 
     /// Returns the surroundings of receiving; `None` if only completions are wanted, as by a netpoll, which may
@@ -179,10 +194,10 @@ impl<'a, P> PollContext<'a, P> {
         // SAFETY: The device is live, and this is its poll, which alone completes. The helper never takes more out of the
         // byte queue limits than is in there.
         unsafe {
-            bindings::net_helper_sw_netstats_tx_add(self.dev.as_raw(), packets, bytes);
-            bindings::net_helper_completed_queue(self.dev.as_raw(), packets, bytes);
+            bindings::dev_sw_netstats_tx_add(self.dev.as_raw(), packets, bytes);
+            bindings::netdev_completed_queue_at_most(self.dev.as_raw(), packets, bytes);
             if xdp_packets > 0 {
-                bindings::net_helper_sw_netstats_tx_add(self.dev.as_raw(), xdp_packets, xdp_bytes);
+                bindings::dev_sw_netstats_tx_add(self.dev.as_raw(), xdp_packets, xdp_bytes);
             }
         }
     }
@@ -213,23 +228,23 @@ impl<P> RxContext<'_, P> {
     }
 
     /// Hands a received frame up the stack; [`RxContext::received`] counts it.
-    pub fn receive(&self, skb: RxSkb) {
+    pub fn receive(&self, skb: RxSkBuff) {
         let dev = self.dev.as_raw();
         let skb = skb.into_raw();
         // SAFETY: The device is live, this is its poll, and the reference to the frame is given up. By the invariants of the type
         // the frame has an Ethernet header.
         unsafe {
-            if bindings::net_helper_skb_set_protocol(skb, dev) {
+            if bindings::skb_set_protocol(skb, dev) {
                 self.dev.errors().multicast.count();
             }
-            bindings::net_helper_napi_gro_receive(self.dev.napi(), skb);
+            bindings::napi_gro_receive(self.dev.napi(), skb);
         }
     }
 
     /// Counts frames that were handed up.
     pub fn received(&self, packets: u32, bytes: u32) {
         // SAFETY: The device is live, and this is its poll, which alone receives.
-        unsafe { bindings::net_helper_sw_netstats_rx_add(self.dev.as_raw(), packets, bytes) };
+        unsafe { bindings::dev_sw_netstats_rx_add_batch(self.dev.as_raw(), packets, bytes) };
     }
 }
 

@@ -162,51 +162,69 @@ impl TestResult {
 pub const MAX_TESTS: usize = 8;
 
 /// What a driver answers to `ethtool`. See the [module](self) for when.
+///
+/// All of it is optional: what a driver leaves out is not supported.
 pub trait Ethtool {
-    /// The sizes that the rings may have.
-    const RINGS: RingSizes;
+    /// The sizes that the rings may have; `None` if there is nothing to choose.
+    const RINGS: Option<RingSizes> = None;
     /// The names of [`Ethtool::statistics`], up to 31 characters each.
-    const STATISTICS: &'static [&'static CStr];
+    const STATISTICS: &'static [&'static CStr] = &[];
+    /// Whether there is an [`Ethtool::mac_statistics`].
+    const HAS_MAC_STATISTICS: bool = false;
     /// The names of the tests, up to 31 characters each, [`MAX_TESTS`] at most; see
-    /// [`Operations::self_test`](super::device::Operations::self_test).
-    const SELF_TESTS: &'static [&'static CStr];
+    /// [`Operations::self_test`](super::operations::Operations::self_test).
+    const SELF_TESTS: &'static [&'static CStr] = &[];
     /// The size of the dump of [`Ethtool::read_registers`], in bytes.
-    const REGISTER_BYTES: usize;
+    const REGISTER_BYTES: usize = 0;
     /// What can wake the machine up.
-    const WAKE_EVENTS: WakeEvents;
+    const WAKE_EVENTS: WakeEvents = WakeEvents::NONE;
+    /// The number by which `ethtool` names the kind of the EEPROM, if there is an [`Ethtool::eeprom`].
+    const EEPROM_MAGIC: Option<u32> = None;
+    /// Whether there are [`Ethtool::coalesce`] and [`Ethtool::set_coalesce`].
+    const HAS_COALESCE: bool = false;
 
     /// Fills in the values of [`Ethtool::STATISTICS`], in their order.
-    fn statistics(&self, values: &mut [u64]);
+    fn statistics(&self, _values: &mut [u64]) {}
 
     /// Returns the statistics that IEEE 802.3 names.
-    fn mac_statistics(&self) -> MacStatistics;
+    fn mac_statistics(&self) -> MacStatistics {
+        MacStatistics::default()
+    }
 
     /// Returns the errors that the device itself counted, as far as they were known when
     /// [`Ethtool::refresh_statistics`] ran last. Any context: must not wait.
-    fn hardware_errors(&self) -> HardwareErrors;
+    fn hardware_errors(&self) -> HardwareErrors {
+        HardwareErrors::default()
+    }
 
     /// Asks the device for its counters. Process context, up or down; not always under RTNL.
-    fn refresh_statistics(&self);
+    fn refresh_statistics(&self) {}
 
     /// Returns a number that tells what the dump of registers means.
-    fn register_version(&self) -> u32;
+    fn register_version(&self) -> u32 {
+        0
+    }
 
     /// Fills in the dump of registers: [`Ethtool::REGISTER_BYTES`] bytes.
-    fn read_registers(&self, dump: &mut [u8]);
+    fn read_registers(&self, _dump: &mut [u8]) {}
 
     /// Returns how interrupts wait.
     ///
     /// # Errors
     ///
     /// If that cannot be said.
-    fn coalesce(&self) -> Result<Coalesce>;
+    fn coalesce(&self) -> Result<Coalesce> {
+        Err(error::not_supported())
+    }
 
     /// Sets how interrupts wait.
     ///
     /// # Errors
     ///
     /// If the device cannot do that, or not at the speed of its link.
-    fn set_coalesce(&self, dev: &NetDevice, wanted: &Coalesce) -> Result<(), Refused>;
+    fn set_coalesce(&self, _dev: &NetDevice, _wanted: &Coalesce) -> Result<(), Refused> {
+        Err(Refused::unsupported(c"interrupts do not wait"))
+    }
 
     /// Says whether flow control can be negotiated with an MTU of `mtu` bytes. Where it cannot, none is
     /// offered to the peer.
@@ -214,17 +232,20 @@ pub trait Ethtool {
     /// # Errors
     ///
     /// If it cannot.
-    fn check_pause(&self, mtu: u32) -> Result<(), Refused>;
+    fn check_pause(&self, _mtu: u32) -> Result<(), Refused> {
+        Ok(())
+    }
 
     /// Returns what is to wake the machine up.
-    fn wake_events(&self) -> WakeEvents;
+    fn wake_events(&self) -> WakeEvents {
+        WakeEvents::NONE
+    }
 
     /// Sets what is to wake the machine up; all of it is in [`Ethtool::WAKE_EVENTS`].
-    fn set_wake_events(&self, events: WakeEvents);
+    fn set_wake_events(&self, _events: WakeEvents) {}
 
     /// Returns what is in the EEPROM of the device; empty if it has none.
-    fn eeprom(&self) -> &[u8];
-
-    /// The number by which `ethtool` names the kind of the EEPROM.
-    const EEPROM_MAGIC: u32;
+    fn eeprom(&self) -> &[u8] {
+        &[]
+    }
 }

@@ -12,6 +12,8 @@ use core::ops::BitOr;
 pub struct Features(bindings::netdev_features_t);
 
 impl Features {
+    /// None.
+    pub const NONE: Self = Self(0);
     /// Sending frames of several fragments.
     pub const SG: Self = Self(bindings::NET_F_SG);
     /// Computing the checksums of TCP and UDP over IPv4.

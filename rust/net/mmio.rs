@@ -60,9 +60,9 @@ macro_rules! word {
         }
     };
 }
-word!(u8, net_helper_readb, net_helper_writeb);
-word!(u16, net_helper_readw, net_helper_writew);
-word!(u32, net_helper_readl, net_helper_writel);
+word!(u8, readb, writeb);
+word!(u16, readw, writew);
+word!(u32, readl, writel);
 
 /// The value of a register; [`register!`] makes such types.
 pub trait Register: Copy {
@@ -117,7 +117,7 @@ impl<'a, const SIZE: usize> Bar<'a, SIZE> {
         let raw = pdev.as_raw();
         let index = c_int::try_from(index)?;
         // SAFETY: The device is live; the helper answers 0, which is less than `SIZE`, for a number that no BAR has.
-        if unsafe { bindings::net_helper_pci_memory_bar_len(raw, index) } < SIZE as u64 {
+        if unsafe { bindings::pci_memory_bar_len(raw, index) } < SIZE as u64 {
             return Err(EINVAL);
         }
         // SAFETY: The device is live, the BAR exists, and the name lives for ever.

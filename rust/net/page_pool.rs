@@ -19,13 +19,11 @@ use super::{
     device::NetDevice,
     pci,
     skb::{
-        RxSkb,
+        RxSkBuff,
         ETHERNET_HEADER, //
     },
-    xdp::{
-        self,
-        RxQueue, //
-    }, //
+    xdp::run, //
+    xdp::RxQueue,
 };
 use crate::bindings;
 use core::{
@@ -135,7 +133,7 @@ impl Layout {
 
 /// Where the receive buffers of a device come from: a [`PagePool`], or [`NoPool`].
 ///
-/// The driver makes it in [`Operations::open`](super::device::Operations::open) and gives it away with what that returns. From
+/// The driver makes it in [`Operations::open`](super::operations::Operations::open) and gives it away with what that returns. From
 /// then on it takes buffers out through [`RxContext`] only, so that nothing but the poll does. It is dropped while NAPI is disabled.
 #[allow(
     dead_code,
@@ -170,9 +168,7 @@ mod sealed {
             // SAFETY: The pool is live, and the instance outlives it. It is the only one that polls with the pool, so the two are on
             // one CPU at a time. A second call does nothing. The rest is the caller's promise.
             // INVARIANT: The instance is that of the device.
-            unsafe {
-                bindings::net_helper_page_pool_direct_recycling(self.pool.as_ptr(), dev.napi())
-            };
+            unsafe { bindings::page_pool_enable_direct_recycling(self.pool.as_ptr(), dev.napi()) };
         }
     }
 }
@@ -257,7 +253,7 @@ impl<'a> PagePool<'a> {
         let (limited, bounced) = unsafe {
             (
                 bindings::dma_addressing_limited(pci::device(pdev)),
-                bindings::net_helper_dma_force_bounce(pci::device(pdev)),
+                bindings::is_swiotlb_force_bounce(pci::device(pdev)),
             )
         };
         // INVARIANT: It was just made.
@@ -271,7 +267,7 @@ impl<'a> PagePool<'a> {
         };
         if xdp {
             // SAFETY: The pool is live, and `drop` drops the queue before it destroys the pool.
-            this.queue = Some(unsafe { RxQueue::new(dev, pool) }?);
+            this.queue = Some(unsafe { RxQueue::new(dev.as_raw(), pool) }?);
         }
         Ok(this)
     }
@@ -296,7 +292,7 @@ impl<'a> PagePool<'a> {
         let mut offset = 0;
         // SAFETY: The pool is live; the rest is the caller's promise.
         let page = NonNull::new(unsafe {
-            bindings::net_helper_page_pool_alloc_frag(
+            bindings::page_pool_alloc_frag(
                 self.pool.as_ptr(),
                 &mut offset,
                 self.layout.slot(),
@@ -304,7 +300,7 @@ impl<'a> PagePool<'a> {
             )
         })?;
         // SAFETY: The page comes from a pool that maps its pages.
-        let address = unsafe { bindings::net_helper_page_pool_dma_addr(page.as_ptr()) };
+        let address = unsafe { bindings::page_pool_get_dma_addr(page.as_ptr()) };
         // INVARIANT: The fragment was just taken out, and `slot` bytes of it are this value's.
         Some(RxBuffer {
             page,
@@ -351,7 +347,7 @@ impl<'a> RxContext<'_, PagePool<'a>> {
 
     /// Runs the XDP program, if there is one, on a frame of `length` bytes in a buffer of the pool. Returns
     /// what goes up the stack; all else is done.
-    pub fn run_xdp(&self, buffer: RxBuffer<'a>, length: u32) -> Option<RxSkb> {
+    pub fn run_xdp(&self, buffer: RxBuffer<'a>, length: u32) -> Option<RxSkBuff> {
         let pool = self.pool();
         let dropped = &self.device().errors().rx_dropped;
         let (Some(queue), true) = (&pool.queue, buffer.layout.holds(length)) else {
@@ -359,13 +355,12 @@ impl<'a> RxContext<'_, PagePool<'a>> {
             return None;
         };
         // SAFETY: The page is live, and of a pool.
-        if unsafe { bindings::net_helper_page_pool_of(buffer.page.as_ptr()) } != pool.pool.as_ptr()
-        {
+        if unsafe { bindings::page_pool_of_page(buffer.page.as_ptr()) } != pool.pool.as_ptr() {
             dropped.count();
             return None;
         }
         buffer.sync_for_cpu(length);
-        let place = xdp::Buffer {
+        let place = run::Buffer {
             start: buffer.start().as_ptr().cast(),
             size: buffer.layout.slot(),
             headroom: buffer.layout.headroom(),
@@ -373,8 +368,8 @@ impl<'a> RxContext<'_, PagePool<'a>> {
         };
         // SAFETY: By the invariants of the layout there is room for what `build_skb` puts at the end. The
         // buffer is of this pool, whose queue that is, and is given up below.
-        match unsafe { xdp::run(self, queue, &place) } {
-            xdp::Answer::Pass {
+        match unsafe { run::run(self, queue, &place) } {
+            run::Answer::Pass {
                 headroom,
                 length,
                 metadata,
@@ -401,11 +396,11 @@ impl<'a> RxContext<'_, PagePool<'a>> {
                 skb.set_metadata(metadata);
                 Some(skb)
             }
-            xdp::Answer::Gone => {
+            run::Answer::Gone => {
                 let _ = ManuallyDrop::new(buffer);
                 None
             }
-            xdp::Answer::Drop => None,
+            run::Answer::Drop => None,
         }
     }
 }
@@ -436,7 +431,7 @@ impl RxBuffer<'_> {
     fn start(&self) -> NonNull<u8> {
         // SAFETY: The page is live and its pages are in the kernel's linear map; `offset` is in it.
         unsafe {
-            let page = bindings::net_helper_page_address(self.page.as_ptr()).cast::<u8>();
+            let page = bindings::page_address(self.page.as_ptr()).cast::<u8>();
             NonNull::new_unchecked(page.add(self.offset as usize))
         }
     }
@@ -450,18 +445,14 @@ impl RxBuffer<'_> {
     fn sync_for_cpu(&self, length: u32) {
         // SAFETY: By the type invariants that many bytes are mapped there, for that device.
         unsafe {
-            bindings::net_helper_dma_sync_for_cpu(
-                pci::device(self.pdev),
-                self.address,
-                length as usize,
-            )
+            bindings::dma_sync_single_for_cpu(pci::device(self.pdev), self.address, length as usize)
         };
     }
 
     /// Copies a frame of `length` bytes out; the buffer can be used again.
     ///
     /// Returns `None` if there is no memory, or if `length` is more than the buffer has or no whole Ethernet header.
-    pub fn copy_to_skb<P>(&self, rx: &RxContext<'_, P>, length: u32) -> Option<RxSkb> {
+    pub fn copy_to_skb<P>(&self, rx: &RxContext<'_, P>, length: u32) -> Option<RxSkBuff> {
         if !self.layout.holds(length) {
             return None;
         }
@@ -470,7 +461,7 @@ impl RxBuffer<'_> {
         // mapping is that of the type invariants.
         unsafe {
             let skb = self.copy(rx.device(), self.layout.headroom(), length, 0);
-            bindings::net_helper_dma_sync_for_device(
+            bindings::dma_sync_single_for_device(
                 pci::device(self.pdev),
                 self.address,
                 length as usize,
@@ -484,13 +475,14 @@ impl RxBuffer<'_> {
     /// # Safety
     ///
     /// This must be the poll of `dev`. All of it must be in the buffer, and `length` be [`ETHERNET_HEADER`] or more.
+    #[inline(always)]
     unsafe fn copy(
         &self,
         dev: &NetDevice,
         headroom: u32,
         length: u32,
         metadata: u32,
-    ) -> Option<RxSkb> {
+    ) -> Option<RxSkBuff> {
         let all = metadata + length;
         // SAFETY: This is the poll of that NAPI instance, by the safety requirements.
         let skb = NonNull::new(unsafe { bindings::napi_alloc_skb(dev.napi(), all) })?;
@@ -498,9 +490,9 @@ impl RxBuffer<'_> {
         // writes at the same time. The `sk_buff` is this function's alone.
         unsafe {
             let from = self.start().as_ptr().add((headroom - metadata) as usize);
-            bindings::net_helper_skb_put_data(skb.as_ptr(), from.cast(), all);
+            bindings::skb_put_data(skb.as_ptr(), from.cast(), all);
             bindings::skb_pull(skb.as_ptr(), metadata);
-            Some(RxSkb::from_raw(skb))
+            Some(RxSkBuff::from_raw(skb))
         }
     }
 
@@ -520,11 +512,7 @@ impl RxBuffer<'_> {
             for (nth, byte) in to.iter_mut().enumerate() {
                 *byte = self.frame().add(nth).read_volatile();
             }
-            bindings::net_helper_dma_sync_for_device(
-                pci::device(self.pdev),
-                self.address,
-                to.len(),
-            );
+            bindings::dma_sync_single_for_device(pci::device(self.pdev), self.address, to.len());
         }
         true
     }
@@ -534,7 +522,7 @@ impl RxBuffer<'_> {
     /// Returns `None`, and the buffer to its pool, if there is no memory, or if `length` is more than the buffer has or no
     /// whole Ethernet header.
     #[inline]
-    pub fn into_skb<P>(self, _rx: &RxContext<'_, P>, length: u32) -> Option<RxSkb> {
+    pub fn into_skb<P>(self, _rx: &RxContext<'_, P>, length: u32) -> Option<RxSkBuff> {
         if !self.layout.holds(length) {
             return None;
         }
@@ -553,8 +541,9 @@ impl RxBuffer<'_> {
     ///
     /// This must be a poll. The frame must be in the buffer, with `NET_SKB_OVERHEAD` bytes behind it, and `length` be
     /// [`ETHERNET_HEADER`] or more.
-    #[inline]
-    unsafe fn build_skb(self, headroom: u32, length: u32) -> Option<RxSkb> {
+    // A call would cost each frame more than all of it; the other caller is `run_xdp`.
+    #[inline(always)]
+    unsafe fn build_skb(self, headroom: u32, length: u32) -> Option<RxSkBuff> {
         // SAFETY: The slot is this value's alone, and becomes the frame's, which is new; the rest is the caller's promise.
         unsafe {
             let skb = NonNull::new(bindings::napi_build_skb(
@@ -563,8 +552,8 @@ impl RxBuffer<'_> {
             ))?;
             // The frame returns the fragment to its pool when it is freed.
             let _ = ManuallyDrop::new(self);
-            bindings::net_helper_skb_mark_for_recycle(skb.as_ptr());
-            Some(RxSkb::with_frame(skb, headroom, length))
+            bindings::skb_mark_for_recycle(skb.as_ptr());
+            Some(RxSkBuff::with_frame(skb, headroom, length))
         }
     }
 }
@@ -572,6 +561,6 @@ impl RxBuffer<'_> {
 impl Drop for RxBuffer<'_> {
     fn drop(&mut self) {
         // SAFETY: By the type invariants this gives up the fragment that is owned.
-        unsafe { bindings::net_helper_page_pool_put(self.page.as_ptr()) };
+        unsafe { bindings::page_pool_put_full_page(self.page.as_ptr()) };
     }
 }

@@ -1,12 +1,10 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! PCI devices, and in [`driver`] their drivers.
+//! PCI devices.
 //!
 //! Not those of `kernel::pci`: its traits and types change from release to release.
 //!
 //! C header: [`include/linux/pci.h`](srctree/include/linux/pci.h)
-
-pub mod driver;
 
 use super::chars;
 use crate::bindings;
@@ -39,7 +37,7 @@ impl Device {
     /// # Safety
     ///
     /// `pdev` must be live, and stay so for `'a`.
-    unsafe fn from_raw<'a>(pdev: *mut bindings::pci_dev) -> &'a Self {
+    pub(super) unsafe fn from_raw<'a>(pdev: *mut bindings::pci_dev) -> &'a Self {
         // SAFETY: By the safety requirements; the type is transparent.
         // INVARIANT: As the caller promises.
         unsafe { &*pdev.cast() }
@@ -52,7 +50,7 @@ impl Device {
     /// Returns the number of the interrupt of the device's INTx pin.
     pub fn irq(&self) -> u32 {
         // SAFETY: The device is live, and its line is routed since it was enabled.
-        unsafe { bindings::net_helper_pci_irq(self.as_raw()) }
+        unsafe { bindings::pci_irq(self.as_raw()) }
     }
 
     /// Writes a line to the kernel's log, at a level such as [`Level::INFO`]; what exceeds 159 bytes is cut.
@@ -61,21 +59,13 @@ impl Device {
     #[cold]
     #[inline(never)]
     pub fn print(&self, level: Level, message: fmt::Arguments<'_>) {
-        let mut line = Line {
-            text: [0; 160],
-            length: 0,
-        };
+        let mut line = Line::new();
         // It fails when the line is full.
         let _ = fmt::write(&mut line, message);
         // SAFETY: The device is live by the type invariants. The level is one of the kernel's, and the format asks for one string, which
         // ends with a zero: `Line` keeps its last byte zero.
         unsafe {
-            bindings::_dev_printk(
-                chars(level.0),
-                device(self),
-                chars(c"%s"),
-                line.text.as_ptr(),
-            );
+            bindings::_dev_printk(chars(level.0), device(self), chars(c"%s"), line.as_ptr());
         }
     }
 }
@@ -84,6 +74,19 @@ impl Device {
 struct Line {
     text: [u8; 160],
     length: usize,
+}
+
+impl Line {
+    fn new() -> Self {
+        Self {
+            text: [0; 160],
+            length: 0,
+        }
+    }
+
+    fn as_ptr(&self) -> *const c_char {
+        self.text.as_ptr().cast()
+    }
 }
 
 impl fmt::Write for Line {
@@ -157,7 +160,7 @@ pub(super) fn device_of(pdev: *mut bindings::pci_dev) -> *mut bindings::device {
 }
 
 /// A PCI device that is being probed, and not enabled yet.
-pub struct Probing<'a>(&'a Device);
+pub struct Probing<'a>(pub(super) &'a Device);
 
 /// A PCI device that is enabled; dropping this disables it again.
 ///
@@ -184,7 +187,7 @@ impl<'a> Enabled<'a> {
         this.set_master(false);
         // SAFETY: The device is live, and a mask has 1 to 64 bits. Nothing is allocated or mapped for it yet: a `Device` to do it with is only to be had
         // of what is returned here, and there is one `Probing` a probe.
-        to_result(unsafe { bindings::net_helper_dma_set_mask(device(pdev), DMA_BITS) })?;
+        to_result(unsafe { bindings::dma_set_mask_and_coherent(device(pdev), DMA_BITS) })?;
         Ok(this)
     }
 

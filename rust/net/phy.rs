@@ -8,7 +8,6 @@
 
 use super::{
     atomic::Flag,
-    chars,
     pci::{
         self,
         dev_err, //
@@ -18,7 +17,10 @@ use crate::bindings;
 use core::ptr::NonNull;
 use kernel::{
     alloc::KBox,
-    error::to_result,
+    error::{
+        from_result,
+        to_result, //
+    },
     prelude::*,
     sync::atomic::{
         Atomic,
@@ -28,6 +30,10 @@ use kernel::{
 
 /// What a MAC does to reach the registers of its PHY. Process context, one call at a time.
 pub trait Mdio: Send + Sync {
+    /// Whether there can be a PHY: only [`NoPhy`] says no.
+    #[doc(hidden)]
+    const EXISTS: bool = true;
+
     /// Reads a register, `0..=31`.
     ///
     /// # Errors
@@ -48,6 +54,8 @@ pub trait Mdio: Send + Sync {
 pub enum NoPhy {}
 
 impl Mdio for NoPhy {
+    const EXISTS: bool = false;
+
     fn read(&self, _register: u8) -> Result<u16> {
         match *self {}
     }
@@ -66,28 +74,9 @@ pub(super) struct Pause {
     pub(super) tx: bool,
 }
 
-/// The register that selects a page of registers on Realtek PHYs.
-const PAGE_SELECT: u32 = 0x1f;
-
 /// The status register (BMSR), and the only address on the bus.
 const STATUS: u32 = 1;
 const ADDRESS: c_int = 0;
-
-/// The register with the state of a link at 1000 Mbit/s, and its bit for two ends that cannot agree who gives the clock.
-const STATUS_1000: u8 = 10;
-const NO_MASTER: u16 = 0x8000;
-
-/// What phylib may hear of a register.
-///
-/// When it hears that no master was found it warns loudly and gives the PHY up, as if the bus had failed; but that is
-/// only what a PHY says, and a link there is none then anyway.
-pub(crate) fn bearable(register: u8, value: u16) -> u16 {
-    if register == STATUS_1000 {
-        value & !NO_MASTER
-    } else {
-        value
-    }
-}
 
 /// A PHY at address 0 of an MDIO bus of its own; dropping it unregisters the bus.
 ///
@@ -127,21 +116,19 @@ unsafe fn free_ops<M: Mdio>(ops: *mut c_void) {
 /// # Safety
 ///
 /// Called by phylib, with a bus of [`Phy::new`] whose operations are an `M`.
-unsafe extern "C" fn read<M: Mdio>(
+unsafe extern "C" fn read_callback<M: Mdio>(
     bus: *mut bindings::mii_bus,
     address: c_int,
     register: c_int,
 ) -> c_int {
-    if address != 0 {
-        return ENODEV.to_errno();
-    }
-    // SAFETY: `Phy::new` set `priv` to a leaked `KBox<M>` that lives as long as the bus.
-    let ops = unsafe { &*bindings::net_helper_mdiobus_priv(bus).cast::<M>() };
-    let register = (register & 0x1f) as u8;
-    match ops.read(register) {
-        Ok(value) => c_int::from(bearable(register, value)),
-        Err(e) => e.to_errno(),
-    }
+    from_result(|| {
+        if address != ADDRESS {
+            return Err(ENODEV);
+        }
+        // SAFETY: `Phy::new` set `priv` to a leaked `KBox<M>` that lives as long as the bus.
+        let ops = unsafe { &*bindings::mdiobus_priv(bus).cast::<M>() };
+        ops.read((register & 0x1f) as u8).map(c_int::from)
+    })
 }
 
 /// The bus operation `write`.
@@ -149,21 +136,20 @@ unsafe extern "C" fn read<M: Mdio>(
 /// # Safety
 ///
 /// Called by phylib, with a bus of [`Phy::new`] whose operations are an `M`.
-unsafe extern "C" fn write<M: Mdio>(
+unsafe extern "C" fn write_callback<M: Mdio>(
     bus: *mut bindings::mii_bus,
     address: c_int,
     register: c_int,
     value: u16,
 ) -> c_int {
-    if address != 0 {
-        return ENODEV.to_errno();
-    }
-    // SAFETY: `Phy::new` set `priv` to a leaked `KBox<M>` that lives as long as the bus.
-    let ops = unsafe { &*bindings::net_helper_mdiobus_priv(bus).cast::<M>() };
-    match ops.write((register & 0x1f) as u8, value) {
-        Ok(()) => 0,
-        Err(e) => e.to_errno(),
-    }
+    from_result(|| {
+        if address != ADDRESS {
+            return Err(ENODEV);
+        }
+        // SAFETY: `Phy::new` set `priv` to a leaked `KBox<M>` that lives as long as the bus.
+        let ops = unsafe { &*bindings::mdiobus_priv(bus).cast::<M>() };
+        ops.write((register & 0x1f) as u8, value).map(|()| 0)
+    })
 }
 
 impl Phy {
@@ -190,15 +176,14 @@ impl Phy {
         // SAFETY: The bus is allocated and not registered, so nobody else uses it.
         let result = unsafe {
             let raw = bus.as_ptr();
-            bindings::net_helper_mdiobus_setup(
+            bindings::mdiobus_setup(
                 raw,
-                chars(c"r8168_rust"),
                 ops,
                 pci::device(pdev),
-                Some(read::<M>),
-                Some(write::<M>),
+                Some(read_callback::<M>),
+                Some(write_callback::<M>),
             );
-            to_result(bindings::net_helper_mdiobus_register(raw))
+            to_result(bindings::mdiobus_register(raw))
         };
         if let Err(e) = result {
             if e == ENODEV {
@@ -230,7 +215,7 @@ impl Phy {
         // bus to it is of no use without.
         unsafe {
             bindings::phy_support_asym_pause(this.phydev.as_ptr());
-            bindings::net_helper_phy_set_mac_managed_pm(this.phydev.as_ptr());
+            bindings::phy_set_mac_managed_pm(this.phydev.as_ptr());
         }
         Ok(this)
     }
@@ -309,7 +294,7 @@ impl Phy {
     pub(super) fn settle(&self) {
         // SAFETY: The PHY lives as long as the bus, and its work item was initialized with it. This waits for the state
         // machine, which takes no RTNL and never calls this.
-        unsafe { bindings::net_helper_phy_cancel_state_machine(self.phydev.as_ptr()) };
+        unsafe { bindings::phy_cancel_state_machine(self.phydev.as_ptr()) };
     }
 
     /// Ends [`Phy::connect`].
@@ -340,11 +325,11 @@ impl Phy {
             let bits = if allowed {
                 self.pause_bits.load(Relaxed)
             } else {
-                let offered = bindings::net_helper_phy_pause_bits(self.phydev.as_ptr());
+                let offered = bindings::phy_pause_bits(self.phydev.as_ptr());
                 self.pause_bits.store(offered, Relaxed);
                 0
             };
-            bindings::net_helper_phy_set_pause_bits(self.phydev.as_ptr(), bits);
+            bindings::phy_set_pause_bits(self.phydev.as_ptr(), bits);
             if up {
                 bindings::phy_start_aneg(self.phydev.as_ptr());
             }
@@ -354,14 +339,14 @@ impl Phy {
     /// Returns the speed of the link in Mbit/s, or `None` without one. Any context.
     pub fn speed(&self) -> Option<u32> {
         // SAFETY: The PHY lives as long as the bus.
-        let speed = unsafe { bindings::net_helper_phy_speed(self.phydev.as_ptr()) };
+        let speed = unsafe { bindings::phy_speed(self.phydev.as_ptr()) };
         u32::try_from(speed).ok().filter(|&speed| speed != 0)
     }
 
     /// Returns whether the link is negotiated, and not forced.
     pub(super) fn negotiates(&self) -> bool {
         // SAFETY: The PHY lives as long as the bus.
-        unsafe { bindings::net_helper_phy_autoneg(self.phydev.as_ptr()) }
+        unsafe { bindings::phy_autoneg(self.phydev.as_ptr()) }
     }
 
     /// Returns the flow control that was negotiated.
@@ -408,22 +393,18 @@ impl Phy {
         to_result(unsafe { bindings::genphy_soft_reset(self.phydev.as_ptr()) })
     }
 
-    /// Lets `f` access the registers of a page, with the bus locked, and returns to page 0.
+    /// Lets `f` access the registers, with the bus locked.
     ///
     /// # Errors
     ///
-    /// That of `f`, or of the accesses before and after it.
-    pub fn with_page<R>(&self, page: u16, f: impl FnOnce(&Page<'_>) -> Result<R>) -> Result<R> {
+    /// That of `f`.
+    pub fn with_registers<R>(&self, f: impl FnOnce(&Registers<'_>) -> Result<R>) -> Result<R> {
         // SAFETY: The PHY is live, the bus is not locked by this thread.
-        unsafe { bindings::net_helper_mdio_lock(self.phydev.as_ptr()) };
-        let registers = Page(self);
-        let result = registers
-            .write_raw(PAGE_SELECT, page)
-            .and_then(|()| f(&registers));
-        let back = registers.write_raw(PAGE_SELECT, 0);
+        unsafe { bindings::phy_lock_mdio_bus(self.phydev.as_ptr()) };
+        let result = f(&Registers(self));
         // SAFETY: It was locked above.
-        unsafe { bindings::net_helper_mdio_unlock(self.phydev.as_ptr()) };
-        back.and(result)
+        unsafe { bindings::phy_unlock_mdio_bus(self.phydev.as_ptr()) };
+        result
     }
 }
 
@@ -439,36 +420,41 @@ impl Drop for Phy {
     }
 }
 
-/// A page of a PHY whose bus is locked; see [`Phy::with_page`].
-pub struct Page<'a>(&'a Phy);
+/// The registers of a PHY whose bus is locked; see [`Phy::with_registers`].
+pub struct Registers<'a>(&'a Phy);
 
-impl Page<'_> {
-    fn write_raw(&self, register: u32, value: u16) -> Result {
+impl Registers<'_> {
+    /// Reads a register, `0..=31`.
+    ///
+    /// # Errors
+    ///
+    /// Those of the MDIO bus.
+    pub fn read(&self, register: u8) -> Result<u16> {
         // SAFETY: The PHY is live and its bus is locked.
-        to_result(unsafe {
-            bindings::net_helper_phy_write(self.0.phydev.as_ptr(), register, value)
-        })
+        let value =
+            unsafe { bindings::__phy_read(self.0.phydev.as_ptr(), u32::from(register & 0x1f)) };
+        to_result(value)?;
+        Ok(value as u16)
     }
 
-    /// Writes a register of the page, `0..=30`.
+    /// Writes a register, `0..=31`.
     ///
     /// # Errors
     ///
     /// Those of the MDIO bus.
     pub fn write(&self, register: u8, value: u16) -> Result {
-        self.write_raw(u32::from(register & 0x1f), value)
+        let register = u32::from(register & 0x1f);
+        // SAFETY: The PHY is live and its bus is locked.
+        to_result(unsafe { bindings::__phy_write(self.0.phydev.as_ptr(), register, value) })
     }
 
-    /// Sets bits of a register of the page, `0..=30`.
+    /// Sets bits of a register, `0..=31`.
     ///
     /// # Errors
     ///
     /// Those of the MDIO bus.
     pub fn set_bits(&self, register: u8, bits: u16) -> Result {
-        let register = u32::from(register & 0x1f);
-        // SAFETY: The PHY is live and its bus is locked.
-        let value = unsafe { bindings::net_helper_phy_read(self.0.phydev.as_ptr(), register) };
-        to_result(value)?;
-        self.write_raw(register, value as u16 | bits)
+        let value = self.read(register)?;
+        self.write(register, value | bits)
     }
 }

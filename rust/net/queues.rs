@@ -8,29 +8,11 @@ use super::device::NetDevice;
 use crate::bindings;
 use kernel::prelude::*;
 
-static OPS: bindings::netdev_stat_ops = bindings::netdev_stat_ops {
-    get_queue_stats_rx: Some(rx_stats),
-    get_queue_stats_tx: Some(tx_stats),
-    get_base_stats: Some(base_stats),
+pub(super) static OPS: bindings::netdev_stat_ops = bindings::netdev_stat_ops {
+    get_queue_stats_rx: Some(get_queue_stats_rx_callback),
+    get_queue_stats_tx: Some(get_queue_stats_tx_callback),
+    get_base_stats: Some(get_base_stats_callback),
 };
-
-/// Tells the core which interrupt the NAPI instance has, and where its queues are counted.
-///
-/// # Safety
-///
-/// `dev` must be in `callbacks::init` and not be registered yet, and `napi` be an initialized instance
-/// of it.
-pub(super) unsafe fn announce(
-    dev: *mut bindings::net_device,
-    napi: *mut bindings::napi_struct,
-    irq: u32,
-) {
-    // SAFETY: By the safety requirements; the table is a static.
-    unsafe {
-        bindings::net_helper_napi_set_irq(napi, irq as c_int);
-        bindings::net_helper_set_stat_ops(dev, &OPS);
-    }
-}
 
 /// Ties the two queues to the NAPI instance of the device, or unties them.
 ///
@@ -44,14 +26,21 @@ pub(super) unsafe fn set_napi(dev: &NetDevice, on: bool) {
         core::ptr::null_mut()
     };
     // SAFETY: The device is live and has one queue in each direction; RTNL is held.
-    unsafe { bindings::net_helper_queues_set_napi(dev.as_raw(), napi) };
+    unsafe {
+        for queue in [
+            bindings::netdev_queue_type_NETDEV_QUEUE_TYPE_RX,
+            bindings::netdev_queue_type_NETDEV_QUEUE_TYPE_TX,
+        ] {
+            bindings::netif_queue_set_napi(dev.as_raw(), 0, queue, napi);
+        }
+    }
 }
 
 /// Returns the packets and bytes of the device, whose only queues make up all of them.
 fn totals(dev: &NetDevice) -> bindings::rtnl_link_stats64 {
     let mut stats = bindings::rtnl_link_stats64::default();
     // SAFETY: The device is live; the structure is zeroed and valid for writes.
-    unsafe { bindings::net_helper_fetch_sw_netstats(&mut stats, dev.as_raw()) };
+    unsafe { bindings::dev_fetch_sw_netstats(&mut stats, dev.as_raw()) };
     stats
 }
 
@@ -61,7 +50,7 @@ fn totals(dev: &NetDevice) -> bindings::rtnl_link_stats64 {
 ///
 /// Called by the network core, with a device that has been through `callbacks::init` and a structure
 /// of its own.
-unsafe extern "C" fn rx_stats(
+unsafe extern "C" fn get_queue_stats_rx_callback(
     dev: *mut bindings::net_device,
     _queue: c_int,
     stats: *mut bindings::netdev_queue_stats_rx,
@@ -80,7 +69,7 @@ unsafe extern "C" fn rx_stats(
 ///
 /// Called by the network core, with a device that has been through `callbacks::init` and a structure
 /// of its own.
-unsafe extern "C" fn tx_stats(
+unsafe extern "C" fn get_queue_stats_tx_callback(
     dev: *mut bindings::net_device,
     _queue: c_int,
     stats: *mut bindings::netdev_queue_stats_tx,
@@ -99,7 +88,7 @@ unsafe extern "C" fn tx_stats(
 /// # Safety
 ///
 /// Called by the network core, with structures of its own.
-unsafe extern "C" fn base_stats(
+unsafe extern "C" fn get_base_stats_callback(
     _dev: *mut bindings::net_device,
     rx: *mut bindings::netdev_queue_stats_rx,
     tx: *mut bindings::netdev_queue_stats_tx,

@@ -5,15 +5,14 @@
 //! The callbacks of [`callbacks`](super::callbacks) that change how a device works while it may be up.
 
 use super::{
-    callbacks::Private,
-    device::{
-        Operations,
-        RingConfig,
-        RxFilter, //
-    },
     features::Features,
+    operations::{
+        Operations,
+        RingConfig, //
+    },
+    private::Private,
     runtime_pm::Awake,
-    skb::Skb, //
+    skb::SkBuff, //
 };
 use crate::bindings;
 use core::ffi::c_void;
@@ -26,47 +25,14 @@ use kernel::{
 ///
 /// # Safety
 ///
-/// Called by the network core, or with the same lock held, with a device whose operations are for `T`.
-pub(super) unsafe extern "C" fn set_rx_mode<T: Operations>(dev: *mut bindings::net_device) {
-    // SAFETY: The core calls this with a device whose operations are for `T`.
-    let (_, private) = unsafe { Private::<T>::of(dev) };
-    if !private.receiving.load(Relaxed) {
-        // A slow path has stopped the receiver; `resume` sets the filter of then.
-        return;
-    }
-    // SAFETY: The device is live.
-    let flags = unsafe { bindings::net_helper_netdev_flags(dev) };
-    let filter = if flags & bindings::NET_IFF_PROMISC != 0 {
-        RxFilter::Promiscuous
-    } else if flags & bindings::NET_IFF_ALLMULTI != 0 {
-        RxFilter::AllMulticast
-    } else {
-        // SAFETY: The lock of the lists is held.
-        match unsafe { multicast_hash(dev) } {
-            0 => RxFilter::Own,
-            hash => RxFilter::Multicast(hash),
-        }
-    };
-    private.driver.set_rx_filter(filter);
-}
-
-/// # Safety
-///
-/// The lock of the address lists of `dev` must be held.
-unsafe fn multicast_hash(dev: *mut bindings::net_device) -> u64 {
-    let mut hash = 0u64;
-    let mut entry = core::ptr::null_mut();
-    loop {
-        // SAFETY: The lock keeps the list as it is; `entry` is null or the entry before. An entry
-        // has an address of 6 bytes at least.
-        unsafe {
-            entry = bindings::net_helper_mc_next(dev, entry);
-            if entry.is_null() {
-                return hash;
-            }
-            let crc = bindings::net_helper_ether_crc(6, bindings::net_helper_hw_addr(entry));
-            hash |= 1 << (crc >> 26);
-        }
+/// Called by the network core, with a device whose operations are for `T`.
+pub(super) unsafe extern "C" fn set_rx_mode_callback<T: Operations>(
+    dev: *mut bindings::net_device,
+) {
+    // SAFETY: The core calls this with a device whose operations are for `T`, and holds the lock.
+    unsafe {
+        let (dev, private) = Private::<T>::of(dev);
+        private.apply_rx_filter(dev);
     }
 }
 
@@ -75,7 +41,7 @@ unsafe fn multicast_hash(dev: *mut bindings::net_device) -> u64 {
 /// # Safety
 ///
 /// Called by the network core, with a `struct sockaddr` and a device whose operations are for `T`.
-pub(super) unsafe extern "C" fn set_mac_address<T: Operations>(
+pub(super) unsafe extern "C" fn set_mac_address_callback<T: Operations>(
     dev: *mut bindings::net_device,
     address: *mut c_void,
 ) -> c_int {
@@ -98,7 +64,7 @@ pub(super) unsafe extern "C" fn set_mac_address<T: Operations>(
 /// # Safety
 ///
 /// Called by the network core, with a device whose operations are for `T`.
-pub(super) unsafe extern "C" fn change_mtu<T: Operations>(
+pub(super) unsafe extern "C" fn change_mtu_callback<T: Operations>(
     dev: *mut bindings::net_device,
     mtu: c_int,
 ) -> c_int {
@@ -108,17 +74,17 @@ pub(super) unsafe extern "C" fn change_mtu<T: Operations>(
         let _awake = Awake::new(dev);
         let before = private.config(dev);
         if before.xdp && mtu.unsigned_abs() > T::MAX_XDP_MTU {
-            bindings::net_helper_xdp_warn_mtu(dev.as_raw(), T::MAX_XDP_MTU);
+            bindings::netdev_warn_xdp_mtu(dev.as_raw(), T::MAX_XDP_MTU);
             return EINVAL.to_errno();
         }
         let after = RingConfig {
             mtu: mtu.unsigned_abs(),
             ..before
         };
-        bindings::net_helper_netdev_set_mtu(dev.as_raw(), after.mtu);
-        if bindings::net_helper_netif_running(dev.as_raw()) {
+        bindings::netdev_set_mtu(dev.as_raw(), after.mtu);
+        if bindings::netif_running(dev.as_raw()) {
             if let Err(e) = private.reopen(dev, &after) {
-                bindings::net_helper_netdev_set_mtu(dev.as_raw(), before.mtu);
+                bindings::netdev_set_mtu(dev.as_raw(), before.mtu);
                 return e.to_errno();
             }
         }
@@ -140,7 +106,7 @@ pub(super) unsafe extern "C" fn change_mtu<T: Operations>(
 /// # Safety
 ///
 /// Called by the network core, with a device whose operations are for `T`.
-pub(super) unsafe extern "C" fn fix_features<T: Operations>(
+pub(super) unsafe extern "C" fn fix_features_callback<T: Operations>(
     dev: *mut bindings::net_device,
     wanted: bindings::netdev_features_t,
 ) -> bindings::netdev_features_t {
@@ -160,7 +126,7 @@ pub(super) unsafe extern "C" fn fix_features<T: Operations>(
 /// # Safety
 ///
 /// Called by the network core, with a device whose operations are for `T`.
-pub(super) unsafe extern "C" fn set_features<T: Operations>(
+pub(super) unsafe extern "C" fn set_features_callback<T: Operations>(
     dev: *mut bindings::net_device,
     features: bindings::netdev_features_t,
 ) -> c_int {
@@ -170,9 +136,9 @@ pub(super) unsafe extern "C" fn set_features<T: Operations>(
     private.driver.set_features(Features::from_raw(features));
     // SAFETY: The device is live, its operations are for `T`, and the lock is the one that the core holds.
     unsafe {
-        bindings::net_helper_addr_lock(dev.as_raw());
-        set_rx_mode::<T>(dev.as_raw());
-        bindings::net_helper_addr_unlock(dev.as_raw());
+        bindings::netif_addr_lock_bh(dev.as_raw());
+        private.apply_rx_filter(dev);
+        bindings::netif_addr_unlock_bh(dev.as_raw());
     }
     0
 }
@@ -182,7 +148,7 @@ pub(super) unsafe extern "C" fn set_features<T: Operations>(
 /// # Safety
 ///
 /// Called by the network core, with a device whose operations are for `T` and a live frame.
-pub(super) unsafe extern "C" fn features_check<T: Operations>(
+pub(super) unsafe extern "C" fn features_check_callback<T: Operations>(
     skb: *mut bindings::sk_buff,
     dev: *mut bindings::net_device,
     features: bindings::netdev_features_t,
@@ -193,7 +159,7 @@ pub(super) unsafe extern "C" fn features_check<T: Operations>(
         let (_, private) = Private::<T>::of(dev);
         let features = private
             .driver
-            .check_features(Skb::from_raw(skb), Features::from_raw(features));
-        bindings::net_helper_vlan_features_check(skb, features.as_raw())
+            .check_features(SkBuff::from_raw(skb), Features::from_raw(features));
+        bindings::vlan_features_check(skb, features.as_raw())
     }
 }

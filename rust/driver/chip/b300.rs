@@ -6,6 +6,7 @@ use super::Chip;
 use crate::{
     driver::{
         hw::Hw,
+        phy,
         regs::event, //
     },
     net::phy::Phy, //
@@ -41,7 +42,7 @@ fn halt(hw: &Hw<'_>) {
 /// As r8169 6.1: page 1, register 0x16 bit 0, then register 0x10. Realtek's driver writes other
 /// registers; no document explains either.
 fn fix_phy(phy: &Phy) -> Result {
-    phy.with_page(1, |page| {
+    phy::with_page(phy, 1, |page| {
         page.set_bits(0x16, 1)?;
         page.write(0x10, 0xf41b)
     })

@@ -6,6 +6,7 @@ use super::Chip;
 use crate::{
     driver::{
         hw::Hw,
+        phy,
         regs::event, //
     },
     net::phy::Phy, //
@@ -36,5 +37,5 @@ fn halt(hw: &Hw<'_>) {
 
 /// As r8169: page 1, register 0x10. No document explains it.
 fn fix_phy(phy: &Phy) -> Result {
-    phy.with_page(1, |page| page.write(0x10, 0xf41b))
+    phy::with_page(phy, 1, |page| page.write(0x10, 0xf41b))
 }

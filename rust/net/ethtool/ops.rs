@@ -5,29 +5,33 @@
 //! The ethtool core calls all of these in process context under RTNL, for a registered device; what
 //! it passes besides is memory of its own, as large as the operation before has said.
 
-use super::{
-    super::{
-        callbacks::Private,
-        chars,
-        device::{
-            NetDevice,
-            Operations, //
-        },
-        error,
-        phy::Pause, //
-    },
-    Coalesce,
-    Refused,
-    TestResult,
-    WakeEvents,
-    MAX_TESTS, //
-};
 use crate::bindings;
+use crate::net::{
+    chars,
+    device::NetDevice,
+    error,
+    ethtool::{
+        Coalesce,
+        Refused,
+        TestResult,
+        WakeEvents,
+        MAX_TESTS, //
+    },
+    operations::Operations,
+    phy::{
+        Mdio,
+        Pause, //
+    },
+    private::Private, //
+};
 use core::{
     ffi::CStr,
     mem::MaybeUninit, //
 };
-use kernel::prelude::*;
+use kernel::{
+    error::from_result,
+    prelude::*, //
+};
 
 // SAFETY: All fields are integers, bit fields or `Option`s of function pointers: zero is valid.
 const ZEROED: bindings::ethtool_ops = unsafe { MaybeUninit::zeroed().assume_init() };
@@ -35,34 +39,52 @@ const ZEROED: bindings::ethtool_ops = unsafe { MaybeUninit::zeroed().assume_init
 /// Returns the table for devices of `T`.
 pub(in crate::net) const fn table<T: Operations>() -> bindings::ethtool_ops {
     let mut ops = ZEROED;
-    ops.supported_coalesce_params = bindings::NET_COALESCE_PARAMS;
-    ops.get_drvinfo = Some(get_drvinfo::<T>);
+    ops.get_drvinfo = Some(get_drvinfo_callback::<T>);
     ops.get_link = Some(bindings::ethtool_op_get_link);
-    ops.get_link_ksettings = Some(bindings::phy_ethtool_get_link_ksettings);
-    ops.set_link_ksettings = Some(bindings::phy_ethtool_set_link_ksettings);
-    ops.nway_reset = Some(bindings::phy_ethtool_nway_reset);
     ops.get_ts_info = Some(bindings::ethtool_op_get_ts_info);
-    ops.get_msglevel = Some(get_msglevel);
-    ops.set_msglevel = Some(set_msglevel);
-    ops.get_ringparam = Some(get_ringparam::<T>);
-    ops.set_ringparam = Some(set_ringparam::<T>);
-    ops.get_channels = Some(get_channels);
-    ops.set_channels = Some(set_channels);
-    ops.get_coalesce = Some(get_coalesce::<T>);
-    ops.set_coalesce = Some(set_coalesce::<T>);
-    ops.get_pauseparam = Some(get_pauseparam);
-    ops.set_pauseparam = Some(set_pauseparam::<T>);
-    ops.get_sset_count = Some(get_sset_count::<T>);
-    ops.get_strings = Some(get_strings::<T>);
-    ops.get_ethtool_stats = Some(get_ethtool_stats::<T>);
-    ops.get_eth_mac_stats = Some(get_eth_mac_stats::<T>);
-    ops.get_regs_len = Some(get_regs_len::<T>);
-    ops.get_regs = Some(get_regs::<T>);
-    ops.get_wol = Some(get_wol::<T>);
-    ops.set_wol = Some(set_wol::<T>);
-    ops.get_eeprom_len = Some(get_eeprom_len::<T>);
-    ops.get_eeprom = Some(get_eeprom::<T>);
-    ops.self_test = Some(self_test::<T>);
+    ops.get_msglevel = Some(get_msglevel_callback);
+    ops.set_msglevel = Some(set_msglevel_callback);
+    ops.get_channels = Some(get_channels_callback);
+    ops.set_channels = Some(set_channels_callback);
+    ops.get_sset_count = Some(get_sset_count_callback::<T>);
+    ops.get_strings = Some(get_strings_callback::<T>);
+    if <T::Mdio as Mdio>::EXISTS {
+        ops.get_link_ksettings = Some(bindings::phy_ethtool_get_link_ksettings);
+        ops.set_link_ksettings = Some(bindings::phy_ethtool_set_link_ksettings);
+        ops.nway_reset = Some(bindings::phy_ethtool_nway_reset);
+        ops.get_pauseparam = Some(get_pauseparam_callback);
+        ops.set_pauseparam = Some(set_pauseparam_callback::<T>);
+    }
+    if T::RINGS.is_some() {
+        ops.get_ringparam = Some(get_ringparam_callback::<T>);
+        ops.set_ringparam = Some(set_ringparam_callback::<T>);
+    }
+    if T::HAS_COALESCE {
+        ops.supported_coalesce_params = bindings::NET_COALESCE_PARAMS;
+        ops.get_coalesce = Some(get_coalesce_callback::<T>);
+        ops.set_coalesce = Some(set_coalesce_callback::<T>);
+    }
+    if !T::STATISTICS.is_empty() {
+        ops.get_ethtool_stats = Some(get_ethtool_stats_callback::<T>);
+    }
+    if T::HAS_MAC_STATISTICS {
+        ops.get_eth_mac_stats = Some(get_eth_mac_stats_callback::<T>);
+    }
+    if T::REGISTER_BYTES > 0 {
+        ops.get_regs_len = Some(get_regs_len_callback::<T>);
+        ops.get_regs = Some(get_regs_callback::<T>);
+    }
+    if !T::WAKE_EVENTS.is_none() {
+        ops.get_wol = Some(get_wol_callback::<T>);
+        ops.set_wol = Some(set_wol_callback::<T>);
+    }
+    if T::EEPROM_MAGIC.is_some() {
+        ops.get_eeprom_len = Some(get_eeprom_len_callback::<T>);
+        ops.get_eeprom = Some(get_eeprom_callback::<T>);
+    }
+    if !T::SELF_TESTS.is_empty() {
+        ops.self_test = Some(self_test_callback::<T>);
+    }
     ops
 }
 
@@ -84,7 +106,7 @@ unsafe fn refuse(extack: *mut bindings::netlink_ext_ack, refused: &Refused) -> c
 /// # Safety
 ///
 /// Called by the ethtool core, with a structure of its own.
-unsafe extern "C" fn get_drvinfo<T: Operations>(
+unsafe extern "C" fn get_drvinfo_callback<T: Operations>(
     _dev: *mut bindings::net_device,
     info: *mut bindings::ethtool_drvinfo,
 ) {
@@ -103,7 +125,7 @@ unsafe extern "C" fn get_drvinfo<T: Operations>(
 /// # Safety
 ///
 /// Called by the ethtool core, with a device that has been through `callbacks::init`.
-unsafe extern "C" fn get_msglevel(dev: *mut bindings::net_device) -> u32 {
+unsafe extern "C" fn get_msglevel_callback(dev: *mut bindings::net_device) -> u32 {
     // SAFETY: The core calls this with such a device.
     unsafe { NetDevice::from_raw(dev) }.message_level()
 }
@@ -113,7 +135,7 @@ unsafe extern "C" fn get_msglevel(dev: *mut bindings::net_device) -> u32 {
 /// # Safety
 ///
 /// Called by the ethtool core, with a device that has been through `callbacks::init`.
-unsafe extern "C" fn set_msglevel(dev: *mut bindings::net_device, level: u32) {
+unsafe extern "C" fn set_msglevel_callback(dev: *mut bindings::net_device, level: u32) {
     // SAFETY: The core calls this with such a device.
     unsafe { NetDevice::from_raw(dev) }.set_message_level(level);
 }
@@ -123,7 +145,7 @@ unsafe extern "C" fn set_msglevel(dev: *mut bindings::net_device, level: u32) {
 /// # Safety
 ///
 /// Called by the ethtool core, with a device whose operations are for `T` and a structure of its own.
-unsafe extern "C" fn get_ringparam<T: Operations>(
+unsafe extern "C" fn get_ringparam_callback<T: Operations>(
     dev: *mut bindings::net_device,
     ring: *mut bindings::ethtool_ringparam,
     _kernel_ring: *mut bindings::kernel_ethtool_ringparam,
@@ -135,8 +157,10 @@ unsafe extern "C" fn get_ringparam<T: Operations>(
         let (dev, private) = Private::<T>::of(dev);
         (private.config(dev), &mut *ring)
     };
-    ring.rx_max_pending = *T::RINGS.rx.end();
-    ring.tx_max_pending = *T::RINGS.tx.end();
+    if let Some(sizes) = &T::RINGS {
+        ring.rx_max_pending = *sizes.rx.end();
+        ring.tx_max_pending = *sizes.tx.end();
+    }
     ring.rx_pending = config.rx;
     ring.tx_pending = config.tx;
 }
@@ -146,7 +170,7 @@ unsafe extern "C" fn get_ringparam<T: Operations>(
 /// # Safety
 ///
 /// Called by the ethtool core, with a device whose operations are for `T` and structures of its own.
-unsafe extern "C" fn set_ringparam<T: Operations>(
+unsafe extern "C" fn set_ringparam_callback<T: Operations>(
     dev: *mut bindings::net_device,
     ring: *mut bindings::ethtool_ringparam,
     _kernel_ring: *mut bindings::kernel_ethtool_ringparam,
@@ -157,7 +181,10 @@ unsafe extern "C" fn set_ringparam<T: Operations>(
     unsafe {
         let (dev, private) = Private::<T>::of(dev);
         let (rx, tx) = ((*ring).rx_pending, (*ring).tx_pending);
-        if let Err(refused) = T::RINGS.check(rx, tx) {
+        let Some(sizes) = &T::RINGS else {
+            return error::not_supported().to_errno();
+        };
+        if let Err(refused) = sizes.check(rx, tx) {
             return refuse(extack, &refused);
         }
         match private.resize_rings(dev, rx, tx) {
@@ -179,7 +206,7 @@ unsafe extern "C" fn set_ringparam<T: Operations>(
 /// # Safety
 ///
 /// Called by the ethtool core, with a structure of its own.
-unsafe extern "C" fn get_channels(
+unsafe extern "C" fn get_channels_callback(
     _dev: *mut bindings::net_device,
     channels: *mut bindings::ethtool_channels,
 ) {
@@ -189,13 +216,13 @@ unsafe extern "C" fn get_channels(
     channels.combined_count = 1;
 }
 
-/// `set_channels`. The core lets through only what [`get_channels`] makes possible and what is a change:
+/// `set_channels`. The core lets through only what [`get_channels_callback`] makes possible and what is a change:
 /// nothing. It is here because without it the core refuses to set even what is there.
 ///
 /// # Safety
 ///
 /// Called by the ethtool core.
-unsafe extern "C" fn set_channels(
+unsafe extern "C" fn set_channels_callback(
     _dev: *mut bindings::net_device,
     _channels: *mut bindings::ethtool_channels,
 ) -> c_int {
@@ -207,7 +234,7 @@ unsafe extern "C" fn set_channels(
 /// # Safety
 ///
 /// Called by the ethtool core, with a device whose operations are for `T` and a structure of its own.
-unsafe extern "C" fn get_coalesce<T: Operations>(
+unsafe extern "C" fn get_coalesce_callback<T: Operations>(
     dev: *mut bindings::net_device,
     coalesce: *mut bindings::ethtool_coalesce,
     _kernel_coalesce: *mut bindings::kernel_ethtool_coalesce,
@@ -235,7 +262,7 @@ unsafe extern "C" fn get_coalesce<T: Operations>(
 /// # Safety
 ///
 /// Called by the ethtool core, with a device whose operations are for `T` and structures of its own.
-unsafe extern "C" fn set_coalesce<T: Operations>(
+unsafe extern "C" fn set_coalesce_callback<T: Operations>(
     dev: *mut bindings::net_device,
     coalesce: *mut bindings::ethtool_coalesce,
     _kernel_coalesce: *mut bindings::kernel_ethtool_coalesce,
@@ -267,7 +294,7 @@ unsafe extern "C" fn set_coalesce<T: Operations>(
 /// # Safety
 ///
 /// Called by the ethtool core, with a device that has been through `callbacks::init` and a structure of its own.
-unsafe extern "C" fn get_pauseparam(
+unsafe extern "C" fn get_pauseparam_callback(
     dev: *mut bindings::net_device,
     param: *mut bindings::ethtool_pauseparam,
 ) {
@@ -287,7 +314,7 @@ unsafe extern "C" fn get_pauseparam(
 /// # Safety
 ///
 /// Called by the ethtool core, with a device whose operations are for `T` and a structure of its own.
-unsafe extern "C" fn set_pauseparam<T: Operations>(
+unsafe extern "C" fn set_pauseparam_callback<T: Operations>(
     dev: *mut bindings::net_device,
     param: *mut bindings::ethtool_pauseparam,
 ) -> c_int {
@@ -311,10 +338,7 @@ unsafe extern "C" fn set_pauseparam<T: Operations>(
         rx: param.rx_pause != 0,
         tx: param.tx_pause != 0,
     };
-    match phy.set_pause(pause) {
-        Ok(()) => 0,
-        Err(e) => e.to_errno(),
-    }
+    from_result(|| phy.set_pause(pause).map(|()| 0))
 }
 
 /// Returns the strings of a set, or `None` if there is no such set.
@@ -324,6 +348,7 @@ fn strings<T: Operations>(set: u32) -> Option<&'static [&'static CStr]> {
         bindings::ethtool_stringset_ETH_SS_STATS => Some(T::STATISTICS),
         _ => None,
     }
+    .filter(|strings| !strings.is_empty())
 }
 
 /// `get_sset_count`.
@@ -331,7 +356,7 @@ fn strings<T: Operations>(set: u32) -> Option<&'static [&'static CStr]> {
 /// # Safety
 ///
 /// Called by the ethtool core.
-unsafe extern "C" fn get_sset_count<T: Operations>(
+unsafe extern "C" fn get_sset_count_callback<T: Operations>(
     _dev: *mut bindings::net_device,
     set: c_int,
 ) -> c_int {
@@ -345,8 +370,8 @@ unsafe extern "C" fn get_sset_count<T: Operations>(
 ///
 /// # Safety
 ///
-/// Called by the ethtool core, with room for as many strings as [`get_sset_count`] said.
-unsafe extern "C" fn get_strings<T: Operations>(
+/// Called by the ethtool core, with room for as many strings as [`get_sset_count_callback`] said.
+unsafe extern "C" fn get_strings_callback<T: Operations>(
     _dev: *mut bindings::net_device,
     set: u32,
     data: *mut u8,
@@ -369,8 +394,8 @@ unsafe extern "C" fn get_strings<T: Operations>(
 /// # Safety
 ///
 /// Called by the ethtool core, with a device whose operations are for `T` and zeroed room for as many
-/// values as [`get_sset_count`] said.
-unsafe extern "C" fn get_ethtool_stats<T: Operations>(
+/// values as [`get_sset_count_callback`] said.
+unsafe extern "C" fn get_ethtool_stats_callback<T: Operations>(
     dev: *mut bindings::net_device,
     _stats: *mut bindings::ethtool_stats,
     data: *mut u64,
@@ -392,7 +417,7 @@ unsafe extern "C" fn get_ethtool_stats<T: Operations>(
 /// # Safety
 ///
 /// Called by the ethtool core, with a device whose operations are for `T` and a structure of its own.
-unsafe extern "C" fn get_eth_mac_stats<T: Operations>(
+unsafe extern "C" fn get_eth_mac_stats_callback<T: Operations>(
     dev: *mut bindings::net_device,
     stats: *mut bindings::ethtool_eth_mac_stats,
 ) {
@@ -426,7 +451,9 @@ unsafe extern "C" fn get_eth_mac_stats<T: Operations>(
 /// # Safety
 ///
 /// Called by the ethtool core.
-unsafe extern "C" fn get_regs_len<T: Operations>(_dev: *mut bindings::net_device) -> c_int {
+unsafe extern "C" fn get_regs_len_callback<T: Operations>(
+    _dev: *mut bindings::net_device,
+) -> c_int {
     T::REGISTER_BYTES as c_int
 }
 
@@ -435,8 +462,8 @@ unsafe extern "C" fn get_regs_len<T: Operations>(_dev: *mut bindings::net_device
 /// # Safety
 ///
 /// Called by the ethtool core, with a device whose operations are for `T`, a structure of its own and
-/// zeroed room for as many bytes as [`get_regs_len`] said.
-unsafe extern "C" fn get_regs<T: Operations>(
+/// zeroed room for as many bytes as [`get_regs_len_callback`] said.
+unsafe extern "C" fn get_regs_callback<T: Operations>(
     dev: *mut bindings::net_device,
     regs: *mut bindings::ethtool_regs,
     data: *mut c_void,
@@ -456,33 +483,33 @@ unsafe extern "C" fn get_regs<T: Operations>(
 /// # Safety
 ///
 /// Called by the ethtool core, with a device whose operations are for `T` and a structure of its own.
-unsafe extern "C" fn get_wol<T: Operations>(
+unsafe extern "C" fn get_wol_callback<T: Operations>(
     dev: *mut bindings::net_device,
     wol: *mut bindings::ethtool_wolinfo,
 ) {
     // SAFETY: The core calls this with a device whose operations are for `T` and a structure of its
     // own.
     unsafe {
-        if bindings::net_helper_can_wakeup(dev) {
+        if bindings::device_can_wakeup(bindings::netdev_parent(dev)) {
             (*wol).supported = T::WAKE_EVENTS.as_raw();
             (*wol).wolopts = Private::<T>::of(dev).1.driver().wake_events().as_raw();
         }
     }
 }
 
-/// `set_wol`. The core has refused what [`get_wol`] does not list, and remembers what is set.
+/// `set_wol`. The core has refused what [`get_wol_callback`] does not list, and remembers what is set.
 ///
 /// # Safety
 ///
 /// Called by the ethtool core, with a device whose operations are for `T` and a structure of its own.
-unsafe extern "C" fn set_wol<T: Operations>(
+unsafe extern "C" fn set_wol_callback<T: Operations>(
     dev: *mut bindings::net_device,
     wol: *mut bindings::ethtool_wolinfo,
 ) -> c_int {
     // SAFETY: The core calls this with a device whose operations are for `T` and a structure of its
     // own.
     let (driver, events) = unsafe {
-        if !bindings::net_helper_can_wakeup(dev) {
+        if !bindings::device_can_wakeup(bindings::netdev_parent(dev)) {
             return error::not_supported().to_errno();
         }
         (Private::<T>::of(dev).1.driver(), (*wol).wolopts)
@@ -494,10 +521,11 @@ unsafe extern "C" fn set_wol<T: Operations>(
     let wake = !events.is_none();
     // SAFETY: The device is live, and its parent too. What is enabled already cannot be enabled.
     unsafe {
-        if bindings::net_helper_may_wakeup(dev) == wake {
+        let parent = bindings::netdev_parent(dev);
+        if bindings::device_may_wakeup(parent) == wake {
             0
         } else {
-            bindings::net_helper_set_wakeup_enable(dev, wake)
+            bindings::device_set_wakeup_enable(parent, wake)
         }
     }
 }
@@ -507,18 +535,20 @@ unsafe extern "C" fn set_wol<T: Operations>(
 /// # Safety
 ///
 /// Called by the ethtool core, with a device whose operations are for `T`.
-unsafe extern "C" fn get_eeprom_len<T: Operations>(dev: *mut bindings::net_device) -> c_int {
+unsafe extern "C" fn get_eeprom_len_callback<T: Operations>(
+    dev: *mut bindings::net_device,
+) -> c_int {
     // SAFETY: The core calls this with a device whose operations are for `T`.
     unsafe { Private::<T>::of(dev) }.1.driver().eeprom().len() as c_int
 }
 
-/// `get_eeprom`. The core has checked offset and length against [`get_eeprom_len`].
+/// `get_eeprom`. The core has checked offset and length against [`get_eeprom_len_callback`].
 ///
 /// # Safety
 ///
 /// Called by the ethtool core, with a device whose operations are for `T`, a structure of its own and
 /// room for as many bytes as that says.
-unsafe extern "C" fn get_eeprom<T: Operations>(
+unsafe extern "C" fn get_eeprom_callback<T: Operations>(
     dev: *mut bindings::net_device,
     eeprom: *mut bindings::ethtool_eeprom,
     data: *mut u8,
@@ -531,7 +561,7 @@ unsafe extern "C" fn get_eeprom<T: Operations>(
     let Some(part) = part else {
         return EINVAL.to_errno();
     };
-    eeprom.magic = T::EEPROM_MAGIC;
+    eeprom.magic = T::EEPROM_MAGIC.unwrap_or_default();
     // SAFETY: The core's buffer has room for that many bytes, and is not part of the driver.
     unsafe { data.copy_from_nonoverlapping(part.as_ptr(), part.len()) };
     0
@@ -542,8 +572,8 @@ unsafe extern "C" fn get_eeprom<T: Operations>(
 /// # Safety
 ///
 /// Called by the ethtool core, with a device whose operations are for `T`, a structure of its own and
-/// room for as many results as [`get_sset_count`] said.
-unsafe extern "C" fn self_test<T: Operations>(
+/// room for as many results as [`get_sset_count_callback`] said.
+unsafe extern "C" fn self_test_callback<T: Operations>(
     dev: *mut bindings::net_device,
     test: *mut bindings::ethtool_test,
     data: *mut u64,

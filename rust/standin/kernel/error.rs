@@ -98,6 +98,19 @@ pub fn to_result(errno: c_int) -> Result {
     }
 }
 
+/// Stands for `kernel::error::from_result`: the answer of a callback of C, from that of a closure.
+///
+/// The real crate also takes a result whose type is no `c_int`.
+pub fn from_result<F>(f: F) -> c_int
+where
+    F: FnOnce() -> Result<c_int>,
+{
+    match f() {
+        Ok(value) => value,
+        Err(error) => error.to_errno(),
+    }
+}
+
 /// Stands for `kernel::error::from_err_ptr`: what C returned as a pointer.
 ///
 /// # Errors

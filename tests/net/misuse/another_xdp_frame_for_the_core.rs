@@ -2,7 +2,7 @@
 // The same for frames without an `sk_buff`.
 // error: mismatched types
 // error: expected `Result<(), XdpFrame>`, found `()`
-use rust_net::net::{contexts::XdpContext, device::Operations, xdp::XdpFrame};
+use rust_net::net::{contexts::XdpContext, operations::Operations, xdp::XdpFrame};
 
 #[cfg(right)]
 pub fn send<T: Operations>(driver: &T, cx: &XdpContext<'_>, xmit: &mut T::Xmit, frame: XdpFrame) {

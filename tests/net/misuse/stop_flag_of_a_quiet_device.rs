@@ -5,7 +5,7 @@ use rust_net::net::{contexts::PollContext, device::NetDevice, page_pool::NoPool,
 
 #[cfg(right)]
 pub fn wake(_dev: &NetDevice, cx: &PollContext<'_, NoPool>, ring: &mut Consumer<u32>) {
-    ring.wake_if_stopped(cx, 1);
+    ring.wake_if_stopped(cx.queue(), 1);
 }
 
 #[cfg(wrong)]

@@ -5,7 +5,7 @@
 #![cfg(not(loom))]
 
 use standin::alloc::{flags::GFP_KERNEL, AllocError, KBox, KVVec, KVec};
-use standin::error::{code::*, from_err_ptr, to_result, Error};
+use standin::error::{code::*, from_err_ptr, from_result, to_result, Error};
 use standin::fake;
 use standin::sync::atomic::{Acquire, Atomic, Full, Relaxed, Release};
 use standin::sync::{Arc, Mutex};
@@ -153,6 +153,7 @@ fn errors_are_numbers_from_minus_4095() {
         (to_result(0), to_result(1), to_result(-12)),
         (Ok(()), Ok(()), Err(ENOMEM))
     );
+    assert_eq!((from_result(|| Ok(7)), from_result(|| Err(ENOMEM))), (7, -12));
     for (address, error) in [
         (-1isize, Some(-1)),
         (-4095, Some(-4095)),

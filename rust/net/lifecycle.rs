@@ -1,24 +1,20 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Quiesce and resume, and the slow paths made of them; see [`device`](super::device).
+//! Quiesce and resume, and the slow paths made of them; see [`operations`](super::operations).
 
 use super::{
-    callbacks::{
-        private_area,
-        Private, //
-    },
     contexts::Rtnl,
-    device::{
-        NetDevice,
+    device::NetDevice,
+    error,
+    ethtool::TestResult,
+    operations::{
         Operations,
         RingConfig,
         WakeBy, //
     },
-    error,
-    ethtool::TestResult,
     page_pool::Sealed as _,
-    runtime_pm::Awake,
-    settings, //
+    private::Private,
+    runtime_pm::Awake, //
 };
 use crate::bindings;
 use core::ptr::NonNull;
@@ -28,18 +24,6 @@ use kernel::{
 };
 
 impl<T: Operations> Private<T> {
-    /// # Safety
-    ///
-    /// `dev` must have been through [`init`] for the same `T` and live for `'a`.
-    pub(super) unsafe fn of<'a>(dev: *mut bindings::net_device) -> (&'a NetDevice, &'a Self) {
-        // SAFETY: By the safety requirements.
-        unsafe { (NetDevice::from_raw(dev), &*private_area(dev).cast()) }
-    }
-
-    pub(super) fn driver(&self) -> &T {
-        &self.driver
-    }
-
     /// Lets the work items run, as they may while the interface is up and no slow path runs.
     ///
     /// # Safety
@@ -53,7 +37,7 @@ impl<T: Operations> Private<T> {
             // The device may have interrupted since it was started. Who asks after this finds the work item enabled:
             // both functions are full barriers.
             if self.core.reset_due.load(Relaxed) {
-                bindings::net_helper_schedule_work(self.core.reset.get());
+                bindings::schedule_work(self.core.reset.get());
             }
         }
     }
@@ -91,12 +75,12 @@ impl<T: Operations> Private<T> {
         self.core.reset_due.store(false, Relaxed);
         self.driver.start(dev, xmit, poll);
         // SAFETY: The device is live. The lock is the one that the core holds when it calls
-        // `set_rx_mode`. NAPI is disabled, so it may be enabled.
+        // `ndo_set_rx_mode`. NAPI is disabled, so it may be enabled.
         unsafe {
-            bindings::net_helper_addr_lock(dev.as_raw());
+            bindings::netif_addr_lock_bh(dev.as_raw());
             self.receiving.store(true, Relaxed);
-            settings::set_rx_mode::<T>(dev.as_raw());
-            bindings::net_helper_addr_unlock(dev.as_raw());
+            self.apply_rx_filter(dev);
+            bindings::netif_addr_unlock_bh(dev.as_raw());
             bindings::napi_enable(dev.napi());
         }
         self.driver.enable_interrupts();
@@ -118,10 +102,10 @@ impl<T: Operations> Private<T> {
         unsafe {
             bindings::napi_disable(dev.napi());
             bindings::synchronize_net();
-            bindings::net_helper_tx_disable(dev.as_raw());
-            bindings::net_helper_addr_lock(dev.as_raw());
+            bindings::netif_tx_disable(dev.as_raw());
+            bindings::netif_addr_lock_bh(dev.as_raw());
             self.receiving.store(false, Relaxed);
-            bindings::net_helper_addr_unlock(dev.as_raw());
+            bindings::netif_addr_unlock_bh(dev.as_raw());
         }
         self.driver.disable_interrupts();
         // SAFETY: The interrupt is requested while the device is running.
@@ -135,7 +119,7 @@ impl<T: Operations> Private<T> {
         // forget what was in the rings.
         unsafe {
             bindings::synchronize_irq(self.core.irq);
-            bindings::net_helper_reset_queue(dev.as_raw());
+            bindings::netdev_reset_queue(dev.as_raw());
         }
     }
 
@@ -202,7 +186,7 @@ pub(super) unsafe fn sleep<T: Operations>(dev: NonNull<bindings::net_device>, wa
         let (dev, private) = Private::<T>::of(dev.as_ptr());
         bindings::rtnl_lock();
         // The power management core wakes a device that dozes first.
-        if bindings::net_helper_device_present(dev.as_raw()) && !private.dozing.load(Relaxed) {
+        if bindings::netif_device_present(dev.as_raw()) && !private.dozing.load(Relaxed) {
             bindings::netif_device_detach(dev.as_raw());
             private.go_to_sleep(dev, wake);
         }
@@ -220,7 +204,7 @@ pub(super) unsafe fn wake<T: Operations>(dev: NonNull<bindings::net_device>) {
     unsafe {
         let (dev, private) = Private::<T>::of(dev.as_ptr());
         bindings::rtnl_lock();
-        if !bindings::net_helper_device_present(dev.as_raw()) {
+        if !bindings::netif_device_present(dev.as_raw()) {
             private.come_back(dev);
             bindings::netif_device_attach(dev.as_raw());
             if private.driver.is_dead() {
@@ -235,7 +219,7 @@ pub(super) unsafe fn wake<T: Operations>(dev: NonNull<bindings::net_device>) {
 /// Returns whether an interface is up and has a carrier: it is not to sleep.
 pub(super) fn is_in_use(dev: &NetDevice) -> bool {
     // SAFETY: The device is live.
-    unsafe { bindings::net_helper_netif_running(dev.as_raw()) && dev.has_link() }
+    unsafe { bindings::netif_running(dev.as_raw()) && dev.has_link() }
 }
 
 /// The answer of [`doze`].
@@ -297,7 +281,7 @@ impl<T: Operations> Private<T> {
     /// Returns whether the interface has all that `ndo_open` gives it, and is not about to be closed.
     fn is_open(&self, dev: &NetDevice) -> bool {
         // SAFETY: The device is live.
-        self.opened.load(Relaxed) && unsafe { bindings::net_helper_netif_running(dev.as_raw()) }
+        self.opened.load(Relaxed) && unsafe { bindings::netif_running(dev.as_raw()) }
     }
 
     /// Puts a device to sleep. Its queue is stopped.
@@ -336,17 +320,23 @@ impl<T: Operations> Private<T> {
         // SAFETY: The device is live and is that of a PCI device; RTNL is held. Nobody else wakes it: it does not doze,
         // and what does so otherwise takes RTNL.
         unsafe {
-            bindings::net_helper_say_dead(dev.as_raw());
+            dev.print_error(
+                c"the card does not answer: resetting it through its bus",
+                EIO.to_errno(),
+            );
             bindings::netif_device_detach(dev.as_raw());
             self.go_to_sleep(dev, WakeBy::Nothing);
-            let answer = bindings::net_helper_reset_bus(dev.as_raw());
+            let answer = bindings::pci_reset_bus(dev.pdev());
             if answer == 0 {
-                bindings::net_helper_restore_config(dev.as_raw());
+                dev.restore_config();
             }
             if answer == EAGAIN.to_errno() {
                 // Another driver of the bus is busy. The next timeout tries again.
             } else if answer < 0 || self.driver.is_dead() {
-                bindings::net_helper_say_detached(dev.as_raw(), answer);
+                dev.print_error(
+                    c"the card cannot be reset through its bus: detached",
+                    answer,
+                );
                 return;
             }
             self.come_back(dev);
@@ -381,7 +371,7 @@ impl<T: Operations> Private<T> {
     unsafe fn doze(&self, dev: &NetDevice) -> Doze {
         // SAFETY: The device is live; RTNL is held. What fails to sleep wakes.
         unsafe {
-            if !bindings::net_helper_device_present(dev.as_raw()) {
+            if !bindings::netif_device_present(dev.as_raw()) {
                 // After an error that it did not recover from it rests already.
                 return Doze::Asleep;
             }
@@ -390,7 +380,7 @@ impl<T: Operations> Private<T> {
             }
             self.dozing.store(true, Relaxed);
             // Else phylib would power the PHY down, which then could not see a link.
-            bindings::net_helper_set_wol_enabled(dev.as_raw(), true);
+            bindings::netdev_set_wol_enabled(dev.as_raw(), true);
             self.go_to_sleep(dev, WakeBy::Link);
             if self.is_open(dev) && self.driver.senses_link() {
                 // It came before the device watched for it, so it would never call.
@@ -410,21 +400,11 @@ impl<T: Operations> Private<T> {
         // SAFETY: The device is live and sleeps; its queue is stopped as long as it dozes, and the power management
         // core lets one callback run at a time.
         unsafe {
-            bindings::net_helper_set_wol_enabled(dev.as_raw(), wakes);
+            bindings::netdev_set_wol_enabled(dev.as_raw(), wakes);
             if self.come_back(dev) {
-                bindings::net_helper_trans_update(dev.as_raw());
-                bindings::net_helper_wake_queue(dev.as_raw());
+                bindings::netif_trans_update(dev.as_raw());
+                bindings::netif_wake_queue(dev.as_raw());
             }
-        }
-    }
-
-    /// Returns the size that the rings are to have.
-    pub(super) fn config(&self, dev: &NetDevice) -> RingConfig {
-        RingConfig {
-            mtu: dev.mtu(),
-            rx: self.core.rx_ring.load(Relaxed),
-            tx: self.core.tx_ring.load(Relaxed),
-            xdp: self.core.xdp.is_attached(),
         }
     }
 
@@ -465,8 +445,8 @@ impl<T: Operations> Private<T> {
         // SAFETY: By the safety requirements. The watchdog must not count the time that it took.
         unsafe {
             self.resume(dev);
-            bindings::net_helper_trans_update(dev.as_raw());
-            bindings::net_helper_wake_queue(dev.as_raw());
+            bindings::netif_trans_update(dev.as_raw());
+            bindings::netif_wake_queue(dev.as_raw());
         }
     }
 
@@ -484,7 +464,7 @@ impl<T: Operations> Private<T> {
         let after = RingConfig { rx, tx, ..before };
         // SAFETY: The device is live; RTNL is held, so it stays up or down.
         unsafe {
-            if after != before && bindings::net_helper_netif_running(dev.as_raw()) {
+            if after != before && bindings::netif_running(dev.as_raw()) {
                 self.reopen(dev, &after)?;
             }
         }

@@ -1,0 +1,222 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Frames that are mapped for a device to read, piece by piece.
+//!
+//! C header: [`include/linux/dma-mapping.h`](srctree/include/linux/dma-mapping.h)
+
+use super::{
+    owned::Owned,
+    pci,
+    skb::SkBuff,
+    xdp::XdpFrame, //
+};
+use crate::bindings;
+use kernel::prelude::*;
+
+/// What a mapping keeps alive.
+enum FrameOwner {
+    /// Nothing: another piece of the same frame does.
+    Nothing,
+    Skb(Owned<SkBuff>),
+    Xdp(XdpFrame),
+}
+
+/// What a poll has completed; see [`PollContext::complete`](super::contexts::PollContext::complete).
+#[derive(Default)]
+pub struct Completed {
+    packets: u32,
+    bytes: u32,
+    xdp_packets: u32,
+    xdp_bytes: u32,
+}
+
+impl Completed {
+    /// Returns how many frames with an `sk_buff` there were, and their bytes.
+    pub(super) fn frames(&self) -> (u32, u32) {
+        (self.packets, self.bytes)
+    }
+
+    /// The same of those without.
+    pub(super) fn xdp_frames(&self) -> (u32, u32) {
+        (self.xdp_packets, self.xdp_bytes)
+    }
+}
+
+/// What is mapped of a frame, and so how it is unmapped.
+#[derive(Clone, Copy)]
+enum Area {
+    Head,
+    Page,
+}
+
+/// A piece of a frame that is mapped for a device to read. That of the last piece owns the frame.
+///
+/// # Invariants
+///
+/// `address` is a live mapping of `length` bytes for `pdev`, made as `area` says.
+pub struct MappedFragment<'a> {
+    pdev: &'a pci::Device,
+    address: u64,
+    length: u32,
+    area: Area,
+    frame: FrameOwner,
+}
+
+impl<'a> MappedFragment<'a> {
+    /// Maps the linear area of a frame.
+    fn head(pdev: &'a pci::Device, skb: &SkBuff) -> Result<Self> {
+        let length = skb.head_length();
+        // SAFETY: The device is bound, and the linear area has `length` bytes.
+        let address = unsafe {
+            bindings::dma_map_single(
+                pci::device(pdev),
+                skb.field::<*mut c_void>(bindings::NET_SKB_DATA),
+                length as usize,
+            )
+        };
+        Self::checked(pdev, address, length, Area::Head)
+    }
+
+    /// Maps a fragment of a frame besides the linear area; `nth` must be below [`SkBuff::pages`].
+    fn page(pdev: &'a pci::Device, skb: &SkBuff, nth: u32) -> Result<Self> {
+        if nth >= skb.pages() {
+            return Err(EINVAL);
+        }
+        // SAFETY: The device is bound, and the frame has that fragment.
+        let (address, length) = unsafe {
+            (
+                bindings::skb_frag_dma_map(pci::device(pdev), skb.as_raw(), nth),
+                bindings::skb_frag_size(skb.as_raw(), nth),
+            )
+        };
+        Self::checked(pdev, address, length, Area::Page)
+    }
+
+    fn checked(pdev: &'a pci::Device, address: u64, length: u32, area: Area) -> Result<Self> {
+        // SAFETY: `address` is the answer of a mapping function for this device.
+        if unsafe { bindings::dma_mapping_error(pci::device(pdev), address) } {
+            return Err(ENOMEM);
+        }
+        // INVARIANT: The mapping succeeded.
+        Ok(Self {
+            pdev,
+            address,
+            length,
+            area,
+            frame: FrameOwner::Nothing,
+        })
+    }
+
+    /// Maps a frame without an `sk_buff`.
+    ///
+    /// # Errors
+    ///
+    /// `ENOMEM` if it cannot be mapped; it is dropped then.
+    pub fn xdp(pdev: &'a pci::Device, frame: XdpFrame) -> Result<Self> {
+        let length = frame.length();
+        // SAFETY: The device is bound, and the frame has `length` bytes.
+        let address =
+            unsafe { bindings::dma_map_single(pci::device(pdev), frame.data(), length as usize) };
+        let mut mapped = Self::checked(pdev, address, length, Area::Head)?;
+        mapped.frame = FrameOwner::Xdp(frame);
+        Ok(mapped)
+    }
+
+    /// Returns whether this is a frame without an `sk_buff`.
+    pub fn is_xdp(&self) -> bool {
+        matches!(self.frame, FrameOwner::Xdp(_))
+    }
+
+    /// Returns the address for the device.
+    pub fn dma_address(&self) -> u64 {
+        self.address
+    }
+
+    /// Returns the length in bytes.
+    pub fn length(&self) -> u32 {
+        self.length
+    }
+
+    /// Returns whether this is the last piece of a frame: the one that owns it.
+    pub fn is_last(&self) -> bool {
+        !matches!(self.frame, FrameOwner::Nothing)
+    }
+
+    /// Unmaps a piece that was sent. If it is the last of its frame, frees the frame and adds it to `all`.
+    ///
+    /// # Safety
+    ///
+    /// `budget` must be that of the NAPI poll this runs in.
+    #[inline]
+    pub(super) unsafe fn finish(mut self, budget: i32, all: &mut Completed) {
+        let frame = core::mem::replace(&mut self.frame, FrameOwner::Nothing);
+        drop(self);
+        match frame {
+            FrameOwner::Nothing => {}
+            FrameOwner::Skb(skb) => {
+                all.packets = all.packets.wrapping_add(1);
+                all.bytes = all.bytes.wrapping_add(skb.length());
+                // SAFETY: By the safety requirement.
+                unsafe { skb.consume(budget) };
+            }
+            FrameOwner::Xdp(frame) => {
+                all.xdp_packets = all.xdp_packets.wrapping_add(1);
+                all.xdp_bytes = all.xdp_bytes.wrapping_add(frame.length());
+            }
+        }
+    }
+}
+
+impl Drop for MappedFragment<'_> {
+    fn drop(&mut self) {
+        let device = pci::device(self.pdev);
+        // SAFETY: By the type invariants this is such a mapping, and it is not used again. The
+        // frame is dropped after this.
+        unsafe {
+            match self.area {
+                Area::Head => {
+                    bindings::dma_unmap_single(device, self.address, self.length as usize)
+                }
+                Area::Page => bindings::dma_unmap_page(device, self.address, self.length as usize),
+            }
+        };
+    }
+}
+
+/// Maps a frame for a device to read, piece by piece: returns the last piece, which owns the frame; `each` takes those before
+/// it in order.
+///
+/// # Errors
+///
+/// `ENOMEM` if a piece cannot be mapped; that of `each`. The frame is freed then, and `each` should
+/// give up what it took.
+#[inline]
+pub fn map<'a>(
+    pdev: &'a pci::Device,
+    skb: Owned<SkBuff>,
+    mut each: impl FnMut(MappedFragment<'a>) -> Result,
+) -> Result<MappedFragment<'a>> {
+    let pages = skb.pages();
+    let mut piece = MappedFragment::head(pdev, &skb)?;
+    if pages > 0 {
+        piece = map_pages(pdev, &skb, pages, piece, &mut each)?;
+    }
+    piece.frame = FrameOwner::Skb(skb);
+    Ok(piece)
+}
+
+/// Maps the pages of a frame; `each` takes `piece` and all of them but the last, which is returned.
+#[inline(never)]
+fn map_pages<'a>(
+    pdev: &'a pci::Device,
+    skb: &SkBuff,
+    pages: u32,
+    mut piece: MappedFragment<'a>,
+    each: &mut dyn FnMut(MappedFragment<'a>) -> Result,
+) -> Result<MappedFragment<'a>> {
+    for nth in 0..pages {
+        each(piece)?;
+        piece = MappedFragment::page(pdev, skb, nth)?;
+    }
+    Ok(piece)
+}

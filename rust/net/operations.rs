@@ -1,0 +1,296 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Ethernet network devices with one transmit queue, one NAPI instance, and perhaps a PHY.
+//!
+//! # Who may touch what
+//!
+//! The network core already serializes its callbacks: `ndo_start_xmit` runs under the lock of the
+//! transmit queue, a NAPI poll runs once at a time, `ndo_open` and `ndo_stop` run under RTNL. So a
+//! driver needs no locks of its own on the hot path, if what it touches is split along these lines.
+//! [`Operations`] makes the split part of the types: [`Operations::open`] returns two halves,
+//!
+//! - [`Operations::Xmit`], which [`Operations::start_xmit`] gets as `&mut`, and
+//! - [`Operations::Poll`], which [`Operations::poll`] gets as `&mut`;
+//!
+//! and [`Operations::start`] and [`Operations::stop`] get both, because they run when neither of
+//! the others can. Everything else sees `&self`. Receive buffers come from a third part,
+//! [`Operations::Pool`], which the framework keeps and lends to the poll.
+//!
+//! What is allowed in some calls only takes a value that they get: see [`contexts`](super::contexts).
+//!
+//! # A quiet device
+//!
+//! All slow paths are the same two verbs, quiesce and resume:
+//!
+//! ```text
+//!   up:      wake PHY -> resume -> allow resets -> start PHY
+//!   down:    no more resets -> stop PHY -> quiesce
+//!   open:    Operations::open -> request IRQ -> connect PHY -> up
+//!   stop:    down -> free IRQ -> disconnect PHY -> drop halves
+//!   reset:   quiesce -> resume                  (a work item; after a timeout or a fatal error)
+//!   revive:  sleep -> reset of the bus -> wake  (a work item; after a timeout, if the device does not answer)
+//!   sleep:   detach -> before_sleep -> down -> prepare_sleep    (also when the PCI bus reports an error)
+//!   wake:    wake_up -> up -> attach
+//! ```
+//!
+//! A device without a link sleeps in the same way while the system runs; see `runtime_pm`.
+//!
+//! C header: [`include/linux/netdevice.h`](srctree/include/linux/netdevice.h)
+
+use super::{
+    address::MacAddress,
+    contexts::{
+        PollContext,
+        Rtnl,
+        XdpContext,
+        XmitContext, //
+    },
+    device::NetDevice,
+    ethtool::{
+        Ethtool,
+        TestResult, //
+    },
+    features::Features,
+    owned::Owned,
+    page_pool::Pool,
+    phy::{
+        Mdio,
+        Phy, //
+    },
+    skb::SkBuff,
+    xdp::XdpFrame, //
+};
+use crate::bindings;
+use core::ffi::CStr;
+use kernel::prelude::*;
+
+/// The answer of [`Operations::interrupt`].
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub enum IrqReturn {
+    /// It was not this device's: the line is shared.
+    None,
+    /// It was this device's.
+    Handled,
+}
+
+/// The answer of [`Operations::poll`].
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub enum Polled {
+    /// There was work, of this amount. At [`RxContext::budget`](super::contexts::RxContext::budget) the poll is called again at once, below it after the time
+    /// for which the core defers interrupts (`gro_flush_timeout`), or at once if it does not.
+    Busy(u32),
+    /// There was none, or no budget. With one the interrupts can be enabled.
+    Idle,
+}
+
+/// What ends the sleep of a device, besides the host.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub enum WakeBy {
+    /// Nothing does.
+    Nothing,
+    /// What [`Ethtool::set_wake_events`] has set.
+    Events,
+    /// The link, when it comes.
+    Link,
+}
+
+/// What a driver does. See the [module](self) for who runs when.
+///
+/// What has a default is optional. `rust/example.rs` is a driver that needs little more than the rest.
+pub trait Operations: Ethtool + Send + Sync {
+    /// The version that `ethtool -i` shows.
+    const VERSION: &'static CStr = c"";
+    /// The largest MTU, in bytes.
+    const MAX_MTU: u32 = bindings::ETH_DATA_LEN;
+    /// The largest MTU with which a received frame fits into one buffer that XDP can work on; see
+    /// [`page_pool::XDP_BUFFER_SIZE`](super::page_pool::XDP_BUFFER_SIZE).
+    ///
+    /// 0 if the driver runs no programs: those that are run by the core work on its frames, too.
+    const MAX_XDP_MTU: u32 = 0;
+    /// The offloads that can be switched on and off.
+    const FEATURES: Features = Self::DEFAULT_FEATURES;
+    /// Those of them that are on from the start.
+    const DEFAULT_FEATURES: Features = Features::NONE;
+    /// Those of them that work on frames with a VLAN tag.
+    const VLAN_FEATURES: Features = Features::NONE;
+    /// The largest frame to be cut into segments, in bytes; without [`Features::TSO`] none is.
+    const TSO_MAX_SIZE: u32 = bindings::GSO_LEGACY_MAX_SIZE;
+    /// The most segments to cut a frame into.
+    const TSO_MAX_SEGMENTS: u16 = u16::MAX;
+
+    /// What sending needs: the producer's half of the transmit ring.
+    type Xmit: Send;
+    /// What the poll needs: the receive ring and the consumer's half of the transmit ring.
+    type Poll: Send;
+    /// Where receive buffers come from: [`PagePool`](super::page_pool::PagePool) or [`NoPool`](super::page_pool::NoPool).
+    type Pool: Pool;
+    /// How the PHY is reached: [`NoPhy`](super::phy::NoPhy) if there is none.
+    type Mdio: Mdio;
+
+    /// Is told that the interface is registered.
+    fn registered(&self) {}
+
+    /// Allocates what a running interface needs; does not touch the device.
+    ///
+    /// Runs under RTNL. What it returns is dropped with NAPI disabled, the pool last. It may be called while the
+    /// interface is up, to replace what it returned before by something of another size.
+    fn open(&self, dev: &NetDevice, config: &RingConfig) -> Result<Opened<Self>>
+    where
+        Self: Sized;
+
+    /// Makes the PHY ready for negotiation, each time the interface comes up.
+    fn init_phy(&self, _phy: &Phy) {}
+
+    /// Starts the device on empty rings, with its interrupts masked. Process context.
+    fn start(&self, dev: &NetDevice, xmit: &mut Self::Xmit, poll: &mut Self::Poll);
+
+    /// Stops the device, for good until [`Operations::start`], and empties the rings.
+    ///
+    /// Works on a device that is dead or gone too. Process context.
+    fn stop(&self, dev: &NetDevice, xmit: &mut Self::Xmit, poll: &mut Self::Poll);
+
+    /// Runs the tests of [`Ethtool::SELF_TESTS`] that a quiet device is needed for.
+    ///
+    /// Runs after [`Operations::stop`] and before [`Operations::start`]; the interrupt handler may be
+    /// called. The device may be used in any way, but must be left as `stop` leaves it.
+    fn self_test(
+        &self,
+        _rtnl: &Rtnl<'_>,
+        _xmit: &mut Self::Xmit,
+        _poll: &mut Self::Poll,
+        _results: &mut [TestResult],
+    ) {
+    }
+
+    /// Runs the tests of [`Ethtool::SELF_TESTS`] that disturb nobody. Under RTNL, up or down.
+    fn self_test_online(&self, _dev: &NetDevice, _results: &mut [TestResult]) {}
+
+    /// Returns whether the device does not answer at all. Any context.
+    fn is_dead(&self) -> bool {
+        false
+    }
+
+    /// Unmasks the interrupts. Any context.
+    fn enable_interrupts(&self);
+
+    /// Masks the interrupts, before [`Operations::stop`]. A handler that runs meanwhile may unmask them once
+    /// more, one that begins later may not. Process context.
+    fn disable_interrupts(&self);
+
+    /// Hears that the link has come, gone, or changed its speed. Process context, while the interface
+    /// is up; phylib's lock of the PHY is held.
+    fn link_changed(&self, _phy: &Phy) {}
+
+    /// Looks at an interrupt. Hard interrupt context; may come at any time while open, but not after
+    /// [`Operations::prepare_sleep`] until [`Operations::wake_up`].
+    fn interrupt(&self, dev: &NetDevice) -> IrqReturn;
+
+    /// Returns whether there is room for a frame. If there is none, although the queue was not stopped, the core keeps the
+    /// frame: the driver stops the queue, and the poll wakes it.
+    ///
+    /// Runs before [`Operations::start_xmit`], under the same lock.
+    fn has_room(&self, cx: &XmitContext<'_>, xmit: &mut Self::Xmit, skb: &SkBuff) -> bool;
+
+    /// Sends a frame that there is room for, or drops it. Runs under the lock of the transmit queue, with soft interrupts off.
+    fn start_xmit(&self, cx: &XmitContext<'_>, xmit: &mut Self::Xmit, skb: Owned<SkBuff>);
+
+    /// Returns whether a frame without an `sk_buff` can be queued. Runs before [`Operations::send_xdp`], under the same lock.
+    fn has_room_xdp(
+        &self,
+        _cx: &XdpContext<'_>,
+        _xmit: &mut Self::Xmit,
+        _frame: &XdpFrame,
+    ) -> bool {
+        false
+    }
+
+    /// Queues a frame without an `sk_buff`, or drops it; [`Operations::flush_xdp`] follows. Runs as
+    /// [`Operations::start_xmit`]. The byte queue limits do not count such frames.
+    fn send_xdp(&self, _cx: &XdpContext<'_>, _xmit: &mut Self::Xmit, _frame: XdpFrame) {}
+
+    /// Has the device send what was queued. Runs as [`Operations::start_xmit`].
+    fn flush_xdp(&self, _cx: &XdpContext<'_>, _xmit: &mut Self::Xmit) {}
+
+    /// Completes what was sent and hands up what was received: [`RxContext::budget`](super::contexts::RxContext::budget) frames
+    /// at most. Soft interrupt context.
+    fn poll(&self, cx: &PollContext<'_, Self::Pool>, poll: &mut Self::Poll) -> Polled;
+
+    /// Sets the receive filter to `filter`. Runs under the lock of the address lists.
+    fn set_rx_filter(&self, _filter: RxFilter) {}
+
+    /// Sets the MAC address. Runs under RTNL, up or down, and once before the interface is registered.
+    fn set_mac_address(&self, _address: &MacAddress) {}
+
+    /// Is told that a device that is up will be put to sleep, while its PHY still knows what the other end of the
+    /// link offers. Runs under RTNL.
+    fn before_sleep(&self, _phy: Option<&Phy>, _wake: WakeBy) {}
+
+    /// Puts a device that was up and is quiet to sleep, and has it watch for what shall wake it.
+    ///
+    /// Works on a device that is dead or gone too. Runs under RTNL.
+    fn prepare_sleep(&self, _wake: WakeBy) {}
+
+    /// Returns whether there is a link now, by the device's own word. The device watches for one, or runs.
+    fn senses_link(&self) -> bool {
+        false
+    }
+
+    /// Undoes [`Operations::prepare_sleep`]. The device may have lost all its registers; it has
+    /// this address again afterwards. The interface is detached.
+    fn wake_up(&self, _address: &MacAddress) {}
+
+    /// Leaves the device to the firmware or to the next driver, after it was put to sleep or its interface
+    /// unregistered.
+    fn retire(&self, _phy: Option<&Phy>) {}
+
+    /// Returns what of `wanted` is possible with an MTU of `mtu` bytes.
+    fn fix_features(&self, _mtu: u32, wanted: Features) -> Features {
+        wanted
+    }
+
+    /// Switches on the offloads of reception in `features`, and the others off. Runs under RTNL, up
+    /// or down; [`Operations::set_rx_filter`] follows if frames are received.
+    fn set_features(&self, _features: Features) {}
+
+    /// Returns what of `features` is possible for this frame. Any context.
+    fn check_features(&self, _skb: &SkBuff, features: Features) -> Features {
+        features
+    }
+}
+
+/// What [`Operations::open`] allocates.
+pub struct Opened<T: Operations> {
+    /// For sending.
+    pub xmit: T::Xmit,
+    /// For the poll.
+    pub poll: T::Poll,
+    /// Where the buffers for receiving come from.
+    pub pool: T::Pool,
+}
+
+/// The size of what [`Operations::open`] allocates.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub struct RingConfig {
+    /// The MTU in bytes.
+    pub mtu: u32,
+    /// Descriptors in the receive ring, within [`Ethtool::RINGS`].
+    pub rx: u32,
+    /// Descriptors in the transmit ring, within [`Ethtool::RINGS`].
+    pub tx: u32,
+    /// Whether programs are to be run on what is received; see [`xdp`](super::xdp).
+    pub xdp: bool,
+}
+
+/// What a device is to receive, besides frames to its own address and broadcasts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum RxFilter {
+    /// Nothing.
+    Own,
+    /// Multicasts whose hash has its bit set here. The hash of an address is the upper 6 bits of
+    /// its Ethernet CRC, most significant bit first.
+    Multicast(u64),
+    /// All multicasts.
+    AllMulticast,
+    /// Everything.
+    Promiscuous,
+}
