@@ -203,7 +203,7 @@ macro_rules! mmio_register {
         $(#[$doc:meta])* $vis:vis $name:ident($raw:ty) @ $offset:literal { $($fields:tt)* }
     )*) => { $(
         $(#[$doc])*
-        #[allow(non_camel_case_types)]
+        #[allow(clippy::upper_case_acronyms, non_camel_case_types)]
         #[derive(Clone, Copy)]
         $vis struct $name {
             raw: $raw,

@@ -44,6 +44,8 @@ pub enum Driver {
     R8169,
     /// None for the emulated chip: QEMU's e1000e takes its place, to test the lab itself.
     E1000e,
+    /// None for the emulated chip either: the example for rust/net, from this file, on QEMU's `edu`.
+    Edu(PathBuf),
 }
 
 impl Driver {
@@ -54,13 +56,14 @@ impl Driver {
             Driver::R8168(_) => "r8168",
             Driver::R8169 => "r8169",
             Driver::E1000e => "e1000e",
+            Driver::Edu(_) => "edu_net",
         }
     }
 
     /// The file of a driver that the kernel does not bring along.
     pub fn file(&self) -> Option<&Path> {
         match self {
-            Driver::R8168Rust(path) | Driver::R8168(path) => Some(path),
+            Driver::R8168Rust(path) | Driver::R8168(path) | Driver::Edu(path) => Some(path),
             Driver::R8169 | Driver::E1000e => None,
         }
     }
@@ -72,7 +75,7 @@ impl Driver {
     pub fn known_violation(&self) -> Option<&'static str> {
         match self {
             Driver::R8169 => Some("checksum asked for in a frame of"),
-            Driver::R8168Rust(_) | Driver::R8168(_) | Driver::E1000e => None,
+            Driver::R8168Rust(_) | Driver::R8168(_) | Driver::E1000e | Driver::Edu(_) => None,
         }
     }
 }
@@ -316,6 +319,7 @@ impl Bench {
         let (model, nic) = match (setup.card, &setup.driver) {
             (Some(card), _) => (None, Nic::Card(card.address.clone())),
             (None, Driver::E1000e) => (None, Nic::E1000e(wire)),
+            (None, Driver::Edu(_)) => (None, Nic::Edu),
             (None, Driver::R8168Rust(_) | Driver::R8168(_) | Driver::R8169) => {
                 let model = Model::start(&model::Options {
                     program: setup.model,
@@ -717,7 +721,11 @@ fn forget_logs(artifacts: &Path) -> Result<()> {
 /// Makes the guest's initramfs; returns it, the modules that are loaded before the driver, and which depend on which.
 fn initramfs(setup: &Setup<'_>) -> Result<(PathBuf, Vec<String>, Needs)> {
     let mut names = Vec::new();
-    if setup.phy_driver && !matches!(setup.driver, Driver::E1000e | Driver::R8168(_)) {
+    let has_phy = !matches!(
+        setup.driver,
+        Driver::E1000e | Driver::Edu(_) | Driver::R8168(_)
+    );
+    if setup.phy_driver && has_phy {
         names.push("realtek");
     }
     let brought = setup.driver_module()?;
@@ -762,6 +770,7 @@ fn initramfs(setup: &Setup<'_>) -> Result<(PathBuf, Vec<String>, Needs)> {
 fn find_device(guest: &mut Guest, driver: &Driver) -> Result<Device> {
     let (id, is_chip) = match driver {
         Driver::E1000e => ("0x8086 0x10d3", false),
+        Driver::Edu(_) => ("0x1234 0x11e8", false),
         Driver::R8168Rust(_) | Driver::R8168(_) | Driver::R8169 => ("0x10ec 0x8168", true),
     };
     let script = format!(

@@ -52,6 +52,8 @@ pub enum Nic {
     Model(PathBuf),
     /// QEMU's own e1000e, joined to the stream socket of a wire: shows what the lab itself can do.
     E1000e(PathBuf),
+    /// QEMU's `edu`, which is no network card: the example for rust/net makes one of it. It reaches 32 bits of addresses.
+    Edu,
     /// A card of this machine at this PCI address, bound to `vfio-pci`.
     Card(String),
 }
@@ -521,6 +523,9 @@ pub(crate) fn add_nic(
                     socket,
                 ))
                 .args(["-device", "e1000e,netdev=wire"]);
+        }
+        Nic::Edu => {
+            command.args(["-nic", "none", "-device", "edu,dma_mask=0xffffffff"]);
         }
         Nic::Card(address) => {
             let device = serde_json::json!({"driver": "vfio-pci", "id": "nic", "host": address});

@@ -50,6 +50,7 @@ pub const ECHO: Duration = Duration::from_secs(10);
 /// |---|---|
 /// | `LAB_MODEL` | the device model, `rtl8111b` |
 /// | `LAB_MODULE` | `r8168_rust.ko`, built for `LAB_KVER` |
+/// | `LAB_EXAMPLE` | `edu_net.ko`, the example for rust/net, built for `LAB_KVER` |
 /// | `LAB_KERNEL_DIR`, `LAB_KVER` | the stock kernel to test on |
 /// | `LAB_KERNEL61_DIR`, `LAB_KVER61` | Debian 12's kernel, whose r8169 drives the B300 |
 /// | `LAB_MODULE_OLDER`, `LAB_KERNEL_OLDER_DIR`, `LAB_KVER_OLDER` | the same for an older series of kernels |
@@ -168,6 +169,11 @@ impl Inputs {
     /// Our driver.
     pub fn ours(&self) -> Result<Driver> {
         file("LAB_MODULE").map(Driver::R8168Rust)
+    }
+
+    /// The example for rust/net.
+    pub fn example(&self) -> Result<Driver> {
+        file("LAB_EXAMPLE").map(Driver::Edu)
     }
 
     /// The usual set-up for tests, with `passt` as the world and a short transfer.

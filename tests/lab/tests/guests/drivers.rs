@@ -79,7 +79,7 @@ fn identifies_itself(bench: &mut Bench, setup: &Setup<'_>, interface: &str) -> R
         Driver::R8168Rust(path) | Driver::R8168(path) => {
             modinfo(path, &read_module(path)?, "version")?.join(" ")
         }
-        Driver::R8169 | Driver::E1000e => setup.kernel.version().to_owned(),
+        Driver::R8169 | Driver::E1000e | Driver::Edu(_) => setup.kernel.version().to_owned(),
     };
     for (field, expected) in [
         ("driver", setup.driver.name()),

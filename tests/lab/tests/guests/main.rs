@@ -6,6 +6,7 @@ mod address;
 mod common;
 mod drivers;
 mod ethtool;
+mod example;
 mod faults;
 mod frames;
 mod iommu;
