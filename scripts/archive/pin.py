@@ -23,8 +23,13 @@ PACKAGES = {
     "KICKSEED": ("main/debian-installer", ["kickseed-common", "initrd-kickseed"]),
     "DRACUT_LIVE": ("main", ["dracut-live"]),
     "GRUB_SIGNED": ("main", ["grub-efi-amd64-signed"]),
+    "SHIM_SIGNED": ("main", ["shim-signed"]),
+    "SHIM_HELPERS_SIGNED": ("main", ["shim-helpers-amd64-signed"]),
+    "SYSLINUX": ("main", ["isolinux", "syslinux-common"]),
+    "GRUB": ("main", ["grub-common", "grub-pc-bin"]),
     "R8168_DKMS": ("non-free", ["r8168-dkms"]),
     "IPXE": ("main", ["ipxe"]),
+    "OVMF": ("main", ["ovmf"]),
 }
 
 HEAD = (

@@ -96,6 +96,10 @@ class Demo:
         """The size of their disks."""
         return self.fault.disk_gib or DISK_GIB
 
+    def boot_options(self):
+        """More options of `lab node`, for when they are to be installed."""
+        return ()
+
     def _do(self):
         self._install()
         for machine in self.machines:
@@ -104,7 +108,7 @@ class Demo:
     def _install(self):
         for machine in self.machines:
             self.head.journal.note(machine.name, "machine", "power-on")
-            machine.start("install")
+            machine.start("install", *self.boot_options())
         waiting = list(self.machines)
         while waiting:
             time.sleep(POLL)

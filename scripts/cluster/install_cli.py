@@ -11,6 +11,7 @@ from archive.errors import UserError
 from .demo import Demo
 from .diskless import Diskless
 from .faults import FAULTS
+from .stick import Lease, Stick
 
 TOP = Path(__file__).resolve().parents[2]
 
@@ -31,8 +32,22 @@ def parser():
     add("--test", action="store_true", help="fail if anything on the nodes is not as it should be")
     add("--kickstart", metavar="FILE", help="a kickstart file for them, instead of the plan's")
     add("--diskless", action="store_true", help="the nodes have no disk: they are not installed but boot a root over the network")
+    add("--stick", metavar="IMAGE", help="the nodes boot from this, which scripts/usb-stick has made, and not over the network")
+    add("--slot", choices=("usb", "cd"), default="usb", help="what that is to them (default %(default)s)")
+    add("--firmware", metavar="FILE", help="UEFI, in place of a BIOS: its code")
+    add("--variables", metavar="FILE", help="and its variables")
+    add("--lease", action="store_true", help="with --stick: only until the installer has its network, by the keys of a person who takes what is proposed")
     add("--fault", choices=FAULTS, default="none", help="the fault to inject into the first node; fails unless it is reported")
     return result
+
+
+def kind(options):
+    """Returns which of the demos the options ask for."""
+    if options.diskless:
+        return Diskless
+    if options.stick:
+        return Lease if options.lease else Stick
+    return Demo
 
 
 def main(arguments=None):
@@ -42,7 +57,7 @@ def main(arguments=None):
     # No node may outlive this.
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
-        demo = (Diskless if options.diskless else Demo)(options)
+        demo = kind(options)(options)
         try:
             demo.run()
         finally:

@@ -38,8 +38,8 @@ class Machine:
         # Those who follow the nodes ask from threads of their own.
         self._lock = threading.Lock()
 
-    def start(self, boot):
-        """Switches the node on; `boot` names this run of it in the names of its files."""
+    def start(self, boot, *more):
+        """Switches the node on; `boot` names this run of it in the names of its files, `more` are further options for `lab node`."""
         command = [self.lab, "node", "--name", self.name, "--mac", self.mac, "--wire", f"tap:{self.port}", "--model", self.model]
         command += ["--directory", self.directory, "--run", boot]
         if self.disk:
@@ -47,6 +47,7 @@ class Machine:
         if boot == "disk":
             # Once it is installed its disk is all that it needs.
             command += ["--disk-first"]
+        command += more
         self.console = self.directory / f"{boot}-console.log"
         # No other request before the first answer, which is to this one, has been read.
         with self._lock, open(self.directory / f"{boot}-node.log", "wb") as log:
@@ -91,6 +92,14 @@ class Machine:
     def pause(self):
         """Has it do nothing any more, though it is switched on."""
         self._ask(do="pause")
+
+    def show(self, path):
+        """Writes what its screen shows to a file, as PNG or, by another suffix, as PPM."""
+        self._ask(do="screen", file=str(path), format="png" if Path(path).suffix == ".png" else "ppm")
+
+    def press(self, *keys):
+        """Presses keys, by QEMU's names for them."""
+        self._ask(do="press", keys=keys)
 
     def keep_registers(self):
         """Keeps the registers of all processors: evidence of where a boot hangs."""

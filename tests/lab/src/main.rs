@@ -72,6 +72,21 @@ struct NodeOptions {
     /// Boot from the disk first, and not from the network
     #[arg(long, requires = "disk")]
     disk_first: bool,
+    /// An image that it boots from before all else
+    #[arg(long, value_name = "FILE")]
+    stick: Option<PathBuf>,
+    /// What that is to the machine
+    #[arg(long, value_enum, default_value = "usb", requires = "stick")]
+    slot: node::Slot,
+    /// UEFI in place of the BIOS: the file of its code
+    #[arg(long, value_name = "FILE", requires = "variables")]
+    firmware: Option<PathBuf>,
+    /// The file of its variables, which is written to
+    #[arg(long, value_name = "FILE", requires = "firmware")]
+    variables: Option<PathBuf>,
+    /// Give it a screen and a keyboard
+    #[arg(long)]
+    screen: bool,
     /// What the names of this run's files begin with
     #[arg(long, value_name = "NAME")]
     run: String,
@@ -603,6 +618,13 @@ fn node(options: &NodeOptions) -> Result<()> {
         memory_mib: options.memory,
         disk: options.disk.as_deref(),
         disk_first: options.disk_first,
+        stick: options.stick.as_deref().map(|image| (image, options.slot)),
+        firmware: options
+            .firmware
+            .as_deref()
+            .zip(options.variables.as_deref())
+            .map(|(code, variables)| node::Firmware { code, variables }),
+        screen: options.screen,
         run: &options.run,
         directory: &options.directory,
     };

@@ -1,13 +1,17 @@
 //! A node of a cluster: a machine whose only network card is the emulated chip, plugged into somebody else's wire. It boots
-//! by the option ROM of its card or from its disk, and has no control channel; its console is a file.
+//! by the option ROM of its card, from its disk or from a stick, and has no control channel; its console is a file, and there may be a screen
+//! and a keyboard.
 //!
 //! [`serve`] is `lab node`, by which a program in another language switches such machines on and off.
 
 use std::fs;
 use std::io::{BufRead, Write};
 use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::thread;
 use std::time::Duration;
 
+use clap::ValueEnum;
 use serde_json::{json, Value};
 
 use crate::guest::{add_console, add_qmp, boot_by_rom, machine, model_device, with_path};
@@ -23,6 +27,27 @@ const SNAPLEN: u32 = 128;
 
 /// How long QEMU may take to end when it is asked to.
 const OFF: Duration = Duration::from_secs(20);
+
+/// How long a key is pressed, with some time to spare: QEMU releases it after 100 ms.
+const KEY: Duration = Duration::from_millis(200);
+
+/// What a stick looks like to the machine.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Slot {
+    /// A disk on USB.
+    Usb,
+    /// A disc in a drive.
+    Cd,
+}
+
+/// Firmware other than the BIOS that QEMU brings: UEFI, with variables of the machine's own.
+#[derive(Debug, Clone, Copy)]
+pub struct Firmware<'a> {
+    /// Its code.
+    pub code: &'a Path,
+    /// Its variables, which it writes to.
+    pub variables: &'a Path,
+}
 
 /// How a node is to be switched on.
 #[derive(Debug)]
@@ -43,6 +68,12 @@ pub struct Options<'a> {
     pub disk: Option<&'a Path>,
     /// Whether it boots from the disk first, and not from the network.
     pub disk_first: bool,
+    /// An image that it boots from before all else, which it may not write to.
+    pub stick: Option<(&'a Path, Slot)>,
+    /// UEFI, if it has that.
+    pub firmware: Option<Firmware<'a>>,
+    /// Whether it has a screen and a keyboard; if not, its firmware writes to the console.
+    pub screen: bool,
     /// What the names of the files of this run begin with.
     pub run: &'a str,
     /// Where these are written.
@@ -94,10 +125,19 @@ impl Node {
         let monitor = sockets.path().join("qmp");
         let qmp = Qmp::listen(&monitor)?;
         let mut command = machine(options.memory_mib, 2)?;
-        command
+        command.args(["-name", options.name, "-nic", "none"]);
+        if options.screen {
+            command.args(["-device", "VGA"]);
+        } else {
             // Without graphics the firmware, and with it iPXE, writes to the console.
-            .args(["-machine", "graphics=off", "-name", options.name])
-            .args(["-nic", "none"]);
+            command.args(["-machine", "graphics=off"]);
+        }
+        if let Some(firmware) = options.firmware {
+            add_firmware(&mut command, firmware);
+        }
+        if let Some((image, slot)) = options.stick {
+            add_stick(&mut command, image, slot);
+        }
         add_console(&mut command, &file("console.log"));
         add_qmp(&mut command, &monitor);
         let (card_turn, disk_turn) = if options.disk_first { (2, 1) } else { (1, 2) };
@@ -158,8 +198,24 @@ impl Node {
                 Ok(json!(self.registers))
             }
             Some("pause") => self.qmp.execute("stop", &json!({})),
+            Some("screen") => {
+                let arguments = json!({ "filename": request["file"], "format": request["format"] });
+                self.qmp.execute("screendump", &arguments)
+            }
+            Some("press") => self.press(&request["keys"]),
             _ => Err(Error::Input(format!("no such request: {request}"))),
         }
+    }
+
+    /// Presses keys one after the other, by QEMU's names for them, such as `ret`.
+    fn press(&mut self, keys: &Value) -> Result<Value> {
+        for key in keys.as_array().into_iter().flatten() {
+            let keys = json!({ "keys": [{ "type": "qcode", "data": key }] });
+            self.qmp.execute("send-key", &keys)?;
+            // The next is lost if this one is still down.
+            thread::sleep(KEY);
+        }
+        Ok(Value::Null)
     }
 
     /// Switches it off, whatever it is doing.
@@ -171,12 +227,41 @@ impl Node {
     }
 }
 
+/// Gives the machine UEFI, built for Secure Boot: that lets nobody write its variables but itself in System Management Mode. Whether it asks for
+/// signatures depends on the keys in its variables.
+fn add_firmware(command: &mut Command, firmware: Firmware<'_>) {
+    command.args(["-machine", "smm=on"]);
+    command.args(["-global", "driver=cfi.pflash01,property=secure,value=on"]);
+    command.args(["-global", "ICH9-LPC.disable_s3=1"]);
+    let code = "if=pflash,format=raw,unit=0,readonly=on,file=";
+    let variables = "if=pflash,format=raw,unit=1,file=";
+    command
+        .arg("-drive")
+        .arg(with_path(code, firmware.code))
+        .arg("-drive")
+        .arg(with_path(variables, firmware.variables));
+}
+
+/// Puts an image into the machine, to be booted first. The controller is xHCI: that of EHCI looks for work once a millisecond, which is minutes
+/// for an initrd on a busy host, and firmware hides from what it boots which one it is.
+fn add_stick(command: &mut Command, image: &Path, slot: Slot) {
+    let drive = "if=none,id=stick,format=raw,readonly=on,file=";
+    command.arg("-drive").arg(with_path(drive, image));
+    match slot {
+        Slot::Usb => command
+            .args(["-device", "qemu-xhci,id=usb", "-device"])
+            .arg("usb-storage,bus=usb.0,drive=stick,bootindex=0,removable=on"),
+        Slot::Cd => command.args(["-device", "ide-cd,drive=stick,bus=ide.1,bootindex=0"]),
+    };
+}
+
 /// Switches a node on and does what the lines of `input` ask for, each with a line of `output`; at the end of the input
 /// it is switched off.
 ///
 /// A request is a JSON object: `{"do":"state"}`, which is answered by `running` and `cpu` (seconds); `{"do":"card",
 /// "request":...}`, which the control socket of the card is asked; `{"do":"registers"}`, which saves the registers of all
-/// processors and tells where; `{"do":"pause"}`, after which the machine stands. An answer is `{"ok":true,"value":...}` or
+/// processors and tells where; `{"do":"pause"}`, after which the machine stands; `{"do":"screen","file":...,"format":"png"}`, which writes what
+/// its screen shows, or `"ppm"`; `{"do":"press","keys":[...]}`, which presses keys. An answer is `{"ok":true,"value":...}` or
 /// `{"ok":false,"error":"..."}`. The first line of the output is the answer to switching it on.
 ///
 /// # Errors

@@ -1,0 +1,143 @@
+# SPDX-License-Identifier: GPL-2.0
+"""Boots emulated nodes from an image that scripts/usb-stick has made."""
+
+import operator
+import re
+import shutil
+import time
+from pathlib import Path
+
+from . import phases
+from .demo import Demo
+from archive.errors import UserError
+
+# From power-on to the installer's network, on a busy machine without KVM.
+LIMIT = 570
+POLL = 2
+# So long has the picture to stay the same to be a question.
+STILL = 5
+# More bytes than a cursor that blinks has.
+CURSOR = 1200
+# The most questions before the network: language, country, keyboard, and some that may come.
+QUESTIONS = 8
+
+
+class Stick(Demo):
+    """The head node, and machines that boot from the image; its answer file has them installed from the head node's mirror."""
+
+    beginnings = [phase for phase in phases.BEGINNINGS if phase[1] != "http" and phase[0] != "firmware and iPXE"]
+    beginnings.insert(0, ("firmware, GRUB, installer's start", "machine", r"power-on"))
+
+    def boot_options(self):
+        options = self.options
+        words = ["--stick", options.stick, "--slot", options.slot]
+        if options.firmware:
+            variables = self.artifacts / "variables"
+            shutil.copyfile(options.variables, variables)
+            words += ["--firmware", options.firmware, "--variables", variables]
+        return words
+
+
+class Lease(Stick):
+    """The head node, and machines that boot from the image, for a person who presses Enter."""
+
+    done = "found the network"
+
+    def disk_gib(self):
+        """They need none."""
+        return 0
+
+    def _do(self):
+        for machine in self.machines:
+            self.head.journal.note(machine.name, "machine", "power-on")
+            machine.start("boot", "--screen", *self.boot_options())
+            self._answer(machine)
+            self._check_card(machine, "before the network was there")
+            machine.stop()
+
+    def _answer(self, machine):
+        """Takes what each question proposes, until the installer has its address."""
+        screen = Screen(machine, self.artifacts)
+        asked = 0
+        while not self._leased(machine):
+            self._check(machine, screen)
+            if screen.still() and not (self.artifacts / "menu.png").exists():
+                # A countdown in it is no change.
+                machine.show(self.artifacts / "menu.png")
+            if not screen.asks():
+                continue
+            asked += 1
+            if asked > QUESTIONS:
+                raise UserError(f"{machine.name}: the installer has asked {QUESTIONS} questions and has no address; what it showed is in {self.artifacts}")
+            machine.show(self.artifacts / f"question-{asked}.png")
+            self.say(f"{machine.name}: question {asked} is answered")
+            machine.press("ret")
+            screen.forget()
+        self.say(f"{machine.name}: the installer has its address, after {asked} questions")
+        self.head.journal.note(machine.name, "machine", "power-off")
+        screen.forget()
+        while not screen.asks():
+            self._check(machine, screen)
+        machine.show(self.artifacts / "network.png")
+
+    def _check(self, machine, screen):
+        time.sleep(POLL)
+        self.head.check()
+        passed = time.time() - self.start
+        if not machine.running() or passed > LIMIT:
+            machine.show(self.artifacts / "end.png")
+            raise UserError(f"{machine.name} has no address {passed:.0f} s after power-on; the last that it showed is {self.artifacts}/end.png")
+        screen.look()
+
+    def _leased(self, machine):
+        """Whether DHCP has given the installer, which says what it is, an address."""
+        log = (self.artifacts / "dnsmasq.log").read_text(errors="replace")
+        asking = {number for number in re.findall(r"(\d+) vendor class: d-i", log)}
+        given = re.findall(rf"(\d+) DHCPACK\(\S+\) {re.escape(str(self.plan.address(machine.name)))} {machine.mac}", log)
+        return any(number in asking for number in given)
+
+    def lost(self):
+        """What is kept of it is the pictures."""
+        return () if Path(self.artifacts / "network.png").exists() else ("network.png was not kept",)
+
+    def report(self):
+        """The phases of an installation are not gone through."""
+
+
+class Screen:
+    """What a machine shows, as far as it tells whether the installer asks something."""
+
+    def __init__(self, machine, directory):
+        self._machine = machine
+        self._file = Path(directory) / "screen.ppm"
+        self._last = b""
+        self._since = time.monotonic()
+
+    def look(self):
+        """Looks at it."""
+        self._machine.show(self._file)
+        now = self._file.read_bytes()
+        if now != self._last and (len(now) != len(self._last) or _differing(now, self._last) > CURSOR):
+            self._since = time.monotonic()
+            self._last = now
+
+    def forget(self):
+        """What it shows now is known."""
+        self._since = time.monotonic()
+
+    def still(self):
+        """Whether something stands on it for a while, were it white on black."""
+        return self._stands(0.98)
+
+    def asks(self):
+        """Whether a question is on the screen: the installer's pictures are coloured all over, and one that waits stays as it is."""
+        return self._stands(0.25)
+
+    def _stands(self, most):
+        """Whether it stays as it is, and no more than this part of it is black."""
+        return time.monotonic() - self._since > STILL and self._last.count(b"\0\0\0") < most * len(self._last) / 3
+
+
+def _differing(one, other):
+    """How many bytes differ."""
+    return sum(map(operator.ne, one, other))
