@@ -60,6 +60,12 @@ diskless-demo: ## Boot nodes without a disk over the emulated chip, the root loa
 
 ##@ For installers and packagers
 
+test-stick: ## Test the image for a USB stick: bytes, refusals, boots by BIOS and UEFI, an installation (T=PART)
+	@scripts/test-stick $(T)
+
+usb-stick: ## Make an image for a USB stick: the Debian installer with the driver, for one PC without a network (OUT= PRESEED= KEY= CERT=)
+	@scripts/usb-stick $(if $(OUT),-o "$(OUT)") $(if $(PRESEED),--preseed "$(PRESEED)") $(if $(KEY),--key "$(KEY)") $(if $(CERT),--cert "$(CERT)")
+
 deb: ## Make Debian packages: DKMS, prebuilt, udeb (KVER= or MODULE=)
 	@scripts/make-deb $(packed)
 
