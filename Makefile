@@ -60,9 +60,6 @@ diskless-demo: ## Boot nodes without a disk over the emulated chip, the root loa
 
 ##@ For installers and packagers
 
-test-stick: ## Test the image for a USB stick: bytes, refusals, boots by BIOS and UEFI, an installation (T=PART)
-	@scripts/test-stick $(T)
-
 usb-stick: ## Make an image for a USB stick: the Debian installer with the driver, for one PC without a network (OUT= PRESEED= KEY= CERT=)
 	@scripts/usb-stick $(if $(OUT),-o "$(OUT)") $(if $(PRESEED),--preseed "$(PRESEED)") $(if $(KEY),--key "$(KEY)") $(if $(CERT),--cert "$(CERT)")
 
@@ -115,6 +112,9 @@ test-debug: ## Tests on a kernel that checks itself: KASAN, lockdep, leaks, faul
 
 test-selftests: ## The kernel's own selftests, with r8169's results beside ours (T= CHIP= KVER=)
 	@scripts/selftests $(T)
+
+test-stick: ## Test the image for a USB stick: bytes, refusals, boots by BIOS and UEFI, an installation (T=PART)
+	@scripts/test-stick $(T)
 
 test-witnesses: ## Other drivers of the chip, and ours, on both chips: a table (W="NAME..." for some of them)
 	@scripts/lab witnesses $(W)

@@ -18,6 +18,8 @@ POLL = 2
 STILL = 5
 # More bytes than a cursor that blinks has.
 CURSOR = 1200
+# More than this is ground where there is no box, or a small one.
+BARE = 0.86
 # The most questions before the network: language, country, keyboard, and some that may come.
 QUESTIONS = 8
 
@@ -127,15 +129,23 @@ class Screen:
 
     def still(self):
         """Whether something stands on it for a while, were it white on black."""
-        return self._stands(0.98)
+        return self._stands() and self._part(b"\0\0\0") < 0.98
 
     def asks(self):
-        """Whether a question is on the screen: the installer's pictures are coloured all over, and one that waits stays as it is."""
-        return self._stands(0.25)
+        """Whether a question is on the screen: a box on colour. Without a box the installer is at work, and one with a bar is smaller."""
+        return self._stands() and self._part(b"\0\0\0") < 0.25 and self._part(self._corner()) < BARE
 
-    def _stands(self, most):
-        """Whether it stays as it is, and no more than this part of it is black."""
-        return time.monotonic() - self._since > STILL and self._last.count(b"\0\0\0") < most * len(self._last) / 3
+    def _stands(self):
+        """Whether it stays as it is."""
+        return bool(self._last) and time.monotonic() - self._since > STILL
+
+    def _corner(self):
+        """The colour of the upper left corner: that of the ground."""
+        return self._last.split(b"\n", 3)[3][:3]
+
+    def _part(self, colour):
+        """How much of it has a colour."""
+        return 3 * self._last.count(colour) / len(self._last)
 
 
 def _differing(one, other):
