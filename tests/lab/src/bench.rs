@@ -141,7 +141,9 @@ pub struct Setup<'a> {
     pub vlan: Option<u16>,
     /// How kernel and initramfs come over the wire, if they do.
     pub netboot: Option<Netboot<'a>>,
-    /// Where frames that find no descriptor go: dropped, or left waiting.
+    /// Whether a frame that finds no descriptor is lost at once. That is for rain that the guest cannot keep up with: by the model's
+    /// default it would wait on the cable as long as the driver is at work, so that the chip never overflows, and what a test
+    /// sends would wait behind it.
     pub drop_when_full: bool,
     /// How long a negotiation of the link takes, in milliseconds; the model's default if there is none here.
     pub negotiation: Option<u32>,

@@ -157,7 +157,7 @@ pub struct Options<'a> {
     pub prompt_acks: bool,
     /// Whether the last that happened to the chip is kept.
     pub trace: bool,
-    /// Whether a frame that finds no descriptor is dropped, as hardware does, instead of waiting.
+    /// Whether a frame that finds no descriptor is lost at once (`--rx-mode drop`); if not the model does what it does for its users.
     pub drop_when_full: bool,
     /// How long a negotiation of the link takes, in milliseconds; the model's default if there is none here.
     pub negotiation: Option<u32>,
@@ -204,15 +204,10 @@ impl Model {
             .arg("--control")
             .arg(&control)
             .arg("--log")
-            .arg(options.artifacts.join(file(LOG)))
-            .args([
-                "--rx-mode",
-                if options.drop_when_full {
-                    "drop"
-                } else {
-                    "wait"
-                },
-            ]);
+            .arg(options.artifacts.join(file(LOG)));
+        if options.drop_when_full {
+            command.args(["--rx-mode", "drop"]);
+        }
         if !options.prompt_acks {
             command.arg("--late-acks");
         }

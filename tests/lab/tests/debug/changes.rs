@@ -32,6 +32,7 @@ fn under_traffic(
 ) -> Result<()> {
     let (kernel, model) = (inputs.kernel()?, inputs.model()?);
     let mut bench = Bench::start(&Setup {
+        // The guest cannot take as many.
         drop_when_full: true,
         pcap: false,
         trace: true,

@@ -239,6 +239,7 @@ fn in_the_rain(inputs: &Inputs, chip: Chip, driver: Driver) -> Result<()> {
     let (kernel, model) = (inputs.kernel()?, inputs.model()?);
     let guest = guest_address()?;
     let mut bench = Bench::start(&Setup {
+        // Without memory the guest cannot take as many.
         drop_when_full: true,
         pcap: false,
         ..inputs.frames(&kernel, &model, chip, driver)

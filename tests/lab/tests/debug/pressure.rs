@@ -35,6 +35,7 @@ const HOG: &str = "hog() {
 fn under_pressure(inputs: &Inputs, chip: Chip, driver: Driver) -> Result<()> {
     let (kernel, model) = (inputs.kernel()?, inputs.model()?);
     let mut bench = Bench::start(&Setup {
+        // Without memory the guest cannot take as many, and what it does not take is to be lost.
         drop_when_full: true,
         pcap: false,
         trace: true,

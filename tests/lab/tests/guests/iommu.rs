@@ -68,7 +68,6 @@ fn frames(inputs: &Inputs) -> Result<()> {
 fn storm(inputs: &Inputs, chip: Chip, driver: Driver) -> Result<()> {
     let (kernel, model) = (inputs.kernel()?, inputs.model()?);
     let (mut bench, interface) = start(&Setup {
-        drop_when_full: true,
         pcap: false,
         trace: true,
         ..inputs.frames(&kernel, &model, chip, driver)

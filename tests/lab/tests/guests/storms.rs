@@ -102,6 +102,7 @@ fn rain<'a>(
     driver: Driver,
 ) -> Setup<'a> {
     Setup {
+        // The guest cannot take as many as a downpour has.
         drop_when_full: true,
         trace: true,
         // A storm fills a capture with the same frame over and over.
