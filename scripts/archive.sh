@@ -71,7 +71,7 @@ unpack_failed() {
 unpack_packages() {
 	for deb in "$1"/debs/*deb; do
 		# shellcheck disable=SC2016 # expanded by the other shell
-		unpack_said=$("$top/scripts/toolbox" run -- sh -c 'dpkg-deb --fsys-tarfile "$1" | tar -x -C "$2" --no-same-owner --exclude ./usr/share' - "$deb" "$1" 2>&1) ||
+		unpack_said=$("$top/scripts/toolbox" run -- sh -c 'dpkg-deb --fsys-tarfile "$1" | tar -x -C "$2" --no-same-owner --exclude ./usr/share/doc --exclude ./usr/share/man --exclude ./usr/share/lintian' - "$deb" "$1" 2>&1) ||
 			unpack_said=${unpack_said:-tar gave no reason}
 		[ -z "$unpack_said" ] || unpack_failed "${deb##*/}" "$unpack_said"
 	done

@@ -121,8 +121,10 @@ pub struct Setup<'a> {
     pub firmware_mac: Option<Address>,
     /// Whether a virtio-rng shares the card's interrupt line; see [`Bench::interrupt_by_neighbour`].
     pub neighbour: bool,
-    /// A disk of so many MiB, empty at first. A guest with a disk may reset the machine.
+    /// A disk of so many MiB, empty at first.
     pub disk_mib: u32,
+    /// Whether the guest may reset the machine, which else ends it.
+    pub resets: bool,
     /// Memory that the guest has besides what the transfers need.
     pub more_memory_mib: u32,
     /// What the kernel's command line has besides.
@@ -187,6 +189,7 @@ impl<'a> Setup<'a> {
             firmware_mac: None,
             neighbour: false,
             disk_mib: 0,
+            resets: false,
             more_memory_mib: 0,
             append: "",
             driver,
@@ -301,14 +304,20 @@ impl Bench {
         let mut listener = None;
         let mut wire = match setup.world {
             World::Internet if setup.card.is_some() => PathBuf::new(),
-            World::Internet if setup.netboot.is_some() => slirp
-                .insert(Slirp::start(artifacts, sockets.path(), ipxe::BOOT_FILE)?)
-                .socket()
-                .to_path_buf(),
-            World::Internet => passt
-                .insert(Passt::start(artifacts, sockets.path())?)
-                .socket()
-                .to_path_buf(),
+            World::Internet => match &setup.netboot {
+                Some(netboot) => slirp
+                    .insert(Slirp::start(
+                        artifacts,
+                        sockets.path(),
+                        netboot.boot_file(),
+                    )?)
+                    .socket()
+                    .to_path_buf(),
+                None => passt
+                    .insert(Passt::start(artifacts, sockets.path())?)
+                    .socket()
+                    .to_path_buf(),
+            },
             World::Frames => listener
                 .insert(Socket::listen(sockets.path())?)
                 .path()
@@ -372,6 +381,7 @@ impl Bench {
             slot: setup.slot,
             iommu: setup.iommu,
             disk: (setup.disk_mib > 0).then_some(disk.as_path()),
+            resets: setup.resets,
             ssdt: setup.firmware_mac.map(|_| ssdt.as_path()),
             neighbour: setup.neighbour,
             shares: &[],
@@ -612,6 +622,23 @@ impl Bench {
         let console = self.guest.console()?;
         // The greeting of the bootloader or of kexec's purgatory is none: the new kernel's first line has its version.
         self.earlier_kernel = console.rfind("Linux version").unwrap_or_default();
+        Ok(())
+    }
+
+    /// Has the machine reset, and boots over the network what `setup` says; its driver is the one under test from now on.
+    pub fn reboot_into(&mut self, setup: &Setup<'_>) -> Result<()> {
+        let (initramfs, before, needs) = initramfs(setup)?;
+        self.http.offer("kernel", setup.kernel.image());
+        self.http.offer("initramfs", &initramfs);
+        self.boot_by("reboot -f")?;
+        self.driver = setup.driver.clone();
+        (self.before, self.needs) = (before, needs);
+        let running = self.guest.check("uname -r")?;
+        crate::require!(
+            running == setup.kernel.version(),
+            "after the reset the guest runs kernel {running}, expected {}",
+            setup.kernel.version()
+        );
         Ok(())
     }
 

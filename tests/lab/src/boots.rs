@@ -193,6 +193,7 @@ fn boot(setup: &Setup<'_>, initramfs: &Path, machine: usize, number: usize) -> R
             iommu: false,
             neighbour: false,
             disk: None,
+            resets: false,
             ssdt: None,
             shares: &[],
             loader: Loader::Qemu,

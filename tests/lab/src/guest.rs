@@ -8,10 +8,11 @@ use std::time::Duration;
 
 use crate::channel::{Channel, Endpoint, Output, Silence};
 use crate::dmesg;
+use crate::ipxe::Uefi;
 use crate::kernel::Kernel;
 use crate::process::{tail, wait_for, Process};
 use crate::qmp::Qmp;
-use crate::{tsc, Error, Result};
+use crate::{bare, tsc, Error, Result};
 
 /// The guest's last state, among the artifacts of a run that failed.
 pub const STATE: &str = "guest-state.txt";
@@ -72,6 +73,15 @@ pub enum Loader {
         /// The script.
         script: PathBuf,
     },
+    /// UEFI, which boots from a disk, or by what an option ROM of the card brings along.
+    Uefi {
+        /// The firmware.
+        uefi: Uefi,
+        /// The option ROM.
+        rom: Option<PathBuf>,
+        /// The directory whose files the disk has.
+        disk: Option<PathBuf>,
+    },
 }
 
 /// How a guest is to be started.
@@ -94,8 +104,10 @@ pub struct Options<'a> {
     /// Whether a virtio-rng shares the interrupt line of the first card (if that is soldered on), and QEMU writes down
     /// who accesses memory that is not there ([`INVALID`]).
     pub neighbour: bool,
-    /// The file that is the guest's disk, if it has one. A guest with a disk may reset the machine.
+    /// The file that is the guest's disk, if it has one.
     pub disk: Option<&'a Path>,
+    /// Whether it may reset the machine, which else ends it.
+    pub resets: bool,
     /// What an SSDT of the firmware has, after its header.
     pub ssdt: Option<&'a Path>,
     /// Directories of the lab's that it may read, each with the tag that it mounts them by (9p).
@@ -366,6 +378,18 @@ fn command(options: &Options<'_>, control: &Path, qmp: &Path, console: &Path) ->
         Loader::Ipxe { image, script } => {
             command.arg("-kernel").arg(image).arg("-initrd").arg(script);
         }
+        Loader::Uefi { uefi, disk, .. } => {
+            add_uefi(&mut command, uefi);
+            if let Some(disk) = disk {
+                command
+                    .arg("-drive")
+                    .arg(with_path(
+                        "if=none,id=loader,format=raw,readonly=on,file=fat:",
+                        disk,
+                    ))
+                    .args(["-device", "virtio-blk-pci,drive=loader,bootindex=1"]);
+            }
+        }
     }
     if options.interactive {
         command
@@ -422,12 +446,10 @@ fn command(options: &Options<'_>, control: &Path, qmp: &Path, console: &Path) ->
                 "if=none,id=disk,format=raw,cache=unsafe,file=",
                 disk,
             ))
-            .args([
-                "-device",
-                "virtio-blk-pci,drive=disk",
-                "-action",
-                "reboot=reset",
-            ]);
+            .args(["-device", "virtio-blk-pci,drive=disk"]);
+    }
+    if options.resets {
+        command.args(["-action", "reboot=reset"]);
     }
     for (tag, path) in options.shares {
         let share =
@@ -446,17 +468,35 @@ fn command(options: &Options<'_>, control: &Path, qmp: &Path, console: &Path) ->
 /// `stop_machine()` just then, and has disabled its interrupts too, both wait for ever. Without an HPET there is nothing
 /// to compare with until the TSC is the clock (docs/upstream/linux-clocksource-watchdog.md).
 pub(crate) fn machine(memory_mib: u32, cpus: u8) -> Result<Command> {
+    machine_of(bare::SHARED, memory_mib, cpus)
+}
+
+/// The same with memory that is made otherwise.
+pub(crate) fn machine_of(memory: &str, memory_mib: u32, cpus: u8) -> Result<Command> {
     let mut command = Command::new("qemu-system-x86_64");
     command
         .args(["-machine", "q35,memory-backend=mem,hpet=off", "-object"])
-        .arg(format!(
-            "memory-backend-memfd,id=mem,size={memory_mib}M,share=on"
-        ))
+        .arg(format!("{memory},id=mem,size={memory_mib}M"))
         .args(["-m", &format!("{memory_mib}M")])
         .args(["-smp", &cpus.to_string()])
         .args(["-nodefaults", "-display", "none", "-no-reboot"])
         .args(accelerator()?);
     Ok(command)
+}
+
+/// Has UEFI in place of the BIOS. The variables are written to.
+pub(crate) fn add_uefi(command: &mut Command, uefi: &Uefi) {
+    command
+        .arg("-drive")
+        .arg(with_path(
+            "if=pflash,unit=0,format=raw,readonly=on,file=",
+            &uefi.code,
+        ))
+        .arg("-drive")
+        .arg(with_path(
+            "if=pflash,unit=1,format=raw,file=",
+            &uefi.variables,
+        ));
 }
 
 /// Adds a serial port whose output goes to a file.
@@ -510,7 +550,7 @@ pub(crate) fn add_nic(
                 format!("{NIC}{number}")
             };
             let mut device = model_device(&id, socket, slot);
-            if let Loader::OptionRom(rom) = loader {
+            if let Loader::OptionRom(rom) | Loader::Uefi { rom: Some(rom), .. } = loader {
                 boot_by_rom(&mut device, rom, 1);
             }
             command.args(["-device", &device.to_string()]);

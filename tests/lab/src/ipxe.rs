@@ -1,4 +1,4 @@
-//! iPXE on the emulated card: as its option ROM and as a kernel, and its script.
+//! Boots over the emulated card: iPXE as its option ROM, as a kernel and as an application of UEFI, and EDK2's own PXE.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -7,33 +7,122 @@ use crate::guest::{command_line, Loader};
 use crate::passt::GATEWAY;
 use crate::{require, Error, Result};
 
-/// What DHCP names and TFTP serves.
+/// The script that iPXE fetches by TFTP.
 pub const BOOT_FILE: &str = "boot.ipxe";
+/// What EDK2 fetches by TFTP.
+const NBP: &str = "nbp.efi";
+/// A script that iPXE looks for where it has come from itself.
+const AUTOEXEC: &str = "autoexec.ipxe";
 
 /// Where Debian has iPXE as the option ROM of the RTL8139, with the same driver.
 pub const ROM: &str = "/usr/share/qemu/pxe-rtl8139.rom";
+/// The same with iPXE's driver for UEFI beside it.
+pub const UEFI_ROM: &str = "/usr/share/qemu/efi-rtl8139.rom";
 
-/// Where iPXE comes from.
+/// EDK2, the firmware, as it is for virtual machines (OVMF).
+#[derive(Debug, Clone)]
+pub struct Uefi {
+    /// What is executed.
+    pub code: PathBuf,
+    /// Its variables as they are in a new machine.
+    pub variables: PathBuf,
+}
+
+impl Uefi {
+    /// What Debian's package `ovmf` has, unpacked in `dir`.
+    pub fn in_package(dir: &Path) -> Self {
+        let file = |name: &str| dir.join("usr/share/OVMF").join(name);
+        Self {
+            code: file("OVMF_CODE_4M.fd"),
+            variables: file("OVMF_VARS_4M.fd"),
+        }
+    }
+
+    /// The same with variables of its own, in `dir`, which a machine may change.
+    pub fn with_own_variables(&self, dir: &Path) -> Result<Self> {
+        let variables = dir.join("variables.fd");
+        // A copy would keep the permissions of a file that may be read only.
+        let bytes = fs::read(&self.variables).map_err(Error::file(
+            &self.variables,
+            "reading the firmware's variables",
+        ))?;
+        write(&variables, &bytes)?;
+        Ok(Self {
+            code: self.code.clone(),
+            variables,
+        })
+    }
+}
+
+/// Where the network loader comes from.
 #[derive(Debug, Clone, Copy)]
 pub enum Netboot<'a> {
-    /// An option ROM that has the driver of Realtek's cards, for one of their other cards.
+    /// iPXE in an option ROM that has the driver of Realtek's cards, for one of their other cards.
     OptionRom(&'a Path),
     /// `ipxe.lkrn`, which is loaded as a kernel.
     Image(&'a Path),
+    /// `ipxe.efi`, which UEFI starts from a disk.
+    Application {
+        /// The firmware.
+        uefi: &'a Uefi,
+        /// The application.
+        image: &'a Path,
+    },
+    /// EDK2's own PXE. It has no driver of the card but the one that iPXE's option ROM brings it, and fetches `snponly.efi`, an iPXE
+    /// without drivers, which goes on with that as well.
+    Edk2 {
+        /// The firmware.
+        uefi: &'a Uefi,
+        /// iPXE in an option ROM, with its driver for UEFI, for another of Realtek's cards.
+        rom: &'a Path,
+        /// `snponly.efi`.
+        image: &'a Path,
+    },
 }
 
-/// Writes what iPXE needs into `dir`, which TFTP serves: the script that fetches kernel and initramfs
-/// from the HTTP server at `port`, and what comes before it.
+impl Netboot<'_> {
+    /// The file that DHCP names.
+    pub fn boot_file(&self) -> &'static str {
+        match self {
+            Netboot::Edk2 { .. } => NBP,
+            _ => BOOT_FILE,
+        }
+    }
+}
+
+/// Writes what is needed into `dir`, which TFTP serves: the script that fetches kernel and initramfs from the HTTP server at `port`, and
+/// what comes before it.
 pub fn prepare(netboot: &Netboot<'_>, dir: &Path, port: u16) -> Result<Loader> {
     write(&dir.join(BOOT_FILE), boot_script(port).as_bytes())?;
-    match netboot {
+    match *netboot {
         Netboot::OptionRom(source) => Ok(Loader::OptionRom(option_rom(source, dir)?)),
         Netboot::Image(image) => {
             let script = dir.join("first.ipxe");
-            write(&script, FIRST_SCRIPT.as_bytes())?;
+            write(&script, first_script().as_bytes())?;
             Ok(Loader::Ipxe {
                 image: image.to_path_buf(),
                 script,
+            })
+        }
+        Netboot::Application { uefi, image } => {
+            let disk = dir.join("disk.files");
+            let boot = disk.join("EFI/BOOT");
+            fs::create_dir_all(&boot).map_err(Error::file(&boot, "creating"))?;
+            copy(image, &boot.join("BOOTX64.EFI"))?;
+            write(&disk.join(AUTOEXEC), first_script().as_bytes())?;
+            Ok(Loader::Uefi {
+                uefi: uefi.with_own_variables(dir)?,
+                rom: None,
+                disk: Some(disk),
+            })
+        }
+        Netboot::Edk2 { uefi, rom, image } => {
+            copy(image, &dir.join(NBP))?;
+            write(&dir.join(AUTOEXEC), first_script().as_bytes())?;
+            Ok(Loader::Uefi {
+                uefi: uefi.with_own_variables(dir)?,
+                rom: Some(option_rom(rom, dir)?),
+                disk: None,
             })
         }
     }
@@ -47,8 +136,10 @@ pub fn option_rom(source: &Path, dir: &Path) -> Result<PathBuf> {
     Ok(rom)
 }
 
-/// What the option ROM does by itself.
-const FIRST_SCRIPT: &str = "#!ipxe\ndhcp\nchain tftp://${next-server}/${filename}\n";
+/// What the option ROM of a BIOS does by itself.
+fn first_script() -> String {
+    format!("#!ipxe\ndhcp\nchain tftp://${{next-server}}/{BOOT_FILE}\n")
+}
 
 /// Between the two the card is closed and opened again.
 fn boot_script(port: u16) -> String {
@@ -64,57 +155,93 @@ fn boot_script(port: u16) -> String {
     )
 }
 
+fn copy(from: &Path, to: &Path) -> Result<()> {
+    let bytes = fs::read(from).map_err(Error::file(from, "reading"))?;
+    write(to, &bytes)
+}
+
 fn write(path: &Path, content: &[u8]) -> Result<()> {
     fs::write(path, content).map_err(Error::file(path, "writing"))
 }
 
-/// Has an option ROM answer to 10ec:8168: the device id in its PCI data structure, and the byte that makes the sum of all
-/// its bytes zero.
+/// How long a block of an option ROM is.
+const BLOCK: usize = 512;
+/// Of an image for a BIOS; the other that is used is 3, for UEFI.
+const BIOS: u8 = 0;
+/// Marks the last image.
+const LAST: u8 = 0x80;
+
+/// Has the images of an option ROM answer to 10ec:8168: the device id in their PCI data structures, and a byte that makes the sum
+/// of all of an image's bytes zero.
 fn for_our_card(mut rom: Vec<u8>, path: &Path) -> Result<Vec<u8>> {
-    let data = rom.get(0x18..0x1a).map_or(0, |pointer| {
-        usize::from(pointer[0]) | usize::from(pointer[1]) << 8
-    });
-    let length = usize::from(rom.get(2).copied().unwrap_or(0)) * 512;
-    require!(
-        rom.starts_with(&[0x55, 0xaa])
-            && length <= rom.len()
-            && rom.get(data..data + 6) == Some(b"PCIR\xec\x10"),
-        "{} is no option ROM for a card of Realtek's",
-        path.display()
-    );
-    rom[data + 6..data + 8].copy_from_slice(&0x8168_u16.to_le_bytes());
-    let sum = rom[..length]
-        .iter()
-        .fold(0_u8, |sum, &byte| sum.wrapping_add(byte));
-    rom[6] = rom[6].wrapping_sub(sum);
-    Ok(rom)
+    let mut rest = &mut rom[..];
+    loop {
+        let number = |at: usize| match rest.get(at..at + 2) {
+            Some(bytes) => usize::from(bytes[0]) | usize::from(bytes[1]) << 8,
+            None => 0,
+        };
+        let data = number(0x18);
+        let length = number(data + 0x10) * BLOCK;
+        require!(
+            rest.starts_with(&[0x55, 0xaa])
+                && rest.get(data..data + 6) == Some(b"PCIR\xec\x10")
+                && (data + 0x16..=rest.len()).contains(&length),
+            "{} is no option ROM for a card of Realtek's",
+            path.display()
+        );
+        let (image, others) = rest.split_at_mut(length);
+        image[data + 6..data + 8].copy_from_slice(&0x8168_u16.to_le_bytes());
+        let sum = image.iter().fold(0_u8, |sum, &byte| sum.wrapping_add(byte));
+        // The header of an image for UEFI has no place for it: nothing reads what is behind the compressed driver.
+        let place = if image[data + 0x14] == BIOS {
+            6
+        } else {
+            length - 1
+        };
+        image[place] = image[place].wrapping_sub(sum);
+        if image[data + 0x15] & LAST != 0 {
+            return Ok(rom);
+        }
+        rest = others;
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn rom(vendor: u16) -> Vec<u8> {
-        let mut rom = vec![0x11; 1024];
+    /// An image of two blocks.
+    fn image(vendor: u16, code: u8, indicator: u8) -> Vec<u8> {
+        let mut rom = vec![0x11; 2 * BLOCK];
         rom[..3].copy_from_slice(&[0x55, 0xaa, 2]);
         rom[0x18..0x1a].copy_from_slice(&[0x1c, 0]);
         rom[0x1c..0x20].copy_from_slice(b"PCIR");
         rom[0x20..0x22].copy_from_slice(&vendor.to_le_bytes());
         rom[0x22..0x24].copy_from_slice(&[0x39, 0x81]);
+        rom[0x2c..0x2e].copy_from_slice(&[2, 0]);
+        rom[0x30..0x32].copy_from_slice(&[code, indicator]);
         rom
     }
 
     #[test]
-    fn the_rom_is_made_for_our_card_and_its_sum_is_zero() {
-        let made = for_our_card(rom(0x10ec), Path::new("x.rom")).unwrap();
-        assert_eq!(made[0x20..0x24], [0xec, 0x10, 0x68, 0x81]);
-        let sum = made.iter().fold(0_u8, |sum, &byte| sum.wrapping_add(byte));
-        assert_eq!(sum, 0);
+    fn the_images_are_made_for_our_card_and_their_sums_are_zero() {
+        let rom = [image(0x10ec, BIOS, 0), image(0x10ec, 3, LAST)].concat();
+        let made = for_our_card(rom.clone(), Path::new("x.rom")).unwrap();
+        for (image, place) in made.chunks(2 * BLOCK).zip([6, 2 * BLOCK - 1]) {
+            assert_eq!(image[0x20..0x24], [0xec, 0x10, 0x68, 0x81]);
+            let sum = image.iter().fold(0_u8, |sum, &byte| sum.wrapping_add(byte));
+            assert_eq!(sum, 0);
+            assert_ne!(image[place], 0x11);
+        }
+        let changed = rom.iter().zip(&made).filter(|(old, new)| old != new);
+        assert_eq!(changed.count(), 6);
     }
 
     #[test]
     fn something_else_than_a_rom_of_realtek_is_refused() {
-        for wrong in [Vec::new(), b"\x55\xaa".to_vec(), rom(0x8086)] {
+        let half = [image(0x10ec, BIOS, 0), image(0x8086, 3, LAST)].concat();
+        let short = image(0x10ec, BIOS, 0);
+        for wrong in [Vec::new(), b"\x55\xaa".to_vec(), half, short] {
             let error = for_our_card(wrong, Path::new("x.rom")).unwrap_err();
             assert!(error.to_string().starts_with("x.rom is no"), "{error}");
         }

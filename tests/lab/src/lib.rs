@@ -4,6 +4,7 @@
 //! its paces, and [`dmesg`] tells whether the kernel minded.
 
 pub mod acpi;
+pub mod bare;
 pub mod bench;
 pub mod boots;
 pub mod channel;

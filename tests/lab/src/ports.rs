@@ -97,6 +97,7 @@ impl Ports {
             iommu: false,
             neighbour: false,
             disk: None,
+            resets: false,
             ssdt: None,
             shares: setup.shares,
             loader: Loader::Qemu,

@@ -8,10 +8,11 @@ pub mod registers;
 pub mod table;
 
 use std::path::{Path, PathBuf};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
+use crate::bare::{self, Machine};
 use crate::bench::{Bench, Driver, Loaded, Setup};
-use crate::ipxe::Netboot;
+use crate::ipxe::{Netboot, Uefi};
 use crate::kernel::Kernel;
 use crate::model::Chip;
 use crate::{require, Error, Result};
@@ -25,6 +26,8 @@ use table::{Cell, Table};
 pub struct Inputs {
     /// The kernel that ours and Realtek's driver are built for.
     pub kernel: Kernel,
+    /// Debian 13's own.
+    pub kernel612: Kernel,
     /// Debian 12's, whose r8169 still drives the B300.
     pub kernel61: Kernel,
     /// Our driver.
@@ -33,10 +36,14 @@ pub struct Inputs {
     pub vendor: PathBuf,
     /// Its version.
     pub vendor_version: String,
-    /// `ipxe.lkrn`.
+    /// The directory with `ipxe.lkrn`, `ipxe.efi` and `snponly.efi`.
     pub ipxe: PathBuf,
     /// iPXE's option ROM for another of Realtek's cards.
     pub rom: PathBuf,
+    /// The same with iPXE's driver for UEFI.
+    pub uefi_rom: PathBuf,
+    /// EDK2.
+    pub uefi: Uefi,
     /// The device model.
     pub model: PathBuf,
     /// Which registers differ, and why.
@@ -50,6 +57,9 @@ pub struct Inputs {
 /// The chips, in the order of the table's columns.
 const CHIPS: [Chip; 2] = [Chip::B300, Chip::B380];
 
+/// How long EDK2 may take until it has found that nothing boots the machine.
+const SHELL: Duration = Duration::from_secs(180);
+
 /// What a row of the table is about.
 struct Witness<'a> {
     /// A short name without spaces.
@@ -57,7 +67,29 @@ struct Witness<'a> {
     title: String,
     kernel: &'a Kernel,
     driver: Driver,
-    netboot: Option<Netboot<'a>>,
+    boot: Boot<'a>,
+}
+
+/// What comes before the driver.
+#[derive(Clone, Copy)]
+enum Boot<'a> {
+    /// Nothing that has to do with the card.
+    Plain,
+    /// The kernel comes over the card.
+    Network(Netboot<'a>),
+    /// The same, once for r8169, and after a reset of the machine once more.
+    Again(Netboot<'a>),
+    /// EDK2, and nothing comes after it.
+    Firmware(&'a Uefi),
+}
+
+impl<'a> Boot<'a> {
+    fn netboot(self) -> Option<Netboot<'a>> {
+        match self {
+            Boot::Network(netboot) | Boot::Again(netboot) => Some(netboot),
+            Boot::Plain | Boot::Firmware(_) => None,
+        }
+    }
 }
 
 impl Witness<'_> {
@@ -65,53 +97,103 @@ impl Witness<'_> {
         matches!(self.driver, Driver::R8168Rust(_))
     }
 
-    /// r8169 has given up the older chip some time after 6.1.
+    /// r8169 has given up the older chip some time between 6.1 and 6.12.
     fn must_refuse(&self, chip: Chip) -> bool {
-        self.key == "r8169" && chip == Chip::B300
+        ["r8169", "r8169-6.12"].contains(&self.key) && chip == Chip::B300
+    }
+}
+
+/// What iPXE's package has.
+struct Images {
+    kernel: PathBuf,
+    application: PathBuf,
+    without_drivers: PathBuf,
+}
+
+impl Images {
+    fn in_directory(dir: &Path) -> Self {
+        Self {
+            kernel: dir.join("ipxe.lkrn"),
+            application: dir.join("ipxe.efi"),
+            without_drivers: dir.join("snponly.efi"),
+        }
     }
 }
 
 impl Inputs {
-    fn witnesses(&self) -> Vec<Witness<'_>> {
+    fn witnesses<'a>(&'a self, images: &'a Images) -> Vec<Witness<'a>> {
         let ours = Driver::R8168Rust(self.ours.clone());
         let of = |kernel: &Kernel, name: &str| format!("{name}, {}", kernel.version());
-        let witness = |key, title, driver, netboot| Witness {
+        let uefi = &self.uefi;
+        let r8169 = |key, kernel| Witness {
+            key,
+            title: of(kernel, "r8169"),
+            kernel,
+            driver: Driver::R8169,
+            boot: Boot::Plain,
+        };
+        let witness = |key, title: String, driver: &Driver, boot| Witness {
             key,
             title,
             kernel: &self.kernel,
-            driver,
-            netboot,
+            driver: driver.clone(),
+            boot,
         };
-        let vendor = format!("Realtek's r8168 {}", self.vendor_version);
+        let over = |key, title: &str, netboot| {
+            let title = format!("{title}, then ours");
+            witness(key, title, &ours, Boot::Network(netboot))
+        };
+        let vendor = Driver::R8168(self.vendor.clone());
+        let vendor_title = format!("Realtek's r8168 {}", self.vendor_version);
         vec![
-            witness("ours", of(&self.kernel, "ours"), ours.clone(), None),
-            witness("r8169", of(&self.kernel, "r8169"), Driver::R8169, None),
-            Witness {
-                kernel: &self.kernel61,
-                ..witness(
-                    "r8169-6.1",
-                    of(&self.kernel61, "r8169"),
-                    Driver::R8169,
-                    None,
-                )
-            },
+            witness("ours", of(&self.kernel, "ours"), &ours, Boot::Plain),
+            r8169("r8169", &self.kernel),
+            r8169("r8169-6.12", &self.kernel612),
+            r8169("r8169-6.1", &self.kernel61),
             witness(
                 "r8168",
-                of(&self.kernel, &vendor),
-                Driver::R8168(self.vendor.clone()),
-                None,
+                of(&self.kernel, &vendor_title),
+                &vendor,
+                Boot::Plain,
             ),
-            witness(
+            over(
                 "ipxe-rom",
-                "iPXE as option ROM, then ours".to_owned(),
-                ours.clone(),
-                Some(Netboot::OptionRom(&self.rom)),
+                "iPXE as option ROM",
+                Netboot::OptionRom(&self.rom),
+            ),
+            over(
+                "ipxe-kernel",
+                "iPXE as kernel",
+                Netboot::Image(&images.kernel),
+            ),
+            over(
+                "ipxe-uefi",
+                "iPXE as UEFI application",
+                Netboot::Application {
+                    uefi,
+                    image: &images.application,
+                },
+            ),
+            over(
+                "edk2",
+                "EDK2's PXE on iPXE's driver",
+                Netboot::Edk2 {
+                    uefi,
+                    rom: &self.uefi_rom,
+                    image: &images.without_drivers,
+                },
             ),
             witness(
-                "ipxe-kernel",
-                "iPXE as kernel, then ours".to_owned(),
-                ours,
-                Some(Netboot::Image(&self.ipxe)),
+                "edk2-alone",
+                "EDK2 without iPXE's driver".to_owned(),
+                &ours,
+                Boot::Firmware(uefi),
+            ),
+            witness(
+                "reboot",
+                "r8169, reset, iPXE as option ROM, then ours".to_owned(),
+                &ours,
+                Boot::Again(Netboot::OptionRom(&self.rom)),
             ),
         ]
     }
@@ -120,7 +202,8 @@ impl Inputs {
     /// is called `registers`. Tells about each as it comes.
     pub fn hear(&self, names: &[String]) -> Result<Table<{ CHIPS.len() }>> {
         let wanted = |key: &str| names.is_empty() || names.iter().any(|name| key.contains(name));
-        let witnesses = self.witnesses();
+        let images = Images::in_directory(&self.ipxe);
+        let witnesses = self.witnesses(&images);
         let keys = witnesses.iter().map(|witness| witness.key);
         for name in names {
             require!(
@@ -176,7 +259,7 @@ impl Inputs {
             std::fs::remove_dir_all(artifacts).map_err(Error::file(artifacts, "removing"))?;
         }
         let setup = Setup {
-            netboot: witness.netboot,
+            netboot: witness.boot.netboot(),
             pcap: true,
             megabytes: 16,
             ..Setup::new(
@@ -188,13 +271,56 @@ impl Inputs {
                 artifacts,
             )
         };
-        let course = if witness.must_refuse(chip) {
-            refuses(&setup)
-        } else {
-            course::run(&setup, witness.is_ours())
+        let course = match witness.boot {
+            Boot::Firmware(uefi) => self.leaves_alone(uefi, chip, artifacts),
+            Boot::Again(_) => {
+                let r8169 = Setup {
+                    kernel: self.reference(chip),
+                    driver: Driver::R8169,
+                    resets: true,
+                    ..setup.clone()
+                };
+                course::run_after(&r8169, &setup)
+            }
+            _ if witness.must_refuse(chip) => refuses(&setup),
+            _ => course::run(&setup, witness.is_ours()),
         }?;
         std::fs::remove_dir_all(artifacts).map_err(Error::file(artifacts, "removing"))?;
         Ok(course)
+    }
+}
+
+impl Inputs {
+    /// The last kernel whose r8169 was made for that chip.
+    fn reference(&self, chip: Chip) -> &Kernel {
+        match chip {
+            Chip::B300 => &self.kernel61,
+            Chip::B380 => &self.kernel,
+        }
+    }
+
+    /// Requires that the firmware by itself accesses no register of the card, and boots nothing.
+    fn leaves_alone(&self, uefi: &Uefi, chip: Chip, artifacts: &Path) -> Result<Course> {
+        let mut machine = Machine::start(&bare::Options {
+            model: &self.model,
+            chip,
+            memory: bare::SHARED,
+            rom: None,
+            uefi: Some(uefi),
+            artifacts,
+        })?;
+        machine.wait_console("Shell>", SHELL)?;
+        let counters = machine.model.counters()?;
+        require!(
+            counters.mmio_reads + counters.mmio_writes == 0,
+            "EDK2 accessed {} registers of the card, expected none: it has a driver",
+            counters.mmio_reads + counters.mmio_writes
+        );
+        machine.stop()?;
+        Ok(Course {
+            refusal: Some("has no driver of the card, and boots to its shell".to_owned()),
+            ..Course::default()
+        })
     }
 }
 

@@ -5,6 +5,7 @@ use std::process::ExitCode;
 
 use clap::Parser;
 
+use lab::ipxe::Uefi;
 use lab::kernel::Kernel;
 use lab::witness::Inputs;
 
@@ -20,6 +21,12 @@ struct Cli {
     /// Where its packages are unpacked
     #[arg(long, value_name = "DIR")]
     kernel_dir: PathBuf,
+    /// The version of Debian 13's own kernel
+    #[arg(long, value_name = "VERSION")]
+    kver612: String,
+    /// Where its packages are unpacked
+    #[arg(long, value_name = "DIR")]
+    kernel612_dir: PathBuf,
     /// The version of Debian 12's kernel
     #[arg(long, value_name = "VERSION")]
     kver61: String,
@@ -35,9 +42,12 @@ struct Cli {
     /// Its version
     #[arg(long, value_name = "VERSION")]
     vendor_version: String,
-    /// ipxe.lkrn
-    #[arg(long, value_name = "FILE")]
+    /// The directory with ipxe.lkrn, ipxe.efi and snponly.efi
+    #[arg(long, value_name = "DIR")]
     ipxe: PathBuf,
+    /// The directory that Debian's package ovmf is unpacked in
+    #[arg(long, value_name = "DIR")]
+    ovmf: PathBuf,
     /// iPXE's option ROM for another of Realtek's cards
     #[arg(
         long,
@@ -45,6 +55,13 @@ struct Cli {
         default_value = lab::ipxe::ROM
     )]
     rom: PathBuf,
+    /// The same with iPXE's driver for UEFI
+    #[arg(
+        long,
+        value_name = "FILE",
+        default_value = lab::ipxe::UEFI_ROM
+    )]
+    uefi_rom: PathBuf,
     /// The device model, rtl8111b
     #[arg(long, value_name = "FILE")]
     model: PathBuf,
@@ -75,12 +92,15 @@ fn main() -> ExitCode {
 fn hear(cli: Cli) -> lab::Result<bool> {
     let inputs = Inputs {
         kernel: Kernel::find(&cli.kernel_dir, &cli.kver)?,
+        kernel612: Kernel::find(&cli.kernel612_dir, &cli.kver612)?,
         kernel61: Kernel::find(&cli.kernel61_dir, &cli.kver61)?,
         ours: cli.ours,
         vendor: cli.vendor,
         vendor_version: cli.vendor_version,
         ipxe: cli.ipxe,
         rom: cli.rom,
+        uefi_rom: cli.uefi_rom,
+        uefi: Uefi::in_package(&cli.ovmf),
         model: cli.model,
         differences: cli.differences,
         cache: cli.cache,

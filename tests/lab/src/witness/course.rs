@@ -28,13 +28,55 @@ pub struct Course {
 /// Goes the whole course. A violation fails ours, and is a note about anybody else.
 pub fn run(setup: &Setup<'_>, ours: bool) -> Result<Course> {
     let mut bench = Bench::start(setup)?;
-    let mut course = Course::default();
-    if setup.netboot.is_some() {
-        course.notes = notes(&bench.model()?.counters()?);
-        bench.model()?.reset_counters()?;
-        // What iPXE has fetched is what was sent.
-        bench.guest.check(&format!("sha256sum -c -s {SUMS}"))?;
-    }
+    let notes = match setup.netboot {
+        Some(_) => arrived(&mut bench)?,
+        None => Vec::new(),
+    };
+    go(bench, setup, ours, notes)
+}
+
+/// Has the driver of `first` at work when the machine is reset; the next kernel comes over the card as it has been left, and goes the whole
+/// course with ours. The other's violations are notes.
+pub fn run_after(first: &Setup<'_>, setup: &Setup<'_>) -> Result<Course> {
+    let mut bench = Bench::start(first)?;
+    let mut notes = arrived(&mut bench)?;
+    let interface = bench.load_and_open()?;
+    drive::lease(&mut bench, &interface)?;
+    drive::fetch(&mut bench)?;
+    // What wakes the card leaves the receiver on, and the link at its lowest speed.
+    bench
+        .guest
+        .check(&format!("ethtool -s {interface} wol g"))?;
+    let problems = bench.kernel_problems()?;
+    require!(problems.is_empty(), "before the reset: {problems:?}");
+    let resets = bench.model()?.resets()?;
+    bench.reboot_into(setup)?;
+    require!(
+        bench.model()?.resets()? > resets,
+        "the machine has not reset the card"
+    );
+    notes.extend(arrived(&mut bench)?);
+    go(bench, setup, true, notes)
+}
+
+/// Requires that what came over the card is what was sent; returns what the model had to note about that.
+fn arrived(bench: &mut Bench) -> Result<Vec<String>> {
+    bench.guest.check(&format!("sha256sum -c -s {SUMS}"))?;
+    let notes = notes(&bench.model()?.counters()?);
+    bench.model()?.reset_counters()?;
+    Ok(notes)
+}
+
+fn go(
+    mut bench: Bench,
+    setup: &Setup<'_>,
+    ours: bool,
+    notes_before: Vec<String>,
+) -> Result<Course> {
+    let mut course = Course {
+        notes: notes_before,
+        ..Course::default()
+    };
     let interface = bench.load_and_open()?;
     let link = bench.guest.check(&format!("ethtool {interface}"))?;
     require!(

@@ -221,6 +221,7 @@ fn hibernates(inputs: &Inputs, chip: Chip, driver: Driver, boots: &[Meanwhile]) 
     needs(&kernel, "CONFIG_HIBERNATION")?;
     let mut bench = Bench::start(&Setup {
         disk_mib: 1024,
+        resets: true,
         megabytes: 4,
         more_modules: &["virtio_blk"],
         // What it takes for long without KVM.
