@@ -1,14 +1,19 @@
 //! The device model itself, as a program among others on the host.
 
+use std::fs;
+use std::path::Path;
+use std::process::Command;
 use std::thread::sleep;
 use std::time::Duration;
 
+use lab::bare::{self, Machine};
 use lab::bench::{Bench, Driver};
 use lab::drive::{self, Transfer};
 use lab::model::Chip;
-use lab::{require, Error, Result};
+use lab::process::output_of;
+use lab::{ipxe, namespace, require, Error, Result};
 
-use crate::common::{case_alone, Inputs};
+use crate::common::{case, case_alone, Inputs};
 
 /// CPU time that one large frame may cost, in microseconds.
 const FRAME: f64 = 10.0;
@@ -54,4 +59,100 @@ fn is_quick_and_idle(inputs: &Inputs) -> Result<()> {
 #[test]
 fn the_model_is_quick_and_idle() {
     case_alone("the_model_is_quick_and_idle", is_quick_and_idle);
+}
+
+/// How long firmware and iPXE may take to use the card, on a busy machine.
+const FIRMWARE: Duration = Duration::from_secs(90);
+
+/// Requires that a machine whose memory the card cannot reach is told of, in one line.
+fn names_memory(inputs: &Inputs, memory: &str, line: &str) -> Result<()> {
+    namespace::prepare()?;
+    let model = inputs.model()?;
+    let mut machine = Machine::start(&bare::Options {
+        model: &model,
+        chip: Chip::B300,
+        memory,
+        rom: Some(Path::new(ipxe::ROM)),
+        uefi: None,
+        artifacts: &inputs.artifacts,
+    })?;
+    let lines = machine.wait_log(line, FIRMWARE)?;
+    // It goes on trying, and is not to be told each time.
+    sleep(Duration::from_secs(2));
+    let later = machine.wait_log(line, FIRMWARE)?;
+    require!(
+        lines.len() == 1 && later.len() == 1 && lines[0].contains("share=on"),
+        "the log of the model has {later:?}, expected one line that ends with what to do"
+    );
+    machine.stop()
+}
+
+#[test]
+fn the_model_names_memory_that_is_not_shared() {
+    case("the_model_names_memory_that_is_not_shared", |inputs| {
+        let memory = "memory-backend-memfd,share=off";
+        names_memory(inputs, memory, "the transmit ring reads as zeroes")
+    });
+}
+
+#[test]
+fn the_model_names_memory_without_a_file() {
+    case("the_model_names_memory_without_a_file", |inputs| {
+        let memory = "memory-backend-ram,share=off";
+        names_memory(inputs, memory, "of guest memory at 0x0 come without a file")
+    });
+}
+
+/// In a network namespace of its own: the others' is to have no interfaces but the loopback.
+fn names_interfaces(inputs: &Inputs) -> Result<()> {
+    let artifacts = &inputs.artifacts;
+    fs::create_dir_all(artifacts).map_err(Error::file(artifacts, "creating"))?;
+    let script = "model=$1; cd \"$2\"
+        serve() {
+            \"$model\" serve --socket nic --log \"$1.log\" --wire \"tap:$1\" >\"$1.out\" 2>&1 &
+            for i in $(seq 200); do grep -q ^ready: \"$1.out\" && break; sleep 0.1; done
+        }
+        ip tuntap add there mode tap; ip link set there up
+        serve there; ip link del there
+        for i in $(seq 100); do grep -q gone there.log && break; sleep 0.1; done
+        kill $!; wait
+        ip tuntap add down mode tap
+        serve down; kill $!; wait
+        serve mistyped; kill $!; wait";
+    output_of(
+        Command::new("unshare")
+            .args(["--net", "sh", "-euc", script, "sh"])
+            .arg(inputs.model()?)
+            .arg(artifacts),
+    )?;
+    for (name, line) in [
+        ("there", "wire: interface there is gone: frames are lost"),
+        ("down", "wire: interface down is down: nothing goes over it until `ip link set down up`"),
+        (
+            "mistyped",
+            "wire: found no interface mistyped, and made one; it is down, so that nothing goes over it until `ip link set mistyped up`",
+        ),
+    ] {
+        let path = artifacts.join(format!("{name}.log"));
+        let log = fs::read_to_string(&path).map_err(Error::file(&path, "reading"))?;
+        let told = |line: &&str| line.contains("] warn: ") || line.contains("] error: ");
+        let lines: Vec<&str> = log.lines().filter(told).collect();
+        require!(
+            lines.len() == 1 && lines[0].contains(line),
+            "about the interface {name} the log of the model has {lines:?}, expected one line with {line:?}"
+        );
+    }
+    Ok(())
+}
+
+#[test]
+fn the_model_names_interfaces_that_lead_nowhere() {
+    case("the_model_names_interfaces_that_lead_nowhere", |inputs| {
+        if fs::File::open("/dev/net/tun").is_err() {
+            return Err(Error::Unavailable(
+                "/dev/net/tun cannot be opened".to_owned(),
+            ));
+        }
+        names_interfaces(inputs)
+    });
 }
