@@ -291,12 +291,21 @@ impl Device {
 
     /// Whether an acknowledgement is on its way.
     fn ack_expected(&self) -> bool {
-        let read = self.event_read.filter(|_| self.prompt_acks);
-        read.is_some_and(|at| self.now() < at.saturating_add(ACK_WAIT))
+        self.now() < self.held_until()
     }
 
-    /// Sets the chip's time.
+    /// Until when what comes in waits for an acknowledgement.
+    fn held_until(&self) -> u64 {
+        let read = self.event_read.filter(|_| self.prompt_acks);
+        read.map_or(0, |at| at.saturating_add(ACK_WAIT))
+    }
+
+    /// Sets the chip's time, unless an acknowledgement is expected: a frame that was kept inside and found a descriptor now
+    /// would have its event cleared by that, like one from the cable.
     fn tick(&mut self) {
+        if self.ack_expected() {
+            return;
+        }
         let now = self.now();
         self.note(|| Event::Tick(now));
         self.with_bus(|chip, host| chip.tick(host, now));
@@ -429,8 +438,8 @@ impl Device {
     }
 
     fn read_registers(&mut self, offset: u64, into: &mut [u8]) {
-        self.tick();
         self.event_read = None;
+        self.tick();
         for (at, part) in parts(offset, into.len()) {
             let Some(width) = Width::of(part.len()) else {
                 continue;
@@ -449,6 +458,7 @@ impl Device {
     fn write_registers(&mut self, offset: u64, from: &[u8]) {
         self.tick();
         // It is here, or the driver has something else in mind.
+        let held = self.ack_expected();
         self.event_read = None;
         for (at, part) in parts(offset, from.len()) {
             let Some(width) = Width::of(part.len()) else {
@@ -463,6 +473,10 @@ impl Device {
             self.note(|| Event::Write(at, width, value));
             self.with_bus(|chip, host| chip.write(host, at, width, value));
             self.note_line();
+        }
+        if held {
+            self.tick();
+            self.alarm.notify_all();
         }
         // The driver is at work: it may have made room meanwhile.
         if self.frame_waits {
@@ -587,7 +601,8 @@ impl Shared {
         let alarm = self.lock().alarm.clone();
         loop {
             let mut device = self.lock();
-            let wait = device.announced.map(|at| at.saturating_sub(device.now()));
+            let due = device.announced.map(|at| at.max(device.held_until()));
+            let wait = due.map(|at| at.saturating_sub(device.now()));
             match wait {
                 Some(0) => {
                     device.tick();

@@ -431,6 +431,45 @@ fn frames_wait_for_an_acknowledgement_if_they_are_to() {
     assert_eq!(offer(false), (true, 4), "it will not be acknowledged");
 }
 
+/// A driver reads the event, has its acknowledgement on the way, and makes room.
+#[test]
+fn a_frame_that_was_kept_waits_for_the_acknowledgement() {
+    let shared = Shared(Mutex::new(ready()));
+    let ring = RAM + 2 * PAGE;
+    let give = |device: &mut Device| {
+        let mut descriptor = [0; 16];
+        descriptor[..4].copy_from_slice(&(0xc000_0000_u32 | 1536).to_le_bytes());
+        descriptor[8..].copy_from_slice(&(RAM + 3 * PAGE).to_le_bytes());
+        device.dma.write(ring, &descriptor).unwrap();
+    };
+    {
+        let mut device = shared.lock();
+        device.prompt_acks = true;
+        give(&mut device);
+        write32(&mut device, 0xe4, ring as u32);
+        device.write(BAR, 0xda, &[0x00, 0x06]);
+        device.write(BAR, 0x37, &[0x08]);
+        write32(&mut device, 0x44, 0x0f);
+    }
+    for _ in 0..2 {
+        assert!(shared.offer(&[0xff; 60], false));
+    }
+    let mut device = shared.lock();
+    assert_eq!(device.chip.counters().rx_frames, 1);
+    let mut status = [0; 2];
+    device.read(BAR, 0x3e, &mut status);
+    assert_eq!(status[0] & 0x01, 0x01, "{status:x?}");
+    give(&mut device);
+    device.write(BAR, 0x3e, &status);
+    assert_eq!(device.chip.counters().rx_frames, 2);
+    device.read(BAR, 0x3e, &mut status);
+    assert_eq!(
+        status[0] & 0x01,
+        0x01,
+        "the second event was cleared with the first"
+    );
+}
+
 #[test]
 fn a_sleeping_card_calls_for_power() {
     let shared = Shared(Mutex::new(ready()));
