@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use lab::bench::{Bench, Driver, Setup};
+use lab::bench::{Bench, Driver, Loaded, Setup};
 use lab::drive;
 use lab::initramfs::MODULES;
 use lab::kernel::Kernel;
@@ -71,9 +71,39 @@ fn begin(bench: &mut Bench) -> Result<String> {
     Ok(interface)
 }
 
+/// A register of the card's.
+fn register(bench: &mut Bench, name: &str) -> Result<u32> {
+    let state = bench.model()?.state()?;
+    let text = state["state"]["registers"][name].as_str();
+    let digits = text.and_then(|text| text.strip_prefix("0x"));
+    digits
+        .and_then(|digits| u32::from_str_radix(digits, 16).ok())
+        .ok_or_else(|| Error::Unmet(format!("the model has no register {name}: {state}")))
+}
+
+/// What of ChipCmd has the card receive and send.
+const AT_WORK: u32 = 0x0c;
+
+/// Loads the driver in a kernel that has come while the card was at work, and opens the interface. A driver that has no interface
+/// open yet is to have stopped it.
+fn take_over(bench: &mut Bench) -> Result<String> {
+    let loaded = bench.load()?;
+    let (command, mask) = (register(bench, "ChipCmd")?, register(bench, "IntrMask")?);
+    require!(
+        command & AT_WORK == 0 && mask == 0,
+        "when the driver is loaded ChipCmd is {command:#x} and IntrMask {mask:#x}: the card still does what the other kernel had it do"
+    );
+    let Loaded::Interface(interface) = loaded else {
+        return Err(Error::Unmet("the driver has no interface".to_owned()));
+    };
+    bench.guest.check(&format!("ip link set {interface} up"))?;
+    bench.wait_carrier(&interface, true)?;
+    Ok(interface)
+}
+
 /// The card works in the kernel that has come, with its own address.
 fn end(bench: &mut Bench) -> Result<()> {
-    let interface = bench.load_and_open()?;
+    let interface = take_over(bench)?;
     let address = bench.guest.check(&format!(
         "cat /sys/class/net/{interface}/address; ethtool -P {interface}"
     ))?;
@@ -108,6 +138,12 @@ fn kexec(inputs: &Inputs, chip: Chip, driver: Driver) -> Result<()> {
         again == resets,
         "the machine reset the card {} times: that was no kexec",
         again - resets
+    );
+    // Whoever shares the interrupt line would suffer from a card that goes on.
+    let mask = register(&mut bench, "IntrMask")?;
+    require!(
+        mask == 0,
+        "in the kernel that came IntrMask is {mask:#x}, expected 0: the card was not shut down"
     );
     end(&mut bench)?;
     bench.finish()
@@ -157,7 +193,7 @@ fn kdump(inputs: &Inputs, chip: Chip, driver: Driver, iommu: bool) -> Result<()>
         crashed.status == 0,
         "the kernel that came has no /proc/vmcore"
     );
-    let interface = bench.load_and_open()?;
+    let interface = take_over(&mut bench)?;
     // What came before, the kernel could not prevent.
     bench.model()?.reset_counters()?;
     if ours {
