@@ -41,7 +41,7 @@ def parser():
     return result
 
 
-def kind(options):
+def kind(options) -> type[Demo]:
     """Returns which of the demos the options ask for."""
     if options.diskless:
         return Diskless

@@ -7,9 +7,10 @@ import shutil
 import time
 from pathlib import Path
 
+from archive.errors import UserError
+
 from . import phases
 from .demo import Demo
-from archive.errors import UserError
 
 # From power-on to the installer's network, on a busy machine without KVM.
 LIMIT = 570
@@ -23,12 +24,17 @@ BARE = 0.86
 # The most questions before the network: language, country, keyboard, and some that may come.
 QUESTIONS = 8
 
+# The phases of an installation from a stick: nothing comes by iPXE or HTTP before the installer's own requests.
+BEGINNINGS = [
+    ("firmware, GRUB, installer's start", "machine", r"power-on"),
+    *(phase for phase in phases.BEGINNINGS if phase[1] != "http" and phase[0] != "firmware and iPXE"),
+]
+
 
 class Stick(Demo):
     """The head node, and machines that boot from the image; its answer file has them installed from the head node's mirror."""
 
-    beginnings = [phase for phase in phases.BEGINNINGS if phase[1] != "http" and phase[0] != "firmware and iPXE"]
-    beginnings.insert(0, ("firmware, GRUB, installer's start", "machine", r"power-on"))
+    beginnings = BEGINNINGS
 
     def boot_options(self):
         options = self.options
@@ -94,7 +100,7 @@ class Lease(Stick):
     def _leased(self, machine):
         """Whether DHCP has given the installer, which says what it is, an address."""
         log = (self.artifacts / "dnsmasq.log").read_text(errors="replace")
-        asking = {number for number in re.findall(r"(\d+) vendor class: d-i", log)}
+        asking = set(re.findall(r"(\d+) vendor class: d-i", log))
         given = re.findall(rf"(\d+) DHCPACK\(\S+\) {re.escape(str(self.plan.address(machine.name)))} {machine.mac}", log)
         return any(number in asking for number in given)
 

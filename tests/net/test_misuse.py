@@ -53,8 +53,20 @@ class Misuse(unittest.TestCase):
 
     def snippet(self, source, way):
         """Compiles a snippet in one of the two ways."""
-        return self.compile(source, source.stem, "-Funsafe_code", "--cfg", way, "-Aunexpected_cfgs", "-Adead_code",
-                            "-Amissing_docs", "-L", self.out, "--extern", f"rust_net={self.out}/librust_net.rmeta")
+        return self.compile(
+            source,
+            source.stem,
+            "-Funsafe_code",
+            "--cfg",
+            way,
+            "-Aunexpected_cfgs",
+            "-Adead_code",
+            "-Amissing_docs",
+            "-L",
+            self.out,
+            "--extern",
+            f"rust_net={self.out}/librust_net.rmeta",
+        )
 
     def test_snippets(self):
         sources = sorted((HERE / "misuse").glob("*.rs"))

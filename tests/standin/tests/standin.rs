@@ -153,7 +153,10 @@ fn errors_are_numbers_from_minus_4095() {
         (to_result(0), to_result(1), to_result(-12)),
         (Ok(()), Ok(()), Err(ENOMEM))
     );
-    assert_eq!((from_result(|| Ok(7)), from_result(|| Err(ENOMEM))), (7, -12));
+    assert_eq!(
+        (from_result(|| Ok(7)), from_result(|| Err(ENOMEM))),
+        (7, -12)
+    );
     for (address, error) in [
         (-1isize, Some(-1)),
         (-4095, Some(-4095)),
