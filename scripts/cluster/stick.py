@@ -105,15 +105,15 @@ class Lease(Stick):
         return any(number in asking for number in given)
 
     def lost(self):
-        """What is kept of it is the pictures."""
+        """Names the picture that is missing, if it is."""
         return () if Path(self.artifacts / "network.png").exists() else ("network.png was not kept",)
 
     def report(self):
-        """The phases of an installation are not gone through."""
+        """Reports no phases: there was no installation."""
 
 
 class Screen:
-    """What a machine shows, as far as it tells whether the installer asks something."""
+    """The screen of a machine: whether the installer asks something there."""
 
     def __init__(self, machine, directory):
         self._machine = machine
@@ -130,7 +130,7 @@ class Screen:
             self._last = now
 
     def forget(self):
-        """What it shows now is known."""
+        """Takes the present picture for one that was answered."""
         self._since = time.monotonic()
 
     def still(self):
@@ -150,10 +150,10 @@ class Screen:
         return self._last.split(b"\n", 3)[3][:3]
 
     def _part(self, colour):
-        """How much of it has a colour."""
+        """Returns the share of it that has a colour."""
         return 3 * self._last.count(colour) / len(self._last)
 
 
 def _differing(one, other):
-    """How many bytes differ."""
+    """Returns the number of bytes that differ."""
     return sum(map(operator.ne, one, other))

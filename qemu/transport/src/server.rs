@@ -148,7 +148,7 @@ impl Server {
         let mut backend = Backend {
             device,
             used: false,
-            told: false,
+            reported: false,
         };
         // The device's state is behind a lock that the handlers leave whole; the panics are the crate's own.
         let result = catch_unwind(AssertUnwindSafe(|| self.inner.run(&mut backend)));
@@ -177,8 +177,8 @@ fn lock<E>(device: &Mutex<E>) -> MutexGuard<'_, E> {
 struct Backend<'a, E> {
     device: &'a Mutex<E>,
     used: bool,
-    /// Memory without a file was told of: firmware has it mapped anew again and again.
-    told: bool,
+    /// Memory without a file was reported: firmware maps it again and again.
+    reported: bool,
 }
 
 impl<E> Backend<'_, E> {
@@ -227,8 +227,8 @@ impl<E: Endpoint> ServerBackend for Backend<'_, E> {
     ) -> io::Result<()> {
         let Some(file) = fd else {
             self.device().dma().note_without_file(address, size);
-            if size > LARGEST_WINDOW && !self.told {
-                self.told = true;
+            if size > LARGEST_WINDOW && !self.reported {
+                self.reported = true;
                 log::warn!(
                     "{} MiB of guest memory at {address:#x} come without a file, and the card cannot reach them: start QEMU with \
                      -machine memory-backend=mem -object memory-backend-memfd,id=mem,size=...,share=on",

@@ -64,7 +64,7 @@ fn the_model_is_quick_and_idle() {
 /// How long firmware and iPXE may take to use the card, on a busy machine.
 const FIRMWARE: Duration = Duration::from_secs(90);
 
-/// Requires that a machine whose memory the card cannot reach is told of, in one line.
+/// Requires that the model reports, in one line, a machine whose memory the card cannot reach.
 fn names_memory(inputs: &Inputs, memory: &str, line: &str) -> Result<()> {
     namespace::prepare()?;
     let model = inputs.model()?;
@@ -77,7 +77,7 @@ fn names_memory(inputs: &Inputs, memory: &str, line: &str) -> Result<()> {
         artifacts: &inputs.artifacts,
     })?;
     let lines = machine.wait_log(line, FIRMWARE)?;
-    // It goes on trying, and is not to be told each time.
+    // QEMU goes on trying; the model is to report that once.
     sleep(Duration::from_secs(2));
     let later = machine.wait_log(line, FIRMWARE)?;
     require!(
