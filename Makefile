@@ -7,7 +7,7 @@ include versions.conf
 # Passed on to scripts/lab, which checks them. KVER in versions.conf is the default; only one given here is passed on.
 CHIP ?= b300
 DRIVER ?= r8168_rust
-export DESTDIR PREFIX CHIP DRIVER STANDIN ROUNDS NODES KICKSTART KERNEL STORMS REMOVALS CHANGES UNPLUGS PRESSURE DAMAGED MUTANTS SEED MODULE DIST
+export DESTDIR PREFIX CHIP DRIVER STANDIN ROUNDS COMPARE JSON NODES KICKSTART KERNEL STORMS REMOVALS CHANGES UNPLUGS PRESSURE DAMAGED MUTANTS SEED MODULE DIST
 # A module that is given says for which kernel it was built.
 packed = $(if $(MODULE),,$(KVER))
 ifeq ($(origin KVER),command line)
@@ -156,6 +156,9 @@ next: ## What a kernel that is not supported yet needs, on a page (KDIR=DIRECTOR
 
 pins: ## Pin the packages of versions.conf by content, out of verified package lists
 	@scripts/pin
+
+bench: ## Measure this driver beside r8169 and Realtek's r8168: counts, ratios, plots (ROUNDS=3 COMPARE=REVISION KVER=)
+	@scripts/bench
 
 count: ## Count the module's instructions a frame, by function, in 64 MiB each way (CHIP= DRIVER= KVER= MODULE= STANDIN=1)
 	@scripts/lab count

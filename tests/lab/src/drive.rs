@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use crate::bench::Bench;
 use crate::http::Received;
-use crate::instructions::Counts;
+use crate::instructions::{Counts, Phase, Symbols, Table};
 use crate::model::Counters;
 use crate::passt;
 use crate::process::wait_for;
@@ -173,6 +173,23 @@ pub fn send(bench: &mut Bench) -> Result<Transfer> {
     );
     bench.guest.check("rm /tmp/sent")?;
     Ok(timed.of(received))
+}
+
+/// What the guest's kernel executed for the frames of two transfers, if that was counted.
+pub fn instructions(bench: &mut Bench, fetched: &Transfer, sent: &Transfer) -> Result<Table> {
+    let symbols = Symbols::parse(&bench.guest.check(Symbols::COMMAND)?);
+    let phases = [("fetching", fetched), ("sending", sent)].map(|(name, transfer)| {
+        let counts = transfer.executed.as_ref();
+        counts.map(|counts| Phase {
+            name,
+            counts,
+            frames: transfer.frames(),
+        })
+    });
+    let phases: Vec<Phase<'_>> = phases.into_iter().flatten().collect();
+    let mut table = Table::new(&symbols, bench.driver().name(), &phases);
+    table.demangle()?;
+    Ok(table)
 }
 
 /// The interface's own counters, as sysfs has them.

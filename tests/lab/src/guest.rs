@@ -596,8 +596,7 @@ pub fn command_line(interactive: bool) -> String {
 pub(crate) fn essentials() -> String {
     let mut line = "console=ttyS0 panic=-1 oops=panic random.trust_cpu=on".to_owned();
     // KVM tells its guests itself.
-    let emulated = accelerator().is_ok_and(|arguments| !arguments.contains(&"kvm"));
-    if let Some(khz) = tsc::khz().filter(|_| emulated) {
+    if let Some(khz) = tsc::khz().filter(|_| is_emulated()) {
         line.push_str(&format!(" tsc_early_khz={khz}"));
     }
     line
@@ -627,6 +626,11 @@ fn accelerator() -> Result<&'static [&'static str]> {
             "LAB_ACCEL is {other}, expected kvm or tcg"
         ))),
     }
+}
+
+/// Whether guests run under TCG, which plugins need.
+pub fn is_emulated() -> bool {
+    accelerator().is_ok_and(|arguments| !arguments.contains(&"kvm"))
 }
 
 fn kvm_works() -> bool {

@@ -6,6 +6,8 @@ use std::fs;
 use std::path::Path;
 use std::process::Command;
 
+use serde_json::{json, Map, Value};
+
 use crate::process::output_of;
 use crate::{Error, Result};
 
@@ -199,9 +201,33 @@ impl Table {
         values
     }
 
+    /// Instructions of the module for a frame, in all phases together.
+    pub fn in_module(&self) -> f64 {
+        self.per_frame(&self.in_module).pop().unwrap_or_default()
+    }
+
+    /// Instructions for a frame, with the phases by name and `all`: in the whole kernel, in the module, and in each of its functions.
+    pub fn to_json(&self) -> Value {
+        let names = self.phases.iter().map(|(name, _)| *name).chain(["all"]);
+        let object = |row: &Row| -> Map<String, Value> {
+            let values = self.per_frame(row).into_iter().map(Value::from);
+            names.clone().map(str::to_owned).zip(values).collect()
+        };
+        let functions: Map<String, Value> = self
+            .functions
+            .iter()
+            .map(|(name, row)| (name.clone(), object(row).into()))
+            .collect();
+        json!({
+            "kernel": object(&self.in_kernel),
+            "module": object(&self.in_module),
+            "functions": functions,
+        })
+    }
+
     /// The totals in one line.
     pub fn summary(&self) -> String {
-        let last = |row| self.per_frame(row).pop().unwrap_or_default();
+        let in_kernel = self.per_frame(&self.in_kernel).pop().unwrap_or_default();
         let each: Vec<String> = self
             .per_frame(&self.in_module)
             .iter()
@@ -210,10 +236,10 @@ impl Table {
             .collect();
         format!(
             "{:.1} a frame in {} ({}), {:.0} in the whole kernel",
-            last(&self.in_module),
+            self.in_module(),
             self.module,
             each.join(", "),
-            last(&self.in_kernel)
+            in_kernel
         )
     }
 }
@@ -315,5 +341,9 @@ mod tests {
             table.summary(),
             "4.6 a frame in r8168_rust (6.2 fetching, 2.0 sending), 11 in the whole kernel"
         );
+        let json = table.to_json();
+        assert_eq!(json["module"]["sending"], 2.0);
+        assert_eq!(json["functions"]["one"]["fetching"], 5.0);
+        assert_eq!(json["kernel"]["all"], 11.375);
     }
 }

@@ -30,6 +30,7 @@ pub mod peer;
 pub mod ports;
 pub mod process;
 pub mod qmp;
+pub mod record;
 pub mod report;
 pub mod selftests;
 pub mod slirp;

@@ -14,10 +14,10 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 use lab::bench::{Bench, Card, Driver, Loaded, Setup};
 use lab::boots::{self, Ending, Machine};
 use lab::drive;
-use lab::instructions::{Phase, Symbols, Table};
 use lab::kernel::Kernel;
 use lab::model::Chip;
 use lab::node;
+use lab::record::Record;
 use lab::report::{Outcome, Report};
 use lab::selftests::{self, Event, Kept, Plan, Results, Verdict};
 
@@ -161,6 +161,8 @@ enum DriverName {
     R8168Rust,
     #[value(name = "r8169")]
     R8169,
+    #[value(name = "r8168")]
+    R8168,
     #[value(name = "e1000e", hide = true)]
     E1000e,
 }
@@ -203,6 +205,9 @@ struct Options {
     /// Count the instructions of the guest's kernel by this plugin of QEMU, count.so; the table by function is left among the logs
     #[arg(long, value_name = "FILE", requires = "artifacts")]
     count: Option<PathBuf>,
+    /// Write what was measured to this file as well, as JSON
+    #[arg(long, value_name = "FILE")]
+    json: Option<PathBuf>,
 }
 
 /// What the options name, checked.
@@ -239,12 +244,14 @@ fn main() -> ExitCode {
 impl Options {
     fn check(&self) -> Result<Inputs> {
         let kernel = Kernel::find(&self.kernel_dir, &self.kver)?;
+        let module = || {
+            let module = self.module.clone().context("--module is missing")?;
+            existing(&module, "--module", "build the module first")?;
+            Ok::<_, anyhow::Error>(module)
+        };
         let driver = match self.driver {
-            DriverName::R8168Rust => {
-                let module = self.module.clone().context("--module is missing")?;
-                existing(&module, "--module", "build the module first")?;
-                Driver::R8168Rust(module)
-            }
+            DriverName::R8168Rust => Driver::R8168Rust(module()?),
+            DriverName::R8168 => Driver::R8168(module()?),
             DriverName::R8169 => Driver::R8169,
             DriverName::E1000e => Driver::E1000e,
         };
@@ -373,6 +380,7 @@ fn measure(
     }
 
     progress.say(format_args!("loading {name}"));
+    let mut record = Record::new(&mut bench)?;
     let interface = match bench.load()? {
         Loaded::Interface(interface) => interface,
         Loaded::Refused => return refused(bench, options, report),
@@ -390,11 +398,14 @@ fn measure(
         ),
     );
 
+    record.step(&mut bench, "probe")?;
+
     progress.say(format_args!(
         "opening {interface}: waiting for its carrier, at most 20 s"
     ));
     bench.guest.check(&format!("ip link set {interface} up"))?;
     bench.wait_carrier(&interface, true)?;
+    record.step(&mut bench, "open")?;
     let link = bench.guest.check(&format!(
         "ethtool {interface} | sed -n 's/^[ \\t]*\\(Speed\\|Duplex\\): //p'"
     ))?;
@@ -426,40 +437,28 @@ fn measure(
     report.add_cost("MMIO, fetching", &fetched);
     report.add_cost("MMIO, sending", &sent);
     report.add_model_cpu(&fetched, &sent);
+    record.transfer("fetching", &fetched);
+    record.transfer("sending", &sent);
     if let Some(artifacts) = options
         .artifacts
         .as_ref()
         .filter(|_| options.count.is_some())
     {
-        let table = instructions(&mut bench, &fetched, &sent)?;
+        let table = drive::instructions(&mut bench, &fetched, &sent)?;
         let path = artifacts.join("instructions.tsv");
         std::fs::write(&path, table.to_string()).map_err(lab::Error::file(&path, "writing"))?;
         report.add("instructions", table.summary());
+        record.add("instructions", table.to_json());
+    }
+    if let Some(path) = &options.json {
+        record.add("kernel", inputs.kernel.version());
+        record.add("driver", name);
+        record.add("chip", options.chip.name());
+        record.write(path)?;
     }
 
     finish(bench, progress, report)?;
     Ok(Outcome::Held)
-}
-
-/// What the guest's kernel executed for the frames of two transfers.
-fn instructions(
-    bench: &mut Bench,
-    fetched: &drive::Transfer,
-    sent: &drive::Transfer,
-) -> lab::Result<Table> {
-    let symbols = Symbols::parse(&bench.guest.check(Symbols::COMMAND)?);
-    let phases = [("fetching", fetched), ("sending", sent)].map(|(name, transfer)| {
-        let counts = transfer.executed.as_ref();
-        counts.map(|counts| Phase {
-            name,
-            counts,
-            frames: transfer.frames(),
-        })
-    });
-    let phases: Vec<Phase<'_>> = phases.into_iter().flatten().collect();
-    let mut table = Table::new(&symbols, bench.driver().name(), &phases);
-    table.demangle()?;
-    Ok(table)
 }
 
 fn refused(mut bench: Bench, options: &Options, report: &mut Report) -> lab::Result<Outcome> {

@@ -56,6 +56,7 @@ pub const ECHO: Duration = Duration::from_secs(10);
 /// | `LAB_MODULE_OLDER`, `LAB_KERNEL_OLDER_DIR`, `LAB_KVER_OLDER` | the same for an older series of kernels |
 /// | `LAB_MODULE_OLDEST`, `LAB_KERNEL_OLDEST_DIR`, `LAB_KVER_OLDEST` | the same for the oldest series |
 /// | `LAB_KERNEL61_MISSING`, `LAB_KERNEL_OLDER_MISSING`, `LAB_KERNEL_OLDEST_MISSING` | why that kernel could not be fetched; tests that need it are skipped |
+/// | `LAB_PLUGIN` | the plugin of QEMU that counts instructions, `count.so` |
 /// | `LAB_CACHE` | where initramfs images are kept |
 /// | `LAB_STORMS`, `LAB_REMOVALS`, `LAB_CHANGES`, `LAB_UNPLUGS` | how often storms reopen, reinsert, resize and unplug; may be unset |
 /// | `LAB_PRESSURE` | how long memory is short, in seconds; may be unset |

@@ -3,9 +3,9 @@
 use lab::bench::{Bench, Driver, Setup};
 use lab::drive::{self, Transfer};
 use lab::model::Chip;
-use lab::{require, Result};
+use lab::{guest, require, Error, Result};
 
-use crate::common::{case, Inputs};
+use crate::common::{case, file, Inputs};
 
 /// One read tells whether the interrupt is the chip's, one waits for the last acknowledgement. Polls that no interrupt has
 /// called, and the link, may cost a few more.
@@ -58,6 +58,47 @@ fn deferral(inputs: &Inputs, chip: Chip, driver: Driver) -> Result<()> {
         bench.wait_carrier(&interface, up)?;
     }
     bench.finish()
+}
+
+/// Instructions of the module for a frame on each chip, as `scripts/bench` found them. Less is welcome: then lower these.
+const INSTRUCTIONS: [(Chip, f64); 2] = [(Chip::B300, 335.0), (Chip::B380, 335.0)];
+
+/// Counts the module's instructions for a frame, which may grow by a twentieth.
+fn count(inputs: &Inputs, chip: Chip, recorded: f64) -> Result<()> {
+    let (kernel, model) = (inputs.kernel()?, inputs.model()?);
+    let mut bench = Bench::start(&Setup {
+        megabytes: 16,
+        pcap: false,
+        plugin: Some(&file("LAB_PLUGIN")?),
+        ..inputs.setup(&kernel, &model, chip, inputs.ours()?)
+    })?;
+    let interface = bench.load_and_open()?;
+    drive::lease(&mut bench, &interface)?;
+    let (fetched, sent) = (drive::fetch(&mut bench)?, drive::send(&mut bench)?);
+    let table = drive::instructions(&mut bench, &fetched, &sent)?;
+    println!("{}: {}", chip.name(), table.summary());
+    let found = table.in_module();
+    require!(
+        found > 0.0 && found <= recorded * 1.05,
+        "{}: the module took {found:.1} instructions a frame, expected at most {recorded} and 5 %:\n{table}",
+        chip.name()
+    );
+    bench.finish()
+}
+
+#[test]
+fn instructions_a_frame_are_as_recorded() {
+    case("instructions_a_frame_are_as_recorded", |inputs| {
+        if !guest::is_emulated() {
+            return Err(Error::Unavailable(
+                "KVM counts no instructions; LAB_ACCEL=tcg does".to_owned(),
+            ));
+        }
+        for (chip, recorded) in INSTRUCTIONS {
+            count(inputs, chip, recorded)?;
+        }
+        Ok(())
+    });
 }
 
 #[test]
