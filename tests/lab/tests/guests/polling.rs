@@ -60,7 +60,7 @@ fn deferral(inputs: &Inputs, chip: Chip, driver: Driver) -> Result<()> {
     bench.finish()
 }
 
-/// Instructions of the module for a frame on each chip, as `scripts/bench` found them. Less is welcome: then lower these.
+/// Instructions of the module for a frame on each chip, as `make count` found them first. Less is welcome: then lower these.
 const INSTRUCTIONS: [(Chip, f64); 2] = [(Chip::B300, 335.0), (Chip::B380, 335.0)];
 
 /// Counts the module's instructions for a frame, which may grow by a twentieth.
