@@ -23,7 +23,7 @@ use crate::process::wait_for;
 use crate::slirp::Slirp;
 use crate::trunk::Trunk;
 use crate::watch::{self, Watch};
-use crate::{acpi, debug, dmesg, namespace, Error, Result};
+use crate::{acpi, debug, dmesg, drive, namespace, Error, Result};
 
 /// kmod's modprobe, in guests that have it; busybox's own knows no softdeps.
 pub const MODPROBE: &str = "/usr/sbin/modprobe";
@@ -210,6 +210,20 @@ impl<'a> Setup<'a> {
             interactive: false,
             plugin: None,
         }
+    }
+
+    /// Boots the guest, loads the driver, which must accept the device, and opens the interface; returns its name besides.
+    pub fn open(&self) -> Result<(Bench, String)> {
+        let mut bench = Bench::start(self)?;
+        let interface = bench.load_and_open()?;
+        Ok((bench, interface))
+    }
+
+    /// [`Setup::open`], and leases an address.
+    pub fn lease(&self) -> Result<(Bench, String)> {
+        let (mut bench, interface) = self.open()?;
+        drive::lease(&mut bench, &interface)?;
+        Ok((bench, interface))
     }
 
     fn memory_mib(&self) -> u32 {
@@ -613,6 +627,19 @@ impl Bench {
         Ok(dmesg::problems(
             console.get(self.earlier_kernel..).unwrap_or_default(),
         ))
+    }
+
+    /// Requires that the kernel has had nothing to complain of, but for messages with one of these texts.
+    pub fn only_expected_messages(&mut self, expected: &[&str]) -> Result<()> {
+        let problems = self.kernel_problems()?;
+        let unexpected = problems
+            .iter()
+            .find(|problem| !expected.iter().any(|text| problem.line.contains(text)));
+        crate::require!(
+            unexpected.is_none(),
+            "a kernel message needs attention: {unexpected:?}"
+        );
+        Ok(())
     }
 
     /// Runs a shell script that ends with the start of another kernel, and waits until that has booted. Whether the one before

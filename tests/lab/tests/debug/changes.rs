@@ -1,11 +1,10 @@
 //! The rings are replaced under traffic in both directions.
 
-use lab::bench::{Bench, Driver, Setup};
+use lab::bench::Setup;
+use lab::case::{count, progress, Case};
 use lab::frame::request;
-use lab::model::Chip;
-use lab::{require, Result};
-
-use crate::common::{case, count, echo_returns, guest_address, peer, progress, start_echo, Inputs};
+use lab::traffic::{echo_returns, guest_address, peer, start_echo};
+use lab::{guest_test, require, Result};
 
 /// How often they are replaced, there and back, unless the caller says.
 const TIMES: u32 = 25;
@@ -22,23 +21,27 @@ const SIZES: [&str; 2] = [
     "ethtool -G PORT rx 1024 tx 1024",
 ];
 
+#[guest_test(ours(b380), r8169 = b380, debug)]
+fn changes_its_mtu_under_traffic(case: &Case) -> Result<()> {
+    under_traffic(case, MTU)
+}
+
+#[guest_test(ours(b300), debug)]
+fn changes_its_rings_under_traffic(case: &Case) -> Result<()> {
+    under_traffic(case, SIZES)
+}
+
 /// Changes there and back in a flood: the poll completes frames, and wakes the queue, at the very moment at which the
 /// device is made quiet.
-fn under_traffic(
-    inputs: &Inputs,
-    chip: Chip,
-    driver: Driver,
-    [there, back]: [&str; 2],
-) -> Result<()> {
-    let (kernel, model) = (inputs.kernel()?, inputs.model()?);
-    let mut bench = Bench::start(&Setup {
+fn under_traffic(case: &Case, [there, back]: [&str; 2]) -> Result<()> {
+    let (mut bench, interface) = Setup {
         // The guest cannot take as many.
         drop_when_full: true,
         pcap: false,
         trace: true,
-        ..inputs.frames(&kernel, &model, chip, driver)
-    })?;
-    let interface = bench.load_and_open()?;
+        ..case.frames()
+    }
+    .open()?;
     start_echo(&mut bench, &interface)?;
     let change = format!("sleep 0.1; {there}; sleep 0.1; {back}").replace("PORT", &interface);
     let flood = peer(&mut bench)?.flood(request(guest_address()?, 300, 1), FLOOD_RATE);
@@ -60,25 +63,4 @@ fn under_traffic(
     }
     flood.stop()?;
     bench.finish()
-}
-
-#[test]
-fn ours_changes_its_mtu_under_traffic_on_b380() {
-    case("ours_changes_its_mtu_under_traffic_on_b380", |inputs| {
-        under_traffic(inputs, Chip::B380, inputs.ours()?, MTU)
-    });
-}
-
-#[test]
-fn ours_changes_its_rings_under_traffic_on_b300() {
-    case("ours_changes_its_rings_under_traffic_on_b300", |inputs| {
-        under_traffic(inputs, Chip::B300, inputs.ours()?, SIZES)
-    });
-}
-
-#[test]
-fn r8169_changes_its_mtu_under_traffic() {
-    case("r8169_changes_its_mtu_under_traffic", |inputs| {
-        under_traffic(inputs, Chip::B380, Driver::R8169, MTU)
-    });
 }

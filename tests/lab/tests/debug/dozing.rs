@@ -3,22 +3,18 @@
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
-use lab::bench::{Bench, Driver};
+use lab::bench::Bench;
+use lab::case::Case;
 use lab::drive;
-use lab::model::Chip;
-use lab::{require, Result};
-
-use crate::common::{case, Inputs};
+use lab::{guest_test, require, Result};
 
 /// How long the cable comes and goes.
 const TIME: Duration = Duration::from_secs(30);
 
 /// The cable comes and goes, and others open, close and ask, while the card goes to sleep at once when it can.
-fn restless(inputs: &Inputs, chip: Chip, driver: Driver) -> Result<()> {
-    let (kernel, model) = (inputs.kernel()?, inputs.model()?);
-    let mut bench = Bench::start(&inputs.setup(&kernel, &model, chip, driver))?;
-    let interface = bench.load_and_open()?;
-    drive::lease(&mut bench, &interface)?;
+#[guest_test(ours = b300, debug)]
+fn dozes_whatever_goes_on_around_it(case: &Case) -> Result<()> {
+    let (mut bench, interface) = case.setup().lease()?;
     let power = format!("/sys/bus/pci/devices/{}/power", bench.device().address);
     bench.guest.check(&format!(
         "cd {power}; echo 0 >autosuspend_delay_ms; echo auto >control; cd /
@@ -57,11 +53,4 @@ fn restless(inputs: &Inputs, chip: Chip, driver: Driver) -> Result<()> {
     drive::fetch(&mut bench)?;
     drive::send(&mut bench)?;
     bench.finish()
-}
-
-#[test]
-fn ours_dozes_whatever_goes_on_around_it() {
-    case("ours_dozes_whatever_goes_on_around_it", |inputs| {
-        restless(inputs, Chip::B300, inputs.ours()?)
-    });
 }

@@ -2,14 +2,13 @@
 
 use std::time::Duration;
 
-use lab::bench::{Bench, Driver, Loaded, Setup, World};
+use lab::bench::{Bench, Loaded, Setup, World};
+use lab::case::{progress, Case};
 use lab::debug::{keep_enabled, Faults};
 use lab::drive;
 use lab::frame::request;
-use lab::model::Chip;
-use lab::{require, Error, Result};
-
-use crate::common::{case, echo_returns, guest_address, peer, progress, start_echo, Inputs};
+use lab::traffic::{echo_returns, guest_address, peer, start_echo};
+use lab::{guest_test, require, Error, Result};
 
 /// How long a sweep over all allocations of an operation may take.
 const SWEEP: Duration = Duration::from_secs(2400);
@@ -62,10 +61,9 @@ fn sweep(bench: &mut Bench, operation: &str, undo: &str) -> Result<(u32, u32)> {
 }
 
 /// Every allocation of the probe, of opening the interface and of changing the MTU fails once.
-fn each_in_its_turn(inputs: &Inputs, chip: Chip, driver: Driver) -> Result<()> {
-    let (kernel, model) = (inputs.kernel()?, inputs.model()?);
-    let mut bench = Bench::start(&inputs.setup(&kernel, &model, chip, driver))?;
-    let interface = bench.load_and_open()?;
+#[guest_test(ours(b300), r8169 = b380, debug)]
+fn survives_the_failure_of_each_allocation(case: &Case) -> Result<()> {
+    let (mut bench, interface) = case.setup().open()?;
     let name = bench.driver().name();
     let address = bench.device().address.clone();
     let bus = format!("/sys/bus/pci/drivers/{name}");
@@ -141,14 +139,14 @@ fn sweep_program(bench: &mut Bench, program: &str, undo: &str) -> Result<u32> {
 }
 
 /// Every allocation of exchanging the rings fails once: by ethtool, and for an XDP program that comes and goes.
-fn exchanges(inputs: &Inputs, chip: Chip) -> Result<()> {
-    let (kernel, model) = (inputs.kernel()?, inputs.model()?);
-    let mut bench = Bench::start(&Setup {
+#[guest_test(ours(b380), debug)]
+fn survives_failures_of_exchanging_its_rings(case: &Case) -> Result<()> {
+    let (mut bench, interface) = Setup {
         world: World::Internet,
         megabytes: 16,
-        ..inputs.frames(&kernel, &model, chip, inputs.ours()?)
-    })?;
-    let interface = bench.load_and_open()?;
+        ..case.frames()
+    }
+    .open()?;
     for (program, undo) in [
         (
             format!("ethtool -G {interface} rx 16 tx 32"),
@@ -191,9 +189,9 @@ fn comes_back(bench: &mut Bench) -> Result<()> {
 }
 
 /// The module is loaded again and again while allocations fail at random.
-fn loading(inputs: &Inputs, chip: Chip, driver: Driver) -> Result<()> {
-    let (kernel, model) = (inputs.kernel()?, inputs.model()?);
-    let mut bench = Bench::start(&inputs.setup(&kernel, &model, chip, driver))?;
+#[guest_test(ours(b380), r8169 = b380, debug)]
+fn is_loaded_while_memory_is_short(case: &Case) -> Result<()> {
+    let mut bench = Bench::start(&case.setup())?;
     bench.load_and_open()?;
     bench.unload()?;
     let (name, address) = (bench.driver().name(), bench.device().address.clone());
@@ -235,16 +233,16 @@ fn loading(inputs: &Inputs, chip: Chip, driver: Driver) -> Result<()> {
 }
 
 /// Frames rain, the interface goes down and up, and the driver's allocations fail, in the poll too.
-fn in_the_rain(inputs: &Inputs, chip: Chip, driver: Driver) -> Result<()> {
-    let (kernel, model) = (inputs.kernel()?, inputs.model()?);
+#[guest_test(ours(b380), r8169 = b380, debug)]
+fn gets_through_shortages_in_the_rain(case: &Case) -> Result<()> {
     let guest = guest_address()?;
-    let mut bench = Bench::start(&Setup {
+    let (mut bench, interface) = Setup {
         // Without memory the guest cannot take as many.
         drop_when_full: true,
         pcap: false,
-        ..inputs.frames(&kernel, &model, chip, driver)
-    })?;
-    let interface = bench.load_and_open()?;
+        ..case.frames()
+    }
+    .open()?;
     start_echo(&mut bench, &interface)?;
     let name = bench.driver().name();
     let flood = peer(&mut bench)?.flood(request(guest, 700, 1), RAIN);
@@ -272,56 +270,4 @@ fn in_the_rain(inputs: &Inputs, chip: Chip, driver: Driver) -> Result<()> {
         "{refused} openings were refused and {dropped} frames dropped: nothing was short"
     );
     bench.finish()
-}
-
-#[test]
-fn ours_survives_the_failure_of_each_allocation_on_b300() {
-    case(
-        "ours_survives_the_failure_of_each_allocation_on_b300",
-        |inputs| each_in_its_turn(inputs, Chip::B300, inputs.ours()?),
-    );
-}
-
-#[test]
-fn ours_survives_failures_of_exchanging_its_rings_on_b380() {
-    case(
-        "ours_survives_failures_of_exchanging_its_rings_on_b380",
-        |inputs| exchanges(inputs, Chip::B380),
-    );
-}
-
-#[test]
-fn ours_is_loaded_while_memory_is_short_on_b380() {
-    case("ours_is_loaded_while_memory_is_short_on_b380", |inputs| {
-        loading(inputs, Chip::B380, inputs.ours()?)
-    });
-}
-
-#[test]
-fn ours_gets_through_shortages_in_the_rain_on_b380() {
-    case(
-        "ours_gets_through_shortages_in_the_rain_on_b380",
-        |inputs| in_the_rain(inputs, Chip::B380, inputs.ours()?),
-    );
-}
-
-#[test]
-fn r8169_survives_the_failure_of_each_allocation() {
-    case("r8169_survives_the_failure_of_each_allocation", |inputs| {
-        each_in_its_turn(inputs, Chip::B380, Driver::R8169)
-    });
-}
-
-#[test]
-fn r8169_is_loaded_while_memory_is_short() {
-    case("r8169_is_loaded_while_memory_is_short", |inputs| {
-        loading(inputs, Chip::B380, Driver::R8169)
-    });
-}
-
-#[test]
-fn r8169_gets_through_shortages_in_the_rain() {
-    case("r8169_gets_through_shortages_in_the_rain", |inputs| {
-        in_the_rain(inputs, Chip::B380, Driver::R8169)
-    });
 }

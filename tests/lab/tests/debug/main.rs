@@ -4,9 +4,6 @@
 //! has seen (see [`lab::bench::Bench::finish`]); `scripts/lab debug` has some of them do so.
 
 mod changes;
-#[path = "../guests/common.rs"]
-#[expect(dead_code, reason = "what only the other tests use")]
-mod common;
 mod dozing;
 mod faults;
 mod itself;

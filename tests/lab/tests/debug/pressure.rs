@@ -3,14 +3,11 @@
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
-use lab::bench::{Bench, Driver, Setup};
+use lab::bench::Setup;
+use lab::case::{count, progress, Case};
 use lab::frame::{self, expected_echo, request};
-use lab::model::Chip;
-use lab::{require, Result};
-
-use crate::common::{
-    case, count, echo_returns, exchange, guest_address, peer, progress, start_echo, Inputs, ECHO,
-};
+use lab::traffic::{echo_returns, exchange, guest_address, peer, start_echo, ECHO};
+use lab::{guest_test, require, Result};
 
 /// How long it lasts, in seconds, unless the caller says.
 const TIME: u32 = 30;
@@ -32,16 +29,16 @@ const HOG: &str = "hog() {
     }
     while test ! -e /run/enough; do hog; done >/dev/null 2>&1 &";
 
-fn under_pressure(inputs: &Inputs, chip: Chip, driver: Driver) -> Result<()> {
-    let (kernel, model) = (inputs.kernel()?, inputs.model()?);
-    let mut bench = Bench::start(&Setup {
+#[guest_test(ours(b300), debug)]
+fn survives_memory_pressure(case: &Case) -> Result<()> {
+    let (mut bench, interface) = Setup {
         // Without memory the guest cannot take as many, and what it does not take is to be lost.
         drop_when_full: true,
         pcap: false,
         trace: true,
-        ..inputs.frames(&kernel, &model, chip, driver)
-    })?;
-    let interface = bench.load_and_open()?;
+        ..case.frames()
+    }
+    .open()?;
     start_echo(&mut bench, &interface)?;
     let widen = format!("ip link set {interface} mtu {MTU}");
     bench.guest.check(&widen)?;
@@ -76,11 +73,4 @@ fn under_pressure(inputs: &Inputs, chip: Chip, driver: Driver) -> Result<()> {
         "when there is memory again a frame of {longest} bytes does not come back as it was"
     );
     bench.finish()
-}
-
-#[test]
-fn ours_survives_memory_pressure_on_b300() {
-    case("ours_survives_memory_pressure_on_b300", |inputs| {
-        under_pressure(inputs, Chip::B300, inputs.ours()?)
-    });
 }

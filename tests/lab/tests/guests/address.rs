@@ -1,11 +1,10 @@
 //! The station address: where it comes from, and that the chip has it.
 
 use lab::bench::{Bench, Driver, Loaded, Setup};
+use lab::case::Case;
 use lab::frame::{parse_address, Address};
-use lab::model::{Chip, Model};
-use lab::{drive, require, Error, Result};
-
-use crate::common::{case, Inputs};
+use lab::model::Model;
+use lab::{drive, guest_test, require, Error, Result};
 
 /// `addr_assign_type` of an address that is the card's own, and of one that was made up.
 const OWN: u32 = 0;
@@ -49,11 +48,11 @@ fn holds(bench: &mut Bench, interface: &str, kind: u32, after: &str) -> Result<A
 }
 
 /// A chip without a valid address, of every kind, gets one that works.
-fn is_made_up(inputs: &Inputs, chip: Chip, driver: Driver) -> Result<()> {
-    let (kernel, model) = (inputs.kernel()?, inputs.model()?);
+#[guest_test(ours(b300, b380), r8169 = b380)]
+fn makes_up_an_address(case: &Case) -> Result<()> {
     let mut bench = Bench::start(&Setup {
         mac: Some(ONES),
-        ..inputs.setup(&kernel, &model, chip, driver)
+        ..case.setup()
     })?;
     let mut interface = bench.load_and_open()?;
     for (nth, address) in [[0xff; 6], [0; 6], [0x01, 0x00, 0x5e, 0x12, 0x34, 0x56]]
@@ -87,14 +86,14 @@ fn is_made_up(inputs: &Inputs, chip: Chip, driver: Driver) -> Result<()> {
 }
 
 /// The firmware's address comes before that of a chip which has one.
-fn is_the_firmwares(inputs: &Inputs, chip: Chip, driver: Driver) -> Result<()> {
+#[guest_test(ours = b300)]
+fn has_the_address_of_the_firmware(case: &Case) -> Result<()> {
     const FIRMWARE: Address = [0x02, 0x12, 0x34, 0x56, 0x78, 0x9a];
-    let (kernel, model) = (inputs.kernel()?, inputs.model()?);
-    let mut bench = Bench::start(&Setup {
+    let (mut bench, interface) = Setup {
         firmware_mac: Some(FIRMWARE),
-        ..inputs.setup(&kernel, &model, chip, driver)
-    })?;
-    let interface = bench.load_and_open()?;
+        ..case.setup()
+    }
+    .open()?;
     let found = holds(&mut bench, &interface, OWN, "with one in the firmware")?;
     require!(
         found == FIRMWARE,
@@ -134,32 +133,4 @@ pub fn comes_from_the_eeprom(bench: &mut Bench) -> Result<()> {
         drive::ping(bench, 3)?;
     }
     Ok(())
-}
-
-#[test]
-fn ours_makes_up_an_address_on_b300() {
-    case("ours_makes_up_an_address_on_b300", |inputs| {
-        is_made_up(inputs, Chip::B300, inputs.ours()?)
-    });
-}
-
-#[test]
-fn ours_makes_up_an_address_on_b380() {
-    case("ours_makes_up_an_address_on_b380", |inputs| {
-        is_made_up(inputs, Chip::B380, inputs.ours()?)
-    });
-}
-
-#[test]
-fn ours_has_the_address_of_the_firmware() {
-    case("ours_has_the_address_of_the_firmware", |inputs| {
-        is_the_firmwares(inputs, Chip::B300, inputs.ours()?)
-    });
-}
-
-#[test]
-fn r8169_makes_up_an_address() {
-    case("r8169_makes_up_an_address", |inputs| {
-        is_made_up(inputs, Chip::B380, Driver::R8169)
-    });
 }

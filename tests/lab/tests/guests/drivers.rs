@@ -5,13 +5,11 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use lab::bench::{Bench, Driver, Loaded, Setup, MODPROBE};
+use lab::case::{Case, Inputs};
 use lab::drive;
 use lab::kernel::{dependencies, modinfo, module_name, read_module, Kernel};
-use lab::model::Chip;
 use lab::process::output_of;
-use lab::{require, Result};
-
-use crate::common::{case, Inputs, Series};
+use lab::{guest_test, require, Result};
 
 /// Lease, ping and a verified transfer each way; then the interface's statistics against what the
 /// device model saw.
@@ -121,48 +119,20 @@ fn accepts(setup: &Setup<'_>) -> Result<()> {
     bench.finish()
 }
 
-fn ours(inputs: &Inputs, chip: Chip, phy_driver: bool) -> Result<()> {
-    let (kernel, model) = (inputs.kernel()?, inputs.model()?);
+#[guest_test(name = "{driver}_drives_{chip}", ours(b300, b380), r8169(b380), debug)]
+#[guest_test(name = "ours_drives_b300_on_an_older_kernel", ours = b300, kernel = older)]
+#[guest_test(name = "ours_drives_b300_on_the_oldest_kernel", ours = b300, kernel = oldest)]
+#[guest_test(name = "r8169_of_6_1_drives_b300", r8169 = b300, kernel = debian12)]
+fn drives(case: &Case) -> Result<()> {
+    accepts(&case.setup())
+}
+
+#[guest_test(ours = b300, debug)]
+fn needs_no_phy_driver(case: &Case) -> Result<()> {
     accepts(&Setup {
-        phy_driver,
-        ..inputs.setup(&kernel, &model, chip, inputs.ours()?)
+        phy_driver: false,
+        ..case.setup()
     })
-}
-
-#[test]
-fn ours_drives_b300() {
-    case("ours_drives_b300", |inputs| ours(inputs, Chip::B300, true));
-}
-
-#[test]
-fn ours_drives_b380() {
-    case("ours_drives_b380", |inputs| ours(inputs, Chip::B380, true));
-}
-
-#[test]
-fn ours_needs_no_phy_driver() {
-    case("ours_needs_no_phy_driver", |inputs| {
-        ours(inputs, Chip::B300, false)
-    });
-}
-
-fn of_series(inputs: &Inputs, series: Series) -> Result<()> {
-    let ((kernel, driver), model) = (inputs.of(series)?, inputs.model()?);
-    accepts(&inputs.setup(&kernel, &model, Chip::B300, driver))
-}
-
-#[test]
-fn ours_drives_b300_on_an_older_kernel() {
-    case("ours_drives_b300_on_an_older_kernel", |inputs| {
-        of_series(inputs, Series::Older)
-    });
-}
-
-#[test]
-fn ours_drives_b300_on_the_oldest_kernel() {
-    case("ours_drives_b300_on_the_oldest_kernel", |inputs| {
-        of_series(inputs, Series::Oldest)
-    });
 }
 
 /// Requires that the device is bound to this driver, and works.
@@ -182,24 +152,21 @@ fn is_driven_by(bench: &mut Bench, expected: &str) -> Result<()> {
     bench.wait_carrier(&name, true)
 }
 
-#[test]
-fn who_is_first_gets_b380() {
-    case("who_is_first_gets_b380", |inputs| {
-        let (kernel, model) = (inputs.kernel()?, inputs.model()?);
-        let setup = Setup {
-            more_modules: &["r8169"],
-            ..inputs.setup(&kernel, &model, Chip::B380, inputs.ours()?)
-        };
-        let mut bench = Bench::start(&setup)?;
-        bench.load()?;
-        bench.insert("r8169")?;
-        is_driven_by(&mut bench, "r8168_rust")?;
-        bench.guest.check("rmmod r8168_rust r8169")?;
-        bench.insert("r8169")?;
-        bench.insert("r8168_rust")?;
-        is_driven_by(&mut bench, "r8169")?;
-        bench.finish()
-    });
+#[guest_test(name = "who_is_first_gets_b380", ours = b380)]
+fn who_is_first(case: &Case) -> Result<()> {
+    let setup = Setup {
+        more_modules: &["r8169"],
+        ..case.setup()
+    };
+    let mut bench = Bench::start(&setup)?;
+    bench.load()?;
+    bench.insert("r8169")?;
+    is_driven_by(&mut bench, "r8168_rust")?;
+    bench.guest.check("rmmod r8168_rust r8169")?;
+    bench.insert("r8169")?;
+    bench.insert("r8168_rust")?;
+    is_driven_by(&mut bench, "r8169")?;
+    bench.finish()
 }
 
 /// What the bus asks modprobe for when it finds the card.
@@ -217,15 +184,14 @@ fn loaded_for(what: &str, root: &Path, version: &str, settings: &Path) -> Result
         .collect())
 }
 
-#[test]
-fn modprobe_d_has_ours_loaded_before_r8169() {
-    case("modprobe_d_has_ours_loaded_before_r8169", |inputs| {
-        let (kernel, Driver::R8168Rust(module)) = (inputs.kernel()?, inputs.ours()?) else {
-            return Err(lab::Error::Input("there is no module of ours".to_owned()));
-        };
-        let root = tempfile::tempdir().map_err(lab::Error::file(Path::new("/tmp"), "making"))?;
-        let home = root.path().join("lib/modules").join(kernel.version());
-        let script = format!(
+#[guest_test]
+fn modprobe_d_has_ours_loaded_before_r8169(inputs: &Inputs) -> Result<()> {
+    let (kernel, Driver::R8168Rust(module)) = (inputs.kernel()?, inputs.ours()?) else {
+        return Err(lab::Error::Input("there is no module of ours".to_owned()));
+    };
+    let root = tempfile::tempdir().map_err(lab::Error::file(Path::new("/tmp"), "making"))?;
+    let home = root.path().join("lib/modules").join(kernel.version());
+    let script = format!(
             "mkdir -p {home}/updates && ln -s {stock}/kernel {home}/kernel && cp {stock}/modules.order {home} &&
             cp {stock}/modules.builtin* {home} && cp {ours} {home}/updates && depmod -b {root} {version}",
             home = home.display(),
@@ -234,24 +200,23 @@ fn modprobe_d_has_ours_loaded_before_r8169() {
             root = root.path().display(),
             version = kernel.version()
         );
-        output_of(Command::new("sh").args(["-c", &script]))?;
-        let settings = tree("packaging/modprobe.d");
-        let loaded = loaded_for(CARD, root.path(), kernel.version(), &settings)?;
-        let place = |name: &str| loaded.iter().position(|module| module == name);
-        let (ours, theirs) = (place("r8168_rust"), place("r8169"));
-        require!(
-            ours.is_some() && ours < theirs && place("realtek") < theirs,
-            "modprobe loads {loaded:?}, expected r8168_rust and realtek before r8169"
-        );
-        // Also without the settings the module asks for the driver of its PHY, as does what makes an initramfs.
-        let loaded = loaded_for("r8168_rust", root.path(), kernel.version(), root.path())?;
-        let place = |name: &str| loaded.iter().position(|module| module == name);
-        require!(
-            place("realtek").is_some() && place("realtek") < place("r8168_rust"),
-            "of r8168_rust alone modprobe loads {loaded:?}, expected realtek before it"
-        );
-        Ok(())
-    });
+    output_of(Command::new("sh").args(["-c", &script]))?;
+    let settings = tree("packaging/modprobe.d");
+    let loaded = loaded_for(CARD, root.path(), kernel.version(), &settings)?;
+    let place = |name: &str| loaded.iter().position(|module| module == name);
+    let (ours, theirs) = (place("r8168_rust"), place("r8169"));
+    require!(
+        ours.is_some() && ours < theirs && place("realtek") < theirs,
+        "modprobe loads {loaded:?}, expected r8168_rust and realtek before r8169"
+    );
+    // Also without the settings the module asks for the driver of its PHY, as does what makes an initramfs.
+    let loaded = loaded_for("r8168_rust", root.path(), kernel.version(), root.path())?;
+    let place = |name: &str| loaded.iter().position(|module| module == name);
+    require!(
+        place("realtek").is_some() && place("realtek") < place("r8168_rust"),
+        "of r8168_rust alone modprobe loads {loaded:?}, expected realtek before it"
+    );
+    Ok(())
 }
 
 /// Modules where modprobe looks for them, indexed: the kernel's r8169 with what it needs and, if it is given, our driver with the rule
@@ -315,64 +280,59 @@ fn r8169_meets_b300(bench: &mut Bench) -> Result<()> {
 }
 
 /// What our packages are to spare a machine: the control of [`ours_first_keeps_r8169_off_b300`].
-#[test]
-fn r8169_alone_meets_b300() {
-    case("r8169_alone_meets_b300", |inputs| {
-        let (kernel, model) = (inputs.kernel()?, inputs.model()?);
-        let files = modprobe_files(&kernel, None)?;
-        let setup = Setup {
-            files: Some(files.path()),
-            ..inputs.setup(&kernel, &model, Chip::B300, Driver::R8169)
-        };
-        let mut bench = Bench::start(&setup)?;
-        r8169_meets_b300(&mut bench)?;
-        let console = bench.guest.console()?;
-        if r8169_oopses(&kernel) {
-            require!(
+#[guest_test(r8169 = b300)]
+fn alone_meets_b300(case: &Case) -> Result<()> {
+    let files = modprobe_files(&case.kernel, None)?;
+    let setup = Setup {
+        files: Some(files.path()),
+        ..case.setup()
+    };
+    let mut bench = Bench::start(&setup)?;
+    r8169_meets_b300(&mut bench)?;
+    let console = bench.guest.console()?;
+    if r8169_oopses(&case.kernel) {
+        require!(
                 console.contains("BUG: unable to handle page fault")
                     && console.contains("RIP: 0010:rtl_init_one"),
                 "r8169 of {} does not oops; if it has been mended there, r8169_oopses() is to say so; the kernel says: {:?}",
-                kernel.version(),
+                case.kernel.version(),
                 bench.driver_messages()?
             );
-            println!("r8169_alone_meets_b300 comes to: oopses");
-            // The card is locked for ever, on which a power-off waits.
-            return bench.guest.switch_off();
-        }
-        require!(
-            bench.bound_interface()? == Loaded::Refused && console.contains("unknown chip XID 300"),
-            "r8169 does not refuse XID 300; the kernel says: {:?}",
-            bench.driver_messages()?
-        );
-        println!("r8169_alone_meets_b300 comes to: refuses");
-        bench.finish()
-    });
+        println!("r8169_alone_meets_b300 comes to: oopses");
+        // The card is locked for ever, on which a power-off waits.
+        return bench.guest.switch_off();
+    }
+    require!(
+        bench.bound_interface()? == Loaded::Refused && console.contains("unknown chip XID 300"),
+        "r8169 does not refuse XID 300; the kernel says: {:?}",
+        bench.driver_messages()?
+    );
+    println!("r8169_alone_meets_b300 comes to: refuses");
+    bench.finish()
 }
 
 /// `make load` after r8169 has been there: it takes over, or names what ends an oops.
-#[test]
-fn make_load_after_r8169_alone_meets_b300() {
-    case("make_load_after_r8169_alone_meets_b300", |inputs| {
-        let (kernel, model, ours) = (inputs.kernel()?, inputs.model()?, inputs.ours()?);
-        let files = modprobe_files(&kernel, None)?;
-        let source = files.path().join("source");
-        let script = format!(
+#[guest_test(name = "make_load_after_r8169_alone_meets_b300", ours = b300)]
+fn make_load_after_r8169(case: &Case) -> Result<()> {
+    let files = modprobe_files(&case.kernel, None)?;
+    let source = files.path().join("source");
+    let script = format!(
             "mkdir -p {source}/scripts && cp {top}/versions.conf {module} {source} && cp {top}/scripts/load {top}/scripts/lib.sh {source}/scripts",
             source = source.display(),
             top = tree("").display(),
-            module = ours.file().unwrap_or(Path::new("")).display(),
+            module = case.driver.file().unwrap_or(Path::new("")).display(),
         );
-        output_of(Command::new("sh").args(["-c", &script]))?;
-        let setup = Setup {
-            files: Some(files.path()),
-            ..inputs.setup(&kernel, &model, Chip::B300, ours)
-        };
-        let mut bench = Bench::start(&setup)?;
-        r8169_meets_b300(&mut bench)?;
-        let load = "sh /source/scripts/load /source/r8168_rust.ko";
-        let output = bench.guest.run(load)?;
-        if r8169_oopses(&kernel) {
-            require!(
+    output_of(Command::new("sh").args(["-c", &script]))?;
+    let setup = Setup {
+        files: Some(files.path()),
+        ..case.setup()
+    };
+    let mut bench = Bench::start(&setup)?;
+    r8169_meets_b300(&mut bench)?;
+    let load = "sh /source/scripts/load /source/r8168_rust.ko";
+    let output = bench.guest.run(load)?;
+    if r8169_oopses(&case.kernel) {
+        require!(
                 output.status == 1
                     && output.text.trim().lines().count() == 1
                     && output.text.contains("modprobe.blacklist=r8169"),
@@ -380,116 +340,90 @@ fn make_load_after_r8169_alone_meets_b300() {
                 output.status,
                 output.text
             );
-            return bench.guest.switch_off();
-        }
-        require!(output.status == 0, "scripts/load: {}", output.text);
-        is_driven_by(&mut bench, "r8168_rust")?;
-        bench.finish()
-    });
+        return bench.guest.switch_off();
+    }
+    require!(output.status == 0, "scripts/load: {}", output.text);
+    is_driven_by(&mut bench, "r8168_rust")?;
+    bench.finish()
 }
 
-#[test]
-fn ours_first_keeps_r8169_off_b300() {
-    case("ours_first_keeps_r8169_off_b300", |inputs| {
-        let (kernel, model, ours) = (inputs.kernel()?, inputs.model()?, inputs.ours()?);
-        let files = modprobe_files(&kernel, Some(&ours))?;
-        let setup = Setup {
-            files: Some(files.path()),
-            ..inputs.setup(&kernel, &model, Chip::B300, ours)
-        };
-        let mut bench = Bench::start(&setup)?;
-        r8169_meets_b300(&mut bench)?;
-        is_driven_by(&mut bench, "r8168_rust")?;
-        bench.guest.check("grep '^r8169 ' /proc/modules")?;
-        bench.finish()
-    });
+#[guest_test(ours = b300)]
+fn first_keeps_r8169_off_b300(case: &Case) -> Result<()> {
+    let files = modprobe_files(&case.kernel, Some(&case.driver))?;
+    let setup = Setup {
+        files: Some(files.path()),
+        ..case.setup()
+    };
+    let mut bench = Bench::start(&setup)?;
+    r8169_meets_b300(&mut bench)?;
+    is_driven_by(&mut bench, "r8168_rust")?;
+    bench.guest.check("grep '^r8169 ' /proc/modules")?;
+    bench.finish()
 }
 
-#[test]
-fn r8169_drives_b380() {
-    case("r8169_drives_b380", |inputs| {
-        let (kernel, model) = (inputs.kernel()?, inputs.model()?);
-        accepts(&inputs.setup(&kernel, &model, Chip::B380, Driver::R8169))
-    });
+#[guest_test(name = "r8169_refuses_b300_and_leaves_it_to_ours", ours = b300)]
+fn r8169_refuses(case: &Case) -> Result<()> {
+    let setup = Setup {
+        more_modules: &["r8169"],
+        ..case.setup()
+    };
+    let mut bench = Bench::start(&setup)?;
+    bench.insert("realtek")?;
+    bench.insert("r8169")?;
+    let loaded = bench.bound_interface()?;
+    let messages = bench.driver_messages()?.join("\n");
+    require!(
+        loaded == Loaded::Refused && messages.contains("unknown chip XID 300"),
+        "r8169 came to {loaded:?}, expected a refusal of XID 300; the kernel says: {messages}"
+    );
+    bench.insert("r8168_rust")?;
+    is_driven_by(&mut bench, "r8168_rust")?;
+    bench.finish()
 }
 
-#[test]
-fn r8169_of_6_1_drives_b300() {
-    case("r8169_of_6_1_drives_b300", |inputs| {
-        let (kernel, model) = (inputs.kernel61()?, inputs.model()?);
-        accepts(&inputs.setup(&kernel, &model, Chip::B300, Driver::R8169))
-    });
-}
-
-#[test]
-fn r8169_refuses_b300_and_leaves_it_to_ours() {
-    case("r8169_refuses_b300_and_leaves_it_to_ours", |inputs| {
-        let (kernel, model) = (inputs.kernel()?, inputs.model()?);
-        let setup = Setup {
-            more_modules: &["r8169"],
-            ..inputs.setup(&kernel, &model, Chip::B300, inputs.ours()?)
-        };
-        let mut bench = Bench::start(&setup)?;
-        bench.insert("realtek")?;
-        bench.insert("r8169")?;
-        let loaded = bench.bound_interface()?;
-        let messages = bench.driver_messages()?.join("\n");
-        require!(
-            loaded == Loaded::Refused && messages.contains("unknown chip XID 300"),
-            "r8169 came to {loaded:?}, expected a refusal of XID 300; the kernel says: {messages}"
-        );
-        bench.insert("r8168_rust")?;
-        is_driven_by(&mut bench, "r8168_rust")?;
-        bench.finish()
-    });
-}
-
-#[test]
-fn ours_leaves_a_foreign_chip_to_r8169() {
-    case("ours_leaves_a_foreign_chip_to_r8169", |inputs| {
-        let (kernel, model) = (inputs.kernel()?, inputs.model()?);
-        let setup = Setup {
-            xid: Some(0x3c0),
-            more_modules: &["r8169"],
-            ..inputs.setup(&kernel, &model, Chip::B380, inputs.ours()?)
-        };
-        let mut bench = Bench::start(&setup)?;
-        require!(
-            bench.device().xid == Some(0x3c0),
-            "the guest reads XID {:03x?}, expected 3c0",
-            bench.device().xid
-        );
-        let before = bench.driver_messages()?.len();
-        let loaded = bench.load()?;
-        require!(
-            loaded == Loaded::Refused,
-            "a chip that is not ours came to {loaded:?}"
-        );
-        let messages = bench.driver_messages()?.split_off(before);
-        // The kernel's own line about the first out-of-tree module is not the driver's.
-        let address = bench.device().address.clone();
-        let about: Vec<&String> = messages
+#[guest_test(ours = b380)]
+fn leaves_a_foreign_chip_to_r8169(case: &Case) -> Result<()> {
+    let setup = Setup {
+        xid: Some(0x3c0),
+        more_modules: &["r8169"],
+        ..case.setup()
+    };
+    let mut bench = Bench::start(&setup)?;
+    require!(
+        bench.device().xid == Some(0x3c0),
+        "the guest reads XID {:03x?}, expected 3c0",
+        bench.device().xid
+    );
+    let before = bench.driver_messages()?.len();
+    let loaded = bench.load()?;
+    require!(
+        loaded == Loaded::Refused,
+        "a chip that is not ours came to {loaded:?}"
+    );
+    let messages = bench.driver_messages()?.split_off(before);
+    // The kernel's own line about the first out-of-tree module is not the driver's.
+    let address = bench.device().address.clone();
+    let about: Vec<&String> = messages
+        .iter()
+        .filter(|line| line.contains(&address) && line.contains("r8168_rust"))
+        .collect();
+    require!(
+        about.len() == 1 && about[0].contains("3c0"),
+        "expected one line that names XID 3c0, found {about:?}"
+    );
+    // Any other error than -ENODEV makes the bus complain in a line of its own.
+    require!(
+        !messages
             .iter()
-            .filter(|line| line.contains(&address) && line.contains("r8168_rust"))
-            .collect();
-        require!(
-            about.len() == 1 && about[0].contains("3c0"),
-            "expected one line that names XID 3c0, found {about:?}"
-        );
-        // Any other error than -ENODEV makes the bus complain in a line of its own.
-        require!(
-            !messages
-                .iter()
-                .any(|line| line.contains("failed with error")),
-            "expected -ENODEV, which the bus keeps quiet about; found {messages:?}"
-        );
-        bench.insert("r8169")?;
-        let loaded = bench.bound_interface()?;
-        require!(
-            matches!(loaded, Loaded::Interface(_)),
-            "r8169 was left with {loaded:?}, expected that it takes the chip; the kernel says: {:?}",
-            bench.driver_messages()?
-        );
-        bench.finish()
-    });
+            .any(|line| line.contains("failed with error")),
+        "expected -ENODEV, which the bus keeps quiet about; found {messages:?}"
+    );
+    bench.insert("r8169")?;
+    let loaded = bench.bound_interface()?;
+    require!(
+        matches!(loaded, Loaded::Interface(_)),
+        "r8169 was left with {loaded:?}, expected that it takes the chip; the kernel says: {:?}",
+        bench.driver_messages()?
+    );
+    bench.finish()
 }

@@ -1,11 +1,12 @@
 //! What `ethtool` shows and sets. The kernel's r8169 on B380 is the witness where it can do the same.
 
-use lab::bench::{Bench, Driver, Setup};
+use lab::bench::{Bench, Setup};
+use lab::case::Case;
 use lab::model::Chip;
-use lab::{drive, require, Error, Result};
+use lab::traffic::guest_address;
+use lab::{drive, guest_test, require, Error, Result};
 
 use crate::address::comes_from_the_eeprom;
-use crate::common::{case, guest_address, Inputs};
 
 /// The first number on the first line of `text` that begins with `name`, after blanks.
 fn number(text: &str, name: &str) -> Result<u64> {
@@ -424,15 +425,14 @@ fn more_of_ours(bench: &mut Bench, interface: &str) -> Result<()> {
         .map(|_| ())
 }
 
-fn settings(inputs: &Inputs, chip: Chip) -> Result<()> {
-    let (kernel, model) = (inputs.kernel()?, inputs.model()?);
-    let mut bench = Bench::start(&Setup {
+#[guest_test(name = "ethtool_sets_{driver}", ours(b300, b380))]
+fn settings(case: &Case) -> Result<()> {
+    let (mut bench, interface) = Setup {
         pcap: false,
         megabytes: 4,
-        ..inputs.setup(&kernel, &model, chip, inputs.ours()?)
-    })?;
-    let interface = bench.load_and_open()?;
-    drive::lease(&mut bench, &interface)?;
+        ..case.setup()
+    }
+    .lease()?;
     rings(&mut bench, &interface)?;
     coalesce(&mut bench, &interface)?;
     coalesce_stays(&mut bench, &interface)?;
@@ -441,16 +441,15 @@ fn settings(inputs: &Inputs, chip: Chip) -> Result<()> {
     bench.finish()
 }
 
-fn reports(inputs: &Inputs, chip: Chip) -> Result<()> {
-    let (kernel, model) = (inputs.kernel()?, inputs.model()?);
-    let mut bench = Bench::start(&Setup {
+#[guest_test(name = "ethtool_shows_{driver}", ours(b300, b380))]
+fn reports(case: &Case) -> Result<()> {
+    let (mut bench, interface) = Setup {
         pcap: false,
         megabytes: 4,
-        ..inputs.setup(&kernel, &model, chip, inputs.ours()?)
-    })?;
-    let interface = bench.load_and_open()?;
-    drive::lease(&mut bench, &interface)?;
-    dump(&mut bench, &interface, chip)?;
+        ..case.setup()
+    }
+    .lease()?;
+    dump(&mut bench, &interface, case.chip)?;
     self_test(&mut bench, &interface)?;
     the_rest(&mut bench, &interface)?;
     more_of_ours(&mut bench, &interface)?;
@@ -460,52 +459,21 @@ fn reports(inputs: &Inputs, chip: Chip) -> Result<()> {
     bench.finish()
 }
 
-#[test]
-fn ethtool_sets_ours_on_b300() {
-    case("ethtool_sets_ours_on_b300", |inputs| {
-        settings(inputs, Chip::B300)
-    });
-}
-
-#[test]
-fn ethtool_sets_ours_on_b380() {
-    case("ethtool_sets_ours_on_b380", |inputs| {
-        settings(inputs, Chip::B380)
-    });
-}
-
-#[test]
-fn ethtool_shows_ours_on_b300() {
-    case("ethtool_shows_ours_on_b300", |inputs| {
-        reports(inputs, Chip::B300)
-    });
-}
-
-#[test]
-fn ethtool_shows_ours_on_b380() {
-    case("ethtool_shows_ours_on_b380", |inputs| {
-        reports(inputs, Chip::B380)
-    });
-}
-
 /// The witness: where the kernel's driver can do the same, the same is asked of it.
-#[test]
-fn ethtool_is_answered_alike_by_r8169_on_b380() {
-    case("ethtool_is_answered_alike_by_r8169_on_b380", |inputs| {
-        let (kernel, model) = (inputs.kernel()?, inputs.model()?);
-        let mut bench = Bench::start(&Setup {
-            pcap: false,
-            megabytes: 4,
-            ..inputs.setup(&kernel, &model, Chip::B380, Driver::R8169)
-        })?;
-        let interface = bench.load_and_open()?;
-        drive::lease(&mut bench, &interface)?;
-        coalesce(&mut bench, &interface)?;
-        pause(&mut bench, &interface)?;
-        wake_on_lan(&mut bench, &interface)?;
-        dump(&mut bench, &interface, Chip::B380)?;
-        the_rest(&mut bench, &interface)?;
-        statistics(&mut bench, &interface)?;
-        bench.finish()
-    });
+#[guest_test(name = "ethtool_is_answered_alike_by_{driver}", r8169(b380))]
+fn is_answered_alike(case: &Case) -> Result<()> {
+    let mut bench = Bench::start(&Setup {
+        pcap: false,
+        megabytes: 4,
+        ..case.setup()
+    })?;
+    let interface = bench.load_and_open()?;
+    drive::lease(&mut bench, &interface)?;
+    coalesce(&mut bench, &interface)?;
+    pause(&mut bench, &interface)?;
+    wake_on_lan(&mut bench, &interface)?;
+    dump(&mut bench, &interface, case.chip)?;
+    the_rest(&mut bench, &interface)?;
+    statistics(&mut bench, &interface)?;
+    bench.finish()
 }

@@ -3,10 +3,9 @@
 use std::time::Duration;
 
 use lab::bench::{Bench, Loaded};
+use lab::case::Inputs;
 use lab::model::Chip;
-use lab::{require, Error, Result};
-
-use crate::common::{case, Inputs};
+use lab::{guest_test, require, Error, Result};
 
 /// How many packets are sent; the device takes 0.2 s for each.
 const PACKETS: u32 = 8;
@@ -19,9 +18,10 @@ fn number(bench: &mut Bench, script: &str) -> Result<u64> {
     Ok(text.trim().parse().unwrap_or(u64::MAX))
 }
 
-fn frames_come_back(inputs: &Inputs) -> Result<()> {
-    let (kernel, model) = (inputs.kernel()?, inputs.model()?);
-    let mut bench = Bench::start(&inputs.setup(&kernel, &model, Chip::B300, inputs.example()?))?;
+#[guest_test]
+fn the_example_sends_frames_back(inputs: &Inputs) -> Result<()> {
+    let case = inputs.case(inputs.kernel()?, Chip::B300, inputs.example()?)?;
+    let mut bench = Bench::start(&case.setup())?;
     for round in 0..2 {
         let loaded = if round == 0 {
             bench.load()?
@@ -95,9 +95,4 @@ fn frames_come_back(inputs: &Inputs) -> Result<()> {
     }
     bench.unload()?;
     bench.finish()
-}
-
-#[test]
-fn the_example_sends_frames_back() {
-    case("the_example_sends_frames_back", frames_come_back);
 }

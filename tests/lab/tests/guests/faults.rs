@@ -3,14 +3,12 @@
 use std::thread::sleep;
 use std::time::Duration;
 
-use lab::bench::{Bench, Driver};
+use lab::bench::Bench;
+use lab::case::Case;
 use lab::dmesg::TIMED_OUT;
-use lab::kernel::Kernel;
-use lab::model::Chip;
 use lab::process::wait_for;
-use lab::{drive, require, watch, Result};
-
-use crate::common::{case, end_tcp, only_expected_messages, start_tcp, wait_tcp, Inputs, Series};
+use lab::traffic::{end_tcp, start_tcp, wait_tcp};
+use lab::{drive, guest_test, require, watch, Result};
 
 /// The watchdog of the network core waits for five seconds, on a machine that is not in a hurry.
 const WATCHDOG: Duration = Duration::from_secs(40);
@@ -47,11 +45,9 @@ fn recovered(bench: &mut Bench, after: &str) -> Result<()> {
 }
 
 /// Sending stalls; the watchdog sees it, the driver resets the chip, and traffic comes back.
-fn times_out(inputs: &Inputs, chip: Chip, driver: Driver) -> Result<()> {
-    let (kernel, model) = (inputs.kernel()?, inputs.model()?);
-    let mut bench = Bench::start(&inputs.setup(&kernel, &model, chip, driver))?;
-    let interface = bench.load_and_open()?;
-    drive::lease(&mut bench, &interface)?;
+#[guest_test(ours(b300, b380), r8169 = b380, debug)]
+fn recovers_from_transmit_timeouts(case: &Case) -> Result<()> {
+    let (mut bench, interface) = case.setup().lease()?;
     traffic(&mut bench, &interface)?;
     for _ in 0..2 {
         let before = bench.guest.console()?.matches(TIMED_OUT).count();
@@ -59,7 +55,7 @@ fn times_out(inputs: &Inputs, chip: Chip, driver: Driver) -> Result<()> {
         wait_for("the watchdog to see that nothing is sent", WATCHDOG, || {
             Ok((bench.guest.console()?.matches(TIMED_OUT).count() > before).then_some(()))
         })?;
-        let noted = inputs.artifacts.join(watch::STATE);
+        let noted = case.inputs.artifacts.join(watch::STATE);
         wait_for("the lab to note what the chip holds", RECOVERY, || {
             let text = std::fs::read_to_string(&noted).unwrap_or_default();
             Ok(text.contains("IntrStatus").then_some(()))
@@ -71,17 +67,15 @@ fn times_out(inputs: &Inputs, chip: Chip, driver: Driver) -> Result<()> {
     bench.guest.check("touch /run/enough")?;
     drive::fetch(&mut bench)?;
     drive::send(&mut bench)?;
-    only_expected_messages(&mut bench, &[TIMED_OUT])?;
+    bench.only_expected_messages(&[TIMED_OUT])?;
     bench.model()?.counters()?.check_clean()?;
     bench.power_off()
 }
 
 /// Each way to fail for a while, under traffic. After each the chip must be as good as new.
-fn survives_failures(inputs: &Inputs, chip: Chip, driver: Driver) -> Result<()> {
-    let (kernel, model) = (inputs.kernel()?, inputs.model()?);
-    let mut bench = Bench::start(&inputs.setup(&kernel, &model, chip, driver))?;
-    let interface = bench.load_and_open()?;
-    drive::lease(&mut bench, &interface)?;
+#[guest_test(name = "{driver}_survives_failures_of_{chip}", ours(b300, b380), debug)]
+fn survives_failures(case: &Case) -> Result<()> {
+    let (mut bench, interface) = case.setup().lease()?;
     traffic(&mut bench, &interface)?;
     for fault in [
         "lost-doorbell",
@@ -103,16 +97,16 @@ fn survives_failures(inputs: &Inputs, chip: Chip, driver: Driver) -> Result<()> 
     bench.guest.check("touch /run/enough")?;
     drive::fetch(&mut bench)?;
     drive::send(&mut bench)?;
-    only_expected_messages(&mut bench, &[TIMED_OUT])?;
+    bench.only_expected_messages(&[TIMED_OUT])?;
     bench.model()?.counters()?.check_clean()?;
     bench.power_off()
 }
 
 /// A card that is dead when it is opened for the second time is an error. (phylib of Linux 6.18 oopses if a PHY fails to attach then.)
-fn survives_opening_a_dead_card(inputs: &Inputs, kernel: &Kernel, driver: Driver) -> Result<()> {
-    let model = inputs.model()?;
-    let mut bench = Bench::start(&inputs.setup(kernel, &model, Chip::B300, driver))?;
-    let interface = bench.load_and_open()?;
+#[guest_test(ours = b300, debug)]
+#[guest_test(name = "ours_survives_opening_a_dead_card_on_the_oldest_kernel", ours = b300, kernel = oldest)]
+fn survives_opening_a_dead_card(case: &Case) -> Result<()> {
+    let (mut bench, interface) = case.setup().open()?;
     bench
         .guest
         .check(&format!("ip link set {interface} down"))?;
@@ -127,11 +121,9 @@ fn survives_opening_a_dead_card(inputs: &Inputs, kernel: &Kernel, driver: Driver
 }
 
 /// The card is pulled out under traffic: no hang, no complaint, and another one works.
-fn survives_removal(inputs: &Inputs, chip: Chip, driver: Driver) -> Result<()> {
-    let (kernel, model) = (inputs.kernel()?, inputs.model()?);
-    let mut bench = Bench::start(&inputs.setup(&kernel, &model, chip, driver))?;
-    let interface = bench.load_and_open()?;
-    drive::lease(&mut bench, &interface)?;
+#[guest_test(ours = b300, debug)]
+fn survives_the_removal_of_its_card(case: &Case) -> Result<()> {
+    let (mut bench, interface) = case.setup().lease()?;
     traffic(&mut bench, &interface)?;
     bench.model()?.fault("gone", true)?;
     // Nothing resets a card that is soldered on.
@@ -161,7 +153,7 @@ fn survives_removal(inputs: &Inputs, chip: Chip, driver: Driver) -> Result<()> {
     bench.wait_carrier(&interface, true)?;
     drive::lease(&mut bench, &interface)?;
     drive::fetch(&mut bench)?;
-    only_expected_messages(&mut bench, &[TIMED_OUT])?;
+    bench.only_expected_messages(&[TIMED_OUT])?;
     bench.power_off()
 }
 
@@ -191,12 +183,9 @@ fn stall_bus(bench: &mut Bench) -> Result<()> {
 
 /// Stops the device while transfers wait for the bus. They may go on at the very moment in which bus mastering is
 /// switched off, so that whatever the chip still does falls between that and its reset, each time.
-fn stops_amid_transfers(inputs: &Inputs, chip: Chip, driver: Driver) -> Result<()> {
-    let (kernel, model) = (inputs.kernel()?, inputs.model()?);
-    let ours = matches!(driver, Driver::R8168Rust(_));
-    let mut bench = Bench::start(&inputs.setup(&kernel, &model, chip, driver))?;
-    let interface = bench.load_and_open()?;
-    drive::lease(&mut bench, &interface)?;
+#[guest_test(ours(b300, b380), r8169 = b380, debug)]
+fn survives_a_stop_amid_transfers(case: &Case) -> Result<()> {
+    let (mut bench, interface) = case.setup().lease()?;
     // TCP comes in without being asked for; the pings soon fill the ring of a chip that does not send.
     start_tcp(&mut bench)?;
     traffic(&mut bench, &interface)?;
@@ -211,7 +200,7 @@ fn stops_amid_transfers(inputs: &Inputs, chip: Chip, driver: Driver) -> Result<(
         );
         wait_tcp(&mut bench, &format!("after {command}"))?;
     }
-    if ours {
+    if case.is_ours() {
         // r8169 resets the chip with bus mastering on.
         stall_bus(&mut bench)?;
         wait_for("the watchdog to have the chip reset", WATCHDOG, || {
@@ -226,7 +215,7 @@ fn stops_amid_transfers(inputs: &Inputs, chip: Chip, driver: Driver) -> Result<(
     end_tcp(&mut bench)?;
     drive::fetch(&mut bench)?;
     drive::send(&mut bench)?;
-    only_expected_messages(&mut bench, &[TIMED_OUT])?;
+    bench.only_expected_messages(&[TIMED_OUT])?;
 
     bench.guest.check("rm /run/enough")?;
     start_tcp(&mut bench)?;
@@ -238,11 +227,9 @@ fn stops_amid_transfers(inputs: &Inputs, chip: Chip, driver: Driver) -> Result<(
 }
 
 /// A chip whose reset hangs may still send from the rings of before: it must not have the bus until it is out of it.
-fn keeps_a_hung_chip_off_the_bus(inputs: &Inputs, chip: Chip, driver: Driver) -> Result<()> {
-    let (kernel, model) = (inputs.kernel()?, inputs.model()?);
-    let mut bench = Bench::start(&inputs.setup(&kernel, &model, chip, driver))?;
-    let interface = bench.load_and_open()?;
-    drive::lease(&mut bench, &interface)?;
+#[guest_test(ours = b300, debug)]
+fn survives_a_reset_that_hangs(case: &Case) -> Result<()> {
+    let (mut bench, interface) = case.setup().lease()?;
     start_tcp(&mut bench)?;
     traffic(&mut bench, &interface)?;
     wait_tcp(&mut bench, "at first")?;
@@ -267,17 +254,15 @@ fn keeps_a_hung_chip_off_the_bus(inputs: &Inputs, chip: Chip, driver: Driver) ->
     bench.model()?.reset_counters()?;
     drive::fetch(&mut bench)?;
     end_tcp(&mut bench)?;
-    only_expected_messages(&mut bench, &[TIMED_OUT])?;
+    bench.only_expected_messages(&[TIMED_OUT])?;
     bench.model()?.counters()?.check_clean()?;
     bench.power_off()
 }
 
 /// Registers, descriptors and interrupts are anything at all for a while, from several seeds.
-fn survives_lies(inputs: &Inputs, chip: Chip, driver: Driver) -> Result<()> {
-    let (kernel, model) = (inputs.kernel()?, inputs.model()?);
-    let mut bench = Bench::start(&inputs.setup(&kernel, &model, chip, driver))?;
-    let interface = bench.load_and_open()?;
-    drive::lease(&mut bench, &interface)?;
+#[guest_test(ours = b300, debug)]
+fn survives_lies(case: &Case) -> Result<()> {
+    let (mut bench, interface) = case.setup().lease()?;
     traffic(&mut bench, &interface)?;
     for seed in 1..=6 {
         bench.model()?.lie(seed)?;
@@ -296,101 +281,6 @@ fn survives_lies(inputs: &Inputs, chip: Chip, driver: Driver) -> Result<()> {
     bench.guest.check("touch /run/enough")?;
     drive::fetch(&mut bench)?;
     drive::send(&mut bench)?;
-    only_expected_messages(&mut bench, &[TIMED_OUT])?;
+    bench.only_expected_messages(&[TIMED_OUT])?;
     bench.power_off()
-}
-
-#[test]
-fn ours_recovers_from_transmit_timeouts_on_b300() {
-    case("ours_recovers_from_transmit_timeouts_on_b300", |inputs| {
-        times_out(inputs, Chip::B300, inputs.ours()?)
-    });
-}
-
-#[test]
-fn ours_recovers_from_transmit_timeouts_on_b380() {
-    case("ours_recovers_from_transmit_timeouts_on_b380", |inputs| {
-        times_out(inputs, Chip::B380, inputs.ours()?)
-    });
-}
-
-#[test]
-fn r8169_recovers_from_transmit_timeouts() {
-    case("r8169_recovers_from_transmit_timeouts", |inputs| {
-        times_out(inputs, Chip::B380, Driver::R8169)
-    });
-}
-
-#[test]
-fn ours_survives_failures_of_b300() {
-    case("ours_survives_failures_of_b300", |inputs| {
-        survives_failures(inputs, Chip::B300, inputs.ours()?)
-    });
-}
-
-#[test]
-fn ours_survives_failures_of_b380() {
-    case("ours_survives_failures_of_b380", |inputs| {
-        survives_failures(inputs, Chip::B380, inputs.ours()?)
-    });
-}
-
-#[test]
-fn ours_survives_the_removal_of_its_card() {
-    case("ours_survives_the_removal_of_its_card", |inputs| {
-        survives_removal(inputs, Chip::B300, inputs.ours()?)
-    });
-}
-
-#[test]
-fn ours_survives_opening_a_dead_card() {
-    case("ours_survives_opening_a_dead_card", |inputs| {
-        survives_opening_a_dead_card(inputs, &inputs.kernel()?, inputs.ours()?)
-    });
-}
-
-#[test]
-fn ours_survives_opening_a_dead_card_on_the_oldest_kernel() {
-    case(
-        "ours_survives_opening_a_dead_card_on_the_oldest_kernel",
-        |inputs| {
-            let (kernel, driver) = inputs.of(Series::Oldest)?;
-            survives_opening_a_dead_card(inputs, &kernel, driver)
-        },
-    );
-}
-
-#[test]
-fn ours_survives_a_stop_amid_transfers_on_b300() {
-    case("ours_survives_a_stop_amid_transfers_on_b300", |inputs| {
-        stops_amid_transfers(inputs, Chip::B300, inputs.ours()?)
-    });
-}
-
-#[test]
-fn ours_survives_a_stop_amid_transfers_on_b380() {
-    case("ours_survives_a_stop_amid_transfers_on_b380", |inputs| {
-        stops_amid_transfers(inputs, Chip::B380, inputs.ours()?)
-    });
-}
-
-#[test]
-fn r8169_survives_a_stop_amid_transfers() {
-    case("r8169_survives_a_stop_amid_transfers", |inputs| {
-        stops_amid_transfers(inputs, Chip::B380, Driver::R8169)
-    });
-}
-
-#[test]
-fn ours_survives_a_reset_that_hangs() {
-    case("ours_survives_a_reset_that_hangs", |inputs| {
-        keeps_a_hung_chip_off_the_bus(inputs, Chip::B300, inputs.ours()?)
-    });
-}
-
-#[test]
-fn ours_survives_lies() {
-    case("ours_survives_lies", |inputs| {
-        survives_lies(inputs, Chip::B300, inputs.ours()?)
-    });
 }

@@ -3,12 +3,11 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use lab::bench::{Bench, Driver, Setup};
+use lab::bench::{Bench, Setup};
+use lab::case::Case;
 use lab::frame::{self, expected_echo, request, Address};
-use lab::model::Chip;
-use lab::{drive, require, Error, Result};
-
-use crate::common::{case, exchange, guest_address, peer, start_echo, Inputs, ECHO};
+use lab::traffic::{exchange, guest_address, peer, start_echo, ECHO};
+use lab::{drive, guest_test, require, Error, Result};
 
 /// Frames on their way at a time: fewer than any ring has descriptors.
 const WINDOW: usize = 32;
@@ -206,11 +205,11 @@ fn check_sequences(bench: &mut Bench, interface: &str) -> Result<()> {
     Ok(())
 }
 
-fn frames(inputs: &Inputs, chip: Chip, driver: Driver) -> Result<()> {
-    let (kernel, model) = (inputs.kernel()?, inputs.model()?);
+#[guest_test(ours(b300, b380), r8169(b380), debug)]
+fn echoes_and_filters_frames(case: &Case) -> Result<()> {
     let mut bench = Bench::start(&Setup {
         pcap: true,
-        ..inputs.frames(&kernel, &model, chip, driver)
+        ..case.frames()
     })?;
     // No frame but the lab's is to be counted.
     bench
@@ -222,25 +221,4 @@ fn frames(inputs: &Inputs, chip: Chip, driver: Driver) -> Result<()> {
     filter(&mut bench, &interface)?;
     check_sequences(&mut bench, &interface)?;
     bench.finish()
-}
-
-#[test]
-fn ours_echoes_and_filters_frames_on_b300() {
-    case("ours_echoes_and_filters_frames_on_b300", |inputs| {
-        frames(inputs, Chip::B300, inputs.ours()?)
-    });
-}
-
-#[test]
-fn ours_echoes_and_filters_frames_on_b380() {
-    case("ours_echoes_and_filters_frames_on_b380", |inputs| {
-        frames(inputs, Chip::B380, inputs.ours()?)
-    });
-}
-
-#[test]
-fn r8169_echoes_and_filters_frames_on_b380() {
-    case("r8169_echoes_and_filters_frames_on_b380", |inputs| {
-        frames(inputs, Chip::B380, Driver::R8169)
-    });
 }

@@ -1,12 +1,12 @@
 //! An IOMMU lets the card reach only what its driver has mapped, and only as long as it is mapped.
 
-use lab::bench::{Bench, Driver, Setup};
+use lab::bench::{Bench, Setup};
+use lab::case::Case;
 use lab::drive;
 use lab::frame::request;
-use lab::model::Chip;
-use lab::{require, Result};
+use lab::traffic::{echo_returns, guest_address, peer, start_echo};
+use lab::{guest_test, require, Result};
 
-use crate::common::{case, echo_returns, guest_address, peer, start_echo, Inputs};
 use crate::frames::sizes_are_counted;
 use crate::xdp::attach;
 
@@ -18,11 +18,11 @@ const TIMES: u32 = 10;
 
 /// Starts a bench behind an IOMMU, and opens the interface.
 fn start(setup: &Setup<'_>) -> Result<(Bench, String)> {
-    let mut bench = Bench::start(&Setup {
+    let (mut bench, interface) = Setup {
         iommu: true,
         ..setup.clone()
-    })?;
-    let interface = bench.load_and_open()?;
+    }
+    .open()?;
     let address = &bench.device().address;
     let script = format!("cat /sys/bus/pci/devices/{address}/iommu_group/type");
     let domain = bench.guest.check(&script)?;
@@ -34,9 +34,9 @@ fn start(setup: &Setup<'_>) -> Result<(Bench, String)> {
 }
 
 /// TCP both ways, with frames in pieces and segmented by the card. An access to what is not mapped is counted by the model.
-fn transfers(inputs: &Inputs, chip: Chip, driver: Driver) -> Result<()> {
-    let (kernel, model) = (inputs.kernel()?, inputs.model()?);
-    let (mut bench, interface) = start(&inputs.setup(&kernel, &model, chip, driver))?;
+#[guest_test(ours(b300), r8169 = b380)]
+fn keeps_to_what_it_has_mapped(case: &Case) -> Result<()> {
+    let (mut bench, interface) = start(&case.setup())?;
     bench
         .guest
         .check(&format!("ethtool -K {interface} sg on tso on"))?;
@@ -47,9 +47,9 @@ fn transfers(inputs: &Inputs, chip: Chip, driver: Driver) -> Result<()> {
 }
 
 /// Frames of every size, echoed by the kernel and by XDP programs.
-fn frames(inputs: &Inputs) -> Result<()> {
-    let (kernel, model) = (inputs.kernel()?, inputs.model()?);
-    let setup = inputs.frames(&kernel, &model, Chip::B300, inputs.ours()?);
+#[guest_test(name = "ours_keeps_to_what_it_has_mapped_with_xdp", ours = b300)]
+fn keeps_to_what_it_has_mapped_with_xdp(case: &Case) -> Result<()> {
+    let setup = case.frames();
     let (mut bench, interface) = start(&setup)?;
     bench
         .guest
@@ -65,12 +65,12 @@ fn frames(inputs: &Inputs) -> Result<()> {
 }
 
 /// The interface closes and opens under traffic: what the chip may reach is taken away when it has stopped, and no sooner.
-fn storm(inputs: &Inputs, chip: Chip, driver: Driver) -> Result<()> {
-    let (kernel, model) = (inputs.kernel()?, inputs.model()?);
+#[guest_test(ours(b300, b380), r8169 = b380)]
+fn stops_the_chip_before_it_unmaps(case: &Case) -> Result<()> {
     let (mut bench, interface) = start(&Setup {
         pcap: false,
         trace: true,
-        ..inputs.frames(&kernel, &model, chip, driver)
+        ..case.frames()
     })?;
     start_echo(&mut bench, &interface)?;
     let flood = peer(&mut bench)?.flood(request(guest_address()?, 300, 1), RAIN);
@@ -83,45 +83,4 @@ fn storm(inputs: &Inputs, chip: Chip, driver: Driver) -> Result<()> {
     }
     flood.stop()?;
     bench.finish()
-}
-
-#[test]
-fn ours_keeps_to_what_it_has_mapped_on_b300() {
-    case("ours_keeps_to_what_it_has_mapped_on_b300", |inputs| {
-        transfers(inputs, Chip::B300, inputs.ours()?)
-    });
-}
-
-/// Nothing of it is a matter of the chip.
-#[test]
-fn ours_keeps_to_what_it_has_mapped_with_xdp() {
-    case("ours_keeps_to_what_it_has_mapped_with_xdp", frames);
-}
-
-#[test]
-fn r8169_keeps_to_what_it_has_mapped() {
-    case("r8169_keeps_to_what_it_has_mapped", |inputs| {
-        transfers(inputs, Chip::B380, Driver::R8169)
-    });
-}
-
-#[test]
-fn ours_stops_the_chip_before_it_unmaps_on_b300() {
-    case("ours_stops_the_chip_before_it_unmaps_on_b300", |inputs| {
-        storm(inputs, Chip::B300, inputs.ours()?)
-    });
-}
-
-#[test]
-fn ours_stops_the_chip_before_it_unmaps_on_b380() {
-    case("ours_stops_the_chip_before_it_unmaps_on_b380", |inputs| {
-        storm(inputs, Chip::B380, inputs.ours()?)
-    });
-}
-
-#[test]
-fn r8169_stops_the_chip_before_it_unmaps() {
-    case("r8169_stops_the_chip_before_it_unmaps", |inputs| {
-        storm(inputs, Chip::B380, Driver::R8169)
-    });
 }

@@ -1,63 +1,56 @@
 //! The lab without the device model: QEMU's own e1000e in its place, and a guest that goes wrong.
 
-use std::path::Path;
 use std::time::Duration;
 
 use lab::bench::{Bench, Driver};
+use lab::case::Inputs;
 use lab::drive;
 use lab::model::Chip;
-use lab::{require, Error, Result};
-
-use crate::common::{case, Inputs};
+use lab::{guest_test, require, Error, Result};
 
 fn drive_e1000e(inputs: &Inputs) -> Result<Bench> {
-    let kernel = inputs.kernel()?;
-    let setup = inputs.setup(&kernel, Path::new(""), Chip::B300, Driver::E1000e);
-    let mut bench = Bench::start(&setup)?;
-    let interface = bench.load_and_open()?;
-    drive::lease(&mut bench, &interface)?;
+    let case = inputs.case(inputs.kernel()?, Chip::B300, Driver::E1000e)?;
+    let (mut bench, _) = case.setup().lease()?;
     drive::ping(&mut bench, 20)?;
     drive::fetch(&mut bench)?;
     drive::send(&mut bench)?;
     Ok(bench)
 }
 
-#[test]
-fn the_lab_works_and_sees_a_guest_go_wrong() {
-    case("the_lab_works_and_sees_a_guest_go_wrong", |inputs| {
-        let mut bench = drive_e1000e(inputs)?;
+#[guest_test]
+fn the_lab_works_and_sees_a_guest_go_wrong(inputs: &Inputs) -> Result<()> {
+    let mut bench = drive_e1000e(inputs)?;
 
-        let failed = bench.guest.check("echo so it is; exit 7");
-        require!(
-            matches!(&failed, Err(Error::Command { status: 7, output, .. }) if output == "so it is"),
-            "a command that fails came to {failed:?}"
-        );
-        let slow = bench
-            .guest
-            .run_within("sleep 3", Duration::from_millis(500));
-        require!(
-            matches!(slow, Err(Error::Timeout { .. })),
-            "a command that takes too long came to {slow:?}"
-        );
-        let after = bench.guest.check("echo recovered")?;
-        require!(
-            after.ends_with("recovered"),
-            "the command after one that took too long wrote {after:?}"
-        );
-        require!(
-            bench.kernel_problems()?.is_empty(),
-            "a healthy kernel is said to have problems: {:?}",
-            bench.kernel_problems()?
-        );
-        let gone = bench.guest.run("echo c >/proc/sysrq-trigger");
-        require!(
-            matches!(&gone, Err(Error::GuestGone { cause, .. }) if cause.contains("the kernel says")),
-            "a crash of the guest came to {gone:?}"
-        );
-        require!(
-            !bench.kernel_problems()?.is_empty(),
-            "a crash is not among the kernel's problems"
-        );
-        Ok(())
-    });
+    let failed = bench.guest.check("echo so it is; exit 7");
+    require!(
+        matches!(&failed, Err(Error::Command { status: 7, output, .. }) if output == "so it is"),
+        "a command that fails came to {failed:?}"
+    );
+    let slow = bench
+        .guest
+        .run_within("sleep 3", Duration::from_millis(500));
+    require!(
+        matches!(slow, Err(Error::Timeout { .. })),
+        "a command that takes too long came to {slow:?}"
+    );
+    let after = bench.guest.check("echo recovered")?;
+    require!(
+        after.ends_with("recovered"),
+        "the command after one that took too long wrote {after:?}"
+    );
+    require!(
+        bench.kernel_problems()?.is_empty(),
+        "a healthy kernel is said to have problems: {:?}",
+        bench.kernel_problems()?
+    );
+    let gone = bench.guest.run("echo c >/proc/sysrq-trigger");
+    require!(
+        matches!(&gone, Err(Error::GuestGone { cause, .. }) if cause.contains("the kernel says")),
+        "a crash of the guest came to {gone:?}"
+    );
+    require!(
+        !bench.kernel_problems()?.is_empty(),
+        "a crash is not among the kernel's problems"
+    );
+    Ok(())
 }

@@ -1,17 +1,15 @@
 //! One kernel comes after another without the card having been switched off: kexec, the kernel for crashes, and hibernation.
 
-use std::path::Path;
-
-use lab::bench::{Bench, Driver, Loaded, Setup};
+use lab::bench::{Bench, Loaded, Setup};
+use lab::case::Case;
 use lab::drive;
 use lab::initramfs::MODULES;
 use lab::kernel::Kernel;
 use lab::model::{Chip, Model};
 use lab::passt;
 use lab::process::wait_for;
-use lab::{require, Error, Result};
-
-use crate::common::{case, end_tcp, start_tcp, wait_tcp, Inputs, ECHO};
+use lab::traffic::{end_tcp, start_tcp, wait_tcp, ECHO};
+use lab::{guest_test, require, Error, Result};
 
 /// An address that is not the card's own.
 const OTHER: &str = "02:de:ad:be:ef:01";
@@ -30,21 +28,6 @@ fn needs(kernel: &Kernel, option: &str) -> Result<()> {
         "kernel {} was built without {option}",
         kernel.version()
     )))
-}
-
-/// The usual set-up, with `guest-echo`, which starts kernels.
-fn with_tools<'a>(
-    inputs: &'a Inputs,
-    kernel: &'a Kernel,
-    model: &'a Path,
-    chip: Chip,
-    driver: Driver,
-) -> Setup<'a> {
-    Setup {
-        echo: inputs.frames(kernel, model, chip, driver.clone()).echo,
-        pcap: false,
-        ..inputs.setup(kernel, model, chip, driver)
-    }
 }
 
 /// Fetches the guest's own kernel and initramfs into the guest, over the card.
@@ -120,13 +103,14 @@ fn end(bench: &mut Bench) -> Result<()> {
 
 /// A kernel starts another one under traffic, as one that boots over the network does, or `systemctl kexec`. Nothing resets the
 /// card meanwhile: a chip that went on would write to memory of the kernel that comes.
-fn kexec(inputs: &Inputs, chip: Chip, driver: Driver) -> Result<()> {
-    let (kernel, model) = (inputs.kernel()?, inputs.model()?);
-    needs(&kernel, "CONFIG_KEXEC_FILE")?;
+#[guest_test(ours(b300, b380), r8169 = b380, memory = 256)]
+fn works_after_kexec(case: &Case) -> Result<()> {
+    needs(&case.kernel, "CONFIG_KEXEC_FILE")?;
     let mut bench = Bench::start(&Setup {
-        more_memory_mib: 256,
         megabytes: 8,
-        ..with_tools(inputs, &kernel, &model, chip, driver)
+        pcap: false,
+        // It starts kernels.
+        ..case.with_echo()
     })?;
     begin(&mut bench)?;
     let problems = bench.kernel_problems()?;
@@ -149,39 +133,28 @@ fn kexec(inputs: &Inputs, chip: Chip, driver: Driver) -> Result<()> {
     bench.finish()
 }
 
-#[test]
-fn ours_works_after_kexec_on_b300() {
-    case("ours_works_after_kexec_on_b300", |inputs| {
-        kexec(inputs, Chip::B300, inputs.ours()?)
-    });
+#[guest_test(ours(b300), memory = 512)]
+fn works_after_a_crash(case: &Case) -> Result<()> {
+    kdump(case, false)
 }
 
-#[test]
-fn ours_works_after_kexec_on_b380() {
-    case("ours_works_after_kexec_on_b380", |inputs| {
-        kexec(inputs, Chip::B380, inputs.ours()?)
-    });
-}
-
-#[test]
-fn r8169_works_after_kexec() {
-    case("r8169_works_after_kexec", |inputs| {
-        kexec(inputs, Chip::B380, Driver::R8169)
-    });
+#[guest_test(ours(b380), r8169 = b380, memory = 512)]
+fn works_after_a_crash_behind_an_iommu(case: &Case) -> Result<()> {
+    kdump(case, true)
 }
 
 /// The kernel crashes under traffic, and the one that was there for that sends what was in memory. The card goes on until it
 /// has a driver again: with an IOMMU, into what the first kernel had mapped for it, or into nothing.
-fn kdump(inputs: &Inputs, chip: Chip, driver: Driver, iommu: bool) -> Result<()> {
-    let (kernel, model) = (inputs.kernel()?, inputs.model()?);
-    needs(&kernel, "CONFIG_PROC_VMCORE")?;
-    let ours = matches!(driver, Driver::R8168Rust(_));
+fn kdump(case: &Case, iommu: bool) -> Result<()> {
+    needs(&case.kernel, "CONFIG_PROC_VMCORE")?;
+    let ours = case.is_ours();
     let mut bench = Bench::start(&Setup {
         iommu,
-        more_memory_mib: 512,
         megabytes: 8,
         append: "crashkernel=320M",
-        ..with_tools(inputs, &kernel, &model, chip, driver)
+        pcap: false,
+        // It starts kernels.
+        ..case.with_echo()
     })?;
     begin(&mut bench)?;
     bench.guest.check(
@@ -220,28 +193,6 @@ fn kdump(inputs: &Inputs, chip: Chip, driver: Driver, iommu: bool) -> Result<()>
     bench.finish()
 }
 
-#[test]
-fn ours_works_after_a_crash_on_b300() {
-    case("ours_works_after_a_crash_on_b300", |inputs| {
-        kdump(inputs, Chip::B300, inputs.ours()?, false)
-    });
-}
-
-#[test]
-fn ours_works_after_a_crash_behind_an_iommu_on_b380() {
-    case(
-        "ours_works_after_a_crash_behind_an_iommu_on_b380",
-        |inputs| kdump(inputs, Chip::B380, inputs.ours()?, true),
-    );
-}
-
-#[test]
-fn r8169_works_after_a_crash_behind_an_iommu() {
-    case("r8169_works_after_a_crash_behind_an_iommu", |inputs| {
-        kdump(inputs, Chip::B380, Driver::R8169, true)
-    });
-}
-
 /// What the kernel has that boots to bring a system back from the disk.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Meanwhile {
@@ -252,9 +203,13 @@ enum Meanwhile {
 }
 
 /// The system goes to a disk under traffic, the machine is reset, and the kernel that boots then brings it back.
-fn hibernates(inputs: &Inputs, chip: Chip, driver: Driver, boots: &[Meanwhile]) -> Result<()> {
-    let (kernel, model) = (inputs.kernel()?, inputs.model()?);
-    needs(&kernel, "CONFIG_HIBERNATION")?;
+#[guest_test(ours(b300, b380), r8169 = b380)]
+fn hibernates(case: &Case) -> Result<()> {
+    needs(&case.kernel, "CONFIG_HIBERNATION")?;
+    let boots: &[Meanwhile] = match case.chip {
+        Chip::B300 => &[Meanwhile::Traffic, Meanwhile::Nothing],
+        Chip::B380 => &[Meanwhile::Traffic],
+    };
     let mut bench = Bench::start(&Setup {
         disk_mib: 1024,
         resets: true,
@@ -262,7 +217,7 @@ fn hibernates(inputs: &Inputs, chip: Chip, driver: Driver, boots: &[Meanwhile]) 
         more_modules: &["virtio_blk"],
         // What it takes for long without KVM.
         append: "hibernate=nocompress",
-        ..inputs.setup(&kernel, &model, chip, driver)
+        ..case.setup()
     })?;
     bench.insert("virtio_blk")?;
     bench.guest.check(
@@ -308,26 +263,4 @@ fn hibernates(inputs: &Inputs, chip: Chip, driver: Driver, boots: &[Meanwhile]) 
     drive::fetch(&mut bench)?;
     drive::send(&mut bench)?;
     bench.finish()
-}
-
-#[test]
-fn ours_hibernates_on_b300() {
-    case("ours_hibernates_on_b300", |inputs| {
-        let boots = [Meanwhile::Traffic, Meanwhile::Nothing];
-        hibernates(inputs, Chip::B300, inputs.ours()?, &boots)
-    });
-}
-
-#[test]
-fn ours_hibernates_on_b380() {
-    case("ours_hibernates_on_b380", |inputs| {
-        hibernates(inputs, Chip::B380, inputs.ours()?, &[Meanwhile::Traffic])
-    });
-}
-
-#[test]
-fn r8169_hibernates() {
-    case("r8169_hibernates", |inputs| {
-        hibernates(inputs, Chip::B380, Driver::R8169, &[Meanwhile::Traffic])
-    });
 }

@@ -1,17 +1,18 @@
 //! The cable is pulled and plugged in again.
 
-use lab::bench::{Bench, Driver, Setup};
+use lab::bench::{Bench, Setup};
+use lab::case::Case;
 use lab::drive;
 use lab::model::Chip;
-use lab::{require, Result};
+use lab::{guest_test, require, Result};
 
-use crate::common::{case, Inputs};
-
-fn link_follows_the_cable(inputs: &Inputs, chip: Chip, driver: Driver) -> Result<()> {
-    let (kernel, model) = (inputs.kernel()?, inputs.model()?);
-    let mut bench = Bench::start(&inputs.setup(&kernel, &model, chip, driver))?;
-    let interface = bench.load_and_open()?;
-    drive::lease(&mut bench, &interface)?;
+#[guest_test(
+    name = "carrier_of_{driver}_follows_the_cable",
+    ours(b300, b380),
+    r8169 = b380
+)]
+fn link_follows_the_cable(case: &Case) -> Result<()> {
+    let (mut bench, interface) = case.setup().lease()?;
     for _ in 0..5 {
         bench.model()?.set_link(false)?;
         bench.wait_carrier(&interface, false)?;
@@ -37,27 +38,6 @@ fn link_follows_the_cable(inputs: &Inputs, chip: Chip, driver: Driver) -> Result
     bench.finish()
 }
 
-#[test]
-fn carrier_of_ours_follows_the_cable_on_b300() {
-    case("carrier_of_ours_follows_the_cable_on_b300", |inputs| {
-        link_follows_the_cable(inputs, Chip::B300, inputs.ours()?)
-    });
-}
-
-#[test]
-fn carrier_of_ours_follows_the_cable_on_b380() {
-    case("carrier_of_ours_follows_the_cable_on_b380", |inputs| {
-        link_follows_the_cable(inputs, Chip::B380, inputs.ours()?)
-    });
-}
-
-#[test]
-fn carrier_of_r8169_follows_the_cable() {
-    case("carrier_of_r8169_follows_the_cable", |inputs| {
-        link_follows_the_cable(inputs, Chip::B380, Driver::R8169)
-    });
-}
-
 /// Writes a register of the PHY, on no driver's behalf.
 fn write_phy(bench: &mut Bench, register: u32, value: u32) -> Result<()> {
     let command = 0x8000_0000 | register << 16 | value;
@@ -71,12 +51,17 @@ fn write_phy(bench: &mut Bench, register: u32, value: u32) -> Result<()> {
         .map(drop)
 }
 
+#[guest_test(ours = b300)]
+fn wakes_a_phy_that_was_suspended(case: &Case) -> Result<()> {
+    phy_that_was_suspended(case, true)?;
+    phy_that_was_suspended(&case.on(Chip::B380), false)
+}
+
 /// A PHY as Linux' realtek driver leaves it, which neither its own reset nor one of the machine mends.
-fn phy_that_was_suspended(inputs: &Inputs, chip: Chip, phy_driver: bool) -> Result<()> {
-    let (kernel, model) = (inputs.kernel()?, inputs.model()?);
+fn phy_that_was_suspended(case: &Case, phy_driver: bool) -> Result<()> {
     let mut bench = Bench::start(&Setup {
         phy_driver,
-        ..inputs.setup(&kernel, &model, chip, inputs.ours()?)
+        ..case.setup()
     })?;
     for (register, value) in [(0, 0x1940), (14, 0x0200), (31, 1)] {
         write_phy(&mut bench, register, value)?;
@@ -99,24 +84,23 @@ fn phy_that_was_suspended(inputs: &Inputs, chip: Chip, phy_driver: bool) -> Resu
     bench.finish()
 }
 
-#[test]
-fn ours_wakes_a_phy_that_was_suspended() {
-    case("ours_wakes_a_phy_that_was_suspended", |inputs| {
-        phy_that_was_suspended(inputs, Chip::B300, true)?;
-        phy_that_was_suspended(inputs, Chip::B380, false)
-    });
+#[guest_test(ours = b300, r8169 = b380)]
+fn negotiates_its_link(case: &Case) -> Result<()> {
+    link_is_negotiated(case)?;
+    if case.is_ours() {
+        link_is_negotiated(&case.on(Chip::B380))?;
+    }
+    Ok(())
 }
 
 /// The link is what both ends can, and drivers show it.
-fn link_is_negotiated(inputs: &Inputs, chip: Chip, driver: Driver) -> Result<()> {
-    let (kernel, model) = (inputs.kernel()?, inputs.model()?);
+fn link_is_negotiated(case: &Case) -> Result<()> {
     // phylib looks at the link when it is interrupted, and takes one that is back by then for the same as before.
-    let mut bench = Bench::start(&Setup {
+    let (mut bench, interface) = Setup {
         negotiation: Some(1000),
-        ..inputs.setup(&kernel, &model, chip, driver)
-    })?;
-    let interface = bench.load_and_open()?;
-    drive::lease(&mut bench, &interface)?;
+        ..case.setup()
+    }
+    .lease()?;
     for (partner, speed, duplex) in [
         ("100half", "100Mb/s", "Half"),
         ("10", "10Mb/s", "Full"),
@@ -141,19 +125,4 @@ fn link_is_negotiated(inputs: &Inputs, chip: Chip, driver: Driver) -> Result<()>
         drive::ping(&mut bench, 3)?;
     }
     bench.finish()
-}
-
-#[test]
-fn ours_negotiates_its_link() {
-    case("ours_negotiates_its_link", |inputs| {
-        link_is_negotiated(inputs, Chip::B300, inputs.ours()?)?;
-        link_is_negotiated(inputs, Chip::B380, inputs.ours()?)
-    });
-}
-
-#[test]
-fn r8169_negotiates_its_link() {
-    case("r8169_negotiates_its_link", |inputs| {
-        link_is_negotiated(inputs, Chip::B380, Driver::R8169)
-    });
 }

@@ -1,9 +1,8 @@
 //! Tests that boot guests. Two run at a time, but for those that need the machine to themselves.
 //!
-//! What they need comes from the environment (see [`common::Inputs`]); a missing piece fails the test.
+//! What they need comes from the environment (see [`lab::case::Inputs`]); a missing piece fails the test.
 
 mod address;
-mod common;
 mod drivers;
 mod ethtool;
 mod example;

@@ -3,13 +3,13 @@
 use std::time::Duration;
 
 use lab::bench::{Bench, Driver, Loaded, Setup};
+use lab::case::Case;
 use lab::drive;
 use lab::frame::request;
-use lab::model::Chip;
 use lab::process::wait_for;
-use lab::{require, Result};
+use lab::traffic::{guest_address, peer, start_echo, ECHO};
+use lab::{guest_test, require, Result};
 
-use crate::common::{case, guest_address, only_expected_messages, peer, start_echo, Inputs, ECHO};
 use crate::xdp::attach;
 
 /// Connections that nobody reads from, and what each may have in its receive buffer.
@@ -64,13 +64,6 @@ fn pile_up(bench: &mut Bench, when: &str) -> Result<()> {
         .map(|_| ())
 }
 
-fn start(setup: &Setup<'_>) -> Result<(Bench, String)> {
-    let mut bench = Bench::start(setup)?;
-    let interface = bench.load_and_open()?;
-    drive::lease(&mut bench, &interface)?;
-    Ok((bench, interface))
-}
-
 /// What allows an allocation to wait until memory has been freed, `__GFP_DIRECT_RECLAIM`.
 const MAY_WAIT: u64 = 0x400;
 
@@ -97,14 +90,14 @@ fn waits_for_memory(bench: &mut Bench, interface: &str) -> Result<()> {
 }
 
 /// Most memory is above 4 GiB, where the card cannot reach it, and there is no IOMMU.
-fn far(inputs: &Inputs, chip: Chip, driver: Driver) -> Result<()> {
-    let (kernel, model) = (inputs.kernel()?, inputs.model()?);
-    let (mut bench, interface) = start(&Setup {
-        more_memory_mib: 6 << 10,
+#[guest_test(ours = b300, r8169 = b380, memory = 6144)]
+fn leaves_bounce_buffers_to_others(case: &Case) -> Result<()> {
+    let (mut bench, interface) = Setup {
         append: "swiotlb=4096",
-        ..inputs.setup(&kernel, &model, chip, driver)
-    })?;
-    if matches!(bench.driver(), Driver::R8168Rust(_)) {
+        ..case.setup()
+    }
+    .lease()?;
+    if case.is_ours() {
         waits_for_memory(&mut bench, &interface)?;
     }
     pile_up(&mut bench, "with 6 GiB")?;
@@ -112,15 +105,15 @@ fn far(inputs: &Inputs, chip: Chip, driver: Driver) -> Result<()> {
 }
 
 /// All that the card shall reach is bounced, wherever it is, as in a guest whose memory is encrypted.
-fn forced(inputs: &Inputs, chip: Chip, driver: Driver) -> Result<()> {
-    let (kernel, model) = (inputs.kernel()?, inputs.model()?);
-    let (mut bench, interface) = start(&Setup {
+#[guest_test(ours = b380)]
+fn leaves_bounce_buffers_to_others_where_all_is_bounced(case: &Case) -> Result<()> {
+    let (mut bench, interface) = Setup {
         append: "swiotlb=4096,force",
-        echo: Some(std::path::Path::new(env!("CARGO_BIN_EXE_guest-echo"))),
-        ..inputs.setup(&kernel, &model, chip, driver)
-    })?;
+        ..case.with_echo()
+    }
+    .lease()?;
     pile_up(&mut bench, "bounced")?;
-    if matches!(bench.driver(), Driver::R8168Rust(_)) {
+    if case.is_ours() {
         attach(&mut bench, &interface, "pass")?;
         pile_up(&mut bench, "bounced, with XDP")?;
     }
@@ -141,14 +134,13 @@ const OUT_OF_REACH: [&str; 4] = [
 
 /// Most memory is out of the card's reach, and there is nothing to bounce in. What is received comes through; what cannot be sent
 /// is dropped and counted, and nothing else happens.
-fn out_of_reach(inputs: &Inputs, chip: Chip) -> Result<()> {
-    let (kernel, model) = (inputs.kernel()?, inputs.model()?);
-    let mut bench = Bench::start(&Setup {
-        more_memory_mib: 6 << 10,
+#[guest_test(ours(b300, b380), memory = 6144)]
+fn copes_with_memory_out_of_reach(case: &Case) -> Result<()> {
+    let (mut bench, interface) = Setup {
         append: "swiotlb=noforce",
-        ..inputs.frames(&kernel, &model, chip, inputs.ours()?)
-    })?;
-    let interface = bench.load_and_open()?;
+        ..case.frames()
+    }
+    .open()?;
     start_echo(&mut bench, &interface)?;
     let guest = guest_address()?;
     let statistics = format!("/sys/class/net/{interface}/statistics");
@@ -187,67 +179,27 @@ fn out_of_reach(inputs: &Inputs, chip: Chip) -> Result<()> {
         times.count() <= 1,
         "the kernel warns more than once: {problems:?}"
     );
-    only_expected_messages(&mut bench, &OUT_OF_REACH)?;
+    bench.only_expected_messages(&OUT_OF_REACH)?;
     bench.model()?.counters()?.check_clean()?;
     bench.power_off()
 }
 
-#[test]
-fn ours_copes_with_memory_out_of_reach_on_b300() {
-    case("ours_copes_with_memory_out_of_reach_on_b300", |inputs| {
-        out_of_reach(inputs, Chip::B300)
-    });
-}
-
-#[test]
-fn ours_copes_with_memory_out_of_reach_on_b380() {
-    case("ours_copes_with_memory_out_of_reach_on_b380", |inputs| {
-        out_of_reach(inputs, Chip::B380)
-    });
-}
-
 /// Its receive buffers are out of reach, so that it does not even open.
-#[test]
-fn r8169_copes_with_memory_out_of_reach() {
-    case("r8169_copes_with_memory_out_of_reach", |inputs| {
-        let (kernel, model) = (inputs.kernel()?, inputs.model()?);
-        let mut bench = Bench::start(&Setup {
-            more_memory_mib: 6 << 10,
-            append: "swiotlb=noforce",
-            ..inputs.frames(&kernel, &model, Chip::B380, Driver::R8169)
-        })?;
-        let Loaded::Interface(interface) = bench.load()? else {
-            return Err(lab::Error::Unmet("r8169 has no interface".to_owned()));
-        };
-        let up = bench.guest.run(&format!("ip link set {interface} up"))?;
-        require!(
-            up.status != 0,
-            "r8169 opens with buffers that are out of the card's reach"
-        );
-        bench.unload()?;
-        only_expected_messages(&mut bench, &OUT_OF_REACH)?;
-        bench.power_off()
-    });
-}
-
-#[test]
-fn ours_leaves_bounce_buffers_to_others() {
-    case("ours_leaves_bounce_buffers_to_others", |inputs| {
-        far(inputs, Chip::B300, inputs.ours()?)
-    });
-}
-
-#[test]
-fn ours_leaves_bounce_buffers_to_others_where_all_is_bounced() {
-    case(
-        "ours_leaves_bounce_buffers_to_others_where_all_is_bounced",
-        |inputs| forced(inputs, Chip::B380, inputs.ours()?),
+#[guest_test(name = "r8169_copes_with_memory_out_of_reach", r8169 = b380, memory = 6144)]
+fn refuses_to_open_with_memory_out_of_reach(case: &Case) -> Result<()> {
+    let mut bench = Bench::start(&Setup {
+        append: "swiotlb=noforce",
+        ..case.frames()
+    })?;
+    let Loaded::Interface(interface) = bench.load()? else {
+        return Err(lab::Error::Unmet("r8169 has no interface".to_owned()));
+    };
+    let up = bench.guest.run(&format!("ip link set {interface} up"))?;
+    require!(
+        up.status != 0,
+        "r8169 opens with buffers that are out of the card's reach"
     );
-}
-
-#[test]
-fn r8169_leaves_bounce_buffers_to_others() {
-    case("r8169_leaves_bounce_buffers_to_others", |inputs| {
-        far(inputs, Chip::B380, Driver::R8169)
-    });
+    bench.unload()?;
+    bench.only_expected_messages(&OUT_OF_REACH)?;
+    bench.power_off()
 }

@@ -7,13 +7,12 @@ use std::thread::sleep;
 use std::time::Duration;
 
 use lab::bare::{self, Machine};
-use lab::bench::{Bench, Driver};
+use lab::bench::Setup;
+use lab::case::{Case, Inputs};
 use lab::drive::{self, Transfer};
 use lab::model::Chip;
 use lab::process::output_of;
-use lab::{ipxe, namespace, require, Error, Result};
-
-use crate::common::{case, case_alone, Inputs};
+use lab::{guest_test, ipxe, namespace, require, Error, Result};
 
 /// CPU time that one large frame may cost, in microseconds.
 const FRAME: f64 = 10.0;
@@ -34,14 +33,14 @@ fn cost(way: &str, transfer: &Transfer) -> Result<()> {
     Ok(())
 }
 
-fn is_quick_and_idle(inputs: &Inputs) -> Result<()> {
-    let (kernel, program) = (inputs.kernel()?, inputs.model()?);
-    let mut setup = inputs.setup(&kernel, &program, Chip::B380, Driver::R8169);
-    setup.pcap = false;
-    setup.megabytes = 64;
-    let mut bench = Bench::start(&setup)?;
-    let interface = bench.load_and_open()?;
-    drive::lease(&mut bench, &interface)?;
+#[guest_test(name = "the_model_is_quick_and_idle", r8169 = b380, alone)]
+fn is_quick_and_idle(case: &Case) -> Result<()> {
+    let (mut bench, _) = Setup {
+        pcap: false,
+        megabytes: 64,
+        ..case.setup()
+    }
+    .lease()?;
     cost("fetched", &drive::fetch(&mut bench)?)?;
     cost("sent", &drive::send(&mut bench)?)?;
 
@@ -54,11 +53,6 @@ fn is_quick_and_idle(inputs: &Inputs) -> Result<()> {
         "the model used {used:?} of CPU in {IDLE:?} of nothing, expected less than 1 %"
     );
     bench.finish()
-}
-
-#[test]
-fn the_model_is_quick_and_idle() {
-    case_alone("the_model_is_quick_and_idle", is_quick_and_idle);
 }
 
 /// How long firmware and iPXE may take to use the card, on a busy machine.
@@ -87,20 +81,16 @@ fn names_memory(inputs: &Inputs, memory: &str, line: &str) -> Result<()> {
     machine.stop()
 }
 
-#[test]
-fn the_model_names_memory_that_is_not_shared() {
-    case("the_model_names_memory_that_is_not_shared", |inputs| {
-        let memory = "memory-backend-memfd,share=off";
-        names_memory(inputs, memory, "the transmit ring reads as zeroes")
-    });
+#[guest_test]
+fn the_model_names_memory_that_is_not_shared(inputs: &Inputs) -> Result<()> {
+    let memory = "memory-backend-memfd,share=off";
+    names_memory(inputs, memory, "the transmit ring reads as zeroes")
 }
 
-#[test]
-fn the_model_names_memory_without_a_file() {
-    case("the_model_names_memory_without_a_file", |inputs| {
-        let memory = "memory-backend-ram,share=off";
-        names_memory(inputs, memory, "come without a file")
-    });
+#[guest_test]
+fn the_model_names_memory_without_a_file(inputs: &Inputs) -> Result<()> {
+    let memory = "memory-backend-ram,share=off";
+    names_memory(inputs, memory, "come without a file")
 }
 
 /// In a network namespace of its own: the others' is to have no interfaces but the loopback.
@@ -145,14 +135,12 @@ fn names_interfaces(inputs: &Inputs) -> Result<()> {
     Ok(())
 }
 
-#[test]
-fn the_model_names_interfaces_that_lead_nowhere() {
-    case("the_model_names_interfaces_that_lead_nowhere", |inputs| {
-        if fs::File::open("/dev/net/tun").is_err() {
-            return Err(Error::Unavailable(
-                "/dev/net/tun cannot be opened".to_owned(),
-            ));
-        }
-        names_interfaces(inputs)
-    });
+#[guest_test]
+fn the_model_names_interfaces_that_lead_nowhere(inputs: &Inputs) -> Result<()> {
+    if fs::File::open("/dev/net/tun").is_err() {
+        return Err(Error::Unavailable(
+            "/dev/net/tun cannot be opened".to_owned(),
+        ));
+    }
+    names_interfaces(inputs)
 }

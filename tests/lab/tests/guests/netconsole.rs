@@ -3,13 +3,13 @@
 use std::time::Duration;
 
 use lab::bench::{Bench, Driver, Setup};
+use lab::case::Case;
 use lab::drive;
-use lab::model::{Chip, CAPTURE};
+use lab::model::CAPTURE;
 use lab::passt;
 use lab::pcap;
-use lab::{require, Result};
-
-use crate::common::{case, end_tcp, guest_address, start_tcp, wait_tcp, Inputs};
+use lab::traffic::{end_tcp, guest_address, start_tcp, wait_tcp};
+use lab::{guest_test, require, Result};
 
 /// How many messages are written while the rings change, and how many afterwards.
 const MESSAGES: usize = 600;
@@ -66,11 +66,11 @@ fn on_the_wire(capture: &std::path::Path) -> Result<Vec<usize>> {
     Ok(times)
 }
 
-fn logs(inputs: &Inputs, chip: Chip, driver: Driver) -> Result<()> {
-    let (kernel, model) = (inputs.kernel()?, inputs.model()?);
+#[guest_test(ours(b300, b380), r8169 = b380)]
+fn carries_the_console(case: &Case) -> Result<()> {
     let setup = Setup {
         more_modules: &["netconsole"],
-        ..inputs.setup(&kernel, &model, chip, driver.clone())
+        ..case.setup()
     };
     let mut bench = Bench::start(&setup)?;
     let interface = bench.load_and_open()?;
@@ -86,7 +86,7 @@ fn logs(inputs: &Inputs, chip: Chip, driver: Driver) -> Result<()> {
     ))?;
     start_tcp(&mut bench)?;
     wait_tcp(&mut bench, "beside netconsole")?;
-    let changes = changes(&driver, &interface);
+    let changes = changes(&case.driver, &interface);
     let write = format!(
         "(while test ! -e /run/enough; do {changes}; done; touch /run/quiet) >/run/changes.log 2>&1 &
         x=$(printf x%.0s $(seq 64))
@@ -131,25 +131,4 @@ fn logs(inputs: &Inputs, chip: Chip, driver: Driver) -> Result<()> {
         lost.len()
     );
     Ok(())
-}
-
-#[test]
-fn ours_carries_the_console_on_b300() {
-    case("ours_carries_the_console_on_b300", |inputs| {
-        logs(inputs, Chip::B300, inputs.ours()?)
-    });
-}
-
-#[test]
-fn ours_carries_the_console_on_b380() {
-    case("ours_carries_the_console_on_b380", |inputs| {
-        logs(inputs, Chip::B380, inputs.ours()?)
-    });
-}
-
-#[test]
-fn r8169_carries_the_console() {
-    case("r8169_carries_the_console", |inputs| {
-        logs(inputs, Chip::B380, Driver::R8169)
-    });
 }

@@ -6,13 +6,12 @@ use std::path::Path;
 use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
 use std::time::{Duration, Instant};
 
+use lab::case::Inputs;
 use lab::ipxe::BOOT_FILE;
 use lab::process::wait_for;
 use lab::slirp::Slirp;
-use lab::{guest, namespace, require, Error, Result};
+use lab::{guest, guest_test, namespace, require, Error, Result};
 use serde_json::{json, Value};
-
-use crate::common::{case, Inputs};
 
 const MAC: &str = "52:54:00:81:11:10";
 
@@ -87,7 +86,8 @@ impl Launcher {
 }
 
 /// The node gets an address and a script over its card, answers requests, and is switched off.
-fn boots_over_its_cable(inputs: &Inputs) -> Result<()> {
+#[guest_test]
+fn a_node_boots_over_its_cable(inputs: &Inputs) -> Result<()> {
     namespace::prepare()?;
     let directory = inputs.artifacts.clone();
     let sockets = tempfile::tempdir().map_err(broken)?;
@@ -141,7 +141,8 @@ fn boots_over_its_cable(inputs: &Inputs) -> Result<()> {
 }
 
 /// An error in starting is reported in the first answer.
-fn tells_what_cannot_be_started(inputs: &Inputs) -> Result<()> {
+#[guest_test]
+fn a_node_that_cannot_be_started_is_told(inputs: &Inputs) -> Result<()> {
     let directory = inputs.artifacts.clone();
     let nowhere = directory.join("nowhere");
     let wire = format!("stream:listen:{}", nowhere.join("wire").display());
@@ -150,17 +151,4 @@ fn tells_what_cannot_be_started(inputs: &Inputs) -> Result<()> {
         Err(error) if error.to_string().contains("the device model") => launcher.end(),
         other => Err(broken(format!("{other:?} to a wire that cannot be made"))),
     }
-}
-
-#[test]
-fn a_node_boots_over_its_cable() {
-    case("a_node_boots_over_its_cable", boots_over_its_cable);
-}
-
-#[test]
-fn a_node_that_cannot_be_started_is_told() {
-    case(
-        "a_node_that_cannot_be_started_is_told",
-        tells_what_cannot_be_started,
-    );
 }

@@ -2,14 +2,14 @@
 
 use std::collections::BTreeMap;
 
-use lab::bench::{Bench, Driver, Setup};
+use lab::bench::{Bench, Setup};
+use lab::case::Case;
 use lab::frame::{self, expected_echo, request};
-use lab::model::{Chip, CAPTURE};
+use lab::model::CAPTURE;
 use lab::pcap::{self, Packet};
+use lab::traffic::{exchange, guest_address, start_echo, ECHO};
 use lab::trunk::tagged;
-use lab::{drive, require, Result};
-
-use crate::common::{case, exchange, guest_address, start_echo, Inputs, ECHO};
+use lab::{drive, guest_test, require, Result};
 
 /// The longest frame at an MTU of 1500.
 const ORDINARY: usize = frame::LONGEST;
@@ -19,11 +19,11 @@ const TCP: u8 = 6;
 const JUMBO: usize = 4074;
 
 /// Transfers under each setting; the capture must show frames that any receiver would accept.
-fn transfers(inputs: &Inputs, chip: Chip, driver: Driver) -> Result<()> {
-    let (kernel, model) = (inputs.kernel()?, inputs.model()?);
+#[guest_test(ours(b300, b380), r8169 = b380, debug)]
+fn offloads(case: &Case) -> Result<()> {
     let setup = Setup {
         megabytes: 4,
-        ..inputs.setup(&kernel, &model, chip, driver)
+        ..case.setup()
     };
     let mut bench = Bench::start(&setup)?;
     let interface = bench.load_and_open()?;
@@ -98,13 +98,13 @@ fn transfers(inputs: &Inputs, chip: Chip, driver: Driver) -> Result<()> {
 
 /// The core cuts large datagrams; the last piece is too short for the chip's checksum, and nobody asks the
 /// driver about that piece alone.
-fn short_pieces(inputs: &Inputs, chip: Chip, driver: Driver) -> Result<()> {
+#[guest_test(ours(b300), debug)]
+fn sums_short_pieces(case: &Case) -> Result<()> {
     const PIECE: usize = 1000;
-    let (kernel, model) = (inputs.kernel()?, inputs.model()?);
     let setup = Setup {
         megabytes: 1,
-        echo: inputs.frames(&kernel, &model, chip, driver.clone()).echo,
-        ..inputs.setup(&kernel, &model, chip, driver)
+        echo: case.frames().echo,
+        ..case.setup()
     };
     let mut bench = Bench::start(&setup)?;
     let interface = bench.load_and_open()?;
@@ -142,12 +142,12 @@ fn short_pieces(inputs: &Inputs, chip: Chip, driver: Driver) -> Result<()> {
 }
 
 /// Tagged frames reach the VLAN's interface and come back tagged, whether chip or core handles the tag.
-fn vlan(inputs: &Inputs, chip: Chip, driver: Driver) -> Result<()> {
+#[guest_test(ours = b300, r8169 = b380)]
+fn tags_vlans(case: &Case) -> Result<()> {
     const ID: u16 = 0x123;
-    let (kernel, model) = (inputs.kernel()?, inputs.model()?);
     let setup = Setup {
         more_modules: &["8021q"],
-        ..inputs.frames(&kernel, &model, chip, driver)
+        ..case.frames()
     };
     let mut bench = Bench::start(&setup)?;
     let interface = bench.load_and_open()?;
@@ -205,14 +205,14 @@ fn segments_in_vlan(bench: &mut Bench, interface: &str, setting: &str) -> Result
 }
 
 /// TCP in a VLAN: the card cuts segments and tags frames, or does one of the two. Each frame must be tagged and whole.
-fn vlan_transfers(inputs: &Inputs, chip: Chip, driver: Driver) -> Result<()> {
+#[guest_test(ours(b300, b380), r8169 = b380)]
+fn cuts_segments_in_vlans(case: &Case) -> Result<()> {
     const ID: u16 = 0x123;
-    let (kernel, model) = (inputs.kernel()?, inputs.model()?);
     let setup = Setup {
         vlan: Some(ID),
         megabytes: 4,
         more_modules: &["8021q"],
-        ..inputs.setup(&kernel, &model, chip, driver)
+        ..case.setup()
     };
     let mut bench = Bench::start(&setup)?;
     let interface = bench.load_and_open()?;
@@ -261,10 +261,9 @@ fn vlan_transfers(inputs: &Inputs, chip: Chip, driver: Driver) -> Result<()> {
 }
 
 /// Frames of up to 4074 bytes payload, the MTU changed while the interface is up.
-fn jumbo(inputs: &Inputs, chip: Chip, driver: Driver) -> Result<()> {
-    let (kernel, model) = (inputs.kernel()?, inputs.model()?);
-    let mut bench = Bench::start(&inputs.frames(&kernel, &model, chip, driver))?;
-    let interface = bench.load_and_open()?;
+#[guest_test(ours(b300, b380), debug)]
+fn takes_jumbo_frames(case: &Case) -> Result<()> {
+    let (mut bench, interface) = case.frames().open()?;
     start_echo(&mut bench, &interface)?;
     let guest = guest_address()?;
     for mtu in [1500, 1501, 2000, 3600, JUMBO, 576, 1500] {
@@ -301,81 +300,4 @@ fn jumbo(inputs: &Inputs, chip: Chip, driver: Driver) -> Result<()> {
         JUMBO + 1
     );
     bench.finish()
-}
-
-#[test]
-fn ours_sums_short_pieces_on_b300() {
-    case("ours_sums_short_pieces_on_b300", |inputs| {
-        short_pieces(inputs, Chip::B300, inputs.ours()?)
-    });
-}
-
-#[test]
-fn ours_offloads_on_b300() {
-    case("ours_offloads_on_b300", |inputs| {
-        transfers(inputs, Chip::B300, inputs.ours()?)
-    });
-}
-
-#[test]
-fn ours_offloads_on_b380() {
-    case("ours_offloads_on_b380", |inputs| {
-        transfers(inputs, Chip::B380, inputs.ours()?)
-    });
-}
-
-#[test]
-fn r8169_offloads() {
-    case("r8169_offloads", |inputs| {
-        transfers(inputs, Chip::B380, Driver::R8169)
-    });
-}
-
-#[test]
-fn ours_tags_vlans() {
-    case("ours_tags_vlans", |inputs| {
-        vlan(inputs, Chip::B300, inputs.ours()?)
-    });
-}
-
-#[test]
-fn r8169_tags_vlans() {
-    case("r8169_tags_vlans", |inputs| {
-        vlan(inputs, Chip::B380, Driver::R8169)
-    });
-}
-
-#[test]
-fn ours_cuts_segments_in_vlans_on_b300() {
-    case("ours_cuts_segments_in_vlans_on_b300", |inputs| {
-        vlan_transfers(inputs, Chip::B300, inputs.ours()?)
-    });
-}
-
-#[test]
-fn ours_cuts_segments_in_vlans_on_b380() {
-    case("ours_cuts_segments_in_vlans_on_b380", |inputs| {
-        vlan_transfers(inputs, Chip::B380, inputs.ours()?)
-    });
-}
-
-#[test]
-fn r8169_cuts_segments_in_vlans() {
-    case("r8169_cuts_segments_in_vlans", |inputs| {
-        vlan_transfers(inputs, Chip::B380, Driver::R8169)
-    });
-}
-
-#[test]
-fn ours_takes_jumbo_frames_on_b300() {
-    case("ours_takes_jumbo_frames_on_b300", |inputs| {
-        jumbo(inputs, Chip::B300, inputs.ours()?)
-    });
-}
-
-#[test]
-fn ours_takes_jumbo_frames_on_b380() {
-    case("ours_takes_jumbo_frames_on_b380", |inputs| {
-        jumbo(inputs, Chip::B380, inputs.ours()?)
-    });
 }

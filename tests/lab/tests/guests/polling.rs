@@ -1,11 +1,10 @@
 //! Interrupts that the core defers, and what they cost.
 
-use lab::bench::{Bench, Driver, Setup};
+use lab::bench::Setup;
+use lab::case::{file, Case};
 use lab::drive::{self, Transfer};
 use lab::model::Chip;
-use lab::{guest, require, Error, Result};
-
-use crate::common::{case, file, Inputs};
+use lab::{guest, guest_test, require, Error, Result};
 
 /// One read tells whether the interrupt is the chip's, one waits for the last acknowledgement. Polls that no interrupt has
 /// called, and the link, may cost a few more.
@@ -21,15 +20,19 @@ fn two_reads(transfer: &Transfer) -> Result<()> {
     Ok(())
 }
 
+#[guest_test(ours = b300)]
+fn polls_with_interrupts_deferred(case: &Case) -> Result<()> {
+    deferral(case)?;
+    deferral(&case.on(Chip::B380))
+}
+
 /// Traffic with interrupts deferred, as it is by default, and at once.
-fn deferral(inputs: &Inputs, chip: Chip, driver: Driver) -> Result<()> {
-    let (kernel, model) = (inputs.kernel()?, inputs.model()?);
-    let mut bench = Bench::start(&Setup {
+fn deferral(case: &Case) -> Result<()> {
+    let (mut bench, interface) = Setup {
         megabytes: 4,
-        ..inputs.setup(&kernel, &model, chip, driver)
-    })?;
-    let interface = bench.load_and_open()?;
-    drive::lease(&mut bench, &interface)?;
+        ..case.setup()
+    }
+    .lease()?;
     let settings =
         format!("cd /sys/class/net/{interface}; cat napi_defer_hard_irqs gro_flush_timeout");
     let deferred = bench.guest.check(&settings)?;
@@ -64,47 +67,35 @@ fn deferral(inputs: &Inputs, chip: Chip, driver: Driver) -> Result<()> {
 const INSTRUCTIONS: [(Chip, f64); 2] = [(Chip::B300, 335.0), (Chip::B380, 335.0)];
 
 /// Counts the module's instructions for a frame, which may grow by a twentieth.
-fn count(inputs: &Inputs, chip: Chip, recorded: f64) -> Result<()> {
-    let (kernel, model) = (inputs.kernel()?, inputs.model()?);
-    let mut bench = Bench::start(&Setup {
+fn count(case: &Case, recorded: f64) -> Result<()> {
+    let (mut bench, _) = Setup {
         megabytes: 16,
         pcap: false,
         plugin: Some(&file("LAB_PLUGIN")?),
-        ..inputs.setup(&kernel, &model, chip, inputs.ours()?)
-    })?;
-    let interface = bench.load_and_open()?;
-    drive::lease(&mut bench, &interface)?;
+        ..case.setup()
+    }
+    .lease()?;
     let (fetched, sent) = (drive::fetch(&mut bench)?, drive::send(&mut bench)?);
     let table = drive::instructions(&mut bench, &fetched, &sent)?;
-    println!("{}: {}", chip.name(), table.summary());
+    println!("{}: {}", case.chip.name(), table.summary());
     let found = table.in_module();
     require!(
         found > 0.0 && found <= recorded * 1.05,
         "{}: the module took {found:.1} instructions a frame, expected at most {recorded} and 5 %:\n{table}",
-        chip.name()
+        case.chip.name()
     );
     bench.finish()
 }
 
-#[test]
-fn instructions_a_frame_are_as_recorded() {
-    case("instructions_a_frame_are_as_recorded", |inputs| {
-        if !guest::is_emulated() {
-            return Err(Error::Unavailable(
-                "KVM counts no instructions; LAB_ACCEL=tcg does".to_owned(),
-            ));
-        }
-        for (chip, recorded) in INSTRUCTIONS {
-            count(inputs, chip, recorded)?;
-        }
-        Ok(())
-    });
-}
-
-#[test]
-fn ours_polls_with_interrupts_deferred() {
-    case("ours_polls_with_interrupts_deferred", |inputs| {
-        deferral(inputs, Chip::B300, inputs.ours()?)?;
-        deferral(inputs, Chip::B380, inputs.ours()?)
-    });
+#[guest_test(name = "instructions_a_frame_are_as_recorded", ours = b300)]
+fn instructions_a_frame(case: &Case) -> Result<()> {
+    if !guest::is_emulated() {
+        return Err(Error::Unavailable(
+            "KVM counts no instructions; LAB_ACCEL=tcg does".to_owned(),
+        ));
+    }
+    for (chip, recorded) in INSTRUCTIONS {
+        count(&case.on(chip), recorded)?;
+    }
+    Ok(())
 }

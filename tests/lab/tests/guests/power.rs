@@ -3,10 +3,9 @@
 use std::time::Duration;
 
 use lab::bench::{Bench, Driver, Setup};
-use lab::model::{Chip, Model};
-use lab::{drive, require, Result};
-
-use crate::common::{case, Inputs};
+use lab::case::Case;
+use lab::model::Model;
+use lab::{drive, guest_test, require, Result};
 
 /// The kernel's own test of suspending: devices sleep for five seconds, then wake.
 const SUSPEND: &str = "echo devices >/sys/power/pm_test && echo mem >/sys/power/state";
@@ -15,11 +14,9 @@ const SUSPEND: &str = "echo devices >/sys/power/pm_test && echo mem >/sys/power/
 const NAPS: u32 = 10;
 const NAP: &str = "echo 0 >/sys/module/suspend/parameters/pm_test_delay";
 
-fn sleeps_and_wakes(inputs: &Inputs, chip: Chip, driver: Driver) -> Result<()> {
-    let (kernel, model) = (inputs.kernel()?, inputs.model()?);
-    let mut bench = Bench::start(&inputs.setup(&kernel, &model, chip, driver))?;
-    let interface = bench.load_and_open()?;
-    drive::lease(&mut bench, &interface)?;
+#[guest_test(ours(b300, b380), r8169 = b380, debug)]
+fn sleeps_and_wakes(case: &Case) -> Result<()> {
+    let (mut bench, interface) = case.setup().lease()?;
 
     // With nothing to do, then in the middle of a transfer, which must survive.
     bench.guest.check(SUSPEND)?;
@@ -98,6 +95,13 @@ fn runtime_suspended(bench: &mut Bench) -> Result<String> {
     Ok(interface)
 }
 
+#[guest_test(name = "r8169_dozes_without_a_link", r8169 = b380)]
+fn suspends_without_a_link(case: &Case) -> Result<()> {
+    let mut bench = Bench::start(&case.setup())?;
+    runtime_suspended(&mut bench)?;
+    bench.finish()
+}
+
 /// An address that is not the card's own.
 const OTHER: &str = "02:00:00:00:00:33";
 
@@ -128,12 +132,12 @@ fn is_set_while_asleep(bench: &mut Bench, interface: &str) -> Result<()> {
 }
 
 /// An access to the registers of a card in runtime suspend resumes it, for as long as that takes.
-fn dozes_lightly(inputs: &Inputs, chip: Chip, driver: Driver) -> Result<()> {
-    let (kernel, model) = (inputs.kernel()?, inputs.model()?);
+#[guest_test(ours(b300), debug)]
+fn dozes_without_a_link(case: &Case) -> Result<()> {
     let mut bench = Bench::start(&Setup {
         neighbour: true,
         more_modules: &["virtio_rng", "bonding"],
-        ..inputs.setup(&kernel, &model, chip, driver)
+        ..case.setup()
     })?;
     let interface = runtime_suspended(&mut bench)?;
     bench.model()?.set_link(false)?;
@@ -185,15 +189,15 @@ fn dozes_lightly(inputs: &Inputs, chip: Chip, driver: Driver) -> Result<()> {
 
 /// The card is the better half of a bond. Without a cable it sleeps while the other one carries on, and the bond goes on to set
 /// its address and MTU; with a cable it takes over again.
-fn serves_a_bond(inputs: &Inputs, chip: Chip, driver: Driver) -> Result<()> {
-    let (kernel, model) = (inputs.kernel()?, inputs.model()?);
+#[guest_test(ours(b300, b380), r8169 = b380)]
+fn serves_a_bond(case: &Case) -> Result<()> {
     // r8169 refuses both while it sleeps.
-    let ours = matches!(driver, Driver::R8168Rust(_));
-    let mut bench = Bench::start(&Setup {
+    let ours = case.is_ours();
+    let (mut bench, interface) = Setup {
         more_modules: &["bonding", "dummy"],
-        ..inputs.setup(&kernel, &model, chip, driver)
-    })?;
-    let interface = bench.load_and_open()?;
+        ..case.setup()
+    }
+    .open()?;
     for module in ["bonding", "dummy"] {
         bench.insert(module)?;
     }
@@ -247,64 +251,4 @@ fn carries(bench: &mut Bench, interface: &str) -> Result<()> {
         .guest
         .wait_until(&what, &script, SUSPEND_TIMEOUT)
         .map(|_| ())
-}
-
-#[test]
-fn ours_serves_a_bond_on_b300() {
-    case("ours_serves_a_bond_on_b300", |inputs| {
-        serves_a_bond(inputs, Chip::B300, inputs.ours()?)
-    });
-}
-
-#[test]
-fn ours_serves_a_bond_on_b380() {
-    case("ours_serves_a_bond_on_b380", |inputs| {
-        serves_a_bond(inputs, Chip::B380, inputs.ours()?)
-    });
-}
-
-#[test]
-fn r8169_serves_a_bond() {
-    case("r8169_serves_a_bond", |inputs| {
-        serves_a_bond(inputs, Chip::B380, Driver::R8169)
-    });
-}
-
-#[test]
-fn ours_dozes_without_a_link_on_b300() {
-    case("ours_dozes_without_a_link_on_b300", |inputs| {
-        dozes_lightly(inputs, Chip::B300, inputs.ours()?)
-    });
-}
-
-#[test]
-fn r8169_dozes_without_a_link() {
-    case("r8169_dozes_without_a_link", |inputs| {
-        let (kernel, model) = (inputs.kernel()?, inputs.model()?);
-        let setup = inputs.setup(&kernel, &model, Chip::B380, Driver::R8169);
-        let mut bench = Bench::start(&setup)?;
-        runtime_suspended(&mut bench)?;
-        bench.finish()
-    });
-}
-
-#[test]
-fn ours_sleeps_and_wakes_on_b300() {
-    case("ours_sleeps_and_wakes_on_b300", |inputs| {
-        sleeps_and_wakes(inputs, Chip::B300, inputs.ours()?)
-    });
-}
-
-#[test]
-fn ours_sleeps_and_wakes_on_b380() {
-    case("ours_sleeps_and_wakes_on_b380", |inputs| {
-        sleeps_and_wakes(inputs, Chip::B380, inputs.ours()?)
-    });
-}
-
-#[test]
-fn r8169_sleeps_and_wakes() {
-    case("r8169_sleeps_and_wakes", |inputs| {
-        sleeps_and_wakes(inputs, Chip::B380, Driver::R8169)
-    });
 }

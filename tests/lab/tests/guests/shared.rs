@@ -1,12 +1,12 @@
 //! The card's interrupt line is shared: its neighbour must be heard whatever state the card is in, and the card beside it.
 
-use lab::bench::{Bench, Driver, Setup};
+use lab::bench::{Bench, Setup};
+use lab::case::Case;
 use lab::dmesg::TIMED_OUT;
 use lab::drive;
-use lab::model::Chip;
-use lab::{require, Result};
+use lab::traffic::{end_tcp, start_tcp, wait_tcp};
+use lab::{guest_test, require, Result};
 
-use crate::common::{case, end_tcp, only_expected_messages, start_tcp, wait_tcp, Inputs};
 use crate::power::{let_it_sleep, wait_status};
 
 /// What the kernel has written about the card so far.
@@ -16,13 +16,13 @@ fn messages(bench: &mut Bench) -> Result<String> {
 }
 
 /// The neighbour interrupts while the card is busy, asleep, dead, and gone.
-fn shares(inputs: &Inputs, chip: Chip, driver: Driver) -> Result<()> {
-    let (kernel, model) = (inputs.kernel()?, inputs.model()?);
+#[guest_test(ours(b300, b380), r8169 = b380)]
+fn shares_its_interrupt_line(case: &Case) -> Result<()> {
     let mut bench = Bench::start(&Setup {
         neighbour: true,
         more_modules: &["virtio_rng"],
         pcap: false,
-        ..inputs.setup(&kernel, &model, chip, driver)
+        ..case.setup()
     })?;
     let name = bench.driver().name();
     let interface = bench.load_and_open()?;
@@ -75,27 +75,6 @@ fn shares(inputs: &Inputs, chip: Chip, driver: Driver) -> Result<()> {
     drive::lease(&mut bench, &interface)?;
     bench.interrupt_by_neighbour(Some(&interface))?;
     drive::fetch(&mut bench)?;
-    only_expected_messages(&mut bench, &[TIMED_OUT])?;
+    bench.only_expected_messages(&[TIMED_OUT])?;
     bench.power_off()
-}
-
-#[test]
-fn ours_shares_its_interrupt_line_on_b300() {
-    case("ours_shares_its_interrupt_line_on_b300", |inputs| {
-        shares(inputs, Chip::B300, inputs.ours()?)
-    });
-}
-
-#[test]
-fn ours_shares_its_interrupt_line_on_b380() {
-    case("ours_shares_its_interrupt_line_on_b380", |inputs| {
-        shares(inputs, Chip::B380, inputs.ours()?)
-    });
-}
-
-#[test]
-fn r8169_shares_its_interrupt_line() {
-    case("r8169_shares_its_interrupt_line", |inputs| {
-        shares(inputs, Chip::B380, Driver::R8169)
-    });
 }

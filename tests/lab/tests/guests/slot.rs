@@ -5,15 +5,13 @@
 use std::time::Duration;
 
 use lab::bench::{Bench, Driver, Setup};
+use lab::case::{count, progress, Case};
 use lab::dmesg::TIMED_OUT;
 use lab::guest::{Slot, SLOT};
-use lab::model::Chip;
 use lab::process::wait_for;
-use lab::{drive, require, Result};
+use lab::traffic::{end_tcp, start_tcp, wait_tcp};
+use lab::{drive, guest_test, require, Result};
 
-use crate::common::{
-    case, count, end_tcp, only_expected_messages, progress, start_tcp, wait_tcp, Inputs,
-};
 use crate::faults::NAP;
 
 /// How long the kernel may take to reset a link.
@@ -23,15 +21,13 @@ const RECOVERY: Duration = Duration::from_secs(30);
 const TIMES: u32 = 3;
 
 /// A bench with the card in a slot, and TCP both ways over the interface that is named.
-fn begin(inputs: &Inputs, chip: Chip, driver: Driver, slot: Slot) -> Result<(Bench, String)> {
-    let (kernel, model) = (inputs.kernel()?, inputs.model()?);
-    let mut bench = Bench::start(&Setup {
+fn begin(case: &Case, slot: Slot) -> Result<(Bench, String)> {
+    let (mut bench, interface) = Setup {
         slot: Some(slot),
         pcap: false,
-        ..inputs.setup(&kernel, &model, chip, driver)
-    })?;
-    let interface = bench.load_and_open()?;
-    drive::lease(&mut bench, &interface)?;
+        ..case.setup()
+    }
+    .lease()?;
     start_tcp(&mut bench)?;
     Ok((bench, interface))
 }
@@ -45,8 +41,9 @@ fn end(mut bench: Bench) -> Result<()> {
 }
 
 /// The card is unplugged under traffic and plugged in again; each time traffic must come back.
-fn unplugged(inputs: &Inputs, chip: Chip, driver: Driver) -> Result<()> {
-    let (mut bench, interface) = begin(inputs, chip, driver, Slot::Firmware)?;
+#[guest_test(ours = b300, debug)]
+fn survives_unplugging_under_traffic(case: &Case) -> Result<()> {
+    let (mut bench, interface) = begin(case, Slot::Firmware)?;
     let times = count("LAB_UNPLUGS", TIMES)?;
     for time in 1..=times {
         progress("unpluggings", time, times);
@@ -71,8 +68,9 @@ fn unplugged(inputs: &Inputs, chip: Chip, driver: Driver) -> Result<()> {
 
 /// The link to the card reports errors, which QEMU feigns in its port; the kernel resets the link, and the card
 /// with it, and traffic must come back.
-fn link_fails(inputs: &Inputs, chip: Chip, driver: Driver) -> Result<()> {
-    let (mut bench, interface) = begin(inputs, chip, driver, Slot::Native)?;
+#[guest_test(ours(b300), debug)]
+fn recovers_from_errors_of_its_link(case: &Case) -> Result<()> {
+    let (mut bench, interface) = begin(case, Slot::Native)?;
     // Of a frozen link, and of one that goes on; and once more, for the PCI core may forget what it restored.
     for (time, error) in ["DLP", "COMP_TIME", "DLP"].into_iter().enumerate() {
         wait_tcp(&mut bench, &format!("before {error}"))?;
@@ -92,7 +90,7 @@ fn link_fails(inputs: &Inputs, chip: Chip, driver: Driver) -> Result<()> {
         // The PCI core of Linux 6.12 does not reset a bus whose link goes on, even if a driver asks for it.
         let fatal = error == "DLP";
         require!(
-            resets > 0 || !fatal && inputs.kernel()?.is_before(6, 18),
+            resets > 0 || !fatal && case.kernel.is_before(6, 18),
             "after {error} the card was not reset, expected it to be"
         );
         bench.wait_carrier(&interface, true)?;
@@ -105,7 +103,7 @@ fn link_fails(inputs: &Inputs, chip: Chip, driver: Driver) -> Result<()> {
     end_tcp(&mut bench)?;
     drive::fetch(&mut bench)?;
     drive::send(&mut bench)?;
-    only_expected_messages(&mut bench, &[TIMED_OUT])?;
+    bench.only_expected_messages(&[TIMED_OUT])?;
     bench.model()?.counters()?.check_clean()?;
     bench.power_off()
 }
@@ -140,18 +138,4 @@ fn dies_asleep(bench: &mut Bench, interface: &str) -> Result<()> {
         || Ok((bench.model()?.resets()? > resets).then_some(())),
     )?;
     bench.wait_carrier(interface, true)
-}
-
-#[test]
-fn ours_recovers_from_errors_of_its_link_on_b300() {
-    case("ours_recovers_from_errors_of_its_link_on_b300", |inputs| {
-        link_fails(inputs, Chip::B300, inputs.ours()?)
-    });
-}
-
-#[test]
-fn ours_survives_unplugging_under_traffic() {
-    case("ours_survives_unplugging_under_traffic", |inputs| {
-        unplugged(inputs, Chip::B300, inputs.ours()?)
-    });
 }

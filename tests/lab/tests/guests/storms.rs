@@ -1,20 +1,16 @@
 //! Opening, closing and removing under traffic, again and again.
 
-use std::path::Path;
 use std::time::Duration;
 
-use lab::bench::{Bench, Driver, Loaded, Setup};
+use lab::bench::{Bench, Loaded, Setup};
+use lab::case::{count, progress, Case};
 use lab::debug::is_watching;
 use lab::drive;
 use lab::frame::{expected_echo, request};
-use lab::kernel::Kernel;
-use lab::model::Chip;
-use lab::{require, Result};
-
-use crate::common::{
-    case_alone, count, echo_returns, end_tcp, exchange, guest_address, peer, progress, start_echo,
-    start_tcp, wait_tcp, Inputs, ECHO,
+use lab::traffic::{
+    echo_returns, end_tcp, exchange, guest_address, peer, start_echo, start_tcp, wait_tcp, ECHO,
 };
+use lab::{guest_test, require, Result};
 
 /// How often the interface goes down and up, and the module goes and comes, unless the caller says.
 const TIMES: u32 = 20;
@@ -29,14 +25,13 @@ const SLOW_FLOOD_RATE: u32 = 3_000;
 const FLOOD_RATE: u32 = 60_000;
 
 /// TCP both ways all the time, the interface down and up; each time traffic must come back.
-fn down_and_up(inputs: &Inputs, chip: Chip, driver: Driver) -> Result<()> {
-    let (kernel, model) = (inputs.kernel()?, inputs.model()?);
-    let mut bench = Bench::start(&Setup {
+#[guest_test(ours = b380, alone, debug)]
+fn goes_down_and_up_under_traffic(case: &Case) -> Result<()> {
+    let (mut bench, interface) = Setup {
         trace: true,
-        ..inputs.setup(&kernel, &model, chip, driver)
-    })?;
-    let interface = bench.load_and_open()?;
-    drive::lease(&mut bench, &interface)?;
+        ..case.setup()
+    }
+    .lease()?;
     start_tcp(&mut bench)?;
     let times = count("LAB_STORMS", TIMES)?;
     for time in 1..=times {
@@ -94,29 +89,22 @@ fn masks_for_good(bench: &mut Bench, interface: &str) -> Result<()> {
 }
 
 /// A bench in which frames can rain.
-fn rain<'a>(
-    inputs: &'a Inputs,
-    kernel: &'a Kernel,
-    model: &'a Path,
-    chip: Chip,
-    driver: Driver,
-) -> Setup<'a> {
+fn rain(case: &Case) -> Setup<'_> {
     Setup {
         // The guest cannot take as many as a downpour has.
         drop_when_full: true,
         trace: true,
         // A storm fills a capture with the same frame over and over.
         pcap: false,
-        ..inputs.frames(kernel, model, chip, driver)
+        ..case.frames()
     }
 }
 
 /// Frames rain on the card and are echoed; the module goes and comes back in the middle of it.
-fn out_and_in(inputs: &Inputs, chip: Chip, driver: Driver) -> Result<()> {
-    let (kernel, model) = (inputs.kernel()?, inputs.model()?);
+#[guest_test(ours = b300, r8169 = b380, alone, debug)]
+fn is_removed_and_inserted_under_traffic(case: &Case) -> Result<()> {
     let guest = guest_address()?;
-    let mut bench = Bench::start(&rain(inputs, &kernel, &model, chip, driver))?;
-    let interface = bench.load_and_open()?;
+    let (mut bench, interface) = rain(case).open()?;
     start_echo(&mut bench, &interface)?;
     // A kernel that watches itself would never be done with as many.
     let slow = if is_watching(&mut bench.guest)? {
@@ -177,11 +165,10 @@ fn out_and_in(inputs: &Inputs, chip: Chip, driver: Driver) -> Result<()> {
 /// The chip is reset again and again in a flood, while the multicast filter changes and its counters are
 /// read: a filter that is set in the middle of a reset must not have the chip receive, and a chip that is being
 /// stopped must not be asked for its counters.
-fn reset(inputs: &Inputs, chip: Chip, driver: Driver) -> Result<()> {
-    let (kernel, model) = (inputs.kernel()?, inputs.model()?);
+#[guest_test(ours = b300, alone, debug)]
+fn is_reset_in_a_downpour(case: &Case) -> Result<()> {
     let guest = guest_address()?;
-    let mut bench = Bench::start(&rain(inputs, &kernel, &model, chip, driver))?;
-    let interface = bench.load_and_open()?;
+    let (mut bench, interface) = rain(case).open()?;
     start_echo(&mut bench, &interface)?;
     bench.guest.check(&format!(
         "while test ! -e /run/enough; do
@@ -200,32 +187,4 @@ fn reset(inputs: &Inputs, chip: Chip, driver: Driver) -> Result<()> {
     bench.guest.check("touch /run/enough; sleep 0.5")?;
     bench.unload()?;
     bench.finish()
-}
-
-#[test]
-fn ours_goes_down_and_up_under_traffic() {
-    case_alone("ours_goes_down_and_up_under_traffic", |inputs| {
-        down_and_up(inputs, Chip::B380, inputs.ours()?)
-    });
-}
-
-#[test]
-fn ours_is_removed_and_inserted_under_traffic() {
-    case_alone("ours_is_removed_and_inserted_under_traffic", |inputs| {
-        out_and_in(inputs, Chip::B300, inputs.ours()?)
-    });
-}
-
-#[test]
-fn r8169_is_removed_and_inserted_under_traffic() {
-    case_alone("r8169_is_removed_and_inserted_under_traffic", |inputs| {
-        out_and_in(inputs, Chip::B380, Driver::R8169)
-    });
-}
-
-#[test]
-fn ours_is_reset_in_a_downpour() {
-    case_alone("ours_is_reset_in_a_downpour", |inputs| {
-        reset(inputs, Chip::B300, inputs.ours()?)
-    });
 }

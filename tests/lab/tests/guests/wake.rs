@@ -7,15 +7,14 @@ use std::path::Path;
 use std::time::Duration;
 
 use lab::bench::{Bench, Driver, Setup};
+use lab::case::Case;
 use lab::frame::{expected_echo, request, Address};
-use lab::kernel::Kernel;
 use lab::model::{Chip, Model};
 use lab::process::wait_for;
+use lab::traffic::{exchange, guest_address, peer, start_echo, ECHO};
 use lab::witness::registers::{self, snapshot, Snapshot};
-use lab::{require, Result};
+use lab::{guest_test, require, Result};
 use serde_json::{json, Value};
-
-use crate::common::{case, exchange, guest_address, peer, start_echo, Inputs, ECHO};
 
 /// The kernel's own test of suspending, up to where devices are without power, for two seconds.
 const PREPARE: &str =
@@ -147,10 +146,9 @@ fn sleep(bench: &mut Bench, what: impl FnOnce(&mut Bench) -> Result<()>) -> Resu
 
 /// Each event calls for power while the system sleeps, and only that does; afterwards all is as before.
 /// (r8169 passes on b380 as well, which is not repeated each time.)
-fn called(inputs: &Inputs, chip: Chip, driver: Driver) -> Result<()> {
-    let (kernel, model) = (inputs.kernel()?, inputs.model()?);
-    let mut bench = Bench::start(&inputs.frames(&kernel, &model, chip, driver))?;
-    let interface = bench.load_and_open()?;
+#[guest_test(ours(b300, b380), debug)]
+fn is_called_by_each_event(case: &Case) -> Result<()> {
+    let (mut bench, interface) = case.frames().open()?;
     bench.guest.check(&format!(
         "{PREPARE}; ip addr add 10.0.0.2/24 dev {interface}"
     ))?;
@@ -227,20 +225,13 @@ const OURS: Known = Known {
 };
 
 /// Switches a machine off that a magic packet is to wake, and has it called; returns what the chip was left with.
-fn switched_off(
-    inputs: &Inputs,
-    kernel: &Kernel,
-    chip: Chip,
-    driver: Driver,
-    known: Known,
-) -> Result<Snapshot> {
-    let model = inputs.model()?;
-    let name = driver.name();
-    let mut bench = Bench::start(&Setup {
+fn switched_off(case: &Case, known: Known) -> Result<Snapshot> {
+    let name = case.driver.name();
+    let (mut bench, interface) = Setup {
         pcap: false,
-        ..inputs.frames(kernel, &model, chip, driver)
-    })?;
-    let interface = bench.load_and_open()?;
+        ..case.frames()
+    }
+    .open()?;
     bench
         .guest
         .check(&format!("ethtool -s {interface} wol g"))?;
@@ -279,61 +270,36 @@ fn switched_off(
     Ok(left)
 }
 
-#[test]
-fn ours_is_called_by_each_event_on_b300() {
-    case("ours_is_called_by_each_event_on_b300", |inputs| {
-        called(inputs, Chip::B300, inputs.ours()?)
-    });
+#[guest_test(ours(b300), debug)]
+fn is_called_when_switched_off(case: &Case) -> Result<()> {
+    switched_off(case, OURS).map(|_| ())
 }
 
-#[test]
-fn ours_is_called_when_switched_off_on_b300() {
-    case("ours_is_called_when_switched_off_on_b300", |inputs| {
-        switched_off(inputs, &inputs.kernel()?, Chip::B300, inputs.ours()?, OURS).map(|_| ())
-    });
+#[guest_test(name = "ours_leaves_b380_as_r8169_does_when_switched_off", ours = b380)]
+fn leaves_b380_as_r8169_does(case: &Case) -> Result<()> {
+    let mut ours = switched_off(case, OURS)?;
+    // It asks for a slow link after phy_stop(), which in Linux 7.3 forgets what the partner offers: without effect.
+    let known = Known {
+        slow: false,
+        receives: false,
+    };
+    let mut theirs = switched_off(&case.with(Driver::R8169), known)?;
+    // The receiver, which r8169 of 7.3 leaves off.
+    for left in [&mut ours, &mut theirs] {
+        left.retain(|register, _| register != "ChipCmd" && register != "RxConfig");
+    }
+    let explained = registers::read(Path::new(concat!(
+        env!("CARGO_MANIFEST_DIR"),
+        "/witnesses/differences.conf"
+    )))?;
+    registers::judge(Chip::B380, &ours, &theirs, &explained).map(|_| ())
 }
 
-#[test]
-fn ours_is_called_by_each_event_on_b380() {
-    case("ours_is_called_by_each_event_on_b380", |inputs| {
-        called(inputs, Chip::B380, inputs.ours()?)
-    });
-}
-
-#[test]
-fn ours_leaves_b380_as_r8169_does_when_switched_off() {
-    case(
-        "ours_leaves_b380_as_r8169_does_when_switched_off",
-        |inputs| {
-            let kernel = inputs.kernel()?;
-            let mut ours = switched_off(inputs, &kernel, Chip::B380, inputs.ours()?, OURS)?;
-            // It asks for a slow link after phy_stop(), which in Linux 7.3 forgets what the partner offers: without effect.
-            let known = Known {
-                slow: false,
-                receives: false,
-            };
-            let mut theirs = switched_off(inputs, &kernel, Chip::B380, Driver::R8169, known)?;
-            // The receiver, which r8169 of 7.3 leaves off.
-            for left in [&mut ours, &mut theirs] {
-                left.retain(|register, _| register != "ChipCmd" && register != "RxConfig");
-            }
-            let explained = registers::read(Path::new(concat!(
-                env!("CARGO_MANIFEST_DIR"),
-                "/witnesses/differences.conf"
-            )))?;
-            registers::judge(Chip::B380, &ours, &theirs, &explained).map(|_| ())
-        },
-    );
-}
-
-#[test]
-fn r8169_of_6_1_slows_the_link_when_switched_off() {
-    case("r8169_of_6_1_slows_the_link_when_switched_off", |inputs| {
-        let kernel = inputs.kernel61()?;
-        let known = Known {
-            slow: true,
-            receives: false,
-        };
-        switched_off(inputs, &kernel, Chip::B380, Driver::R8169, known).map(|_| ())
-    });
+#[guest_test(name = "r8169_of_6_1_slows_the_link_when_switched_off", r8169 = b380, kernel = debian12)]
+fn slows_the_link_when_switched_off(case: &Case) -> Result<()> {
+    let known = Known {
+        slow: true,
+        receives: false,
+    };
+    switched_off(case, known).map(|_| ())
 }

@@ -3,11 +3,11 @@
 use std::time::Duration;
 
 use lab::bench::{Bench, Setup};
+use lab::case::Case;
 use lab::frame::request;
-use lab::model::Chip;
-use lab::{drive, require, Result};
+use lab::traffic::{exchange, guest_address, start_echo, ECHO};
+use lab::{drive, guest_test, require, Result};
 
-use crate::common::{case, exchange, guest_address, start_echo, Inputs, ECHO};
 use crate::frames::{every_size, sizes_are_counted};
 
 /// A frame that was to come back would within this time.
@@ -80,11 +80,12 @@ fn limits(bench: &mut Bench, interface: &str) -> Result<()> {
     bench.wait_carrier(interface, true)
 }
 
-fn programs(inputs: &Inputs) -> Result<()> {
-    let (kernel, model) = (inputs.kernel()?, inputs.model()?);
+/// Nothing of it is a matter of the chip; the kernel's selftests are run on both.
+#[guest_test(ours = b300, debug)]
+fn runs_xdp_programs(case: &Case) -> Result<()> {
     let mut bench = Bench::start(&Setup {
         pcap: true,
-        ..inputs.frames(&kernel, &model, Chip::B300, inputs.ours()?)
+        ..case.frames()
     })?;
     bench
         .guest
@@ -120,10 +121,4 @@ fn programs(inputs: &Inputs) -> Result<()> {
     detach(&mut bench, &interface)?;
     require_answer(&mut bench, "with the program gone", true)?;
     bench.finish()
-}
-
-/// Nothing of it is a matter of the chip; the kernel's selftests are run on both.
-#[test]
-fn ours_runs_xdp_programs() {
-    case("ours_runs_xdp_programs", programs);
 }

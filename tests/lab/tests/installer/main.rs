@@ -4,13 +4,9 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-#[path = "../guests/common.rs"]
-#[expect(dead_code, reason = "what only the other tests use")]
-mod common;
-
-use common::{case, file, Inputs};
+use lab::case::{file, Inputs};
 use lab::installer::{boot_to_its_end, Node, Options};
-use lab::{passt, require, Error, Result};
+use lab::{guest_test, passt, require, Error, Result};
 
 /// From power-on to the end of network configuration, on a busy machine without KVM.
 const LIMIT: Duration = Duration::from_secs(300);
@@ -42,22 +38,17 @@ fn leases(mut node: Node) -> Result<()> {
     node.finish()
 }
 
-#[test]
-fn the_debian_installer_finds_no_network_without_the_driver() {
-    case(
-        "the_debian_installer_finds_no_network_without_the_driver",
-        |inputs| {
-            let (image, initrd) = (file("LAB_INSTALLER_IMAGE")?, file("LAB_INSTALLER_INITRD")?);
-            let mut node = boot(inputs, image, initrd, UNATTENDED)?;
-            node.wait_for_line("No network interfaces detected", LIMIT)?;
-            let console = node.console()?;
-            require!(
-                console.contains("unknown chip XID 300"),
-                "the installer's own r8169 does not refuse XID 300"
-            );
-            node.finish()
-        },
+#[guest_test]
+fn the_debian_installer_finds_no_network_without_the_driver(inputs: &Inputs) -> Result<()> {
+    let (image, initrd) = (file("LAB_INSTALLER_IMAGE")?, file("LAB_INSTALLER_INITRD")?);
+    let mut node = boot(inputs, image, initrd, UNATTENDED)?;
+    node.wait_for_line("No network interfaces detected", LIMIT)?;
+    let console = node.console()?;
+    require!(
+        console.contains("unknown chip XID 300"),
+        "the installer's own r8169 does not refuse XID 300"
     );
+    node.finish()
 }
 
 /// Requires that an installer finds the network: the chip is the only card, and ours the only driver that takes it.
@@ -68,59 +59,45 @@ fn finds_its_network(mut node: Node) -> Result<()> {
     node.finish()
 }
 
-#[test]
-fn the_stock_debian_installer_gets_its_lease_with_the_driver() {
-    case(
-        "the_stock_debian_installer_gets_its_lease_with_the_driver",
-        |inputs| {
-            let (image, initrd) = (
-                file("LAB_INSTALLER_IMAGE")?,
-                file("LAB_INSTALLER_INJECTED")?,
-            );
-            finds_its_network(boot(inputs, image, initrd, UNATTENDED)?)
-        },
+#[guest_test]
+fn the_stock_debian_installer_gets_its_lease_with_the_driver(inputs: &Inputs) -> Result<()> {
+    let (image, initrd) = (
+        file("LAB_INSTALLER_IMAGE")?,
+        file("LAB_INSTALLER_INJECTED")?,
     );
+    finds_its_network(boot(inputs, image, initrd, UNATTENDED)?)
 }
 
-#[test]
-fn the_debian_installer_gets_its_lease_with_another_kernel() {
-    case(
-        "the_debian_installer_gets_its_lease_with_another_kernel",
-        |inputs| {
-            let image = inputs.kernel()?.image().to_path_buf();
-            let append = format!("{UNATTENDED} anna/no_kernel_modules=true");
-            finds_its_network(boot(
-                inputs,
-                image,
-                file("LAB_INSTALLER_SWAPPED")?,
-                &append,
-            )?)
-        },
-    );
+#[guest_test]
+fn the_debian_installer_gets_its_lease_with_another_kernel(inputs: &Inputs) -> Result<()> {
+    let image = inputs.kernel()?.image().to_path_buf();
+    let append = format!("{UNATTENDED} anna/no_kernel_modules=true");
+    finds_its_network(boot(
+        inputs,
+        image,
+        file("LAB_INSTALLER_SWAPPED")?,
+        &append,
+    )?)
 }
 
-#[test]
-fn a_dracut_initrd_gets_its_lease_with_the_driver() {
-    case("a_dracut_initrd_gets_its_lease_with_the_driver", |inputs| {
-        let image = inputs.kernel()?.image().to_path_buf();
-        leases(boot(
-            inputs,
-            image,
-            file("LAB_DRACUT_INJECTED")?,
-            "net.ifnames=0",
-        )?)
-    });
+#[guest_test]
+fn a_dracut_initrd_gets_its_lease_with_the_driver(inputs: &Inputs) -> Result<()> {
+    let image = inputs.kernel()?.image().to_path_buf();
+    leases(boot(
+        inputs,
+        image,
+        file("LAB_DRACUT_INJECTED")?,
+        "net.ifnames=0",
+    )?)
 }
 
 /// `LAB_SAMPLES` has a path a line. `tests/inject/guest_reader.py` has put an init in front of these initrds, and compares what comes of them.
-#[test]
-fn the_kernel_unpacks_samples() {
-    case("the_kernel_unpacks_samples", |inputs| {
-        let (image, list) = (inputs.kernel()?.image().to_path_buf(), file("LAB_SAMPLES")?);
-        let paths = fs::read_to_string(&list).map_err(Error::file(&list, "reading"))?;
-        for path in paths.lines() {
-            boot_to_its_end(&image, Path::new(path), "rdinit=/.reader/init", LIMIT)?;
-        }
-        Ok(())
-    });
+#[guest_test]
+fn the_kernel_unpacks_samples(inputs: &Inputs) -> Result<()> {
+    let (image, list) = (inputs.kernel()?.image().to_path_buf(), file("LAB_SAMPLES")?);
+    let paths = fs::read_to_string(&list).map_err(Error::file(&list, "reading"))?;
+    for path in paths.lines() {
+        boot_to_its_end(&image, Path::new(path), "rdinit=/.reader/init", LIMIT)?;
+    }
+    Ok(())
 }
