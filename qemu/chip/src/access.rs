@@ -58,7 +58,7 @@ impl Chip {
         self.faults.lie_register(value) & width.mask()
     }
 
-    /// What a register shows. No register of this chip changes by being read.
+    /// Returns the value of a register. No register of this chip changes by being read.
     pub(crate) fn peek(&self, reg: Reg) -> u32 {
         match reg {
             Reg::TxConfig => {
@@ -276,7 +276,7 @@ impl Chip {
 
     fn write_command(&mut self, value: u32) {
         if value & cmd::RESET != 0 {
-            if self.faults.holds(FaultKind::ResetHang) {
+            if self.faults.is_active(FaultKind::ResetHang) {
                 let command = self.get(Reg::ChipCmd);
                 self.set(Reg::ChipCmd, command | cmd::RESET);
             } else {

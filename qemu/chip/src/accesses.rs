@@ -34,7 +34,7 @@ impl Accesses {
     }
 
     /// Oldest first.
-    pub(crate) fn tell(&self) -> String {
+    pub(crate) fn describe(&self) -> String {
         let mut text = String::new();
         for i in 0..KEPT {
             let Some(access) = self.last[(self.next + i) % KEPT] else {
@@ -58,14 +58,15 @@ impl Accesses {
 
 #[cfg(test)]
 mod tests {
+    use crate::regs::Reg;
     use crate::testing::Bench;
 
     #[test]
-    fn violations_tell_what_was_done_before() {
+    fn violations_report_what_was_done_before() {
         let mut bench = Bench::new();
         for i in 0..8 {
-            bench.w8(0x54, i);
-            bench.r16(0x3e);
+            bench.w8(Reg::Config3, i);
+            bench.r16(Reg::IntrStatus);
         }
         let text = bench.last_violation().to_owned();
         assert!(

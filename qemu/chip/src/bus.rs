@@ -4,7 +4,7 @@ use thiserror::Error;
 
 /// Why the host side did not let a transfer through.
 #[derive(Clone, Copy, Debug, Error, PartialEq, Eq)]
-pub enum Fault {
+pub enum BusError {
     /// The PCI command register does not let this device start transfers.
     #[error("bus mastering is off in the PCI command register")]
     BusMasterOff,
@@ -17,26 +17,26 @@ pub enum Fault {
     /// Memory is there but not for this direction.
     #[error("the mapping does not permit this direction")]
     Forbidden,
-    /// It was ordered to fail ([`FaultKind::PciAbort`](crate::FaultKind::PciAbort)).
-    #[error("a fault was ordered")]
-    Ordered,
+    /// An injected fault ([`FaultKind::PciAbort`](crate::FaultKind::PciAbort)).
+    #[error("a fault was injected")]
+    Injected,
 }
 
-/// What a chip can reach on its own.
+/// Memory and cable, which a chip reaches on its own.
 ///
 /// A transfer that faults may have been done in part, as on a real bus.
 pub trait Bus {
     /// Reads guest memory.
-    fn read(&mut self, address: u64, into: &mut [u8]) -> Result<(), Fault>;
+    fn read(&mut self, address: u64, into: &mut [u8]) -> Result<(), BusError>;
 
     /// Writes guest memory.
-    fn write(&mut self, address: u64, from: &[u8]) -> Result<(), Fault>;
+    fn write(&mut self, address: u64, from: &[u8]) -> Result<(), BusError>;
 
     /// Reads a little-endian word that hands over ownership: nothing after it may be read earlier (acquire).
-    fn load(&mut self, address: u64) -> Result<u32, Fault>;
+    fn load(&mut self, address: u64) -> Result<u32, BusError>;
 
     /// Writes a little-endian word that hands over ownership: everything before it is visible first (release).
-    fn store(&mut self, address: u64, value: u32) -> Result<(), Fault>;
+    fn store(&mut self, address: u64, value: u32) -> Result<(), BusError>;
 
     /// Whether the cable takes a frame now. While it does not, the chip keeps its descriptors and waits for
     /// [`Chip::resume`](crate::Chip::resume).

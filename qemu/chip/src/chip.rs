@@ -2,7 +2,7 @@
 
 use crate::accesses::Accesses;
 use crate::bus::Bus;
-use crate::bus::Fault;
+use crate::bus::BusError;
 use crate::config::Config;
 use crate::config::RingState;
 use crate::config::State;
@@ -10,10 +10,9 @@ use crate::counters::Counters;
 use crate::counters::Tally;
 use crate::desc::Ring;
 use crate::eeprom::Serial;
+use crate::faults::FaultConfig;
+use crate::faults::FaultInjector;
 use crate::faults::FaultKind;
-use crate::faults::Faults;
-use crate::faults::Order;
-use crate::late::Late;
 use crate::partner::Partner;
 use crate::phy::Phy;
 use crate::regs::cmd;
@@ -21,10 +20,11 @@ use crate::regs::intr;
 use crate::regs::tally;
 use crate::regs::Reg;
 use crate::regs::REGISTER_COUNT;
-use crate::rx::Spoilt;
+use crate::rx::Corruption;
 use crate::stall::Fifo;
 use crate::timing::Mitigation;
 use crate::wake::Wake;
+use crate::writeback::DelayedWritebacks;
 
 pub(crate) const NORMAL: usize = 0;
 pub(crate) const HIGH: usize = 1;
@@ -62,11 +62,11 @@ pub struct Chip {
     pub(crate) counters: Counters,
     /// The frame being put together; kept to spare an allocation per frame.
     pub(crate) frame: Vec<u8>,
-    pub(crate) faults: Faults,
-    /// What is wrong with the frame that is being received.
-    pub(crate) spoilt: Spoilt,
+    pub(crate) faults: FaultInjector,
+    /// The corruption of the frame that is being received.
+    pub(crate) corruption: Corruption,
     /// Descriptors that are given back later than they should.
-    pub(crate) late: Late,
+    pub(crate) delayed: DelayedWritebacks,
     pub(crate) eeprom: Serial,
     pub(crate) mitigation: Mitigation,
     pub(crate) timer_due: Option<u64>,
@@ -106,9 +106,9 @@ impl Chip {
             tally: Tally::default(),
             counters: Counters::new(),
             frame: Vec::new(),
-            faults: Faults::new(),
-            spoilt: Spoilt::default(),
-            late: Late::default(),
+            faults: FaultInjector::new(),
+            corruption: Corruption::default(),
+            delayed: DelayedWritebacks::default(),
             eeprom: Serial::new(config.eeprom.words(config.mac)),
             mitigation: Mitigation::default(),
             timer_due: None,
@@ -126,7 +126,7 @@ impl Chip {
         chip
     }
 
-    /// What cutting the power does: everything but the counters for the person who watches is as after power-on. The
+    /// Cuts the power: everything but the counters for the person who watches is as after power-on. The
     /// cable stays as it is plugged.
     pub fn power_on(&mut self) {
         let cable = self.phy.cable();
@@ -135,7 +135,7 @@ impl Chip {
         self.pci_reset();
     }
 
-    /// What a reset of the bus does, as a warm reboot brings it: the PHY does not hear of it and stays as it is (iPXE
+    /// Resets the bus, as a warm reboot does: the PHY is not reset and stays as it is (iPXE
     /// #390; #584 reports the same of a reboot out of Linux).
     pub fn pci_reset(&mut self) {
         self.phy_done = 0;
@@ -179,7 +179,7 @@ impl Chip {
         self.lost_before = 0;
         self.muted = false;
         self.mastered = self.master;
-        self.late.clear();
+        self.delayed.clear();
         self.fifo.clear();
         // That a dump ends, too, is a guess.
         self.dump_due = None;
@@ -199,29 +199,29 @@ impl Chip {
     }
 
     pub(crate) fn violation(&mut self, text: String) {
-        let accesses = self.accesses.tell();
+        let accesses = self.accesses.describe();
         self.counters
             .violation(format!("{text} (last accesses: {accesses})"));
     }
 
     pub(crate) fn raise(&mut self, bits: u16) {
         if !self.interrupt() {
-            self.muted = self.faults.strikes(FaultKind::LostInterrupt);
+            self.muted = self.faults.fires(FaultKind::LostInterrupt);
         }
         let status = self.get(Reg::IntrStatus) | u32::from(bits);
         self.set(Reg::IntrStatus, status);
     }
 
     /// A transfer was refused: SYSErr, and the chip stops where it stands. r8169 answers with a reset.
-    pub(crate) fn dma_fault(&mut self, what: &str, address: u64, fault: Fault) {
+    pub(crate) fn dma_fault(&mut self, what: &str, address: u64, fault: BusError) {
         self.counters.dma_faults += 1;
-        if !matches!(fault, Fault::Ordered | Fault::NoFile) {
+        if !matches!(fault, BusError::Injected | BusError::NoFile) {
             self.violation(format!("{what} at {address:#x}: {fault}"));
         }
         self.raise(intr::SYS_ERR);
     }
 
-    /// The interrupt line: high while something that the driver wants to hear of has happened.
+    /// The interrupt line: raised while an event is pending that IntrMask lets through.
     pub fn interrupt(&self) -> bool {
         let pending = self.get(Reg::IntrStatus) & self.get(Reg::IntrMask) & u32::from(intr::ALL);
         pending != 0 && !self.muted && !self.gone()
@@ -236,7 +236,7 @@ impl Chip {
         self.line = line;
     }
 
-    /// What has been counted.
+    /// The counters.
     pub fn counters(&self) -> &Counters {
         &self.counters
     }
@@ -314,7 +314,7 @@ impl Chip {
     pub fn deadline(&self) -> Option<u64> {
         [
             self.faults.deadline(),
-            self.late.deadline().filter(|_| self.can_transfer()),
+            self.delayed.deadline().filter(|_| self.can_transfer()),
             // One that is overdue has waited for the bus, and goes on with it or with the next access.
             self.dump_due
                 .filter(|&due| due > self.now && self.can_transfer()),
@@ -328,16 +328,16 @@ impl Chip {
     }
 
     /// The faults, to look at.
-    pub fn faults(&self) -> &Faults {
+    pub fn faults(&self) -> &FaultInjector {
         &self.faults
     }
 
     /// Turns a fault on or off.
-    pub fn fault(&mut self, bus: &mut dyn Bus, order: Order) {
-        let was_on = self.faults.on(order.kind);
-        self.faults.order(order, self.now);
-        if !order.on && was_on {
-            match order.kind {
+    pub fn fault(&mut self, bus: &mut dyn Bus, config: FaultConfig) {
+        let was_on = self.faults.on(config.kind);
+        self.faults.configure(config, self.now);
+        if !config.on && was_on {
+            match config.kind {
                 FaultKind::TxStall => self.run_tx(bus),
                 FaultKind::BusStall => self.carry_on(bus),
                 FaultKind::ResetHang if self.get(Reg::ChipCmd) & cmd::RESET != 0 => {
@@ -346,7 +346,7 @@ impl Chip {
                 FaultKind::LostInterrupt => self.muted = false,
                 FaultKind::LinkFlap => self.set_link(true),
                 FaultKind::DelayOwn => {
-                    self.late.hurry();
+                    self.delayed.make_due();
                     self.give_back(bus);
                 }
                 FaultKind::Gone => self.power_on(),

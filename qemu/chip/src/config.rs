@@ -24,11 +24,11 @@ impl Revision {
     }
 }
 
-/// What happens to a frame for which the driver left no descriptor.
+/// The fate of a frame for which the driver left no descriptor.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum RxMode {
-    /// What the 8169's data sheet says: where flow control was negotiated the partner pauses until there is one (9.4.1),
-    /// else what comes is kept inside, and lost when there is no room; see [`Config::patience`].
+    /// As the 8169's data sheet says: where flow control was negotiated the partner pauses until there is one (9.4.1),
+    /// else what comes is kept inside, and lost when there is no room; see [`Config::rx_timeout`].
     #[default]
     Silicon,
     /// It waits outside until there is one, whatever was negotiated.
@@ -46,11 +46,11 @@ pub struct Config {
     pub xid: Option<u16>,
     /// The station address it wakes up with.
     pub mac: [u8; 6],
-    /// What happens to frames that find no descriptor.
+    /// The fate of frames that find no descriptor.
     pub rx_mode: RxMode,
     /// The EEPROM that is fitted. The address in it, if there is one, comes before `mac`.
     pub eeprom: Eeprom,
-    /// What is at the other end of the cable.
+    /// The partner at the other end of the cable.
     pub partner: Partner,
     /// How long a negotiation of the link takes, in milliseconds. Two seconds are true to life, none is for tests.
     pub negotiation: u32,
@@ -60,7 +60,7 @@ pub struct Config {
     /// How long a frame for which there is no room inside waits on the cable for a driver that is at work, in milliseconds since
     /// it has accessed the card; [`RxMode::Silicon`] only. A guest without KVM takes a hundred times as long for a frame as the
     /// machines that had this chip, and the cable does not.
-    pub patience: u32,
+    pub rx_timeout: u32,
 }
 
 impl Config {
@@ -86,7 +86,7 @@ impl Default for Config {
             partner: Partner::default(),
             negotiation: 0,
             command_time: 0,
-            patience: 0,
+            rx_timeout: 0,
         }
     }
 }
@@ -134,7 +134,7 @@ pub struct RingState {
     pub base: Option<u64>,
     /// The descriptor the chip looks at next.
     pub index: u16,
-    /// A doorbell has been heard and the work is not finished (transmit rings).
+    /// A doorbell has been noted and the work is not finished (transmit rings).
     pub busy: bool,
 }
 

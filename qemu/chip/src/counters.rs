@@ -1,4 +1,4 @@
-//! What is counted: for the person who watches, and for the driver (tally counters).
+//! Counters: for the person who watches, and for the driver (tally counters).
 
 use std::collections::BTreeMap;
 use std::collections::VecDeque;
@@ -18,7 +18,7 @@ pub struct Access {
     pub writes: u64,
 }
 
-/// What the person who runs the model may ask for.
+/// The counters for the person who runs the model.
 #[derive(Clone, Debug, Default)]
 pub struct Counters {
     /// Reads of the register file, one per access whatever its width.
@@ -124,7 +124,7 @@ pub struct Tally {
     pub tx_multi_collision: u32,
     /// Frames received to our own address.
     pub rx_unicast: u64,
-    /// Frames received to everybody.
+    /// Broadcast frames received.
     pub rx_broadcast: u64,
     /// Frames received to a group.
     pub rx_multicast: u32,

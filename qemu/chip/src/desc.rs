@@ -19,7 +19,7 @@ pub(crate) mod tx {
     pub(crate) const UDP_CHECKSUM: u32 = 1 << 17;
     pub(crate) const TCP_CHECKSUM: u32 = 1 << 16;
     pub(crate) const LENGTH: u32 = 0xffff;
-    /// What is to be done with the frame.
+    /// The commands for the frame.
     pub(crate) const FLAGS: u32 =
         LARGE_SEND | (MSS_MAX << MSS_SHIFT) | IP_CHECKSUM | UDP_CHECKSUM | TCP_CHECKSUM;
     /// Second word: insert a VLAN tag (its bytes are swapped in bits 15:0).

@@ -13,7 +13,7 @@ const ID: u16 = 0x8129;
 /// Where the station address stands (three words).
 const ADDRESS: usize = 7;
 
-/// What is fitted.
+/// The EEPROM that is fitted.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Eeprom {
     /// One whose contents fit the card: identity and station address. The other words are a guess.
@@ -48,7 +48,7 @@ impl Eeprom {
 enum Phase {
     /// Waits for the start bit.
     Idle,
-    /// So many bits of operation and address have come.
+    /// The number of bits of operation and address that have come.
     Command { bits: u16, count: u8 },
     /// Shows a word, most significant bit first.
     Reading { address: u8, left: u8 },
@@ -99,7 +99,7 @@ impl Serial {
         (mac != [0; 6] && mac[0] & 1 == 0).then_some(mac)
     }
 
-    /// The data line towards the chip. Nobody drives it where no part is fitted: it reads as one [guess].
+    /// The data line towards the chip. Nothing drives it where no part is fitted: it reads as one [guess].
     pub(crate) fn data_out(&self) -> bool {
         self.words.is_none() || self.out
     }

@@ -1,15 +1,15 @@
-//! Injected faults: what a card does wrong on request.
+//! Injected faults: errors that a card makes on request.
 //!
-//! Each fault is off until an [`Order`] turns it on. While it is on, it *strikes* at its occasions (a frame, an
-//! interrupt, a read ...): at one in [`Order::rate`] of them, drawn from [`Order::seed`], [`Order::count`] times at most.
-//! The same orders on the same occasions strike the same ones: a run can be had again.
+//! Each fault is off until a [`FaultConfig`] turns it on. While it is on, it *fires* at its opportunities (a frame, an
+//! interrupt, a read ...): at one in [`FaultConfig::rate`] of them, drawn from [`FaultConfig::seed`],
+//! [`FaultConfig::count`] times at most. The same configuration and the same opportunities give the same hits: a run can be repeated.
 //!
-//! What a fault does is no violation of the driver's and is counted apart ([`Faults::struck`]). What the driver does
+//! The effect of a fault is no violation of the driver's and is counted apart ([`FaultInjector::hits`]). What the driver does
 //! wrong because of it is counted as ever.
 
 mod lie;
 
-/// What comes out of a seed: xorshift64*, whose first state is scattered so that neighbouring seeds differ.
+/// Numbers from a seed: xorshift64*, whose first state is scattered so that neighbouring seeds differ.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Random(u64);
 
@@ -34,7 +34,7 @@ impl Random {
 
 macro_rules! kinds {
     ($($(#[doc = $doc:literal])* $id:ident = $name:literal, $rate:literal, $millis:literal;)+) => {
-        /// What can go wrong.
+        /// A kind of fault.
         #[derive(Clone, Copy, Debug, PartialEq, Eq)]
         #[repr(u8)]
         pub enum FaultKind { $($(#[doc = $doc])* $id),+ }
@@ -46,7 +46,7 @@ macro_rules! kinds {
 }
 
 kinds! {
-    /// Doorbells are heard and nothing is sent; frames that wait are sent when it ends
+    /// Doorbells are noted and nothing is sent; frames that wait are sent when it ends
     TxStall = "tx-stall", 1, 0;
     /// A doorbell is lost if the interrupt of the frame before has not been acknowledged yet
     LostDoorbell = "lost-doorbell", 4, 0;
@@ -78,7 +78,7 @@ kinds! {
     Lie = "lie", 8, 0;
     /// Transfers wait for the bus until it ends, which it does when bus mastering is switched off, too
     BusStall = "bus-stall", 1, 0;
-    /// A reset by ChipCmd hangs until it ends: the chip has all it had, and no write is heard
+    /// A reset by ChipCmd hangs until it ends: the chip has all it had, and no write has an effect
     ResetHang = "reset-hang", 1, 0;
     /// A dump of the tally counters does not end while the receiver is off (r8169: "Some chips are unable to ...")
     TallyHang = "tally-hang", 1, 0;
@@ -94,7 +94,7 @@ impl FaultKind {
     }
 
     /// The one of that name.
-    pub fn named(name: &str) -> Option<FaultKind> {
+    pub fn from_name(name: &str) -> Option<FaultKind> {
         TABLE
             .iter()
             .find(|entry| entry.1 == name)
@@ -106,39 +106,39 @@ impl FaultKind {
         TABLE[self as usize].1
     }
 
-    /// What it does, in words.
-    pub fn about(self) -> &'static str {
+    /// Its effect, in words.
+    pub fn description(self) -> &'static str {
         TABLE[self as usize].4.trim_start()
     }
 
     /// The default rate: one in so many.
-    pub fn usual_rate(self) -> u32 {
+    pub fn default_rate(self) -> u32 {
         TABLE[self as usize].2
     }
 
     /// The default time in milliseconds; zero where a fault has none.
-    pub fn usual_millis(self) -> u32 {
+    pub fn default_millis(self) -> u32 {
         TABLE[self as usize].3
     }
 
-    /// It strikes by the clock and not at an occasion.
+    /// Returns whether it fires by the clock, and not at opportunities.
     fn timed(self) -> bool {
         matches!(self, FaultKind::SpuriousInterrupt | FaultKind::LinkFlap)
     }
 }
 
-/// Turns a fault on or off.
+/// The configuration that turns a fault on or off.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Order {
+pub struct FaultConfig {
     /// Which.
     pub kind: FaultKind,
     /// On or off; what follows is for on.
     pub on: bool,
-    /// Where its chance begins.
+    /// Where its choices begin.
     pub seed: u64,
-    /// It strikes at one in so many occasions.
+    /// It fires at one in so many opportunities.
     pub rate: u32,
-    /// It ends by itself after so many strikes.
+    /// It ends by itself after so many hits.
     pub count: Option<u32>,
     /// The kind's time, in milliseconds.
     pub millis: u32,
@@ -146,24 +146,24 @@ pub struct Order {
     pub until_reset: bool,
 }
 
-impl Order {
+impl FaultConfig {
     /// Off.
     pub fn off(kind: FaultKind) -> Self {
-        Order {
+        FaultConfig {
             on: false,
-            ..Order::on(kind)
+            ..FaultConfig::on(kind)
         }
     }
 
-    /// On, with the usual settings.
+    /// On, with the default settings.
     pub fn on(kind: FaultKind) -> Self {
-        Order {
+        FaultConfig {
             kind,
             on: true,
             seed: 0,
-            rate: kind.usual_rate(),
+            rate: kind.default_rate(),
             count: None,
-            millis: kind.usual_millis(),
+            millis: kind.default_millis(),
             until_reset: false,
         }
     }
@@ -171,73 +171,73 @@ impl Order {
 
 #[derive(Clone, Copy, Debug)]
 struct Active {
-    order: Order,
+    config: FaultConfig,
     random: Random,
     left: Option<u32>,
-    /// When it strikes next, if it is [`FaultKind::timed`].
+    /// The time at which it fires next, if it is [`FaultKind::timed`].
     next: u64,
 }
 
 /// All faults of a card.
 #[derive(Clone, Debug, Default)]
-pub struct Faults {
+pub struct FaultInjector {
     active: [Option<Active>; KINDS],
-    struck: [u64; KINDS],
+    hits: [u64; KINDS],
 }
 
-/// What a tick found due.
+/// Faults that a tick found due.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Due {
     pub(crate) pulse: bool,
     pub(crate) flap: bool,
 }
 
-impl Faults {
+impl FaultInjector {
     /// None.
     pub fn new() -> Self {
-        Faults::default()
+        FaultInjector::default()
     }
 
     /// Turns one on or off.
-    pub fn order(&mut self, order: Order, now: u64) {
-        let active = order.on.then(|| {
+    pub fn configure(&mut self, config: FaultConfig, now: u64) {
+        let active = config.on.then(|| {
             let mut active = Active {
-                order,
-                random: Random::new(order.seed),
-                left: order.count,
+                config,
+                random: Random::new(config.seed),
+                left: config.count,
                 next: 0,
             };
             active.schedule(now);
             active
         });
-        self.active[order.kind as usize] = active;
+        self.active[config.kind as usize] = active;
     }
 
-    /// Whether a fault is on.
+    /// Returns whether a fault is on.
     pub fn on(&self, kind: FaultKind) -> bool {
         self.active[kind as usize].is_some()
     }
 
-    /// How it is on.
-    pub fn settings(&self, kind: FaultKind) -> Option<Order> {
-        self.active[kind as usize].map(|active| active.order)
+    /// Its configuration, if it is on.
+    pub fn settings(&self, kind: FaultKind) -> Option<FaultConfig> {
+        self.active[kind as usize].map(|active| active.config)
     }
 
-    /// How often it has struck.
-    pub fn struck(&self, kind: FaultKind) -> u64 {
-        self.struck[kind as usize]
+    /// The number of times that it has fired.
+    pub fn hits(&self, kind: FaultKind) -> u64 {
+        self.hits[kind as usize]
     }
 
-    /// An occasion: does it strike?
-    pub fn strikes(&mut self, kind: FaultKind) -> bool {
+    /// Returns whether a fault fires at this opportunity.
+    pub fn fires(&mut self, kind: FaultKind) -> bool {
         let Some(active) = &mut self.active[kind as usize] else {
             return false;
         };
-        let rate = active.order.rate;
+        let rate = active.config.rate;
         if rate > 1 && active.random.below(rate) != 0 {
             return false;
         }
-        self.struck[kind as usize] += 1;
+        self.hits[kind as usize] += 1;
         if let Some(left) = &mut active.left {
             *left = left.saturating_sub(1);
             if *left == 0 {
@@ -247,11 +247,11 @@ impl Faults {
         true
     }
 
-    /// It strikes as long as it is on, and the occasions are only counted.
-    pub(crate) fn holds(&mut self, kind: FaultKind) -> bool {
+    /// Returns whether a fault that lasts as long as it is on is on, and counts a hit then.
+    pub(crate) fn is_active(&mut self, kind: FaultKind) -> bool {
         let on = self.on(kind);
         if on {
-            self.struck[kind as usize] += 1;
+            self.hits[kind as usize] += 1;
         }
         on
     }
@@ -260,21 +260,21 @@ impl Faults {
     pub(crate) fn draw(&mut self, kind: FaultKind, end: u32) -> u32 {
         match &mut self.active[kind as usize] {
             Some(active) => active.random.below(end),
-            // The last strike has just ended it.
-            None => Random::new(self.struck[kind as usize]).below(end),
+            // The last hit has just ended it.
+            None => Random::new(self.hits[kind as usize]).below(end),
         }
     }
 
     /// A kind's time in nanoseconds.
     pub(crate) fn delay(&self, kind: FaultKind) -> u64 {
-        let millis = self.settings(kind).map_or(0, |order| order.millis);
+        let millis = self.settings(kind).map_or(0, |config| config.millis);
         u64::from(millis) * 1_000_000
     }
 
-    /// The chip has been reset.
+    /// Ends the faults that a reset ends.
     pub fn reset(&mut self) {
         for active in &mut self.active {
-            if active.is_some_and(|active| active.order.until_reset) {
+            if active.is_some_and(|active| active.config.until_reset) {
                 *active = None;
             }
         }
@@ -285,12 +285,12 @@ impl Faults {
         self.active
             .iter()
             .flatten()
-            .filter(|active| active.order.kind.timed())
+            .filter(|active| active.config.kind.timed())
             .map(|active| active.next)
             .min()
     }
 
-    /// The timed faults that are due strike.
+    /// Fires the timed faults that are due.
     pub(crate) fn due(&mut self, now: u64) -> Due {
         let mut due = Due::default();
         for kind in [FaultKind::SpuriousInterrupt, FaultKind::LinkFlap] {
@@ -301,7 +301,7 @@ impl Faults {
                 continue;
             }
             active.schedule(now);
-            if self.strikes(kind) {
+            if self.fires(kind) {
                 match kind {
                     FaultKind::LinkFlap => due.flap = true,
                     _ => due.pulse = true,
@@ -314,8 +314,8 @@ impl Faults {
 
 impl Active {
     fn schedule(&mut self, now: u64) {
-        let millis = self.order.millis.max(1);
-        let wait = match self.order.kind {
+        let millis = self.config.millis.max(1);
+        let wait = match self.config.kind {
             FaultKind::LinkFlap => 1 + self.random.below(millis),
             _ => millis,
         };

@@ -1,4 +1,4 @@
-//! What a register's value says, in words: for people who read traces.
+//! The meaning of a register's value in words, for people who read traces.
 
 use crate::regs::Reg;
 

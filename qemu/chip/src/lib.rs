@@ -12,7 +12,7 @@
 //! what seems likeliest and the comment says **guess**.
 //!
 //! # Strictness
-//! What silicon would refuse, the model refuses; what silicon would do wrong, it does wrong. Either is a *violation*:
+//! The model refuses where silicon would refuse, and does wrong where silicon would. Either is a *violation*:
 //! counted, and kept in words in a log of bounded length ([`Counters::violation_log`]).
 #![forbid(unsafe_code)]
 
@@ -27,7 +27,6 @@ mod desc;
 mod eeprom;
 mod faults;
 mod fields;
-mod late;
 mod offload;
 mod partner;
 mod phy;
@@ -39,14 +38,15 @@ mod testing;
 mod timing;
 mod tx;
 mod wake;
+mod writeback;
 
-pub use bus::{Bus, Fault};
+pub use bus::{Bus, BusError};
 pub use chip::Chip;
 pub use config::{Config, Revision, RingState, RxMode, State, Width};
 pub use counters::{Access, Counters, Tally, VIOLATION_LOG};
 pub use crc::{fcs, multicast_hash};
 pub use eeprom::{Eeprom, EEPROM_WORDS};
-pub use faults::{FaultKind, Faults, Order};
+pub use faults::{FaultConfig, FaultInjector, FaultKind};
 pub use partner::Partner;
 pub use phy::{Phy, Speed};
 pub use regs::{name_on_later_chips, Reg, REGISTER_COUNT};

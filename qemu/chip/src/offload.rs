@@ -1,4 +1,4 @@
-//! What the chip does to frames on behalf of the driver: checksums, segmentation (both IPv4 only, the chip's "v1") and
+//! Offloads that the chip does for the driver: checksums, segmentation (both IPv4 only, the chip's "v1") and
 //! VLAN tags. Plain functions on bytes.
 
 use crate::desc::rx;
@@ -115,7 +115,7 @@ impl Ipv4 {
     }
 }
 
-/// What a received frame's descriptor says about its checksums.
+/// The checksum bits of a received frame's descriptor.
 pub(crate) fn verdict(frame: &[u8]) -> u32 {
     let Some(ip) = Ipv4::find(frame) else {
         return 0;

@@ -1,4 +1,4 @@
-//! What is at the other end of the cable.
+//! The partner at the other end of the cable.
 
 use std::fmt;
 use std::str::FromStr;
@@ -64,7 +64,7 @@ impl Partner {
         u16::from(self.modes & 0x0f) << 5
     }
 
-    /// What is detected of the modes at 10 and 100 Mbit/s of one that does not negotiate: the speed, in half duplex.
+    /// The mode detected by parallel detection of a partner that does not negotiate: the speed, in half duplex.
     pub(crate) fn detected(self) -> u16 {
         let modes = self.modes();
         modes & 0x00a0 | (modes & 0x0140) >> 1

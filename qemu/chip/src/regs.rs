@@ -48,7 +48,7 @@ registers! {
     TxPoll = 0x38, 1, "TxPoll";
     /// Which interrupts reach the line.
     IntrMask = 0x3c, 2, "IntrMask";
-    /// What happened; a one written clears.
+    /// Events since they were cleared; a one written clears.
     IntrStatus = 0x3e, 2, "IntrStatus";
     /// Transmitter settings, and the chip's identity (XID).
     TxConfig = 0x40, 4, "TxConfig";
@@ -98,6 +98,12 @@ registers! {
     MaxTxPacketSize = 0xec, 1, "MaxTxPacketSize";
 }
 
+impl From<Reg> for u16 {
+    fn from(reg: Reg) -> Self {
+        reg.offset()
+    }
+}
+
 /// How many registers the model knows.
 pub const REGISTER_COUNT: usize = TABLE.len();
 
@@ -116,7 +122,7 @@ const BY_BYTE: [u8; FILE_SIZE] = {
     map
 };
 
-/// What later chips of the family have where this one has nothing, as r8169 names it (`enum rtl8168_8101_registers` and
+/// Registers of later chips of the family where this one has none, as r8169 names it (`enum rtl8168_8101_registers` and
 /// those of the 8168C on): drivers of the whole family may try it on this chip too.
 const OF_LATER_CHIPS: &[(u16, u16, &str)] = &[
     (0x6f, 0x6f, "PMCH"),

@@ -18,11 +18,11 @@ use crate::regs::Reg;
 use crate::regs::TXCONFIG_LOOPBACK;
 use crate::stall::Kept;
 
-/// The least frame without check sequence; anything shorter is a runt.
-const LEAST: usize = 60;
+/// The shortest frame without check sequence; anything shorter is a runt.
+const MIN_FRAME: usize = 60;
 const FCS: usize = 4;
 
-/// What became of a frame that came in by the cable.
+/// The outcome of a frame that came in by the cable.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Received {
     /// The driver has it.
@@ -47,16 +47,16 @@ struct Slot {
     size: usize,
 }
 
-/// What faults have done to a frame.
+/// The corruption of a frame by faults.
 #[derive(Clone, Copy, Debug, Default)]
-pub(crate) struct Spoilt {
+pub(crate) struct Corruption {
     crc: bool,
     lost: bool,
     len: Option<usize>,
     verdict: bool,
 }
 
-/// What became of a frame that is written to memory.
+/// The outcome of a frame that is written to memory.
 pub(crate) enum Placed {
     Done,
     NoRoom,
@@ -115,11 +115,11 @@ impl Chip {
             return Received::Ignored;
         };
         if !again {
-            self.spoilt = self.spoil(frame);
+            self.corruption = self.corrupt(frame);
         }
-        let spoilt = self.spoilt;
+        let corruption = self.corruption;
         let mut changed = Vec::new();
-        let frame = match spoilt.len {
+        let frame = match corruption.len {
             Some(len) => {
                 changed.extend_from_slice(&frame[..len.min(frame.len())]);
                 changed.resize(len, 0);
@@ -131,13 +131,13 @@ impl Chip {
             self.counters.rx_filtered += 1;
             return Received::Filtered;
         };
-        if frame.len() < LEAST {
+        if frame.len() < MIN_FRAME {
             if self.get(Reg::RxConfig) & rxcfg::ACCEPT_RUNT == 0 {
                 return self.lose_bad();
             }
             status |= rx::ERROR | rx::RUNT;
         }
-        if spoilt.lost {
+        if corruption.lost {
             return self.overflow();
         }
         if self.overflown {
@@ -146,7 +146,7 @@ impl Chip {
             return Received::Dropped;
         }
         self.empty_fifo(bus);
-        if spoilt.crc {
+        if corruption.crc {
             if self.get(Reg::RxConfig) & rxcfg::ACCEPT_ERROR == 0 {
                 return self.lose_bad();
             }
@@ -155,16 +155,16 @@ impl Chip {
         let settings = self.get(Reg::CPlusCmd);
         if settings & cplus::RX_CHECKSUM != 0 {
             status |= offload::verdict(frame);
-            if spoilt.verdict {
+            if corruption.verdict {
                 status ^= offload::failures(status);
             }
         }
-        // Longer ones than RxMaxSize, or than a descriptor can tell, are not delivered; silicon may deliver a part
+        // Longer ones than RxMaxSize, or than a descriptor can hold, are not delivered; silicon may deliver a part
         // with an error bit [guess]. They are measured as they come, with a tag that is taken out.
         let most = self.get(Reg::RxMaxSize).min(rx::LENGTH) as usize;
         let too_long = frame.len() + FCS > most;
         let mut fcs = crc::fcs(frame);
-        if spoilt.crc {
+        if corruption.crc {
             fcs[0] ^= 1;
         }
         let mut data = std::mem::take(&mut self.frame);
@@ -220,10 +220,10 @@ impl Chip {
         }
     }
 
-    /// Whether the cable waits for the driver, which is at work; see [`Config::patience`](crate::Config::patience).
+    /// Whether the cable waits for the driver, which is at work; see [`Config::rx_timeout`](crate::Config::rx_timeout).
     pub(crate) fn is_patient(&self) -> bool {
-        let patience = u64::from(self.config.patience) * 1_000_000;
-        self.config.rx_mode == RxMode::Silicon && self.now - self.accessed < patience
+        let rx_timeout = u64::from(self.config.rx_timeout) * 1_000_000;
+        self.config.rx_mode == RxMode::Silicon && self.now - self.accessed < rx_timeout
     }
 
     pub(crate) fn hold_back(&mut self, again: bool) -> Received {
@@ -233,30 +233,30 @@ impl Chip {
         Received::Wait
     }
 
-    /// What the faults that are on do to a frame; to be asked once for each.
-    fn spoil(&mut self, frame: &[u8]) -> Spoilt {
-        let mut spoilt = Spoilt {
-            crc: self.faults.strikes(FaultKind::CrcError),
-            lost: self.faults.strikes(FaultKind::RxFifoOverflow),
+    /// Draws the corruption of a frame by the faults that are on; to be called once for each.
+    fn corrupt(&mut self, frame: &[u8]) -> Corruption {
+        let mut corruption = Corruption {
+            crc: self.faults.fires(FaultKind::CrcError),
+            lost: self.faults.fires(FaultKind::RxFifoOverflow),
             len: None,
             verdict: false,
         };
-        if self.faults.strikes(FaultKind::Runt) {
+        if self.faults.fires(FaultKind::Runt) {
             // The addresses are left, or the filter would have nothing to look at.
-            let len = 14 + self.faults.draw(FaultKind::Runt, (LEAST - 14) as u32) as usize;
-            spoilt.len = Some(len.min(frame.len()));
+            let len = 14 + self.faults.draw(FaultKind::Runt, (MIN_FRAME - 14) as u32) as usize;
+            corruption.len = Some(len.min(frame.len()));
         }
-        if self.faults.strikes(FaultKind::Giant) {
+        if self.faults.fires(FaultKind::Giant) {
             let longest = rx::LENGTH as usize - FCS;
             let more = self.faults.draw(FaultKind::Giant, (longest - 1518) as u32);
-            spoilt.len = Some((1519 + more as usize).max(frame.len()));
+            corruption.len = Some((1519 + more as usize).max(frame.len()));
         }
-        // Only a packet that has a verdict is an occasion.
+        // Only a packet that has a verdict is an opportunity.
         if self.faults.on(FaultKind::BadChecksum) && offload::failures(offload::verdict(frame)) != 0
         {
-            spoilt.verdict = self.faults.strikes(FaultKind::BadChecksum);
+            corruption.verdict = self.faults.fires(FaultKind::BadChecksum);
         }
-        spoilt
+        corruption
     }
 
     /// Counts a frame of `len` bytes with its check sequence, and reports it to the driver.
@@ -401,7 +401,7 @@ impl Chip {
                     return Err(NoRoom::Broken);
                 }
             };
-            if opts1 & desc::OWN == 0 || self.late.holds(address) {
+            if opts1 & desc::OWN == 0 || self.delayed.contains(address) {
                 return Err(NoRoom::Empty);
             }
             let size = (opts1 & rx::LENGTH) as usize;

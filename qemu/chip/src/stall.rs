@@ -6,23 +6,23 @@
 //! receiver on for Wake-on-LAN that way ("r8169: fix DMA being used after buffer free if WoL is enabled", seen on cards);
 //! Linux' PCI core does it before a function level reset and a kexec. So it is no violation, and the chip must not mind.
 //!
-//! What waits is done when the bit is set again, unless a reset came between. That is what a driver must see to: the
-//! addresses that the chip still has may be somebody else's memory by then.
+//! Transfers that wait are done when the bit is set again, unless a reset came between. That is what a driver must see to: the
+//! addresses that the chip still has may belong to other programs by then.
 
 use std::collections::VecDeque;
 
 use crate::bus::Bus;
 use crate::chip::Chip;
 use crate::config::RxMode;
+use crate::faults::FaultConfig;
 use crate::faults::FaultKind;
-use crate::faults::Order;
 use crate::regs::cmd;
 use crate::regs::tally;
 use crate::regs::Reg;
 use crate::rx::Placed;
 use crate::rx::Received;
 
-/// What the receiver keeps inside while it cannot use the bus or has no descriptor, in bytes: cards with its sister 8169 are
+/// The size of the receiver's FIFO, which holds frames while it cannot use the bus or has no descriptor: cards with its sister 8169 are
 /// sold with "FIFO (8K/64K)", for sending and receiving.
 const FIFO: usize = 65536;
 /// How often the chip looks for a descriptor while frames are kept for want of one, in nanoseconds [guess]. Drivers do not show it.
@@ -91,7 +91,8 @@ impl Chip {
         self.master = on;
         self.mastered |= on;
         if !on && self.faults.on(FaultKind::BusStall) {
-            self.faults.order(Order::off(FaultKind::BusStall), self.now);
+            self.faults
+                .configure(FaultConfig::off(FaultKind::BusStall), self.now);
         }
         self.carry_on(bus);
         self.watch_line();
@@ -123,7 +124,7 @@ impl Chip {
     /// Keeps a received frame until the bus can be used or there is a descriptor.
     pub(crate) fn keep(&mut self, frame: Kept, again: bool) -> Received {
         if self.stalled() {
-            self.faults.holds(FaultKind::BusStall);
+            self.faults.is_active(FaultKind::BusStall);
         }
         if self.fifo.has_room(frame.data.len()) {
             self.fifo.push(frame);
@@ -169,10 +170,10 @@ impl Chip {
             );
         }
         if self.stalled() {
-            self.faults.holds(FaultKind::BusStall);
+            self.faults.is_active(FaultKind::BusStall);
         }
         if self.get(Reg::ChipCmd) & cmd::RX_ENABLE == 0 {
-            self.faults.holds(FaultKind::TallyHang);
+            self.faults.is_active(FaultKind::TallyHang);
         }
         self.dump_due = Some(self.config.done(self.now));
         self.run_dump(bus);

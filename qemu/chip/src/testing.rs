@@ -3,15 +3,24 @@
 use std::collections::VecDeque;
 
 use crate::bus::Bus;
-use crate::bus::Fault;
+use crate::bus::BusError;
 use crate::chip::Chip;
 use crate::config::Config;
 use crate::config::Width;
-use crate::faults::Order;
+use crate::faults::FaultConfig;
+use crate::regs::Reg;
 
 pub(crate) const MAC: [u8; 6] = [0x52, 0x54, 0x00, 0x81, 0x68, 0x01];
 /// Where the made memory begins.
 pub(crate) const MEMORY: u64 = 0x10_0000;
+
+impl Reg {
+    /// The offset of one of its bytes.
+    pub(crate) fn byte(self, index: u16) -> u16 {
+        assert!(index < self.size().into());
+        self.offset() + index
+    }
+}
 
 /// One megabyte of memory, and a cable that keeps what is sent.
 pub(crate) struct Guest {
@@ -31,12 +40,12 @@ impl Guest {
         }
     }
 
-    fn slice(&mut self, address: u64, len: usize) -> Result<&mut [u8], Fault> {
+    fn slice(&mut self, address: u64, len: usize) -> Result<&mut [u8], BusError> {
         self.accesses += 1;
-        let from = address.checked_sub(MEMORY).ok_or(Fault::Unmapped)?;
-        let from = usize::try_from(from).map_err(|_| Fault::Unmapped)?;
-        let to = from.checked_add(len).ok_or(Fault::Unmapped)?;
-        self.memory.get_mut(from..to).ok_or(Fault::Unmapped)
+        let from = address.checked_sub(MEMORY).ok_or(BusError::Unmapped)?;
+        let from = usize::try_from(from).map_err(|_| BusError::Unmapped)?;
+        let to = from.checked_add(len).ok_or(BusError::Unmapped)?;
+        self.memory.get_mut(from..to).ok_or(BusError::Unmapped)
     }
 
     pub(crate) fn put(&mut self, address: u64, bytes: &[u8]) {
@@ -63,23 +72,23 @@ impl Guest {
 }
 
 impl Bus for Guest {
-    fn read(&mut self, address: u64, into: &mut [u8]) -> Result<(), Fault> {
+    fn read(&mut self, address: u64, into: &mut [u8]) -> Result<(), BusError> {
         into.copy_from_slice(self.slice(address, into.len())?);
         Ok(())
     }
 
-    fn write(&mut self, address: u64, from: &[u8]) -> Result<(), Fault> {
+    fn write(&mut self, address: u64, from: &[u8]) -> Result<(), BusError> {
         self.slice(address, from.len())?.copy_from_slice(from);
         Ok(())
     }
 
-    fn load(&mut self, address: u64) -> Result<u32, Fault> {
+    fn load(&mut self, address: u64) -> Result<u32, BusError> {
         let mut bytes = [0; 4];
         self.read(address, &mut bytes)?;
         Ok(u32::from_le_bytes(bytes))
     }
 
-    fn store(&mut self, address: u64, value: u32) -> Result<(), Fault> {
+    fn store(&mut self, address: u64, value: u32) -> Result<(), BusError> {
         self.write(address, &value.to_le_bytes())
     }
 
@@ -120,43 +129,44 @@ impl Bench {
     /// A chip that a driver has opened, with its rings in place.
     pub(crate) fn open(config: Config) -> Self {
         let mut bench = Bench::with(config);
-        bench.w32(0x24, 0);
-        bench.w32(0x20, TX_RING as u32);
-        bench.w32(0x2c, 0);
-        bench.w32(0x28, TXH_RING as u32);
-        bench.w32(0xe8, 0);
-        bench.w32(0xe4, RX_RING as u32);
-        bench.w16(0xda, 0x4000);
-        bench.w8(0xec, 0x3f);
-        bench.w8(0x37, 0x0c);
-        bench.w32(0x44, 0xe70a);
+        bench.w32(Reg::TxDescStartAddrHigh, 0);
+        bench.w32(Reg::TxDescStartAddrLow, TX_RING as u32);
+        bench.w32(Reg::TxHDescStartAddrHigh, 0);
+        bench.w32(Reg::TxHDescStartAddrLow, TXH_RING as u32);
+        bench.w32(Reg::RxDescAddrHigh, 0);
+        bench.w32(Reg::RxDescAddrLow, RX_RING as u32);
+        bench.w16(Reg::RxMaxSize, 0x4000);
+        bench.w8(Reg::MaxTxPacketSize, 0x3f);
+        bench.w8(Reg::ChipCmd, 0x0c);
+        bench.w32(Reg::RxConfig, 0xe70a);
         bench
     }
 
-    pub(crate) fn w8(&mut self, offset: u16, value: u8) {
+    pub(crate) fn w8(&mut self, at: impl Into<u16>, value: u8) {
         self.chip
-            .write(&mut self.guest, offset, Width::Byte, value.into());
+            .write(&mut self.guest, at.into(), Width::Byte, value.into());
     }
 
-    pub(crate) fn w16(&mut self, offset: u16, value: u16) {
+    pub(crate) fn w16(&mut self, at: impl Into<u16>, value: u16) {
         self.chip
-            .write(&mut self.guest, offset, Width::Word, value.into());
+            .write(&mut self.guest, at.into(), Width::Word, value.into());
     }
 
-    pub(crate) fn w32(&mut self, offset: u16, value: u32) {
-        self.chip.write(&mut self.guest, offset, Width::Long, value);
+    pub(crate) fn w32(&mut self, at: impl Into<u16>, value: u32) {
+        self.chip
+            .write(&mut self.guest, at.into(), Width::Long, value);
     }
 
-    pub(crate) fn r8(&mut self, offset: u16) -> u8 {
-        self.chip.read(offset, Width::Byte) as u8
+    pub(crate) fn r8(&mut self, at: impl Into<u16>) -> u8 {
+        self.chip.read(at.into(), Width::Byte) as u8
     }
 
-    pub(crate) fn r16(&mut self, offset: u16) -> u16 {
-        self.chip.read(offset, Width::Word) as u16
+    pub(crate) fn r16(&mut self, at: impl Into<u16>) -> u16 {
+        self.chip.read(at.into(), Width::Word) as u16
     }
 
-    pub(crate) fn r32(&mut self, offset: u16) -> u32 {
-        self.chip.read(offset, Width::Long)
+    pub(crate) fn r32(&mut self, at: impl Into<u16>) -> u32 {
+        self.chip.read(at.into(), Width::Long)
     }
 
     pub(crate) fn tick(&mut self, now: u64) {
@@ -167,8 +177,8 @@ impl Bench {
         self.chip.set_bus_master(&mut self.guest, on);
     }
 
-    pub(crate) fn fault(&mut self, order: Order) {
-        self.chip.fault(&mut self.guest, order);
+    pub(crate) fn fault(&mut self, config: FaultConfig) {
+        self.chip.fault(&mut self.guest, config);
     }
 
     pub(crate) fn violations(&self) -> u64 {

@@ -1,4 +1,4 @@
-//! What the chip does by the clock: the timer's interrupt, and interrupts that are held back (IntrMitigate).
+//! Actions of the chip by the clock: the timer's interrupt, and interrupts that are held back (IntrMitigate).
 
 use crate::chip::Chip;
 use crate::phy::Speed;
@@ -131,8 +131,8 @@ mod tests {
     }
 
     fn status(bench: &mut Bench) -> u16 {
-        let status = bench.r16(0x3e);
-        bench.w16(0x3e, status);
+        let status = bench.r16(Reg::IntrStatus);
+        bench.w16(Reg::IntrStatus, status);
         status & (intr::RX_OK | intr::TX_OK | intr::PCS_TIMEOUT)
     }
 
@@ -140,8 +140,8 @@ mod tests {
     fn a_received_frame_waits_for_its_time() {
         let mut bench = Bench::open(Config::default());
         // Two units of 40 us; no count.
-        bench.w16(0xe0, 1);
-        bench.w16(0xe2, 0x0020);
+        bench.w16(Reg::CPlusCmd, 1);
+        bench.w16(Reg::IntrMitigate, 0x0020);
         receive(&mut bench);
         receive(&mut bench);
         assert_eq!(status(&mut bench), 0);
@@ -156,7 +156,7 @@ mod tests {
     #[test]
     fn or_for_its_count() {
         let mut bench = Bench::open(Config::default());
-        bench.w16(0xe2, 0x00f1);
+        bench.w16(Reg::IntrMitigate, 0x00f1);
         for _ in 0..3 {
             receive(&mut bench);
         }
@@ -169,13 +169,13 @@ mod tests {
     #[test]
     fn directions_are_separate_and_slower_links_have_other_units() {
         let mut bench = Bench::open(Config::default());
-        bench.w32(0x60, 0x8000_2100);
-        bench.w16(0x3e, 0xffff);
-        bench.w16(0xe2, 0x1000);
+        bench.w32(Reg::PhyAr, 0x8000_2100);
+        bench.w16(Reg::IntrStatus, 0xffff);
+        bench.w16(Reg::IntrMitigate, 0x1000);
         receive(&mut bench);
         assert_eq!(status(&mut bench), intr::RX_OK);
         bench.guest.desc(TX_RING, 0, 0xf000_003c, 0, BUFFERS);
-        bench.w8(0x38, 0x40);
+        bench.w8(Reg::TxPoll, 0x40);
         assert_eq!(status(&mut bench), 0);
         assert_eq!(bench.chip.deadline(), Some(2560));
     }
@@ -183,9 +183,9 @@ mod tests {
     #[test]
     fn a_reset_forgets_what_is_held() {
         let mut bench = Bench::open(Config::default());
-        bench.w16(0xe2, 0x0010);
+        bench.w16(Reg::IntrMitigate, 0x0010);
         receive(&mut bench);
-        bench.w8(0x37, 0x10);
+        bench.w8(Reg::ChipCmd, 0x10);
         bench.tick(1000 * US);
         assert_eq!(status(&mut bench), 0);
     }
@@ -194,18 +194,18 @@ mod tests {
     fn the_timer_interrupts_when_it_gets_there() {
         let mut bench = Bench::open(Config::default());
         bench.tick(1000);
-        bench.w32(0x48, 0);
-        bench.w32(0x58, 100);
+        bench.w32(Reg::Timer, 0);
+        bench.w32(Reg::TimerInt, 100);
         bench.tick(1000 + 799);
         assert_eq!(status(&mut bench), 0);
         bench.tick(1000 + 800);
         assert_eq!(status(&mut bench), intr::PCS_TIMEOUT);
         bench.tick(2000);
         assert_eq!(status(&mut bench), 0, "once a round");
-        bench.w32(0x48, 0);
+        bench.w32(Reg::Timer, 0);
         bench.tick(2800);
         assert_eq!(status(&mut bench), intr::PCS_TIMEOUT, "started again");
-        bench.w32(0x58, 0xffff_2000);
-        assert_eq!((bench.r32(0x58), bench.chip.deadline()), (0, None));
+        bench.w32(Reg::TimerInt, 0xffff_2000);
+        assert_eq!((bench.r32(Reg::TimerInt), bench.chip.deadline()), (0, None));
     }
 }

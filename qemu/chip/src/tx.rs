@@ -16,10 +16,10 @@ use crate::regs::config4;
 use crate::regs::intr;
 use crate::regs::Reg;
 
-/// The MAC pads to the least size Ethernet allows (without check sequence). r8169 and Realtek's driver hand their short
+/// The MAC pads to the minimal size Ethernet allows (without check sequence). r8169 and Realtek's driver hand their short
 /// frames to this chip as they are (r8169's list of chips that need software padding begins later), and ARP works: so
 /// the chip does it. That it pads with zeroes is a **guess**.
-const LEAST: usize = 60;
+const MIN_FRAME: usize = 60;
 
 /// The longest frame that is no jumbo frame, without check sequence and VLAN tag.
 const ORDINARY: usize = 1514;
@@ -31,7 +31,7 @@ fn is_jumbo(frame: &[u8]) -> bool {
 }
 
 /// The chip keeps a frame of so many bytes at most; the longest any driver sends is TSO's 32000.
-const MOST: usize = 0x1_0000;
+const MAX_FRAME: usize = 0x1_0000;
 
 /// Descriptors looked at per doorbell, so that a guest that refills behind the chip cannot hold it here.
 const BUDGET: usize = desc::RING_MAX as usize;
@@ -46,7 +46,7 @@ struct Fetched {
 }
 
 enum Step {
-    /// So many descriptors were done.
+    /// The number of descriptors that were done.
     Done(usize),
     /// The next descriptor is the driver's.
     Empty,
@@ -86,12 +86,12 @@ impl Chip {
             return;
         }
         let unacknowledged = self.get(Reg::IntrStatus) & u32::from(intr::TX_OK) != 0;
-        if unacknowledged && self.faults.strikes(FaultKind::LostDoorbell) {
+        if unacknowledged && self.faults.fires(FaultKind::LostDoorbell) {
             return;
         }
         self.tx_busy[which] = true;
-        if self.faults.holds(FaultKind::TxStall)
-            || self.faults.holds(FaultKind::BusStall)
+        if self.faults.is_active(FaultKind::TxStall)
+            || self.faults.is_active(FaultKind::BusStall)
             || self.stalled()
         {
             return;
@@ -108,7 +108,7 @@ impl Chip {
     /// Whether a fault keeps a ring that has work from going on.
     pub(crate) fn tx_held(&self, which: usize) -> bool {
         let ring = self.tx[which];
-        let late = |base| self.late.holds(Ring::address(base, ring.index));
+        let late = |base| self.delayed.contains(Ring::address(base, ring.index));
         self.faults.on(FaultKind::TxStall) || ring.base.is_some_and(late)
     }
 
@@ -245,8 +245,8 @@ impl Chip {
                 self.violation(format!("transmit descriptor {index} has no bytes"));
                 return Ok(false);
             }
-            if at + len > MOST {
-                self.violation(format!("a transmit frame of more than {MOST} bytes"));
+            if at + len > MAX_FRAME {
+                self.violation(format!("a transmit frame of more than {MAX_FRAME} bytes"));
                 return Ok(false);
             }
             self.frame.resize(at + len, 0);
@@ -329,12 +329,12 @@ impl Chip {
     }
 
     fn fill_checksums(&mut self, frame: &mut [u8], opts1: u32) {
-        if frame.len() < LEAST {
+        if frame.len() < MIN_FRAME {
             // A bug of the silicon: r8169 sums such frames itself on this chip. What exactly goes wrong is not
             // known; here nothing is filled in [guess].
             let len = frame.len();
             self.violation(format!(
-                "checksum asked for in a frame of {len} bytes: this chip cannot below {LEAST}"
+                "checksum asked for in a frame of {len} bytes: this chip cannot below {MIN_FRAME}"
             ));
             return;
         }
@@ -406,8 +406,8 @@ impl Chip {
     }
 
     fn put(&mut self, bus: &mut dyn Bus, frame: &mut Vec<u8>) {
-        if frame.len() < LEAST {
-            frame.resize(LEAST, 0);
+        if frame.len() < MIN_FRAME {
+            frame.resize(MIN_FRAME, 0);
         }
         self.counters.tx_frames += 1;
         self.counters.tx_bytes += frame.len() as u64;

@@ -6,7 +6,7 @@ use crate::regs::config3;
 use crate::regs::config5;
 use crate::regs::Reg;
 
-/// What woke the card.
+/// The event that woke the card.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Wake {
     /// A magic packet.
@@ -15,7 +15,7 @@ pub enum Wake {
     Unicast,
     /// A frame to a group that the filter lets through.
     Multicast,
-    /// A frame to everybody.
+    /// A broadcast frame.
     Broadcast,
     /// The cable was plugged in or pulled.
     Link,
@@ -78,7 +78,7 @@ impl Chip {
         self.woken = Some(wake);
     }
 
-    /// What has called for power since the last time of asking: PME is to be raised.
+    /// Takes the wake events since the last call: PME is to be raised.
     pub fn take_wake(&mut self) -> Option<Wake> {
         self.woken.take()
     }
@@ -107,11 +107,11 @@ mod tests {
             revision,
             ..Config::default()
         });
-        bench.w8(0x50, 0xc0);
-        bench.w8(0x54, config3);
-        bench.w8(0x56, config5);
-        bench.w32(0x08, u32::MAX);
-        bench.w32(0x0c, u32::MAX);
+        bench.w8(Reg::Cfg9346, 0xc0);
+        bench.w8(Reg::Config3, config3);
+        bench.w8(Reg::Config5, config5);
+        bench.w32(Reg::Mar0, u32::MAX);
+        bench.w32(Reg::Mar4, u32::MAX);
         bench.chip.set_asleep(true);
         bench
     }
@@ -162,7 +162,7 @@ mod tests {
         for revision in [Revision::B300, Revision::B380] {
             let mut bench = asleep(revision, 0x20, 0);
             assert_eq!(woken(&mut bench, &magic(MAC)), Some(Wake::Magic));
-            bench.w8(0x37, 0x04);
+            bench.w8(Reg::ChipCmd, 0x04);
             assert_eq!(woken(&mut bench, &magic(MAC)), None, "{revision:?}");
         }
     }

@@ -88,9 +88,9 @@ fn guesses_are_counted() {
         );
     }
     let guesses = behaviour.iter().filter(|row| row[1] == "guess").count();
-    let told = format!("**{guesses} behaviours are guesses.**");
+    let expected = format!("**{guesses} behaviours are guesses.**");
     assert!(
-        facts.contains(&told),
-        "the text says otherwise than: {told}"
+        facts.contains(&expected),
+        "the text says otherwise than: {expected}"
     );
 }

@@ -1,8 +1,8 @@
 //! A guest's memory that watches who writes where.
 
 use rtl8111b_chip::Bus;
+use rtl8111b_chip::BusError;
 use rtl8111b_chip::Chip;
-use rtl8111b_chip::Fault;
 
 /// Bytes of memory, from address zero.
 const SIZE: usize = 0x1_0000;
@@ -14,7 +14,7 @@ const COUNT: u64 = 16;
 /// Buffers are from here on.
 const BUFFERS: u64 = 0x8000;
 
-/// What one act may take. A ring of 1024 descriptors is looked at once per doorbell; a frame with a 1024th of room in
+/// The limit of accesses of one act. A ring of 1024 descriptors is looked at once per doorbell; a frame with a 1024th of room in
 /// each descriptor touches each four times.
 const ACCESSES: usize = 64 * 1024;
 
@@ -147,29 +147,29 @@ impl Guest {
         }
     }
 
-    fn touch(&mut self, address: u64, len: usize) -> Result<std::ops::Range<usize>, Fault> {
+    fn touch(&mut self, address: u64, len: usize) -> Result<std::ops::Range<usize>, BusError> {
         self.accesses += 1;
         assert!(
             self.accesses < ACCESSES,
             "one act accesses memory without end"
         );
-        let from = usize::try_from(address).map_err(|_| Fault::Unmapped)?;
-        let to = from.checked_add(len).ok_or(Fault::Unmapped)?;
+        let from = usize::try_from(address).map_err(|_| BusError::Unmapped)?;
+        let to = from.checked_add(len).ok_or(BusError::Unmapped)?;
         if to > SIZE {
-            return Err(Fault::Unmapped);
+            return Err(BusError::Unmapped);
         }
         Ok(from..to)
     }
 }
 
 impl Bus for Guest {
-    fn read(&mut self, address: u64, into: &mut [u8]) -> Result<(), Fault> {
+    fn read(&mut self, address: u64, into: &mut [u8]) -> Result<(), BusError> {
         let range = self.touch(address, into.len())?;
         into.copy_from_slice(&self.memory[range]);
         Ok(())
     }
 
-    fn write(&mut self, address: u64, from: &[u8]) -> Result<(), Fault> {
+    fn write(&mut self, address: u64, from: &[u8]) -> Result<(), BusError> {
         let range = self.touch(address, from.len())?;
         let end = address + from.len() as u64;
         if self.watched {
@@ -184,13 +184,13 @@ impl Bus for Guest {
         Ok(())
     }
 
-    fn load(&mut self, address: u64) -> Result<u32, Fault> {
+    fn load(&mut self, address: u64) -> Result<u32, BusError> {
         let mut bytes = [0; 4];
         self.read(address, &mut bytes)?;
         Ok(u32::from_le_bytes(bytes))
     }
 
-    fn store(&mut self, address: u64, value: u32) -> Result<(), Fault> {
+    fn store(&mut self, address: u64, value: u32) -> Result<(), BusError> {
         self.write(address, &value.to_le_bytes())
     }
 

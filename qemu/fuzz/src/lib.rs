@@ -1,4 +1,4 @@
-//! What a hostile guest can do to the model, as three functions of some bytes. Each of them panics when the model does
+//! A hostile guest's attacks on the model, as three functions of some bytes. Each of them panics when the model does
 //! what it must not: panic itself, reach outside the memory it was shown, work without end, or grow.
 //!
 //! `cargo fuzz` (or `scripts/fuzz-model`, which needs no more than a stable toolchain) finds the bytes.
@@ -9,8 +9,8 @@ mod messages;
 use rtl8111b_chip::Chip;
 use rtl8111b_chip::Config;
 use rtl8111b_chip::Eeprom;
+use rtl8111b_chip::FaultConfig;
 use rtl8111b_chip::FaultKind;
-use rtl8111b_chip::Order;
 use rtl8111b_chip::Revision;
 use rtl8111b_chip::RxMode;
 use rtl8111b_chip::Width;
@@ -86,13 +86,13 @@ fn act(chip: &mut Chip, guest: &mut Guest, bytes: &mut Bytes<'_>) {
         13 => {
             let kind = FaultKind::all().nth(usize::from(bytes.u8()) % FaultKind::all().count());
             if let Some(kind) = kind {
-                let order = Order {
+                let config = FaultConfig {
                     on: choice & 0x10 != 0,
                     seed: bytes.u8().into(),
                     rate: bytes.u8().into(),
-                    ..Order::on(kind)
+                    ..FaultConfig::on(kind)
                 };
-                chip.fault(guest, order);
+                chip.fault(guest, config);
             }
         }
         14 => guest.ready = choice & 0x10 != 0,

@@ -1,4 +1,4 @@
-//! What comes over the vfio-user socket: messages of any kind and length, well formed or not. Files (memory, eventfds) are
+//! Messages over the vfio-user socket, of any kind and length, well formed or not. Files (memory, eventfds) are
 //! not sent along; the transport's own tests do that.
 
 use std::io::Read;

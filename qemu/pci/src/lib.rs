@@ -46,11 +46,11 @@ pub enum Power {
     D1,
     /// Deeper sleep
     D2,
-    /// Asleep, still powered
+    /// Off but for auxiliary power
     D3Hot,
 }
 
-/// What is in the header.
+/// The fields of the header.
 #[derive(Clone, Copy, Debug)]
 pub struct Identity {
     /// Vendor, 0x10ec for Realtek.
@@ -131,7 +131,7 @@ impl ConfigSpace {
         self.reset_capabilities();
     }
 
-    /// What coming back from D3hot does to a function that does not say No_Soft_Reset: all is as after a reset but for PME,
+    /// Returns from D3hot as a function without No_Soft_Reset does: all is as after a reset but for PME,
     /// which outlives it (PCI Bus Power Management Interface 1.2, 3.2.4).
     pub fn leave_d3hot(&mut self) {
         let pme = self.bytes[PMCSR + 1];
@@ -256,7 +256,7 @@ impl ConfigSpace {
         }
     }
 
-    /// The card calls for power. True where software wants to hear of it: PME is raised.
+    /// The card calls for power. True if software has enabled PME, which is raised then.
     pub fn call_for_power(&mut self) -> bool {
         self.bytes[PMCSR + 1] |= PME_STATUS;
         self.bytes[PMCSR + 1] & PME_ENABLE != 0
@@ -387,7 +387,7 @@ mod tests {
     #[test]
     fn calling_for_power() {
         let mut space = space();
-        assert!(!space.call_for_power(), "nobody listens");
+        assert!(!space.call_for_power(), "PME is not enabled");
         assert_eq!(space.pme(), (true, false));
         space.write(0x45, &[0x81]);
         assert_eq!(space.pme(), (false, true), "cleared by a one, and enabled");

@@ -150,22 +150,22 @@ pub(crate) struct Serve {
     /// How long an access to the PHY, a reset and a dump of the counters take each, in microseconds
     #[arg(long, value_name = "US", default_value_t = 20, value_parser = clap::value_parser!(u32).range(..=100_000))]
     command_time: u32,
-    /// What the link partner has: 10, 100 or 1000 (all modes up to it), a list such as 10full,100half, or fixed-100full,
+    /// Modes of the link partner: 10, 100 or 1000 (all modes up to it), a list such as 10full,100half, or fixed-100full,
     /// which does not negotiate
     #[arg(long, value_name = "MODES", default_value = "1000")]
     partner: Partner,
-    /// What happens to frames for which the driver has no room
+    /// The fate of frames for which the driver has no room
     #[arg(long, value_enum, default_value_t = RxModeName::Silicon)]
     rx_mode: RxModeName,
     /// As long as the driver has accessed the card in this time, in milliseconds, a frame waits on the cable instead of being lost
     /// for want of room: a guest without KVM is slower than any machine that had this chip. 0: as on a real cable
     #[arg(long, value_name = "MS", default_value_t = 1000, value_parser = clap::value_parser!(u32).range(..=60_000))]
-    rx_patience: u32,
+    rx_timeout: u32,
     /// Frames come in, too, while the driver's acknowledgement of what it read in IntrStatus is on its way: from a guest
     /// without KVM it takes up to 3 ms, on a bus less than a frame on the cable. A driver may wait for ever then (iPXE)
     #[arg(long)]
     pub(crate) late_acks: bool,
-    /// What is done without --late-acks
+    /// The default, which --late-acks changes
     #[arg(long, hide = true, conflicts_with = "late_acks")]
     prompt_acks: bool,
     /// End when QEMU disconnects
@@ -197,7 +197,7 @@ impl Serve {
             partner: self.partner,
             negotiation: self.negotiation,
             command_time: self.command_time,
-            patience: self.rx_patience,
+            rx_timeout: self.rx_timeout,
             rx_mode: match self.rx_mode {
                 RxModeName::Silicon => RxMode::Silicon,
                 RxModeName::Wait => RxMode::Wait,
@@ -218,7 +218,7 @@ pub(crate) struct Ctl {
 
 #[derive(Clone, Debug, Subcommand)]
 enum Ask {
-    /// What has been counted
+    /// Show the counters
     Counters,
     /// Count from zero again
     ResetCounters,
@@ -231,7 +231,7 @@ enum Ask {
     Partner { modes: Partner },
     /// Registers, rings and PHY
     State,
-    /// Which faults are on, and how often they have struck
+    /// Which faults are on, and how often they have fired
     Faults,
     /// Turn a fault on or off
     #[command(after_help = faults_help())]
@@ -245,13 +245,13 @@ struct FaultArgs {
     name: FaultKind,
     #[arg(value_enum)]
     to: OnOff,
-    /// Where its chance begins: the same seed on the same run strikes the same (0)
+    /// Where its choices begin: the same seed and the same opportunities give the same hits (0)
     #[arg(long, value_name = "N")]
     seed: Option<u64>,
-    /// It strikes at one in N occasions
+    /// It fires at one in N opportunities
     #[arg(long, value_name = "1/N", value_parser = rate)]
     rate: Option<u32>,
-    /// It ends after N strikes (not tx-stall and gone)
+    /// It ends after N hits (not tx-stall and gone)
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
     count: Option<u32>,
     /// Its time in milliseconds
@@ -269,7 +269,7 @@ enum OnOff {
 }
 
 fn fault_name(text: &str) -> Result<FaultKind, String> {
-    FaultKind::named(text).ok_or_else(|| {
+    FaultKind::from_name(text).ok_or_else(|| {
         let names: Vec<&str> = FaultKind::all().map(FaultKind::name).collect();
         format!("there are {}", names.join(", "))
     })
@@ -285,11 +285,11 @@ fn rate(text: &str) -> Result<u32, String> {
 fn faults_help() -> String {
     let mut text = "Faults (usual rate and time):\n".to_owned();
     for kind in FaultKind::all() {
-        let mut usual = format!("1/{}", kind.usual_rate());
-        if kind.usual_millis() > 0 {
-            usual += &format!(", {} ms", kind.usual_millis());
+        let mut usual = format!("1/{}", kind.default_rate());
+        if kind.default_millis() > 0 {
+            usual += &format!(", {} ms", kind.default_millis());
         }
-        text += &format!("  {:<19} {} ({usual})\n", kind.name(), kind.about());
+        text += &format!("  {:<19} {} ({usual})\n", kind.name(), kind.description());
     }
     text
 }
@@ -374,7 +374,7 @@ fn wire(text: &str) -> Result<Spec, String> {
     text.parse()
 }
 
-/// What the command line asks for.
+/// The command line, parsed.
 #[derive(Debug)]
 pub(crate) enum Parsed {
     Command(Command),
@@ -495,7 +495,7 @@ mod tests {
             };
             assert_eq!(fault.name, kind.name());
             assert_eq!((fault.on, fault.seed, fault.rate), (true, Some(7), Some(3)));
-            assert!(faults_help().contains(kind.about()) && kind.about().len() > 10);
+            assert!(faults_help().contains(kind.description()) && kind.description().len() > 10);
         }
     }
 
@@ -517,7 +517,7 @@ mod tests {
     #[test]
     fn a_full_command_line() {
         let args = "rtl8111b serve --socket s --chip b380 --mac 02:00:00:00:00:01 --xid 0x541 --vendor-id 0x0001 \
-            --partner 100half --negotiation 2000 --command-time 7 --wire stream:listen:w --pcap p --pcap-snaplen 128 --control c --log l --rx-mode drop --rx-patience 0 --once";
+            --partner 100half --negotiation 2000 --command-time 7 --wire stream:listen:w --pcap p --pcap-snaplen 128 --control c --log l --rx-mode drop --rx-timeout 0 --once";
         let Ok(Parsed::Command(Command::Serve(serve))) = parse_from(args.split_whitespace()) else {
             panic!("refused");
         };
@@ -525,7 +525,7 @@ mod tests {
         assert_eq!(chip.revision, Revision::B380);
         assert_eq!(chip.mac, [2, 0, 0, 0, 0, 1]);
         assert_eq!(chip.xid, Some(0x541));
-        assert_eq!((chip.rx_mode, chip.patience), (RxMode::Drop, 0));
+        assert_eq!((chip.rx_mode, chip.rx_timeout), (RxMode::Drop, 0));
         assert_eq!(
             (chip.negotiation, chip.partner.to_string()),
             (2000, "100half".to_owned())

@@ -11,27 +11,29 @@ use std::time::Instant;
 
 use rtl8111b_chip::Bus;
 use rtl8111b_chip::Chip;
-use rtl8111b_chip::Fault;
+use rtl8111b_chip::FaultConfig;
+use rtl8111b_chip::FaultInjector;
 use rtl8111b_chip::FaultKind;
-use rtl8111b_chip::Faults;
-use rtl8111b_chip::Order;
 use rtl8111b_chip::Partner;
 use rtl8111b_chip::Received;
 use rtl8111b_chip::Reg;
 use rtl8111b_chip::Width;
 use rtl8111b_pci::ConfigSpace;
 use rtl8111b_pci::Power;
+use rtl8111b_trace::BusProbe;
 use rtl8111b_trace::Event;
 use rtl8111b_trace::Recorder;
-use rtl8111b_trace::Tap;
-use rtl8111b_transport::DmaError;
 use rtl8111b_transport::DmaMap;
 use rtl8111b_transport::Endpoint;
 use rtl8111b_transport::Lines;
 use rtl8111b_transport::Region;
 use rtl8111b_wire::Link;
+use rtl8111b_wire::NicPort;
 use rtl8111b_wire::Sender;
-use rtl8111b_wire::Station;
+
+mod host;
+
+use host::Host;
 
 /// Violations that are logged; after these they are only counted, lest a guest fill the disk.
 const LOGGED: u64 = 500;
@@ -63,9 +65,9 @@ pub(crate) struct Device {
     seen: u64,
     logged: u64,
     /// The faults of the bus, which the chip does not know of.
-    bus_faults: Faults,
+    bus_faults: FaultInjector,
     alarm: Arc<Condvar>,
-    /// What [`Shared::keep_time`] waits for.
+    /// The condition that [`Shared::keep_time`] waits for.
     announced: Option<u64>,
     asleep: bool,
     pme_raised: u64,
@@ -73,82 +75,6 @@ pub(crate) struct Device {
     ring_seen: bool,
     unshared: bool,
     recorder: Option<Recorder>,
-}
-
-/// The memory and the cable, as the chip may use them right now.
-struct Host<'a> {
-    config: &'a mut ConfigSpace,
-    dma: &'a DmaMap,
-    sender: &'a mut Sender,
-    faults: &'a mut Faults,
-}
-
-impl Host<'_> {
-    /// Whether a transfer is done; if not, it fails silently ([`FaultKind::DmaFault`]).
-    fn permit(&mut self) -> Result<bool, Fault> {
-        if !self.config.bus_master() {
-            return Err(Fault::BusMasterOff);
-        }
-        if self.faults.strikes(FaultKind::PciAbort) {
-            self.config.show_master_abort();
-            return Err(Fault::Ordered);
-        }
-        Ok(!self.faults.strikes(FaultKind::DmaFault))
-    }
-
-    fn done<T>(&mut self, result: Result<T, DmaError>) -> Result<T, Fault> {
-        result.map_err(|error| {
-            self.config.show_master_abort();
-            match error {
-                DmaError::Unmapped | DmaError::Unaligned => Fault::Unmapped,
-                DmaError::NoFile => Fault::NoFile,
-                DmaError::Forbidden => Fault::Forbidden,
-            }
-        })
-    }
-}
-
-impl Bus for Host<'_> {
-    fn read(&mut self, address: u64, into: &mut [u8]) -> Result<(), Fault> {
-        if !self.permit()? {
-            into.fill(0xff);
-            return Ok(());
-        }
-        let result = self.dma.read(address, into);
-        self.done(result)
-    }
-
-    fn write(&mut self, address: u64, from: &[u8]) -> Result<(), Fault> {
-        if !self.permit()? {
-            return Ok(());
-        }
-        let result = self.dma.write(address, from);
-        self.done(result)
-    }
-
-    fn load(&mut self, address: u64) -> Result<u32, Fault> {
-        if !self.permit()? {
-            return Ok(u32::MAX);
-        }
-        let result = self.dma.load(address);
-        self.done(result)
-    }
-
-    fn store(&mut self, address: u64, value: u32) -> Result<(), Fault> {
-        if !self.permit()? {
-            return Ok(());
-        }
-        let result = self.dma.store(address, value);
-        self.done(result)
-    }
-
-    fn cable_ready(&mut self) -> bool {
-        self.sender.ready()
-    }
-
-    fn transmit(&mut self, frame: &[u8]) {
-        self.sender.send(frame);
-    }
 }
 
 impl Device {
@@ -166,7 +92,7 @@ impl Device {
             frame_unseen: false,
             seen: 0,
             logged: 0,
-            bus_faults: Faults::new(),
+            bus_faults: FaultInjector::new(),
             alarm: Arc::default(),
             announced: None,
             asleep: false,
@@ -187,7 +113,7 @@ impl Device {
         if let Some(recorder) = &mut self.recorder {
             recorder.flush();
         }
-        self.tell_of_trace();
+        self.report_lost_trace();
     }
 
     /// Whether all that happened is in the trace, if there is to be one.
@@ -195,13 +121,13 @@ impl Device {
         self.recorder.as_ref().is_none_or(Recorder::is_whole)
     }
 
-    fn tell_of_trace(&mut self) {
+    fn report_lost_trace(&mut self) {
         if let Some(text) = self.recorder.as_mut().and_then(Recorder::take_failure) {
             log::error!("{text}: it ends here");
         }
     }
 
-    /// The event is made only where somebody writes it down.
+    /// The event is made only if it is recorded.
     fn note(&mut self, event: impl FnOnce() -> Event) {
         if let Some(recorder) = &mut self.recorder {
             recorder.event(&event());
@@ -259,21 +185,21 @@ impl Device {
     }
 
     /// The faults to which that one belongs.
-    pub(crate) fn faults(&self, kind: FaultKind) -> &Faults {
+    pub(crate) fn faults(&self, kind: FaultKind) -> &FaultInjector {
         match kind {
             FaultKind::PciAbort | FaultKind::DmaFault => &self.bus_faults,
             _ => self.chip.faults(),
         }
     }
 
-    pub(crate) fn fault(&mut self, order: Order) {
+    pub(crate) fn fault(&mut self, config: FaultConfig) {
         self.tick();
-        match order.kind {
-            FaultKind::PciAbort | FaultKind::DmaFault => self.bus_faults.order(order, 0),
+        match config.kind {
+            FaultKind::PciAbort | FaultKind::DmaFault => self.bus_faults.configure(config, 0),
             _ => {
                 let was_gone = self.chip.gone();
-                self.note(|| Event::Order(order));
-                self.with_bus(|chip, host| chip.fault(host, order));
+                self.note(|| Event::Fault(config));
+                self.with_bus(|chip, host| chip.fault(host, config));
                 self.note_line();
                 if was_gone && !self.chip.gone() {
                     self.config.reset();
@@ -346,7 +272,7 @@ impl Device {
             faults: &mut self.bus_faults,
         };
         match &mut self.recorder {
-            Some(recorder) => act(&mut self.chip, &mut Tap::new(&mut host, recorder)),
+            Some(recorder) => act(&mut self.chip, &mut BusProbe::new(&mut host, recorder)),
             None => act(&mut self.chip, &mut host),
         }
     }
@@ -391,7 +317,7 @@ impl Device {
         if violations != self.seen {
             self.log_violations(violations);
         }
-        self.tell_of_trace();
+        self.report_lost_trace();
     }
 
     /// Looks at the transmit ring when it is first used. Memory that the guest does not share reads as zeroes; a ring that
@@ -615,7 +541,7 @@ impl Shared {
     }
 }
 
-impl Station for Shared {
+impl NicPort for Shared {
     fn offer(&self, frame: &[u8], again: bool) -> bool {
         let mut device = self.lock();
         if device.ack_expected() {

@@ -6,7 +6,7 @@ use std::sync::PoisonError;
 
 use rtl8111b_chip::name_on_later_chips;
 use rtl8111b_chip::FaultKind;
-use rtl8111b_chip::Order;
+use rtl8111b_chip::FaultConfig;
 use rtl8111b_chip::Partner;
 use rtl8111b_chip::Reg;
 use rtl8111b_chip::RingState;
@@ -72,16 +72,16 @@ impl Handler for Report {
 }
 
 /// What is asked for, filled up with what is usual.
-fn order(request: &FaultRequest) -> Result<Order, String> {
-    let Some(kind) = FaultKind::named(&request.name) else {
+fn order(request: &FaultRequest) -> Result<FaultConfig, String> {
+    let Some(kind) = FaultKind::from_name(&request.name) else {
         let names: Vec<&str> = FaultKind::all().map(FaultKind::name).collect();
         return Err(format!("no such fault; there are {}", names.join(", ")));
     };
-    let usual = Order::on(kind);
+    let usual = FaultConfig::on(kind);
     if request.rate == Some(0) || request.count == Some(0) {
         return Err("a rate and a count begin at 1".to_owned());
     }
-    Ok(Order {
+    Ok(FaultConfig {
         kind,
         on: request.on,
         seed: request.seed.unwrap_or(usual.seed),
@@ -94,7 +94,7 @@ fn order(request: &FaultRequest) -> Result<Order, String> {
 
 fn fault(device: &Device, kind: FaultKind) -> Value {
     let faults = device.faults(kind);
-    let mut value = json!({"on": faults.on(kind), "struck": faults.struck(kind)});
+    let mut value = json!({"on": faults.on(kind), "struck": faults.hits(kind)});
     if let Some(order) = faults.settings(kind) {
         value["seed"] = order.seed.into();
         value["rate"] = order.rate.into();

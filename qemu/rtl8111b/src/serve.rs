@@ -67,8 +67,8 @@ pub(crate) fn run(options: &Serve) -> Result<(), ServeError> {
     })?;
     // Before anything that has to be cleaned up.
     let mut signals = Signals::new([SIGINT, SIGTERM])?;
-    let (tell, told) = mpsc::channel();
-    let signalled = tell.clone();
+    let (ended, end) = mpsc::channel();
+    let signalled = ended.clone();
     spawn("signals", move || {
         for signal in signals.forever() {
             let _ = signalled.send(End::Signal(signal));
@@ -139,14 +139,14 @@ pub(crate) fn run(options: &Serve) -> Result<(), ServeError> {
     let (endpoint, once) = (device.clone(), options.once);
     spawn("vfio-user", move || {
         let result = serve_clients(&server, &endpoint, once);
-        let _ = tell.send(End::Once(result));
+        let _ = ended.send(End::Once(result));
     })?;
 
     let mut out = io::stdout();
     writeln!(out, "ready: {}", options.socket.display())?;
     out.flush()?;
 
-    let result = match told.recv() {
+    let result = match end.recv() {
         Ok(End::Signal(signal)) => {
             log::info!("ending on signal {signal}");
             Ok(())

@@ -30,7 +30,7 @@ pub(crate) struct Claim {
 
 impl Drop for Claim {
     fn drop(&mut self) {
-        // Somebody may have put something else there since.
+        // Another program may have put something else there since.
         let now = identity(&self.path);
         if now.is_some() && now == self.identity {
             let _ = fs::remove_file(&self.path);

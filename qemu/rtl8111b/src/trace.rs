@@ -32,17 +32,17 @@ pub(crate) fn run(what: &Trace) -> Result<bool, String> {
                 played.events,
                 played.chip.counters().violations
             );
-            writeln!(out, "{line}").map(|()| true).map_err(told)
+            writeln!(out, "{line}").map(|()| true).map_err(in_words)
         }
     };
     // A reader that has had enough is no error.
-    match answer.and_then(|answer| out.flush().map(|()| answer).map_err(told)) {
+    match answer.and_then(|answer| out.flush().map(|()| answer).map_err(in_words)) {
         Err(error) if error.is_empty() => Ok(true),
         answer => answer,
     }
 }
 
-fn told(error: io::Error) -> String {
+fn in_words(error: io::Error) -> String {
     if error.kind() == io::ErrorKind::BrokenPipe {
         String::new()
     } else {
@@ -63,7 +63,7 @@ fn print(path: &Path, out: &mut impl Write) -> Result<(), String> {
             Event::Tick(at) => now = at,
             event => {
                 let (seconds, micros) = (now / 1_000_000_000, now / 1000 % 1_000_000);
-                writeln!(out, "{seconds:4}.{micros:06} {}", show(&event)).map_err(told)?;
+                writeln!(out, "{seconds:4}.{micros:06} {}", show(&event)).map_err(in_words)?;
             }
         }
     }
@@ -85,11 +85,11 @@ fn compare(options: &Diff, out: &mut impl Write) -> Result<bool, String> {
         };
         format!("{}: {error}", path.display())
     })?;
-    tell(&found, options.brief, out).map_err(told)?;
+    write_difference(&found, options.brief, out).map_err(in_words)?;
     Ok(found.same_state() && found.same_writes())
 }
 
-fn tell(found: &Difference, brief: bool, out: &mut impl Write) -> io::Result<()> {
+fn write_difference(found: &Difference, brief: bool, out: &mut impl Write) -> io::Result<()> {
     let same = |same| if same { "the same" } else { "different" };
     writeln!(out, "registers: {}", same(found.same_state()))?;
     for (name, a, b) in &found.registers {

@@ -16,10 +16,10 @@ use crate::event::VERBS;
 
 pub(crate) const TEXT_HEAD: &str = "# rtl8111b trace 5\n";
 pub(crate) const BINARY_HEAD: &[u8] = b"\x00rtl8111b-trace-5";
-/// The most bytes an event carries: a frame of the largest large send.
-const LONGEST: u64 = 1 << 20;
+/// The maximal number of bytes that an event carries: a frame of the largest large send.
+const MAX_DATA: u64 = 1 << 20;
 /// The longest line of text.
-const LINE: u64 = 2 * LONGEST + 256;
+const MAX_LINE: u64 = 2 * MAX_DATA + 256;
 
 /// How a trace is kept.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -172,11 +172,11 @@ impl<R: BufRead> Reader<R> {
         loop {
             self.line.clear();
             (&mut self.input)
-                .take(LINE)
+                .take(MAX_LINE)
                 .read_until(b'\n', &mut self.line)?;
             if self.line.last() != Some(&b'\n') {
                 // Nothing, or a line that was never finished.
-                let cut = (self.line.len() as u64) < LINE;
+                let cut = (self.line.len() as u64) < MAX_LINE;
                 return Ok(if cut { None } else { Some(None) });
             }
             let line = String::from_utf8_lossy(&self.line);
@@ -232,7 +232,7 @@ impl<R: BufRead> Reader<R> {
             let Some(len) = self.varint()? else {
                 return Ok(None);
             };
-            if len > LONGEST {
+            if len > MAX_DATA {
                 return Ok(Some(None));
             }
             (&mut self.input).take(len).read_to_end(&mut raw.data)?;

@@ -9,7 +9,7 @@ use crate::replay::Mismatch;
 use crate::show::touched;
 
 /// Longer lists of writes are compared up to here only.
-const LONGEST: usize = 3000;
+const MAX_LINES: usize = 3000;
 
 /// Up to where traces are compared.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -20,7 +20,7 @@ pub enum Moment {
     Open,
 }
 
-/// What differs.
+/// The differences.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Difference {
     /// Registers with both values.
@@ -68,9 +68,9 @@ pub fn diff(
         .filter(|(_, a, b)| a != b)
         .collect();
     let (mut a, mut b) = (writes(events_one, all), writes(events_two, all));
-    let cut = a.len() > LONGEST || b.len() > LONGEST;
-    a.truncate(LONGEST);
-    b.truncate(LONGEST);
+    let cut = a.len() > MAX_LINES || b.len() > MAX_LINES;
+    a.truncate(MAX_LINES);
+    b.truncate(MAX_LINES);
     Ok(Difference {
         registers,
         phy,

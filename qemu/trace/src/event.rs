@@ -1,10 +1,10 @@
-//! What can happen to a chip, and how it is written down: a verb, some numbers, some bytes.
+//! Events of a chip, and their notation: a verb, some numbers, some bytes.
 
+use rtl8111b_chip::BusError;
 use rtl8111b_chip::Config;
 use rtl8111b_chip::Eeprom;
-use rtl8111b_chip::Fault;
+use rtl8111b_chip::FaultConfig;
 use rtl8111b_chip::FaultKind;
-use rtl8111b_chip::Order;
 use rtl8111b_chip::Partner;
 use rtl8111b_chip::Received;
 use rtl8111b_chip::Revision;
@@ -29,7 +29,7 @@ pub enum Event {
     ConfigWrite(u64, Vec<u8>),
     /// A frame comes in; whether it was offered before.
     Frame(bool, Vec<u8>),
-    /// What became of it.
+    /// The outcome.
     Received(Received),
     /// The cable has room again.
     Resume,
@@ -46,15 +46,15 @@ pub enum Event {
     /// The cable is plugged into another partner.
     Partner(Partner),
     /// A fault is ordered.
-    Order(Order),
+    Fault(FaultConfig),
     /// The chip read memory.
-    DmaRead(u64, usize, Result<Vec<u8>, Fault>),
+    DmaRead(u64, usize, Result<Vec<u8>, BusError>),
     /// The chip wrote memory.
-    DmaWrite(u64, Vec<u8>, Result<(), Fault>),
+    DmaWrite(u64, Vec<u8>, Result<(), BusError>),
     /// The chip read an ownership word.
-    Load(u64, Result<u32, Fault>),
+    Load(u64, Result<u32, BusError>),
     /// The chip wrote an ownership word.
-    Store(u64, u32, Result<(), Fault>),
+    Store(u64, u32, Result<(), BusError>),
     /// The chip asked whether the cable takes a frame.
     Ready(bool),
     /// The chip sent a frame.
@@ -107,12 +107,12 @@ const OUTCOMES: [Received; 6] = [
     Received::Kept,
 ];
 
-const FAULTS: [Fault; 5] = [
-    Fault::BusMasterOff,
-    Fault::Unmapped,
-    Fault::Forbidden,
-    Fault::Ordered,
-    Fault::NoFile,
+const FAULTS: [BusError; 5] = [
+    BusError::BusMasterOff,
+    BusError::Unmapped,
+    BusError::Forbidden,
+    BusError::Injected,
+    BusError::NoFile,
 ];
 
 /// Zero is none, others count from one; so too for faults.
@@ -127,14 +127,14 @@ fn none(value: u64) -> Option<Option<u32>> {
     }
 }
 
-fn failure<T>(result: &Result<T, Fault>) -> u64 {
+fn failure<T>(result: &Result<T, BusError>) -> u64 {
     match result {
         Ok(_) => 0,
         Err(fault) => 1 + FAULTS.iter().position(|f| f == fault).unwrap_or(0) as u64,
     }
 }
 
-fn result<T>(code: u64, value: T) -> Option<Result<T, Fault>> {
+fn result<T>(code: u64, value: T) -> Option<Result<T, BusError>> {
     match usize::try_from(code).ok()?.checked_sub(1) {
         None => Some(Ok(value)),
         Some(index) => FAULTS.get(index).map(|&fault| Err(fault)),
@@ -190,7 +190,7 @@ impl Event {
                     time.into(),
                     partner.into(),
                     config.command_time.into(),
-                    config.patience.into(),
+                    config.rx_timeout.into(),
                 ];
                 raw(0, &numbers, &data)
             }
@@ -208,16 +208,16 @@ impl Event {
             Event::Link(up) => raw(9, &[(*up).into()], &[]),
             Event::Asleep(asleep) => raw(10, &[(*asleep).into()], &[]),
             Event::PowerOn => raw(11, &[], &[]),
-            Event::Order(order) => raw(
+            Event::Fault(config) => raw(
                 12,
                 &[
-                    order.kind as u64,
-                    order.on.into(),
-                    order.seed,
-                    order.rate.into(),
-                    some(order.count),
-                    order.millis.into(),
-                    order.until_reset.into(),
+                    config.kind as u64,
+                    config.on.into(),
+                    config.seed,
+                    config.rate.into(),
+                    some(config.count),
+                    config.millis.into(),
+                    config.until_reset.into(),
                 ],
                 &[],
             ),
@@ -274,7 +274,7 @@ impl Event {
                 negotiation: u32::try_from(number(4)?).ok()?,
                 partner: Partner::from_bits(u8::try_from(number(5)?).ok()?)?,
                 command_time: u32::try_from(number(6)?).ok()?,
-                patience: u32::try_from(number(7)?).ok()?,
+                rx_timeout: u32::try_from(number(7)?).ok()?,
             })),
             1 => Event::Tick(number(0)?),
             2 => read().map(|(offset, width, value)| Event::Read(offset, width, value))?,
@@ -287,7 +287,7 @@ impl Event {
             9 => Event::Link(flag()?),
             10 => Event::Asleep(flag()?),
             11 => Event::PowerOn,
-            12 => Event::Order(Order {
+            12 => Event::Fault(FaultConfig {
                 kind: FaultKind::all().find(|&kind| Some(kind as u64) == number(0))?,
                 on: number(1)? != 0,
                 seed: number(2)?,
@@ -319,7 +319,7 @@ impl Event {
         })
     }
 
-    /// What is done to the chip, as against what it does.
+    /// Returns whether this is done to the chip, and not by it.
     pub(crate) fn is_input(&self) -> bool {
         matches!(
             self,
@@ -334,7 +334,7 @@ impl Event {
                 | Event::PowerOn
                 | Event::PciReset
                 | Event::Partner(_)
-                | Event::Order(_)
+                | Event::Fault(_)
         )
     }
 }

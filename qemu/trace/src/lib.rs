@@ -17,6 +17,6 @@ mod show;
 pub use codec::{Format, Reader, TraceError};
 pub use diff::{diff, Difference, Moment};
 pub use event::Event;
-pub use record::{Recorder, Tap};
+pub use record::{BusProbe, Recorder};
 pub use replay::{replay, Mismatch, Played};
 pub use show::show;

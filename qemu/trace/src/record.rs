@@ -9,8 +9,8 @@ use std::path::Path;
 use std::path::PathBuf;
 
 use rtl8111b_chip::Bus;
+use rtl8111b_chip::BusError;
 use rtl8111b_chip::Config;
-use rtl8111b_chip::Fault;
 
 use crate::codec::Format;
 use crate::codec::TraceError;
@@ -161,20 +161,20 @@ impl Recorder {
 }
 
 /// A bus that is listened to.
-pub struct Tap<'a> {
+pub struct BusProbe<'a> {
     bus: &'a mut dyn Bus,
     recorder: &'a mut Recorder,
 }
 
-impl<'a> Tap<'a> {
+impl<'a> BusProbe<'a> {
     /// Listens to `bus`.
     pub fn new(bus: &'a mut dyn Bus, recorder: &'a mut Recorder) -> Self {
-        Tap { bus, recorder }
+        BusProbe { bus, recorder }
     }
 }
 
-impl Bus for Tap<'_> {
-    fn read(&mut self, address: u64, into: &mut [u8]) -> Result<(), Fault> {
+impl Bus for BusProbe<'_> {
+    fn read(&mut self, address: u64, into: &mut [u8]) -> Result<(), BusError> {
         let result = self.bus.read(address, into);
         let outcome = result.map(|()| into.to_vec());
         self.recorder
@@ -182,20 +182,20 @@ impl Bus for Tap<'_> {
         result
     }
 
-    fn write(&mut self, address: u64, from: &[u8]) -> Result<(), Fault> {
+    fn write(&mut self, address: u64, from: &[u8]) -> Result<(), BusError> {
         let result = self.bus.write(address, from);
         self.recorder
             .event(&Event::DmaWrite(address, from.to_vec(), result));
         result
     }
 
-    fn load(&mut self, address: u64) -> Result<u32, Fault> {
+    fn load(&mut self, address: u64) -> Result<u32, BusError> {
         let result = self.bus.load(address);
         self.recorder.event(&Event::Load(address, result));
         result
     }
 
-    fn store(&mut self, address: u64, value: u32) -> Result<(), Fault> {
+    fn store(&mut self, address: u64, value: u32) -> Result<(), BusError> {
         let result = self.bus.store(address, value);
         self.recorder.event(&Event::Store(address, value, result));
         result

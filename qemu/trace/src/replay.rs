@@ -4,8 +4,8 @@ use std::fmt;
 use std::mem;
 
 use rtl8111b_chip::Bus;
+use rtl8111b_chip::BusError;
 use rtl8111b_chip::Chip;
-use rtl8111b_chip::Fault;
 
 use crate::event::Event;
 
@@ -14,19 +14,19 @@ use crate::event::Event;
 pub struct Mismatch {
     /// The event, counted from 1 (the chip's own being 1).
     pub number: usize,
-    /// What is written down there, if anything.
+    /// The recorded event, if there is one.
     pub recorded: Option<Event>,
-    /// What the chip does instead, if anything.
+    /// The chip's event instead, if there is one.
     pub played: Option<Event>,
 }
 
 impl fmt::Display for Mismatch {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let tell = |event: &Option<Event>| match event {
+        let describe = |event: &Option<Event>| match event {
             Some(event) => format!("{event:?}"),
             None => "nothing more".to_owned(),
         };
-        let (recorded, played) = (tell(&self.recorded), tell(&self.played));
+        let (recorded, played) = (describe(&self.recorded), describe(&self.played));
         write!(
             f,
             "event {}: recorded {recorded}, played {played}",
@@ -84,7 +84,7 @@ impl Script<'_> {
 }
 
 impl Bus for Script<'_> {
-    fn read(&mut self, address: u64, into: &mut [u8]) -> Result<(), Fault> {
+    fn read(&mut self, address: u64, into: &mut [u8]) -> Result<(), BusError> {
         let played = Event::DmaRead(address, into.len(), Ok(Vec::new()));
         match self.expect(played) {
             Some(Event::DmaRead(_, _, Ok(data))) if data.len() == into.len() => {
@@ -92,28 +92,28 @@ impl Bus for Script<'_> {
                 Ok(())
             }
             Some(&Event::DmaRead(_, _, Err(fault))) => Err(fault),
-            _ => Err(Fault::Unmapped),
+            _ => Err(BusError::Unmapped),
         }
     }
 
-    fn write(&mut self, address: u64, from: &[u8]) -> Result<(), Fault> {
+    fn write(&mut self, address: u64, from: &[u8]) -> Result<(), BusError> {
         match self.expect(Event::DmaWrite(address, from.to_vec(), Ok(()))) {
             Some(&Event::DmaWrite(_, _, result)) => result,
-            _ => Err(Fault::Unmapped),
+            _ => Err(BusError::Unmapped),
         }
     }
 
-    fn load(&mut self, address: u64) -> Result<u32, Fault> {
+    fn load(&mut self, address: u64) -> Result<u32, BusError> {
         match self.expect(Event::Load(address, Ok(0))) {
             Some(&Event::Load(_, result)) => result,
-            _ => Err(Fault::Unmapped),
+            _ => Err(BusError::Unmapped),
         }
     }
 
-    fn store(&mut self, address: u64, value: u32) -> Result<(), Fault> {
+    fn store(&mut self, address: u64, value: u32) -> Result<(), BusError> {
         match self.expect(Event::Store(address, value, Ok(()))) {
             Some(&Event::Store(_, _, result)) => result,
-            _ => Err(Fault::Unmapped),
+            _ => Err(BusError::Unmapped),
         }
     }
 
@@ -202,7 +202,7 @@ fn input(chip: &mut Chip, script: &mut Script<'_>, event: &Event) {
         Event::PowerOn => chip.power_on(),
         Event::PciReset => chip.pci_reset(),
         Event::Partner(partner) => chip.set_partner(*partner),
-        Event::Order(order) => chip.fault(script, *order),
+        Event::Fault(config) => chip.fault(script, *config),
         _ => {}
     }
 }

@@ -38,10 +38,10 @@ pub fn show(event: &Event) -> String {
         Event::PowerOn => "power cut".to_owned(),
         Event::PciReset => "PCI reset".to_owned(),
         Event::Partner(partner) => format!("the link partner has {partner}"),
-        Event::Order(order) => format!(
-            "fault {} {}: {order:?}",
-            order.kind.name(),
-            if order.on { "on" } else { "off" }
+        Event::Fault(config) => format!(
+            "fault {} {}: {config:?}",
+            config.kind.name(),
+            if config.on { "on" } else { "off" }
         ),
         Event::DmaRead(address, len, outcome) => match outcome {
             Ok(data) => format!("  DMA read  {address:#x} {}", hex(data)),
@@ -121,7 +121,7 @@ fn word(value: u32) -> String {
     text
 }
 
-fn failed<T>(outcome: &Result<T, rtl8111b_chip::Fault>) -> String {
+fn failed<T>(outcome: &Result<T, rtl8111b_chip::BusError>) -> String {
     match outcome {
         Ok(_) => String::new(),
         Err(fault) => format!(": {fault}"),
@@ -129,12 +129,12 @@ fn failed<T>(outcome: &Result<T, rtl8111b_chip::Fault>) -> String {
 }
 
 fn hex(data: &[u8]) -> String {
-    const MOST: usize = 32;
+    const MAX_SHOWN: usize = 32;
     let mut text = String::new();
-    for byte in data.iter().take(MOST) {
+    for byte in data.iter().take(MAX_SHOWN) {
         let _ = write!(text, "{byte:02x}");
     }
-    if data.len() > MOST {
+    if data.len() > MAX_SHOWN {
         text += &format!("... {} bytes", data.len());
     }
     text

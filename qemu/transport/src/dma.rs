@@ -19,7 +19,7 @@ use vm_memory::FileOffset;
 use vm_memory::VolatileMemory;
 use vm_memory::VolatileSlice;
 
-/// What the device may do with a range.
+/// The rights of the device on a range.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Rights {
     /// Read it.

@@ -72,7 +72,7 @@ impl Lines {
         }
     }
 
-    /// What the client asks for with SET_IRQS. An eventfd of -1 arrives as EVENTFD without a file and takes the line
+    /// Carries out SET_IRQS of the client. An eventfd of -1 arrives as EVENTFD without a file and takes the line
     /// away, as does a count of zero.
     pub fn configure(&mut self, index: u32, flags: u32, count: u32, files: Vec<File>) {
         let data_none = flags & VFIO_IRQ_SET_DATA_NONE != 0;
@@ -143,7 +143,7 @@ mod tests {
     const EVENT: u32 = VFIO_IRQ_SET_DATA_EVENTFD | VFIO_IRQ_SET_ACTION_TRIGGER;
     const UNMASK: u32 = VFIO_IRQ_SET_DATA_NONE | VFIO_IRQ_SET_ACTION_UNMASK;
 
-    /// A socket in an eventfd's place: it tells each write apart.
+    /// A socket in an eventfd's place: it keeps writes apart.
     fn event() -> (File, UnixStream) {
         let (ours, theirs) = UnixStream::pair().unwrap();
         theirs.set_nonblocking(true).unwrap();

@@ -38,7 +38,7 @@ const INTERRUPTS: u32 = 5;
 /// The largest access: a whole window. Longer ones are answered with zeroes, or have no effect.
 const LARGEST: usize = 4096;
 
-/// What comes without a file up to this size is no memory for a device: ROMs, and the memory of graphics cards.
+/// The limit up to which a range without a file is no memory for a device: ROMs, and the memory of graphics cards.
 const LARGEST_WINDOW: u64 = 64 << 20;
 
 /// A window of the device.
@@ -71,7 +71,7 @@ pub trait Endpoint: Send {
 pub enum Ended {
     /// A client that had asked for something went away.
     Client,
-    /// Somebody connected and left, as one does who looks whether a server is there.
+    /// A client connected and left, as one does that checks for a server.
     Visitor,
 }
 

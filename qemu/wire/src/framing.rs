@@ -3,11 +3,11 @@
 use std::io;
 use std::io::Read;
 
-use crate::LONGEST;
+use crate::MAX_FRAME;
 
 const HEADER: usize = 4;
 /// Room for some longest frames: one read brings many small ones.
-const ROOM: usize = 4 * (LONGEST + HEADER);
+const ROOM: usize = 4 * (MAX_FRAME + HEADER);
 
 /// Bytes that have come and have not been taken yet.
 #[derive(Debug)]
@@ -57,7 +57,7 @@ impl Inbox {
             return Ok(None);
         };
         let len = u32::from_be_bytes(*head) as usize;
-        if len == 0 || len > LONGEST {
+        if len == 0 || len > MAX_FRAME {
             return Err(OutOfStep(len));
         }
         Ok(rest.get(..len))
@@ -104,7 +104,7 @@ mod tests {
 
     #[test]
     fn a_peer_out_of_step_is_noticed() {
-        for bad in [0u32, LONGEST as u32 + 1, u32::MAX] {
+        for bad in [0u32, MAX_FRAME as u32 + 1, u32::MAX] {
             let mut inbox = Inbox::new(true);
             feed(&mut inbox, &bad.to_be_bytes());
             assert_eq!(inbox.peek(), Err(OutOfStep(bad as usize)));
@@ -114,9 +114,9 @@ mod tests {
     #[test]
     fn the_longest_frame_fits() {
         let mut inbox = Inbox::new(true);
-        feed(&mut inbox, &(LONGEST as u32).to_be_bytes());
-        feed(&mut inbox, &vec![1; LONGEST]);
-        assert_eq!(inbox.peek().unwrap().unwrap().len(), LONGEST);
+        feed(&mut inbox, &(MAX_FRAME as u32).to_be_bytes());
+        feed(&mut inbox, &vec![1; MAX_FRAME]);
+        assert_eq!(inbox.peek().unwrap().unwrap().len(), MAX_FRAME);
     }
 
     #[test]

@@ -1,8 +1,8 @@
-//! What the emulated cable is made of: nothing, a TAP interface, or the stream socket that QEMU's `-netdev stream` and
+//! The kinds of the emulated cable: nothing, a TAP interface, or the stream socket that QEMU's `-netdev stream` and
 //! `passt` speak (each frame behind its length, four bytes, most significant first). Any of them can be watched by pcap.
 //!
 //! The sending half ([`Sender`]) never blocks and lives with the device; the receiving half ([`Pump`]) is a thread of
-//! its own that offers frames to the device ([`Station`]) and stops listening while the device has no room: the peer
+//! its own that offers frames to the device ([`NicPort`]) and stops listening while the device has no room: the peer
 //! is held back, nothing is lost and nothing piles up.
 #![deny(unsafe_code)]
 
@@ -14,7 +14,7 @@ mod spec;
 mod tap;
 
 pub use pcap::Pcap;
-pub use pump::{Pump, Station};
+pub use pump::{NicPort, Pump};
 pub use sender::{Link, Sender};
 pub use spec::Spec;
 
@@ -24,10 +24,10 @@ use std::path::PathBuf;
 use thiserror::Error;
 
 /// The longest frame a wire carries; a length beyond is a peer that speaks something else.
-pub const LONGEST: usize = 0x1_0000;
+pub const MAX_FRAME: usize = 0x1_0000;
 
-/// The least frame, without check sequence: whatever is on a cable has been padded to it by its sender.
-pub const LEAST: usize = 60;
+/// The shortest frame, without check sequence: whatever is on a cable has been padded to it by its sender.
+pub const MIN_FRAME: usize = 60;
 
 /// Why a wire is not there.
 #[derive(Debug, Error)]

@@ -17,7 +17,7 @@ const MAGIC: u32 = 0xa1b2_c3d4;
 const ETHERNET: u32 = 1;
 /// The most that readers take for a frame's length.
 const SNAPLEN: u32 = 0x4_0000;
-/// What may be missing from the file when it is read while the model runs.
+/// The size of the write buffer: as much may be missing from the file while the model runs.
 const FLUSH_EVERY: Duration = Duration::from_millis(200);
 
 /// A capture file.

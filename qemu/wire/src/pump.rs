@@ -24,10 +24,10 @@ use crate::Pcap;
 use crate::Sender;
 use crate::Spec;
 use crate::WireError;
-use crate::LEAST;
+use crate::MIN_FRAME;
 
 /// How long a peer that is not there yet is waited for at the start.
-const PATIENCE: Duration = Duration::from_secs(5);
+const TIMEOUT: Duration = Duration::from_secs(5);
 const RETRY: Duration = Duration::from_millis(100);
 /// How often a peer that went away is looked for.
 const RECONNECT_MS: i32 = 500;
@@ -38,7 +38,7 @@ const AGAIN_MS: i32 = 1;
 const ROUNDS: u32 = 64;
 
 /// The device at our end, as the pump sees it.
-pub trait Station {
+pub trait NicPort {
     /// A frame has come. False if it has to wait; then the same one is offered again, with `again` set.
     fn offer(&self, frame: &[u8], again: bool) -> bool;
     /// The peer is another one now, or there is none.
@@ -120,11 +120,11 @@ impl Pump {
     }
 
     /// Works until the process ends.
-    pub fn run(mut self, station: &dyn Station) {
+    pub fn run(mut self, port: &dyn NicPort) {
         let mut again = false;
         loop {
-            let waiting = self.deliver(station, &mut again);
-            if let Err(error) = self.wait(station, waiting) {
+            let waiting = self.deliver(port, &mut again);
+            if let Err(error) = self.wait(port, waiting) {
                 log::error!("wire: {error}");
                 sleep(RETRY);
             }
@@ -132,7 +132,7 @@ impl Pump {
     }
 
     /// Offers what is there. True if a frame has to wait.
-    fn deliver(&mut self, station: &dyn Station, again: &mut bool) -> bool {
+    fn deliver(&mut self, port: &dyn NicPort, again: &mut bool) -> bool {
         loop {
             match self.inbox.peek() {
                 Ok(None) => return false,
@@ -140,13 +140,13 @@ impl Pump {
                     // Peers in software send short frames; on a cable the sender's MAC would have padded them.
                     self.frame.clear();
                     self.frame.extend_from_slice(frame);
-                    if self.frame.len() < LEAST {
-                        self.frame.resize(LEAST, 0);
+                    if self.frame.len() < MIN_FRAME {
+                        self.frame.resize(MIN_FRAME, 0);
                     }
                 }
                 Err(step) => {
                     log::error!("wire: the peer announces a frame of {} bytes", step.0);
-                    self.detach(station);
+                    self.detach(port);
                     return false;
                 }
             }
@@ -157,7 +157,7 @@ impl Pump {
                         .frame(&self.frame);
                 }
             }
-            if !station.offer(&self.frame, *again) {
+            if !port.offer(&self.frame, *again) {
                 *again = true;
                 return true;
             }
@@ -166,20 +166,20 @@ impl Pump {
         }
     }
 
-    fn wait(&mut self, station: &dyn Station, waiting: bool) -> io::Result<()> {
+    fn wait(&mut self, port: &dyn NicPort, waiting: bool) -> io::Result<()> {
         let mut link_events = 0;
         if !waiting {
             link_events |= libc::POLLIN;
         }
-        // Nowhere to go, and so always room. A chip that reads ones where its ring should be never comes to an end.
+        // Nowhere to go, and so always room. A chip that reads ones where its ring should be never ends.
         for _ in 0..ROUNDS {
-            if self.link.is_some() || !station.blocked() {
+            if self.link.is_some() || !port.blocked() {
                 break;
             }
-            station.writable();
+            port.writable();
         }
-        let endless = self.link.is_none() && station.blocked();
-        if station.blocked() {
+        let endless = self.link.is_none() && port.blocked();
+        if port.blocked() {
             link_events |= libc::POLLOUT;
         }
         // A descriptor of -1 is one that poll passes over.
@@ -206,32 +206,32 @@ impl Pump {
             let _ = self.kick.read();
         }
         if self.link.is_none() {
-            self.look_for_peer(station)?;
+            self.look_for_peer(port)?;
             return Ok(());
         }
         if fds[1].revents & libc::POLLOUT != 0 {
-            station.writable();
+            port.writable();
         }
         if fds[1].revents & !libc::POLLOUT != 0 && !waiting {
-            self.fill(station);
+            self.fill(port);
         }
         Ok(())
     }
 
-    fn fill(&mut self, station: &dyn Station) {
+    fn fill(&mut self, port: &dyn NicPort) {
         let Some(link) = &mut self.link else {
             return;
         };
         match (self.inbox.fill(link), &self.peer) {
             (Ok(true), _) => {}
-            (Ok(false), _) => self.detach(station),
+            (Ok(false), _) => self.detach(port),
             (Err(error), _) if error.kind() == io::ErrorKind::WouldBlock => {}
             (Err(error), _) if error.kind() == io::ErrorKind::Interrupted => {}
             (Err(error), Peer::Tap(name)) if error.raw_os_error() == Some(libc::EBADFD) => {
                 log::error!(
                     "wire: interface {name} is gone: frames are lost until there is one of that name again"
                 );
-                self.detach(station);
+                self.detach(port);
             }
             (Err(error), Peer::Tap(name)) => {
                 log::debug!("wire: {name}: {error}");
@@ -239,19 +239,19 @@ impl Pump {
             }
             (Err(error), _) => {
                 log::info!("wire: {error}");
-                self.detach(station);
+                self.detach(port);
             }
         }
     }
 
-    fn detach(&mut self, station: &dyn Station) {
+    fn detach(&mut self, port: &dyn NicPort) {
         log::info!("wire: the peer is gone");
         self.link = None;
         self.inbox = Inbox::new(true);
-        station.attach(None);
+        port.attach(None);
     }
 
-    fn look_for_peer(&mut self, station: &dyn Station) -> io::Result<()> {
+    fn look_for_peer(&mut self, port: &dyn NicPort) -> io::Result<()> {
         let found = match &self.peer {
             Peer::None => return Ok(()),
             // It is not made once more.
@@ -266,7 +266,7 @@ impl Pump {
         if let Link::Stream(stream) = &link {
             stream.set_nonblocking(true)?;
         }
-        station.attach(Some(link.try_clone()?));
+        port.attach(Some(link.try_clone()?));
         self.inbox = Inbox::new(link.framed());
         self.link = Some(link);
         log::info!("wire: a peer is there");
@@ -282,7 +282,7 @@ fn connect_patiently(path: &Path) -> Result<UnixStream, WireError> {
                 stream.set_nonblocking(true)?;
                 return Ok(stream);
             }
-            Err(_) if begin.elapsed() < PATIENCE => sleep(RETRY),
+            Err(_) if begin.elapsed() < TIMEOUT => sleep(RETRY),
             Err(source) => {
                 return Err(WireError::Connect {
                     path: path.to_owned(),

@@ -14,15 +14,15 @@ use std::sync::PoisonError;
 use vmm_sys_util::eventfd::EventFd;
 
 use crate::Pcap;
-use crate::LONGEST;
+use crate::MAX_FRAME;
 
 /// Bytes that are gathered before the chip has to wait.
-const BATCH: usize = LONGEST;
+const BATCH: usize = MAX_FRAME;
 
 /// Bytes that may wait for the peer at most: more than a batch and the segments of the largest frame that a chip sends.
-const BACKLOG: usize = 4 * LONGEST;
+const BACKLOG: usize = 4 * MAX_FRAME;
 
-/// One end of a cable with somebody at the other; never blocks.
+/// One end of a cable with a peer at the other; never blocks.
 #[derive(Debug)]
 pub enum Link {
     /// Frames behind their lengths.
@@ -62,7 +62,7 @@ impl Read for Link {
 
 /// Where the device puts its frames.
 ///
-/// What goes to a stream is gathered and written in one piece by [`Sender::flush`]: a write per frame would cost more
+/// Frames for a stream are gathered and written in one piece by [`Sender::flush`]: a write per frame would cost more
 /// than all the rest that is done for it.
 #[derive(Debug)]
 pub struct Sender {

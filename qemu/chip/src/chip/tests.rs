@@ -10,6 +10,8 @@ use crate::testing::BUFFERS;
 use crate::testing::MAC;
 use crate::testing::MEMORY;
 
+mod commands;
+
 fn b380() -> Bench {
     Bench::with(Config {
         revision: Revision::B380,
@@ -38,15 +40,15 @@ fn identity_survives_every_write() {
     ] {
         let mut bench = Bench::with(config);
         for value in [0, u32::MAX, 0x0300_0700] {
-            bench.w32(0x40, value);
-            let shown = bench.r32(0x40);
+            bench.w32(Reg::TxConfig, value);
+            let shown = bench.r32(Reg::TxConfig);
             assert_eq!((shown >> 20) & 0xfcf, xid);
             assert_eq!(shown & TXCONFIG_WRITABLE, value & TXCONFIG_WRITABLE);
         }
     }
 }
 
-/// What a card with a blank EEPROM shows, and that it is deaf to unicast then.
+/// A card with a blank EEPROM shows ones, and receives no unicast.
 #[test]
 fn an_address_that_is_none_is_shown_and_matches_nothing() {
     for mac in [[0; 6], [0xff; 6], [1, 0, 0x5e, 0, 0, 1]] {
@@ -55,11 +57,11 @@ fn an_address_that_is_none_is_shown_and_matches_nothing() {
             ..Config::default()
         });
         assert_eq!(
-            bench.r32(0),
+            bench.r32(Reg::Mac0),
             u32::from_le_bytes(mac[..4].try_into().unwrap())
         );
         assert_eq!(
-            u32::from(bench.r16(4)),
+            u32::from(bench.r16(Reg::Mac4)),
             u32::from(mac[4]) | u32::from(mac[5]) << 8
         );
         assert_eq!(bench.chip.eeprom.address(), None);
@@ -69,24 +71,24 @@ fn an_address_that_is_none_is_shown_and_matches_nothing() {
 #[test]
 fn widths_and_offsets_agree() {
     let mut bench = Bench::new();
-    assert_eq!(bench.r32(0), 0x8100_5452);
-    assert_eq!(bench.r16(4), 0x0168);
+    assert_eq!(bench.r32(Reg::Mac0), 0x8100_5452);
+    assert_eq!(bench.r16(Reg::Mac4), 0x0168);
     for (i, byte) in MAC.iter().enumerate() {
         assert_eq!(bench.r8(i as u16), *byte);
     }
     // One access over two registers: IMR in the low half, ISR in the high half.
     bench.chip.raise(intr::RX_OK);
-    bench.w32(0x3c, 0x0000_0005);
-    assert_eq!(bench.r32(0x3c), 0x0001_0005);
-    bench.w8(0x3e, 0x01);
-    assert_eq!(bench.r16(0x3e), 0);
+    bench.w32(Reg::IntrMask, 0x0000_0005);
+    assert_eq!(bench.r32(Reg::IntrMask), 0x0001_0005);
+    bench.w8(Reg::IntrStatus, 0x01);
+    assert_eq!(bench.r16(Reg::IntrStatus), 0);
     assert_eq!(bench.violations(), 0);
 }
 
 #[test]
 fn misaligned_accesses_are_told() {
     let mut bench = Bench::new();
-    bench.r32(0x3e);
+    bench.r32(Reg::IntrStatus);
     assert_eq!(bench.violations(), 1);
     assert!(bench.last_violation().contains("aligned"));
 }
@@ -94,9 +96,9 @@ fn misaligned_accesses_are_told() {
 #[test]
 fn unknown_offsets_read_zero_and_are_counted() {
     let mut bench = Bench::new();
-    assert_eq!(bench.r32(0x70), 0);
-    bench.w8(0xd2, 0xff);
-    assert_eq!(bench.r8(0xd2), 0);
+    assert_eq!(bench.r32(0x70_u16), 0);
+    bench.w8(0xd2_u16, 0xff);
+    assert_eq!(bench.r8(0xd2_u16), 0);
     assert_eq!(bench.chip.read(0xffe, Width::Word), 0);
     assert_eq!(bench.chip.read(0xffff, Width::Long), 0);
     let unmodelled = &bench.chip.counters().unmodelled;
@@ -108,9 +110,9 @@ fn unknown_offsets_read_zero_and_are_counted() {
 #[test]
 fn accesses_are_counted_by_register() {
     let mut bench = Bench::new();
-    bench.r16(0x3e);
-    bench.w16(0x3c, 1);
-    bench.w16(0x3c, 0);
+    bench.r16(Reg::IntrStatus);
+    bench.w16(Reg::IntrMask, 1);
+    bench.w16(Reg::IntrMask, 0);
     let counters = bench.chip.counters();
     assert_eq!((counters.mmio_reads, counters.mmio_writes), (1, 2));
     assert_eq!(
@@ -134,45 +136,45 @@ fn accesses_are_counted_by_register() {
 #[test]
 fn the_station_address_and_configuration_are_locked() {
     let mut bench = Bench::new();
-    let before = bench.r32(0);
-    bench.w32(0, 0x1234_5678);
-    bench.w8(0x52, 0x10);
-    assert_eq!(bench.r32(0), before);
-    assert_eq!(bench.r8(0x52), 0xcd);
+    let before = bench.r32(Reg::Mac0);
+    bench.w32(Reg::Mac0, 0x1234_5678);
+    bench.w8(Reg::Config1, 0x10);
+    assert_eq!(bench.r32(Reg::Mac0), before);
+    assert_eq!(bench.r8(Reg::Config1), 0xcd);
     assert_eq!(bench.violations(), 2);
-    bench.w8(0x56, 0x42);
+    bench.w8(Reg::Config5, 0x42);
     assert_eq!(
-        (bench.r8(0x56), bench.violations()),
+        (bench.r8(Reg::Config5), bench.violations()),
         (0x42, 2),
         "not locked"
     );
     for half_open in [0x40, 0x80] {
-        bench.w8(0x50, half_open);
-        bench.w32(0, 0x1234_5678);
+        bench.w8(Reg::Cfg9346, half_open);
+        bench.w32(Reg::Mac0, 0x1234_5678);
     }
-    assert_eq!(bench.r32(0), before);
-    bench.w8(0x50, 0xc0);
-    bench.w32(4, 0xffff_9abc);
-    bench.w32(0, 0x1234_5678);
-    bench.w8(0x54, 0x21);
-    bench.w8(0x50, 0);
-    assert_eq!(bench.r32(0), 0x1234_5678);
-    assert_eq!(bench.r32(4), 0x0000_9abc);
-    assert_eq!(bench.r8(0x54), 0x21);
+    assert_eq!(bench.r32(Reg::Mac0), before);
+    bench.w8(Reg::Cfg9346, 0xc0);
+    bench.w32(Reg::Mac4, 0xffff_9abc);
+    bench.w32(Reg::Mac0, 0x1234_5678);
+    bench.w8(Reg::Config3, 0x21);
+    bench.w8(Reg::Cfg9346, 0);
+    assert_eq!(bench.r32(Reg::Mac0), 0x1234_5678);
+    assert_eq!(bench.r32(Reg::Mac4), 0x0000_9abc);
+    assert_eq!(bench.r8(Reg::Config3), 0x21);
     assert_eq!(bench.violations(), 4);
 }
 
 #[test]
 fn address_and_filter_take_whole_words_only() {
     let mut bench = Bench::new();
-    bench.w8(0x50, 0xc0);
-    bench.w8(0, 0);
-    bench.w16(8, 0xffff);
-    assert_eq!(bench.r8(0), 0x52);
-    assert_eq!(bench.r32(8), 0);
+    bench.w8(Reg::Cfg9346, 0xc0);
+    bench.w8(Reg::Mac0, 0);
+    bench.w16(Reg::Mar0, 0xffff);
+    assert_eq!(bench.r8(Reg::Mac0), 0x52);
+    assert_eq!(bench.r32(Reg::Mar0), 0);
     assert_eq!(bench.violations(), 2);
-    bench.w32(8, 0x8000_0001);
-    assert_eq!(bench.r32(8), 0x8000_0001);
+    bench.w32(Reg::Mar0, 0x8000_0001);
+    assert_eq!(bench.r32(Reg::Mar0), 0x8000_0001);
 }
 
 #[test]
@@ -181,33 +183,33 @@ fn no_eeprom_reads_as_ones_and_changes_nothing() {
         eeprom: crate::eeprom::Eeprom::None,
         ..Config::default()
     });
-    bench.w8(0x50, 0x88);
+    bench.w8(Reg::Cfg9346, 0x88);
     for bit in 0..9 {
-        bench.w8(0x50, 0x88 | ((bit & 1) << 1));
-        bench.w8(0x50, 0x8c | ((bit & 1) << 1));
+        bench.w8(Reg::Cfg9346, 0x88 | ((bit & 1) << 1));
+        bench.w8(Reg::Cfg9346, 0x8c | ((bit & 1) << 1));
     }
-    assert_eq!(bench.r8(0x50) & 1, 1);
-    bench.w8(0x50, 0x80);
-    assert_eq!(bench.r8(0x50) & 1, 0);
-    bench.w8(0x50, 0x40);
-    assert_eq!(bench.r8(0x50), 0, "loading ends by itself");
-    assert_eq!(bench.r32(0), 0x8100_5452);
+    assert_eq!(bench.r8(Reg::Cfg9346) & 1, 1);
+    bench.w8(Reg::Cfg9346, 0x80);
+    assert_eq!(bench.r8(Reg::Cfg9346) & 1, 0);
+    bench.w8(Reg::Cfg9346, 0x40);
+    assert_eq!(bench.r8(Reg::Cfg9346), 0, "loading ends by itself");
+    assert_eq!(bench.r32(Reg::Mac0), 0x8100_5452);
 }
 
 #[test]
 fn soft_reset_clears_interrupts_and_keeps_addresses() {
     let mut bench = Bench::open(Config::default());
-    bench.w32(8, 0x1111_1111);
-    bench.w16(0x3c, 0xffff);
+    bench.w32(Reg::Mar0, 0x1111_1111);
+    bench.w16(Reg::IntrMask, 0xffff);
     bench.chip.raise(intr::LINK_CHG);
     bench.chip.tx[NORMAL].index = 7;
-    bench.w8(0x37, 0x10);
-    assert_eq!(bench.r8(0x37) & 0x1c, 0);
-    assert_eq!(bench.r16(0x3c), 0);
-    assert_eq!(bench.r16(0x3e), 0);
-    assert_eq!(bench.r32(0x20), MEMORY as u32);
-    assert_eq!(bench.r32(8), 0x1111_1111);
-    assert_eq!(bench.r32(0), 0x8100_5452);
+    bench.w8(Reg::ChipCmd, 0x10);
+    assert_eq!(bench.r8(Reg::ChipCmd) & 0x1c, 0);
+    assert_eq!(bench.r16(Reg::IntrMask), 0);
+    assert_eq!(bench.r16(Reg::IntrStatus), 0);
+    assert_eq!(bench.r32(Reg::TxDescStartAddrLow), MEMORY as u32);
+    assert_eq!(bench.r32(Reg::Mar0), 0x1111_1111);
+    assert_eq!(bench.r32(Reg::Mac0), 0x8100_5452);
     assert_eq!(bench.chip.state().tx.index, 0);
     assert!(!bench.chip.interrupt());
 }
@@ -215,16 +217,16 @@ fn soft_reset_clears_interrupts_and_keeps_addresses() {
 #[test]
 fn power_on_forgets_everything_but_the_cable() {
     let mut bench = Bench::open(Config::default());
-    bench.w8(0x50, 0xc0);
-    bench.w32(0, 0);
+    bench.w8(Reg::Cfg9346, 0xc0);
+    bench.w32(Reg::Mac0, 0);
     bench.chip.set_link(false);
     bench.chip.power_on();
-    assert_eq!(bench.r32(0), 0x8100_5452);
-    assert_eq!(bench.r32(0x20), 0);
+    assert_eq!(bench.r32(Reg::Mac0), 0x8100_5452);
+    assert_eq!(bench.r32(Reg::TxDescStartAddrLow), 0);
     assert_eq!(bench.chip.state().tx.base, None);
-    assert_eq!(bench.r8(0x6c), 0x04);
+    assert_eq!(bench.r8(Reg::PhyStatus), 0x04);
     bench.chip.set_link(true);
-    assert_eq!(bench.r8(0x6c), 0x13);
+    assert_eq!(bench.r8(Reg::PhyStatus), 0x13);
 }
 
 #[test]
@@ -239,12 +241,16 @@ fn the_phy_outlives_a_reset_of_the_bus() {
     phy_write(&mut bench, 31, 0);
     assert_eq!(phy_read(&mut bench, 14), 0x0200);
     phy_write(&mut bench, 0, 0x9140);
-    assert_eq!(bench.r8(0x6c) & 2, 0, "a reset of the PHY does not help");
+    assert_eq!(
+        bench.r8(Reg::PhyStatus) & 2,
+        0,
+        "a reset of the PHY does not help"
+    );
     phy_write(&mut bench, 14, 0);
-    assert_eq!(bench.r8(0x6c), 0x13);
+    assert_eq!(bench.r8(Reg::PhyStatus), 0x13);
     phy_write(&mut bench, 14, 0x0200);
     bench.chip.power_on();
-    assert_eq!(bench.r8(0x6c), 0x13, "power was cut");
+    assert_eq!(bench.r8(Reg::PhyStatus), 0x13, "power was cut");
 }
 
 #[test]
@@ -256,19 +262,31 @@ fn a_negotiation_is_two_changes_of_the_link() {
     });
     assert_eq!(bench.chip.deadline(), Some(50 * MS));
     bench.tick(50 * MS);
-    assert_eq!((bench.r16(0x3e), bench.r8(0x6c)), (0x20, 0x13));
-    bench.w16(0x3e, 0x20);
+    assert_eq!(
+        (bench.r16(Reg::IntrStatus), bench.r8(Reg::PhyStatus)),
+        (0x20, 0x13)
+    );
+    bench.w16(Reg::IntrStatus, 0x20);
     phy_write(&mut bench, 9, 0);
     phy_write(&mut bench, 0, 0x1200);
-    assert_eq!((bench.r16(0x3e), bench.r8(0x6c) & 2), (0x20, 0));
-    bench.w16(0x3e, 0x20);
+    assert_eq!(
+        (bench.r16(Reg::IntrStatus), bench.r8(Reg::PhyStatus) & 2),
+        (0x20, 0)
+    );
+    bench.w16(Reg::IntrStatus, 0x20);
     bench.tick(100 * MS);
-    assert_eq!((bench.r16(0x3e), bench.r8(0x6c)), (0x20, 0x0b));
-    bench.w16(0x3e, 0x20);
+    assert_eq!(
+        (bench.r16(Reg::IntrStatus), bench.r8(Reg::PhyStatus)),
+        (0x20, 0x0b)
+    );
+    bench.w16(Reg::IntrStatus, 0x20);
     bench.chip.set_partner("10half".parse().unwrap());
-    assert_eq!((bench.r16(0x3e), bench.r8(0x6c) & 2), (0x20, 0));
+    assert_eq!(
+        (bench.r16(Reg::IntrStatus), bench.r8(Reg::PhyStatus) & 2),
+        (0x20, 0)
+    );
     bench.tick(150 * MS);
-    assert_eq!(bench.r8(0x6c), 0x06);
+    assert_eq!(bench.r8(Reg::PhyStatus), 0x06);
     assert_eq!(bench.chip.deadline(), None);
 }
 
@@ -277,28 +295,28 @@ fn the_line_is_status_and_mask() {
     let mut bench = Bench::new();
     bench.chip.set_link(false);
     assert!(!bench.chip.interrupt());
-    assert_eq!(bench.r16(0x3e), 0x20);
-    bench.w16(0x3c, 0x0020);
+    assert_eq!(bench.r16(Reg::IntrStatus), 0x20);
+    bench.w16(Reg::IntrMask, 0x0020);
     assert!(bench.chip.interrupt(), "raised by the write of the mask");
-    bench.w16(0x3c, 0);
+    bench.w16(Reg::IntrMask, 0);
     assert!(!bench.chip.interrupt());
-    bench.w16(0x3c, 0x0020);
+    bench.w16(Reg::IntrMask, 0x0020);
     assert!(bench.chip.interrupt());
-    bench.w16(0x3e, 0x0001);
+    bench.w16(Reg::IntrStatus, 0x0001);
     assert!(bench.chip.interrupt(), "another bit's acknowledgement");
-    bench.w16(0x3e, 0x0020);
+    bench.w16(Reg::IntrStatus, 0x0020);
     assert!(!bench.chip.interrupt());
     assert_eq!(bench.chip.counters().interrupts_raised, 2);
     assert_eq!(bench.chip.counters().interrupts_spurious, 0);
-    assert_eq!(bench.r16(0x3e), 0);
+    assert_eq!(bench.r16(Reg::IntrStatus), 0);
     assert_eq!(bench.chip.counters().interrupts_spurious, 1);
 }
 
 #[test]
 fn software_interrupt() {
     let mut bench = Bench::new();
-    bench.w8(0x38, 0x01);
-    assert_eq!(bench.r16(0x3e), 0x0100);
+    bench.w8(Reg::TxPoll, 0x01);
+    assert_eq!(bench.r16(Reg::IntrStatus), 0x0100);
     assert_eq!(bench.chip.counters().doorbells, 0);
 }
 
@@ -306,32 +324,32 @@ fn software_interrupt() {
 fn stop_request_is_for_b380() {
     for (config, stops) in [(Config::default(), false), (b380().chip.config, true)] {
         let mut bench = Bench::open(config);
-        bench.w8(0x37, 0x8c);
-        assert_eq!(bench.r8(0x37) & 0x8c, 0x0c);
+        bench.w8(Reg::ChipCmd, 0x8c);
+        assert_eq!(bench.r8(Reg::ChipCmd) & 0x8c, 0x0c);
         let ignored =
             bench.chip.frame_in(&mut bench.guest, &[0xff; 60], false) == Received::Ignored;
         assert_eq!(ignored, stops);
-        bench.w8(0x38, 0x40);
+        bench.w8(Reg::TxPoll, 0x40);
         assert_eq!(
             bench.guest.accesses == 0,
             stops,
             "the transmit ring is not looked at"
         );
-        bench.w8(0x37, 0x10);
+        bench.w8(Reg::ChipCmd, 0x10);
         assert!(!bench.chip.stopped);
     }
 }
 
 fn phy_read(bench: &mut Bench, register: u32) -> u16 {
-    bench.w32(0x60, register << 16);
-    let value = bench.r32(0x60);
+    bench.w32(Reg::PhyAr, register << 16);
+    let value = bench.r32(Reg::PhyAr);
     assert_ne!(value & (1 << 31), 0, "done reads one");
     value as u16
 }
 
 fn phy_write(bench: &mut Bench, register: u32, value: u16) {
-    bench.w32(0x60, (1 << 31) | (register << 16) | u32::from(value));
-    assert_eq!(bench.r32(0x60) & (1 << 31), 0, "done reads zero");
+    bench.w32(Reg::PhyAr, (1 << 31) | (register << 16) | u32::from(value));
+    assert_eq!(bench.r32(Reg::PhyAr) & (1 << 31), 0, "done reads zero");
 }
 
 #[test]
@@ -345,12 +363,12 @@ fn the_phy_is_behind_phyar() {
     assert_eq!(phy_read(&mut bench, 16), 0xf41b);
     phy_write(&mut bench, 31, 0);
     phy_write(&mut bench, 0, 0x1840);
-    assert_eq!(bench.r8(0x6c), 0x04);
-    assert_eq!(bench.r16(0x3e), 0x20);
-    bench.w16(0x3e, 0x20);
+    assert_eq!(bench.r8(Reg::PhyStatus), 0x04);
+    assert_eq!(bench.r16(Reg::IntrStatus), 0x20);
+    bench.w16(Reg::IntrStatus, 0x20);
     phy_write(&mut bench, 0, 0x1240);
-    assert_eq!(bench.r8(0x6c), 0x13);
-    assert_eq!(bench.r16(0x3e), 0x20);
+    assert_eq!(bench.r8(Reg::PhyStatus), 0x13);
+    assert_eq!(bench.r16(Reg::IntrStatus), 0x20);
     assert_eq!(bench.violations(), 0);
     phy_write(&mut bench, 31, 0x0bc0);
     phy_read(&mut bench, 20);
@@ -360,123 +378,27 @@ fn the_phy_is_behind_phyar() {
 #[test]
 fn a_phy_access_by_bytes_begins_with_the_last_one() {
     let mut bench = Bench::new();
-    bench.w16(0x60, 0);
-    bench.w8(0x62, 2);
-    assert_eq!(bench.r32(0x60) & (1 << 31), 0);
-    bench.w8(0x63, 0);
-    assert_eq!(bench.r32(0x60), 0x8002_001c);
+    bench.w16(Reg::PhyAr, 0);
+    bench.w8(Reg::PhyAr.byte(2), 2);
+    assert_eq!(bench.r32(Reg::PhyAr) & (1 << 31), 0);
+    bench.w8(Reg::PhyAr.byte(3), 0);
+    assert_eq!(bench.r32(Reg::PhyAr), 0x8002_001c);
 }
 
 /// Microseconds of the bench's clock.
 const US: u64 = 1_000;
 
-fn slow() -> Bench {
-    let mut bench = Bench::with(Config {
-        command_time: 20,
-        ..Config::default()
-    });
-    bench.tick(US);
-    bench
-}
-
-#[test]
-fn an_access_to_the_phy_takes_its_time() {
-    let mut bench = slow();
-    bench.w32(0x60, 2 << 16);
-    bench.tick(20 * US);
-    assert_eq!(bench.r32(0x60), 2 << 16, "a read is not done yet");
-    bench.tick(21 * US);
-    assert_eq!(bench.r32(0x60), 0x8002_001c);
-    bench.w32(0x60, 0x8004_1234);
-    assert_eq!(bench.r32(0x60), 0x8004_1234, "a write is not done yet");
-    bench.tick(41 * US);
-    assert_eq!(bench.r32(0x60), 0x0004_1234);
-    assert_eq!(bench.violations(), 0);
-    bench.w32(0x60, 2 << 16);
-    bench.w32(0x60, 3 << 16);
-    assert_eq!(bench.violations(), 1, "the first is not done yet");
-}
-
-#[test]
-fn a_reset_takes_its_time() {
-    let mut bench = slow();
-    bench.w8(0x37, 0x10);
-    bench.tick(20 * US);
-    assert_eq!(bench.r8(0x37) & 0x10, 0x10);
-    assert_eq!(bench.violations(), 0);
-    bench.w16(0x3c, 0xffff);
-    assert_eq!(bench.violations(), 1, "it is not done yet");
-    bench.tick(21 * US);
-    assert_eq!((bench.r8(0x37) & 0x10, bench.r16(0x3c)), (0, 0));
-    bench.w16(0x3c, 1);
-    assert_eq!((bench.violations(), bench.r16(0x3c)), (1, 1));
-}
-
-#[test]
-fn a_dump_takes_its_time() {
-    let mut bench = slow();
-    bench.chip.tally.rx_ok = 0x1122;
-    let place = BUFFERS + 0x40;
-    bench.w32(0x14, 0);
-    bench.w32(0x10, place as u32 | 8);
-    assert_eq!(bench.chip.deadline(), Some(21 * US));
-    assert_eq!(bench.guest.get(place + 8, 2), [0, 0]);
-    assert_eq!(bench.r32(0x10) & 8, 8);
-    bench.tick(21 * US);
-    assert_eq!(bench.guest.get(place + 8, 2), [0x22, 0x11]);
-    assert_eq!((bench.r32(0x10) & 8, bench.chip.deadline()), (0, None));
-}
-
-/// Found by the fuzzer: it was due at a time that had passed.
-#[test]
-fn a_dump_that_is_ordered_asleep_waits() {
-    let mut bench = Bench::new();
-    bench.chip.set_asleep(true);
-    bench.w32(0x10, BUFFERS as u32 | 8);
-    bench.chip.set_asleep(false);
-    assert_eq!((bench.r32(0x10) & 8, bench.chip.deadline()), (8, None));
-    bench.tick(1);
-    assert_eq!(bench.r32(0x10) & 8, 0);
-}
-
-#[test]
-fn tally_counters_go_to_memory() {
-    let mut bench = Bench::new();
-    bench.chip.tally.rx_ok = 0x1122;
-    let place = BUFFERS + 0x40;
-    bench.w32(0x14, 0);
-    bench.w32(0x10, place as u32);
-    assert_eq!(bench.guest.get(place + 8, 2), [0, 0]);
-    bench.w32(0x10, place as u32 | 8);
-    assert_eq!(bench.r32(0x10) & 8, 0);
-    assert_eq!(bench.guest.get(place + 8, 2), [0x22, 0x11]);
-    assert_eq!(bench.violations(), 0);
-    bench.w32(0x10, place as u32 | 1);
-    assert_eq!(bench.violations(), 1, "no reset command");
-    assert_eq!(bench.chip.tally().rx_ok, 0x1122);
-}
-
-#[test]
-fn tally_counters_to_nowhere_never_finish() {
-    let mut bench = Bench::new();
-    bench.w32(0x14, 0xffff_ffff);
-    bench.w32(0x10, 0xffff_ffff);
-    assert_eq!(bench.r32(0x10) & 8, 8);
-    assert_eq!(bench.chip.counters().dma_faults, 1);
-    assert_ne!(bench.r16(0x3e) & intr::SYS_ERR, 0);
-}
-
 #[test]
 fn rings_take_both_halves_with_the_low_one_and_are_aligned() {
     let mut bench = Bench::new();
-    bench.w32(0xe8, 0x12);
+    bench.w32(Reg::RxDescAddrHigh, 0x12);
     assert_eq!(bench.chip.state().rx.base, None);
-    bench.w32(0xe4, 0x3456_7800);
+    bench.w32(Reg::RxDescAddrLow, 0x3456_7800);
     assert_eq!(bench.chip.state().rx.base, Some(0x12_3456_7800));
     assert_eq!(bench.violations(), 0);
-    bench.w32(0x20, 0x3456_7880);
+    bench.w32(Reg::TxDescStartAddrLow, 0x3456_7880);
     assert_eq!(bench.chip.state().tx.base, Some(0x3456_7800));
-    assert_eq!(bench.r32(0x20), 0x3456_7800);
+    assert_eq!(bench.r32(Reg::TxDescStartAddrLow), 0x3456_7800);
     assert_eq!(bench.violations(), 1);
     assert!(bench.last_violation().contains("256"));
 }
@@ -484,27 +406,31 @@ fn rings_take_both_halves_with_the_low_one_and_are_aligned() {
 #[test]
 fn plain_storage() {
     let mut bench = Bench::new();
-    for (offset, value) in [(0xe0, 0x2063), (0xe2, 0x5151), (0xda, 0x4000)] {
-        bench.w16(offset, value);
-        assert_eq!(bench.r16(offset), value);
+    for (reg, value) in [
+        (Reg::CPlusCmd, 0x2063),
+        (Reg::IntrMitigate, 0x5151),
+        (Reg::RxMaxSize, 0x4000),
+    ] {
+        bench.w16(reg, value);
+        assert_eq!(bench.r16(reg), value);
     }
-    bench.w8(0xec, 0x3f);
-    bench.w32(0x44, 0xe70a);
-    assert_eq!(bench.r8(0xec), 0x3f);
-    assert_eq!(bench.r32(0x44), 0xe70a);
+    bench.w8(Reg::MaxTxPacketSize, 0x3f);
+    bench.w32(Reg::RxConfig, 0xe70a);
+    assert_eq!(bench.r8(Reg::MaxTxPacketSize), 0x3f);
+    assert_eq!(bench.r32(Reg::RxConfig), 0xe70a);
 }
 
 #[test]
 fn the_timer_counts_and_starts_again_when_written() {
     let mut bench = Bench::new();
     bench.tick(8000);
-    assert_eq!(bench.r32(0x48), 1000);
-    bench.w32(0x48, 5);
-    assert_eq!(bench.r32(0x48), 0);
+    assert_eq!(bench.r32(Reg::Timer), 1000);
+    bench.w32(Reg::Timer, 5);
+    assert_eq!(bench.r32(Reg::Timer), 0);
     bench.tick(4000);
-    assert_eq!(bench.r32(0x48), 0, "time does not run back");
+    assert_eq!(bench.r32(Reg::Timer), 0, "time does not run back");
     bench.tick(8080);
-    assert_eq!(bench.r32(0x48), 10);
+    assert_eq!(bench.r32(Reg::Timer), 10);
 }
 
 /// A guest that means harm: registers, descriptors and frames from a seed. Nothing may panic, run away or grow.
@@ -554,8 +480,8 @@ fn nothing_a_guest_does_breaks_the_chip() {
                         .frame_in(&mut bench.guest, &vec![0xff; len], step % 2 == 0);
                 }
                 1 => {
-                    bench.w8(0x37, 0x0c);
-                    bench.w8(0x38, 0xc0);
+                    bench.w8(Reg::ChipCmd, 0x0c);
+                    bench.w8(Reg::TxPoll, 0xc0);
                 }
                 2 => {
                     let width = [Width::Byte, Width::Word, Width::Long][(random() % 3) as usize];
@@ -566,7 +492,11 @@ fn nothing_a_guest_does_breaks_the_chip() {
                     bench.chip.resume(&mut bench.guest);
                 }
                 5 => bench.w32(
-                    [0x20, 0x28, 0xe4][(random() % 3) as usize],
+                    [
+                        Reg::TxDescStartAddrLow,
+                        Reg::TxHDescStartAddrLow,
+                        Reg::RxDescAddrLow,
+                    ][(random() % 3) as usize],
                     (MEMORY + random() % 0x1_0000) as u32,
                 ),
                 _ => {
@@ -594,12 +524,12 @@ fn the_address_comes_from_the_eeprom() {
         eeprom: image,
         ..Config::default()
     });
-    assert_eq!(bench.r32(0), 0x4433_2202);
-    bench.w8(0x50, 0xc0);
-    bench.w32(0, 0);
-    bench.w8(0x50, 0x40);
+    assert_eq!(bench.r32(Reg::Mac0), 0x4433_2202);
+    bench.w8(Reg::Cfg9346, 0xc0);
+    bench.w32(Reg::Mac0, 0);
+    bench.w8(Reg::Cfg9346, 0x40);
     assert_eq!(
-        (bench.r32(0), bench.r8(0x50)),
+        (bench.r32(Reg::Mac0), bench.r8(Reg::Cfg9346)),
         (0x4433_2202, 0),
         "loaded again"
     );
@@ -608,25 +538,25 @@ fn the_address_comes_from_the_eeprom() {
         eeprom: crate::eeprom::Eeprom::Image(words),
         ..Config::default()
     });
-    assert_eq!(bench.r8(0), MAC[0], "not believed");
+    assert_eq!(bench.r8(Reg::Mac0), MAC[0], "not believed");
 }
 
 #[test]
 fn the_eeprom_is_read_through_the_pins() {
     let mut bench = Bench::new();
     // Start, read, address 7; then sixteen clocks. As BSD's if_re does it.
-    bench.w8(0x50, 0x88);
+    bench.w8(Reg::Cfg9346, 0x88);
     for at in (0..9).rev() {
         let data = if 0x187 >> at & 1 != 0 { 0x02 } else { 0 };
-        bench.w8(0x50, 0x88 | data);
-        bench.w8(0x50, 0x8c | data);
-        bench.w8(0x50, 0x88 | data);
+        bench.w8(Reg::Cfg9346, 0x88 | data);
+        bench.w8(Reg::Cfg9346, 0x8c | data);
+        bench.w8(Reg::Cfg9346, 0x88 | data);
     }
     let mut word = 0;
     for _ in 0..16 {
-        bench.w8(0x50, 0x8c);
-        word = word << 1 | u16::from(bench.r8(0x50) & 1);
-        bench.w8(0x50, 0x88);
+        bench.w8(Reg::Cfg9346, 0x8c);
+        word = word << 1 | u16::from(bench.r8(Reg::Cfg9346) & 1);
+        bench.w8(Reg::Cfg9346, 0x88);
     }
     assert_eq!(word.to_le_bytes(), MAC[..2]);
     assert_eq!(bench.violations(), 0);
@@ -635,9 +565,9 @@ fn the_eeprom_is_read_through_the_pins() {
 #[test]
 fn configuration_space_commands_of_later_chips_end() {
     let mut bench = Bench::new();
-    bench.w32(0x68, 0x0000_f070);
-    assert_eq!(bench.r32(0x68) >> 31, 1, "read");
-    assert_eq!(bench.r32(0x64), 0);
-    bench.w32(0x68, 0x8000_f070);
-    assert_eq!(bench.r32(0x68) >> 31, 0, "written");
+    bench.w32(Reg::CsiAr, 0x0000_f070);
+    assert_eq!(bench.r32(Reg::CsiAr) >> 31, 1, "read");
+    assert_eq!(bench.r32(Reg::CsiDr), 0);
+    bench.w32(Reg::CsiAr, 0x8000_f070);
+    assert_eq!(bench.r32(Reg::CsiAr) >> 31, 0, "written");
 }

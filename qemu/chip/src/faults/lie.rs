@@ -3,22 +3,22 @@
 //! It lies in words only. Data goes where a descriptor points, as far as it has room; a driver that believes a length or
 //! a status goes wrong by itself.
 
+use super::FaultInjector;
 use super::FaultKind;
-use super::Faults;
 use crate::desc;
 
 /// Lengths at which arithmetic goes wrong.
 const LENGTHS: [u32; 12] = [0, 1, 2, 3, 4, 5, 14, 63, 1518, 2048, 0x3ffc, 0x3fff];
 
-impl Faults {
+impl FaultInjector {
     fn word(&mut self) -> u32 {
         let high = self.draw(FaultKind::Lie, 1 << 16);
         (high << 16) | self.draw(FaultKind::Lie, 1 << 16)
     }
 
-    /// What a register shows instead of `value`.
+    /// Returns the value that a register shows instead of `value`.
     pub(crate) fn lie_register(&mut self, value: u32) -> u32 {
-        if !self.strikes(FaultKind::Lie) {
+        if !self.fires(FaultKind::Lie) {
             return value;
         }
         match self.draw(FaultKind::Lie, 4) {
@@ -29,9 +29,9 @@ impl Faults {
         }
     }
 
-    /// What stands in a receive descriptor's first word instead of `opts1`.
+    /// Returns a receive descriptor's first word instead of `opts1`.
     pub(crate) fn lie_receive(&mut self, opts1: u32) -> u32 {
-        if !self.strikes(FaultKind::Lie) {
+        if !self.fires(FaultKind::Lie) {
             return opts1;
         }
         let keep = opts1 & !desc::rx::LENGTH;
@@ -45,18 +45,18 @@ impl Faults {
         }
     }
 
-    /// What stands in a descriptor's second word instead of `opts2`.
+    /// Returns a descriptor's second word instead of `opts2`.
     pub(crate) fn lie_second(&mut self, opts2: u32) -> u32 {
-        if self.strikes(FaultKind::Lie) {
+        if self.fires(FaultKind::Lie) {
             self.word()
         } else {
             opts2
         }
     }
 
-    /// What stands in a transmit descriptor that is given back instead of `opts1`.
+    /// Returns the first word of a transmit descriptor that is given back instead of `opts1`.
     pub(crate) fn lie_transmit(&mut self, opts1: u32) -> u32 {
-        if !self.strikes(FaultKind::Lie) {
+        if !self.fires(FaultKind::Lie) {
             return opts1;
         }
         match self.draw(FaultKind::Lie, 3) {
@@ -68,7 +68,7 @@ impl Faults {
 
     /// Interrupts that nothing has caused.
     pub(crate) fn lie_interrupt(&mut self) -> Option<u16> {
-        self.strikes(FaultKind::Lie)
+        self.fires(FaultKind::Lie)
             .then(|| self.draw(FaultKind::Lie, 1 << 16) as u16)
     }
 }

@@ -5,6 +5,7 @@ use crate::config::Width;
 use crate::desc;
 use crate::desc::rx;
 use crate::regs::intr;
+use crate::regs::Reg;
 use crate::rx::Received;
 use crate::testing::packet;
 use crate::testing::Bench;
@@ -20,7 +21,7 @@ fn bench() -> Bench {
         rx_mode: RxMode::Wait,
         ..Config::default()
     });
-    bench.w16(0x3c, 0xffff);
+    bench.w16(Reg::IntrMask, 0xffff);
     bench.guest.desc(RX_RING, 0, 0x8000_3ff8, 0, BUFFERS);
     bench
         .guest
@@ -56,45 +57,45 @@ fn owned(bench: &Bench, ring: u64, index: u64) -> bool {
 #[test]
 fn names_are_found_again() {
     for kind in FaultKind::all() {
-        assert_eq!(FaultKind::named(kind.name()), Some(kind));
+        assert_eq!(FaultKind::from_name(kind.name()), Some(kind));
         assert_eq!(TABLE[kind as usize].0, kind);
     }
-    assert_eq!(FaultKind::named("tx_stall"), None);
+    assert_eq!(FaultKind::from_name("tx_stall"), None);
 }
 
 #[test]
 fn chance_comes_from_the_seed() {
-    let strikes = |seed| {
-        let mut faults = Faults::new();
-        let order = Order {
+    let hits = |seed| {
+        let mut faults = FaultInjector::new();
+        let config = FaultConfig {
             seed,
             rate: 4,
-            ..Order::on(FaultKind::CrcError)
+            ..FaultConfig::on(FaultKind::CrcError)
         };
-        faults.order(order, 0);
+        faults.configure(config, 0);
         (0..400)
-            .map(|_| faults.strikes(FaultKind::CrcError))
+            .map(|_| faults.fires(FaultKind::CrcError))
             .collect::<Vec<_>>()
     };
-    assert_eq!(strikes(1), strikes(1));
-    assert_ne!(strikes(1), strikes(2));
-    let count = strikes(3).iter().filter(|&&s| s).count();
+    assert_eq!(hits(1), hits(1));
+    assert_ne!(hits(1), hits(2));
+    let count = hits(3).iter().filter(|&&s| s).count();
     assert!((60..140).contains(&count), "{count} of 400 at 1/4");
 }
 
 #[test]
 fn a_count_ends_it() {
-    let mut faults = Faults::new();
-    faults.order(
-        Order {
+    let mut faults = FaultInjector::new();
+    faults.configure(
+        FaultConfig {
             count: Some(2),
-            ..Order::on(FaultKind::Runt)
+            ..FaultConfig::on(FaultKind::Runt)
         },
         0,
     );
-    let struck: Vec<bool> = (0..4).map(|_| faults.strikes(FaultKind::Runt)).collect();
-    assert_eq!(struck, [true, true, false, false]);
-    assert_eq!(faults.struck(FaultKind::Runt), 2);
+    let hits: Vec<bool> = (0..4).map(|_| faults.fires(FaultKind::Runt)).collect();
+    assert_eq!(hits, [true, true, false, false]);
+    assert_eq!(faults.hits(FaultKind::Runt), 2);
     assert!(!faults.on(FaultKind::Runt));
 }
 
@@ -102,14 +103,14 @@ fn a_count_ends_it() {
 fn a_stalled_transmitter_keeps_its_frames_until_it_goes_on() {
     let mut bench = bench();
     two_frames(&mut bench);
-    bench.fault(Order::on(FaultKind::TxStall));
-    bench.w8(0x38, 0x40);
+    bench.fault(FaultConfig::on(FaultKind::TxStall));
+    bench.w8(Reg::TxPoll, 0x40);
     assert_eq!(bench.guest.sent.len(), 0);
     assert!(owned(&bench, TX_RING, 0));
-    assert_eq!(bench.r8(0x38), 0x40, "heard");
-    assert!(!bench.chip.sending(), "nobody is to wait for it");
-    assert_eq!(bench.r16(0x3e), 0);
-    bench.fault(Order::off(FaultKind::TxStall));
+    assert_eq!(bench.r8(Reg::TxPoll), 0x40, "noted");
+    assert!(!bench.chip.sending(), "there is nothing to wait for");
+    assert_eq!(bench.r16(Reg::IntrStatus), 0);
+    bench.fault(FaultConfig::off(FaultKind::TxStall));
     assert_eq!(bench.guest.sent.len(), 2);
     assert!(!owned(&bench, TX_RING, 1));
     assert_eq!(bench.violations(), 0);
@@ -119,12 +120,12 @@ fn a_stalled_transmitter_keeps_its_frames_until_it_goes_on() {
 fn a_reset_cures_what_is_ordered_until_then() {
     let mut bench = bench();
     for until_reset in [false, true] {
-        let order = Order {
+        let config = FaultConfig {
             until_reset,
-            ..Order::on(FaultKind::TxStall)
+            ..FaultConfig::on(FaultKind::TxStall)
         };
-        bench.fault(order);
-        bench.w8(0x37, 0x10);
+        bench.fault(config);
+        bench.w8(Reg::ChipCmd, 0x10);
         assert_eq!(bench.chip.faults().on(FaultKind::TxStall), !until_reset);
     }
 }
@@ -133,33 +134,33 @@ fn a_reset_cures_what_is_ordered_until_then() {
 fn a_doorbell_is_lost_only_while_another_completion_is_to_come() {
     let mut bench = bench();
     two_frames(&mut bench);
-    bench.fault(Order {
+    bench.fault(FaultConfig {
         rate: 1,
-        ..Order::on(FaultKind::LostDoorbell)
+        ..FaultConfig::on(FaultKind::LostDoorbell)
     });
     bench.guest.desc(TX_RING, 1, 0x7000_0000 | 60, 0, BUFFERS);
-    bench.w8(0x38, 0x40);
+    bench.w8(Reg::TxPoll, 0x40);
     assert_eq!(bench.guest.sent.len(), 1);
     two_frames(&mut bench);
-    bench.w8(0x38, 0x40);
+    bench.w8(Reg::TxPoll, 0x40);
     assert_eq!(bench.guest.sent.len(), 1, "too close");
-    bench.w16(0x3e, 0xffff);
-    bench.w8(0x38, 0x40);
+    bench.w16(Reg::IntrStatus, 0xffff);
+    bench.w8(Reg::TxPoll, 0x40);
     assert_eq!(bench.guest.sent.len(), 3);
 }
 
 #[test]
 fn a_lost_interrupt_shows_in_the_status_and_the_next_event_brings_it() {
     let mut bench = bench();
-    bench.fault(Order {
+    bench.fault(FaultConfig {
         rate: 1,
         count: Some(1),
-        ..Order::on(FaultKind::LostInterrupt)
+        ..FaultConfig::on(FaultKind::LostInterrupt)
     });
     receive(&mut bench);
     assert!(!bench.chip.interrupt());
-    assert_eq!(bench.r16(0x3e), intr::RX_OK);
-    bench.w16(0x3c, 0xffff);
+    assert_eq!(bench.r16(Reg::IntrStatus), intr::RX_OK);
+    bench.w16(Reg::IntrMask, 0xffff);
     assert!(!bench.chip.interrupt(), "lost, whatever the mask");
     receive(&mut bench);
     assert!(bench.chip.interrupt());
@@ -169,16 +170,16 @@ fn a_lost_interrupt_shows_in_the_status_and_the_next_event_brings_it() {
 fn ending_it_or_resetting_brings_the_line_back() {
     for reset in [false, true] {
         let mut bench = bench();
-        bench.fault(Order {
+        bench.fault(FaultConfig {
             rate: 1,
-            ..Order::on(FaultKind::LostInterrupt)
+            ..FaultConfig::on(FaultKind::LostInterrupt)
         });
         receive(&mut bench);
         assert!(!bench.chip.interrupt());
-        bench.fault(Order::off(FaultKind::LostInterrupt));
+        bench.fault(FaultConfig::off(FaultKind::LostInterrupt));
         assert!(bench.chip.interrupt());
         if reset {
-            bench.w8(0x37, 0x10);
+            bench.w8(Reg::ChipCmd, 0x10);
             assert!(!bench.chip.interrupt());
         }
     }
@@ -187,16 +188,16 @@ fn ending_it_or_resetting_brings_the_line_back() {
 #[test]
 fn spurious_interrupts_come_by_the_clock() {
     let mut bench = bench();
-    bench.fault(Order {
+    bench.fault(FaultConfig {
         count: Some(2),
-        ..Order::on(FaultKind::SpuriousInterrupt)
+        ..FaultConfig::on(FaultKind::SpuriousInterrupt)
     });
     assert_eq!(bench.chip.deadline(), Some(10 * MS));
     bench.tick(9 * MS);
     assert!(!bench.chip.take_pulse());
     bench.tick(10 * MS);
     assert!(bench.chip.take_pulse() && !bench.chip.take_pulse());
-    assert_eq!(bench.r16(0x3e), 0);
+    assert_eq!(bench.r16(Reg::IntrStatus), 0);
     bench.tick(20 * MS);
     assert!(bench.chip.take_pulse());
     assert_eq!(bench.chip.deadline(), None);
@@ -205,42 +206,46 @@ fn spurious_interrupts_come_by_the_clock() {
 #[test]
 fn the_link_flaps_and_is_there_again_in_the_end() {
     let mut bench = bench();
-    bench.fault(Order {
+    bench.fault(FaultConfig {
         seed: 5,
-        ..Order::on(FaultKind::LinkFlap)
+        ..FaultConfig::on(FaultKind::LinkFlap)
     });
     let at = bench.chip.deadline().unwrap();
     assert!(at <= 1000 * MS);
     bench.tick(at);
-    assert_eq!(bench.r8(0x6c), 0x04);
-    assert_eq!(bench.r16(0x3e), intr::LINK_CHG);
+    assert_eq!(bench.r8(Reg::PhyStatus), 0x04);
+    assert_eq!(bench.r16(Reg::IntrStatus), intr::LINK_CHG);
     bench.tick(bench.chip.deadline().unwrap());
-    assert_eq!(bench.r8(0x6c), 0x13);
+    assert_eq!(bench.r8(Reg::PhyStatus), 0x13);
     bench.tick(bench.chip.deadline().unwrap());
-    bench.fault(Order::off(FaultKind::LinkFlap));
-    assert_eq!(bench.r8(0x6c), 0x13);
+    bench.fault(FaultConfig::off(FaultKind::LinkFlap));
+    assert_eq!(bench.r8(Reg::PhyStatus), 0x13);
 }
 
 #[test]
 fn descriptors_come_back_late_and_in_order() {
     let mut bench = bench();
     two_frames(&mut bench);
-    bench.fault(Order::on(FaultKind::DelayOwn));
-    bench.w8(0x38, 0x40);
+    bench.fault(FaultConfig::on(FaultKind::DelayOwn));
+    bench.w8(Reg::TxPoll, 0x40);
     assert_eq!(bench.guest.sent.len(), 2);
     assert!(owned(&bench, TX_RING, 0) && owned(&bench, TX_RING, 1));
     assert_eq!(
-        bench.r16(0x3e) & intr::TX_OK,
+        bench.r16(Reg::IntrStatus) & intr::TX_OK,
         intr::TX_OK,
         "it comes before"
     );
-    bench.w16(0x3e, 0xffff);
+    bench.w16(Reg::IntrStatus, 0xffff);
     // The chip does not take what it is about to give back for new work.
-    bench.w8(0x38, 0x40);
+    bench.w8(Reg::TxPoll, 0x40);
     assert_eq!(bench.guest.sent.len(), 2);
     bench.tick(2 * MS);
     assert!(!owned(&bench, TX_RING, 0) && !owned(&bench, TX_RING, 1));
-    assert_eq!(bench.r16(0x3e) & intr::TX_OK, intr::TX_OK, "and again");
+    assert_eq!(
+        bench.r16(Reg::IntrStatus) & intr::TX_OK,
+        intr::TX_OK,
+        "and again"
+    );
     assert_eq!(bench.guest.sent.len(), 2);
     assert_eq!(bench.chip.deadline(), None);
 }
@@ -248,17 +253,17 @@ fn descriptors_come_back_late_and_in_order() {
 #[test]
 fn a_full_ring_of_late_descriptors_holds_frames_up() {
     let mut bench = bench();
-    bench.fault(Order::on(FaultKind::DelayOwn));
+    bench.fault(FaultConfig::on(FaultKind::DelayOwn));
     assert_eq!(receive(&mut bench), Received::Delivered);
     assert_eq!(receive(&mut bench), Received::Delivered);
     assert_eq!(receive(&mut bench), Received::Wait);
-    bench.fault(Order::off(FaultKind::DelayOwn));
+    bench.fault(FaultConfig::off(FaultKind::DelayOwn));
     assert!(!owned(&bench, RX_RING, 0) && !owned(&bench, RX_RING, 1));
-    // A reset forgets what is late.
-    bench.fault(Order::on(FaultKind::DelayOwn));
+    // A reset forgets delayed descriptors.
+    bench.fault(FaultConfig::on(FaultKind::DelayOwn));
     bench.guest.desc(RX_RING, 0, 0xc000_3ff8, 0, BUFFERS);
     assert_eq!(receive(&mut bench), Received::Delivered);
-    bench.w8(0x37, 0x10);
+    bench.w8(Reg::ChipCmd, 0x10);
     bench.tick(100 * MS);
     assert!(owned(&bench, RX_RING, 0));
 }
@@ -266,11 +271,11 @@ fn a_full_ring_of_late_descriptors_holds_frames_up() {
 #[test]
 fn a_verdict_is_turned_round() {
     let mut bench = bench();
-    bench.w16(0xe0, 0x20);
+    bench.w16(Reg::CPlusCmd, 0x20);
     // This packet's sums are wrong: the chip says so, and under the fault it does not.
     for (fault, fails) in [(false, true), (true, false)] {
         if fault {
-            bench.fault(Order::on(FaultKind::BadChecksum));
+            bench.fault(FaultConfig::on(FaultKind::BadChecksum));
         }
         receive(&mut bench);
         let (opts1, _) = bench.guest.opts(RX_RING, u64::from(fault));
@@ -282,12 +287,12 @@ fn a_verdict_is_turned_round() {
 #[test]
 fn bad_check_sequences() {
     let mut bench = bench();
-    bench.fault(Order::on(FaultKind::CrcError));
+    bench.fault(FaultConfig::on(FaultKind::CrcError));
     assert_eq!(receive(&mut bench), Received::Dropped);
-    assert_eq!(bench.r16(0x3e), intr::RX_ERR);
+    assert_eq!(bench.r16(Reg::IntrStatus), intr::RX_ERR);
     assert_eq!(bench.chip.tally().rx_err, 1);
     // With AcceptErr the driver gets it, marked.
-    bench.w32(0x44, 0xe72a);
+    bench.w32(Reg::RxConfig, 0xe72a);
     assert_eq!(receive(&mut bench), Received::Delivered);
     let (opts1, _) = bench.guest.opts(RX_RING, 0);
     assert_eq!(opts1 & (rx::ERROR | rx::CRC), rx::ERROR | rx::CRC);
@@ -299,31 +304,31 @@ fn bad_check_sequences() {
 #[test]
 fn runts_and_giants() {
     let mut bench = bench();
-    bench.fault(Order::on(FaultKind::Runt));
+    bench.fault(FaultConfig::on(FaultKind::Runt));
     assert_eq!(receive(&mut bench), Received::Dropped);
-    bench.w32(0x44, 0xe71a);
+    bench.w32(Reg::RxConfig, 0xe71a);
     assert_eq!(receive(&mut bench), Received::Delivered);
     let (opts1, _) = bench.guest.opts(RX_RING, 0);
     assert_eq!(opts1 & (rx::ERROR | rx::RUNT), rx::ERROR | rx::RUNT);
     assert!((18..64).contains(&(opts1 & rx::LENGTH)), "{opts1:#x}");
-    bench.fault(Order::off(FaultKind::Runt));
-    bench.fault(Order::on(FaultKind::Giant));
+    bench.fault(FaultConfig::off(FaultKind::Runt));
+    bench.fault(FaultConfig::on(FaultKind::Giant));
     assert_eq!(receive(&mut bench), Received::Delivered);
     let (opts1, _) = bench.guest.opts(RX_RING, 1);
     assert!(opts1 & rx::LENGTH > 1522, "{opts1:#x}");
-    bench.w16(0xda, 1522);
+    bench.w16(Reg::RxMaxSize, 1522);
     bench.guest.desc(RX_RING, 0, 0xc000_3ff8, 0, BUFFERS);
     assert_eq!(receive(&mut bench), Received::Dropped);
 }
 
 #[test]
-fn a_frame_that_waits_is_spoilt_once() {
+fn a_frame_that_waits_is_corrupted_once() {
     let mut bench = bench();
-    bench.w32(0x44, 0xe71a);
+    bench.w32(Reg::RxConfig, 0xe71a);
     bench.guest.desc(RX_RING, 0, 0x4000_3ff8, 0, BUFFERS);
-    bench.fault(Order {
+    bench.fault(FaultConfig {
         count: Some(1),
-        ..Order::on(FaultKind::Runt)
+        ..FaultConfig::on(FaultKind::Runt)
     });
     assert_eq!(receive(&mut bench), Received::Wait);
     bench.guest.desc(RX_RING, 0, 0xc000_3ff8, 0, BUFFERS);
@@ -331,34 +336,38 @@ fn a_frame_that_waits_is_spoilt_once() {
     let again = bench.chip.frame_in(&mut bench.guest, &frame, true);
     assert_eq!(again, Received::Delivered);
     assert_ne!(bench.guest.opts(RX_RING, 0).0 & rx::RUNT, 0);
-    assert_eq!(bench.chip.faults().struck(FaultKind::Runt), 1);
+    assert_eq!(bench.chip.faults().hits(FaultKind::Runt), 1);
 }
 
 #[test]
 fn a_dump_that_wants_the_receiver() {
     let mut bench = bench();
-    bench.fault(Order::on(FaultKind::TallyHang));
-    bench.w8(0x37, 0x04);
-    bench.w32(0x10, BUFFERS as u32 | 8);
+    bench.fault(FaultConfig::on(FaultKind::TallyHang));
+    bench.w8(Reg::ChipCmd, 0x04);
+    bench.w32(Reg::CounterAddrLow, BUFFERS as u32 | 8);
     bench.tick(MS);
-    assert_ne!(bench.r32(0x10) & 8, 0);
+    assert_ne!(bench.r32(Reg::CounterAddrLow) & 8, 0);
     assert_eq!(bench.chip.deadline(), None);
-    assert_eq!(bench.chip.faults().struck(FaultKind::TallyHang), 1);
-    bench.w8(0x37, 0x0c);
+    assert_eq!(bench.chip.faults().hits(FaultKind::TallyHang), 1);
+    bench.w8(Reg::ChipCmd, 0x0c);
     bench.tick(2 * MS);
-    assert_eq!(bench.r32(0x10) & 8, 0, "it ends with the receiver on");
-    bench.w32(0x10, BUFFERS as u32 | 8);
-    assert_eq!(bench.r32(0x10) & 8, 0);
-    assert_eq!(bench.chip.faults().struck(FaultKind::TallyHang), 1);
+    assert_eq!(
+        bench.r32(Reg::CounterAddrLow) & 8,
+        0,
+        "it ends with the receiver on"
+    );
+    bench.w32(Reg::CounterAddrLow, BUFFERS as u32 | 8);
+    assert_eq!(bench.r32(Reg::CounterAddrLow) & 8, 0);
+    assert_eq!(bench.chip.faults().hits(FaultKind::TallyHang), 1);
 }
 
 #[test]
 fn an_overflow_of_the_receiver() {
     let mut bench = bench();
-    bench.fault(Order::on(FaultKind::RxFifoOverflow));
+    bench.fault(FaultConfig::on(FaultKind::RxFifoOverflow));
     assert_eq!(receive(&mut bench), Received::Dropped);
-    assert_eq!(bench.r16(0x3e), intr::RX_FIFO_OVER);
-    assert_eq!(bench.r32(0x4c), 1);
+    assert_eq!(bench.r16(Reg::IntrStatus), intr::RX_FIFO_OVER);
+    assert_eq!(bench.r32(Reg::RxMissed), 1);
     assert!(owned(&bench, RX_RING, 0));
 }
 
@@ -367,7 +376,7 @@ fn a_card_that_is_gone() {
     let mut bench = bench();
     receive(&mut bench);
     assert!(bench.chip.interrupt());
-    bench.fault(Order::on(FaultKind::Gone));
+    bench.fault(FaultConfig::on(FaultKind::Gone));
     assert!(!bench.chip.interrupt());
     for (width, ones) in [
         (Width::Byte, 0xff),
@@ -378,31 +387,31 @@ fn a_card_that_is_gone() {
     }
     two_frames(&mut bench);
     let before = bench.guest.accesses;
-    bench.w8(0x38, 0x40);
+    bench.w8(Reg::TxPoll, 0x40);
     assert_eq!(receive(&mut bench), Received::Ignored);
     bench.chip.resume(&mut bench.guest);
     assert_eq!(bench.guest.accesses, before, "no transfers");
-    bench.fault(Order::off(FaultKind::Gone));
-    assert_eq!(bench.r32(0x44), 0, "as after power-on");
+    bench.fault(FaultConfig::off(FaultKind::Gone));
+    assert_eq!(bench.r32(Reg::RxConfig), 0, "as after power-on");
     assert_eq!(bench.violations(), 0);
 }
 
-/// What a run in the lying mode looks like from outside.
+/// Runs a chip in the lying mode; returns its accesses as seen from outside.
 fn lies(seed: u64) -> Vec<u32> {
     let mut bench = bench();
-    bench.fault(Order {
+    bench.fault(FaultConfig {
         seed,
         rate: 2,
-        ..Order::on(FaultKind::Lie)
+        ..FaultConfig::on(FaultKind::Lie)
     });
     let mut seen = Vec::new();
     for _ in 0..50 {
         bench.guest.desc(RX_RING, 0, 0xc000_3ff8, 0, BUFFERS);
         receive(&mut bench);
         seen.push(bench.guest.opts(RX_RING, 0).0);
-        seen.push(bench.r16(0x3e).into());
-        seen.push(bench.r32(0x40));
-        bench.w16(0x3e, 0xffff);
+        seen.push(bench.r16(Reg::IntrStatus).into());
+        seen.push(bench.r32(Reg::TxConfig));
+        bench.w16(Reg::IntrStatus, 0xffff);
     }
     seen
 }
@@ -412,8 +421,8 @@ fn a_liar_is_consistent() {
     assert_eq!(lies(1), lies(1));
     assert_ne!(lies(1), lies(2));
     let honest: Vec<u32> = lies(3).into_iter().skip(2).step_by(3).collect();
-    let told = honest.iter().filter(|&&xid| xid == 0x3000_0000).count();
-    assert!((5..45).contains(&told), "{told} of 50 reads were true");
+    let truths = honest.iter().filter(|&&xid| xid == 0x3000_0000).count();
+    assert!((5..45).contains(&truths), "{truths} of 50 reads were true");
 }
 
 #[test]
@@ -422,10 +431,10 @@ fn a_liar_stays_inside_the_buffers() {
         let mut bench = bench();
         bench.guest.memory.fill(0x5a);
         bench.guest.desc(RX_RING, 0, 0xc000_0100, 0, BUFFERS);
-        bench.fault(Order {
+        bench.fault(FaultConfig {
             seed,
             rate: 1,
-            ..Order::on(FaultKind::Lie)
+            ..FaultConfig::on(FaultKind::Lie)
         });
         receive(&mut bench);
         assert!(bench

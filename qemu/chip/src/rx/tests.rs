@@ -49,7 +49,7 @@ fn a_frame_for_us_arrives_with_its_check_sequence() {
     assert_eq!(opts2, 0);
     assert_eq!(bench.guest.get(BUFFERS, 60), frame);
     assert_eq!(bench.guest.get(BUFFERS + 60, 4), fcs(&frame));
-    assert_eq!(bench.r16(0x3e), intr::RX_OK);
+    assert_eq!(bench.r16(Reg::IntrStatus), intr::RX_OK);
     // The next one meets the ring's end, keeps it and wraps.
     assert_eq!(give(&mut bench, &frame), Received::Delivered);
     assert_eq!(
@@ -74,15 +74,15 @@ fn a_full_ring_makes_the_frame_wait() {
     slots(&mut bench, 1, 0x800);
     let frame = to(MAC, 60);
     give(&mut bench, &frame);
-    bench.w16(0x3e, 0xffff);
+    bench.w16(Reg::IntrStatus, 0xffff);
     assert_eq!(give(&mut bench, &frame), Received::Wait);
-    assert_eq!(bench.r16(0x3e), intr::RX_OVERFLOW);
-    bench.w16(0x3e, 0xffff);
+    assert_eq!(bench.r16(Reg::IntrStatus), intr::RX_OVERFLOW);
+    bench.w16(Reg::IntrStatus, 0xffff);
     assert_eq!(
         bench.chip.frame_in(&mut bench.guest, &frame, true),
         Received::Wait
     );
-    assert_eq!(bench.r16(0x3e), 0, "told once");
+    assert_eq!(bench.r16(Reg::IntrStatus), 0, "reported once");
     slots(&mut bench, 1, 0x800);
     assert_eq!(
         bench.chip.frame_in(&mut bench.guest, &frame, true),
@@ -99,15 +99,15 @@ fn a_full_ring_fills_the_room_inside() {
     slots(&mut bench, 1, 0x800);
     let frame = to(MAC, 60);
     give(&mut bench, &frame);
-    bench.w16(0x3e, 0xffff);
+    bench.w16(Reg::IntrStatus, 0xffff);
     assert_eq!(give(&mut bench, &frame), Received::Kept);
-    assert_eq!(bench.r16(0x3e), intr::RX_OVERFLOW);
-    assert_eq!(bench.r8(0x37) & 1, 0, "the buffer is not empty");
-    bench.w16(0x3e, 0xffff);
+    assert_eq!(bench.r16(Reg::IntrStatus), intr::RX_OVERFLOW);
+    assert_eq!(bench.r8(Reg::ChipCmd) & 1, 0, "the buffer is not empty");
+    bench.w16(Reg::IntrStatus, 0xffff);
     slots(&mut bench, 1, 0x800);
     let due = bench.chip.deadline().unwrap();
     bench.tick(due);
-    assert_eq!(bench.r16(0x3e), intr::RX_OK);
+    assert_eq!(bench.r16(Reg::IntrStatus), intr::RX_OK);
     let opts1 = FIRST | LAST | RING_END | rx::UNICAST | rx::BUFFER_OVERFLOW | 64;
     assert_eq!(bench.guest.opts(RX_RING, 0).0, opts1);
     assert_eq!(bench.chip.deadline(), None);
@@ -133,8 +133,14 @@ fn without_flow_control_frames_are_lost() {
         kept += 1;
     }
     assert_eq!(kept, 65536 / 1518);
-    assert_eq!(bench.r16(0x3e), intr::RX_OVERFLOW | intr::RX_FIFO_OVER);
-    assert_eq!((bench.r32(0x4c), bench.chip.tally().rx_missed), (1, 1));
+    assert_eq!(
+        bench.r16(Reg::IntrStatus),
+        intr::RX_OVERFLOW | intr::RX_FIFO_OVER
+    );
+    assert_eq!(
+        (bench.r32(Reg::RxMissed), bench.chip.tally().rx_missed),
+        (1, 1)
+    );
     slots(&mut bench, 64, 0x800);
     bench.chip.rx.index = 0;
     assert_eq!(give(&mut bench, &frame), Received::Delivered);
@@ -148,40 +154,40 @@ fn without_flow_control_frames_are_lost() {
 #[test]
 fn the_cable_is_patient_with_a_driver_at_work() {
     let mut bench = Bench::open(Config {
-        patience: 10,
+        rx_timeout: 10,
         ..Config::default()
     });
     bench.tick(MS);
-    bench.r16(0x3e);
+    bench.r16(Reg::IntrStatus);
     let frame = to(MAC, 1514);
     while give(&mut bench, &frame) == Received::Kept {}
     bench.tick(10 * MS);
     let again = |bench: &mut Bench| bench.chip.frame_in(&mut bench.guest, &frame, true);
     assert_eq!(again(&mut bench), Received::Wait);
-    bench.r16(0x3e);
+    bench.r16(Reg::IntrStatus);
     bench.tick(19 * MS);
     assert_eq!(again(&mut bench), Received::Wait);
     assert_eq!(bench.chip.counters().rx_waits, 1);
     bench.tick(20 * MS);
     assert_eq!(again(&mut bench), Received::Dropped);
-    assert_ne!(bench.r16(0x3e) & intr::RX_FIFO_OVER, 0);
+    assert_ne!(bench.r16(Reg::IntrStatus) & intr::RX_FIFO_OVER, 0);
 }
 
 /// The 8169's data sheet, 9.4.1: it sends a PAUSE frame when it runs out of receive descriptors.
 #[test]
 fn with_flow_control_the_partner_pauses() {
     let mut bench = bench();
-    bench.w32(0x60, 0x8004_05e1);
-    assert_eq!(bench.r8(0x6c), 0x13, "what was negotiated counts");
-    bench.w32(0x60, 0x8000_1340);
-    assert_eq!(bench.r8(0x6c), 0x73);
-    bench.w16(0x3e, 0xffff);
+    bench.w32(Reg::PhyAr, 0x8004_05e1);
+    assert_eq!(bench.r8(Reg::PhyStatus), 0x13, "what was negotiated counts");
+    bench.w32(Reg::PhyAr, 0x8000_1340);
+    assert_eq!(bench.r8(Reg::PhyStatus), 0x73);
+    bench.w16(Reg::IntrStatus, 0xffff);
     let frame = to(MAC, 60);
     assert_eq!(give(&mut bench, &frame), Received::Wait);
-    assert_eq!(bench.r16(0x3e), intr::RX_OVERFLOW);
+    assert_eq!(bench.r16(Reg::IntrStatus), intr::RX_OVERFLOW);
     // A forced mode has none.
-    bench.w32(0x60, 0x8000_0140);
-    assert_eq!(bench.r8(0x6c), 0x13);
+    bench.w32(Reg::PhyAr, 0x8000_0140);
+    assert_eq!(bench.r8(Reg::PhyStatus), 0x13);
     assert_eq!(give(&mut bench, &frame), Received::Kept);
 }
 
@@ -196,11 +202,11 @@ fn a_full_ring_loses_the_frame_in_drop_mode() {
     give(&mut bench, &frame);
     assert_eq!(give(&mut bench, &frame), Received::Dropped);
     assert_eq!(
-        bench.r16(0x3e),
+        bench.r16(Reg::IntrStatus),
         intr::RX_OK | intr::RX_OVERFLOW | intr::RX_FIFO_OVER
     );
     assert_eq!(bench.chip.tally().rx_missed, 1);
-    assert_eq!(bench.r32(0x4c), 1);
+    assert_eq!(bench.r32(Reg::RxMissed), 1);
 }
 
 #[test]
@@ -214,17 +220,17 @@ fn after_an_overflow_b300_waits_for_a_reset() {
         let frame = to(MAC, 60);
         assert_eq!(give(&mut bench, &frame), Received::Dropped);
         slots(&mut bench, 2, 0x800);
-        bench.w16(0x3e, 0xffff);
+        bench.w16(Reg::IntrStatus, 0xffff);
         let next = give(&mut bench, &frame);
         if revision == Revision::B380 {
             assert_eq!(next, Received::Delivered);
             continue;
         }
-        assert_eq!((next, bench.r16(0x3e)), (Received::Dropped, 0));
-        bench.w8(0x37, 0x0c);
+        assert_eq!((next, bench.r16(Reg::IntrStatus)), (Received::Dropped, 0));
+        bench.w8(Reg::ChipCmd, 0x0c);
         assert_eq!(give(&mut bench, &frame), Received::Dropped);
-        bench.w8(0x37, 0x10);
-        bench.w8(0x37, 0x0c);
+        bench.w8(Reg::ChipCmd, 0x10);
+        bench.w8(Reg::ChipCmd, 0x0c);
         assert_eq!(give(&mut bench, &frame), Received::Delivered);
     }
 }
@@ -232,14 +238,14 @@ fn after_an_overflow_b300_waits_for_a_reset() {
 #[test]
 fn frames_above_8191_bytes_are_marked_as_errors() {
     let mut bench = bench();
-    bench.w16(0xda, 0x3fff);
+    bench.w16(Reg::RxMaxSize, 0x3fff);
     for (len, marks) in [(8187, 0), (8188, rx::ERROR | rx::WATCHDOG)] {
         slots(&mut bench, 1, 0x3000);
         assert_eq!(give(&mut bench, &to(MAC, len)), Received::Delivered);
         let opts1 = bench.guest.opts(RX_RING, 0).0;
         assert_eq!(opts1 & (rx::ERROR | rx::WATCHDOG), marks);
-        bench.w8(0x37, 0x04);
-        bench.w8(0x37, 0x0c);
+        bench.w8(Reg::ChipCmd, 0x04);
+        bench.w8(Reg::ChipCmd, 0x0c);
     }
 }
 
@@ -262,9 +268,9 @@ fn the_filter() {
     for (accept, destination, wanted) in cases {
         let mut bench = bench();
         slots(&mut bench, 1, 0x800);
-        bench.w32(0x44, 0xe700 | accept);
-        bench.w32(8, u32::MAX);
-        bench.w32(12, u32::MAX);
+        bench.w32(Reg::RxConfig, 0xe700 | accept);
+        bench.w32(Reg::Mar0, u32::MAX);
+        bench.w32(Reg::Mar4, u32::MAX);
         let expected = if wanted {
             Received::Delivered
         } else {
@@ -288,13 +294,13 @@ fn the_multicast_hash_is_swapped_as_drivers_write_it() {
     let (low, high) = (filter[1].swap_bytes(), filter[0].swap_bytes());
     let mut bench = bench();
     slots(&mut bench, 2, 0x800);
-    bench.w32(0x44, 0xe704);
-    bench.w32(12, high);
-    bench.w32(8, low);
+    bench.w32(Reg::RxConfig, 0xe704);
+    bench.w32(Reg::Mar4, high);
+    bench.w32(Reg::Mar0, low);
     assert_eq!(give(&mut bench, &to(group, 60)), Received::Delivered);
     assert_ne!(bench.guest.opts(RX_RING, 0).0 & rx::MULTICAST, 0);
-    bench.w32(12, !high);
-    bench.w32(8, !low);
+    bench.w32(Reg::Mar4, !high);
+    bench.w32(Reg::Mar0, !low);
     assert_eq!(give(&mut bench, &to(group, 60)), Received::Filtered);
 }
 
@@ -341,7 +347,7 @@ fn rings_that_cannot_hold_a_frame_are_told() {
         );
     }
     bench.guest.desc(RX_RING, 0, OWN | RING_END | 8, 0, BUFFERS);
-    bench.w16(0xda, 0x3fff);
+    bench.w16(Reg::RxMaxSize, 0x3fff);
     assert_eq!(give(&mut bench, &to(MAC, 12000)), Received::Dropped);
     assert_eq!(bench.violations(), 2);
 }
@@ -365,9 +371,9 @@ fn buffers_without_room_or_out_of_place() {
 fn frames_come_only_with_receiver_and_link() {
     let mut bench = bench();
     slots(&mut bench, 1, 0x800);
-    bench.w8(0x37, 0x04);
+    bench.w8(Reg::ChipCmd, 0x04);
     assert_eq!(give(&mut bench, &to(MAC, 60)), Received::Ignored);
-    bench.w8(0x37, 0x0c);
+    bench.w8(Reg::ChipCmd, 0x0c);
     bench.chip.set_link(false);
     assert_eq!(give(&mut bench, &to(MAC, 60)), Received::Ignored);
     bench.chip.set_link(true);
@@ -384,11 +390,11 @@ fn runts_and_giants() {
     let mut bench = bench();
     slots(&mut bench, 4, 0x800);
     assert_eq!(give(&mut bench, &to(MAC, 59)), Received::Dropped);
-    assert_ne!(bench.r16(0x3e) & intr::RX_ERR, 0);
-    bench.w32(0x44, 0xe71a);
+    assert_ne!(bench.r16(Reg::IntrStatus) & intr::RX_ERR, 0);
+    bench.w32(Reg::RxConfig, 0xe71a);
     assert_eq!(give(&mut bench, &to(MAC, 59)), Received::Delivered);
     assert_ne!(bench.guest.opts(RX_RING, 0).0 & rx::RUNT, 0);
-    bench.w16(0xda, 1518);
+    bench.w16(Reg::RxMaxSize, 1518);
     assert_eq!(give(&mut bench, &to(MAC, 1514)), Received::Delivered);
     assert_eq!(give(&mut bench, &to(MAC, 1515)), Received::Dropped);
     for len in 0..14 {
@@ -404,7 +410,7 @@ fn checksum_verdicts_when_asked_for() {
     ] {
         let mut bench = bench();
         slots(&mut bench, 3, 0x800);
-        bench.w32(0x44, 0xe70f);
+        bench.w32(Reg::RxConfig, 0xe70f);
         let bad = packet(protocol, 64);
         let mut right = bad.clone();
         let ip = Ipv4::find(&right).unwrap();
@@ -413,7 +419,7 @@ fn checksum_verdicts_when_asked_for() {
         let mask = rx::PROTO_IP | rx::IP_FAIL | rx::UDP_FAIL | rx::TCP_FAIL;
         give(&mut bench, &right);
         assert_eq!(bench.guest.opts(RX_RING, 0).0 & mask, 0);
-        bench.w16(0xe0, 0x20);
+        bench.w16(Reg::CPlusCmd, 0x20);
         give(&mut bench, &right);
         assert_eq!(bench.guest.opts(RX_RING, 1).0 & mask, good);
         give(&mut bench, &bad);
@@ -433,13 +439,13 @@ fn vlan_tags_are_taken_out_when_asked_for() {
     give(&mut bench, &frame);
     assert_eq!(bench.guest.opts(RX_RING, 0).0 & rx::LENGTH, 68);
     assert_eq!(bench.guest.opts(RX_RING, 0).1, 0);
-    bench.w16(0xe0, 0x40);
+    bench.w16(Reg::CPlusCmd, 0x40);
     give(&mut bench, &frame);
     assert_eq!(bench.guest.opts(RX_RING, 1).0 & rx::LENGTH, 64);
     assert_eq!(bench.guest.opts(RX_RING, 1).1, rx::VLAN | 0x6420);
     let stripped = [&frame[..12], &frame[16..]].concat();
     assert_eq!(bench.guest.get(BUFFERS + 0x1000, 60), stripped);
     // The tag counts for the longest frame.
-    bench.w16(0xda, 67);
+    bench.w16(Reg::RxMaxSize, 67);
     assert_eq!(give(&mut bench, &frame), Received::Dropped);
 }

@@ -1,9 +1,10 @@
 use crate::config::Config;
 use crate::config::RxMode;
 use crate::desc::*;
+use crate::faults::FaultConfig;
 use crate::faults::FaultKind;
-use crate::faults::Order;
 use crate::regs::intr;
+use crate::regs::Reg;
 use crate::rx::Received;
 use crate::testing::Bench;
 use crate::testing::BUFFERS;
@@ -30,7 +31,7 @@ fn bench(config: Config) -> Bench {
             .guest
             .desc(RX_RING, index, OWN | end | 0x7f8, 0, buffer);
     }
-    bench.w32(0x14, 0);
+    bench.w32(Reg::CounterAddrHigh, 0);
     bench
 }
 
@@ -42,22 +43,26 @@ fn give(bench: &mut Bench, len: usize) -> Received {
 
 /// Has all there is wait for the bus: a frame each way, and the tally counters.
 fn load(bench: &mut Bench) {
-    bench.w8(0x38, 0x40);
+    bench.w8(Reg::TxPoll, 0x40);
     assert_eq!(give(bench, 60), Received::Kept);
-    bench.w32(0x10, TALLY as u32 | DUMP);
+    bench.w32(Reg::CounterAddrLow, TALLY as u32 | DUMP);
 }
 
 fn is_waiting(bench: &mut Bench) -> bool {
     assert!(bench.guest.sent.is_empty());
     assert_ne!(bench.guest.opts(RX_RING, 0).0 & OWN, 0);
     assert_eq!(bench.guest.get(TALLY, 64), [0; 64]);
-    (bench.r8(0x38), bench.r8(0x37) & 1, bench.r32(0x10) & DUMP) == (0x40, 0, DUMP)
+    (
+        bench.r8(Reg::TxPoll),
+        bench.r8(Reg::ChipCmd) & 1,
+        bench.r32(Reg::CounterAddrLow) & DUMP,
+    ) == (0x40, 0, DUMP)
 }
 
 fn nothing_is_wrong(bench: &mut Bench) {
     let counters = bench.chip.counters();
     assert_eq!((counters.violations, counters.dma_faults), (0, 0));
-    assert_eq!(bench.r16(0x3e) & intr::SYS_ERR, 0);
+    assert_eq!(bench.r16(Reg::IntrStatus) & intr::SYS_ERR, 0);
 }
 
 #[test]
@@ -70,16 +75,16 @@ fn without_bus_mastering_everything_waits() {
     bench.chip.resume(&mut bench.guest);
     assert_eq!(bench.guest.accesses, accesses, "memory is out of reach");
     assert!(is_waiting(&mut bench));
-    assert!(!bench.chip.sending(), "nobody can help it along");
+    assert!(!bench.chip.sending(), "nothing can help it along");
     assert_eq!(bench.chip.deadline(), None);
-    assert_eq!(bench.r16(0x3e), 0, "nothing has happened");
+    assert_eq!(bench.r16(Reg::IntrStatus), 0, "nothing has happened");
     bench.master(true);
     assert_eq!(bench.guest.sent.len(), 1);
     assert_eq!(bench.guest.opts(RX_RING, 0).0 & OWN, 0);
     assert_eq!(bench.guest.get(RX_BUFFERS, 6), MAC);
-    assert_eq!(bench.r16(0x3e) & intr::RX_OK, intr::RX_OK);
-    assert_eq!(bench.r32(0x10) & DUMP, 0);
-    assert_eq!(bench.r8(0x37) & 1, 1, "nothing is kept");
+    assert_eq!(bench.r16(Reg::IntrStatus) & intr::RX_OK, intr::RX_OK);
+    assert_eq!(bench.r32(Reg::CounterAddrLow) & DUMP, 0);
+    assert_eq!(bench.r8(Reg::ChipCmd) & 1, 1, "nothing is kept");
     assert_eq!(bench.chip.counters().rx_bytes, 60);
     nothing_is_wrong(&mut bench);
 }
@@ -88,7 +93,7 @@ fn without_bus_mastering_everything_waits() {
 #[test]
 fn stopping_a_chip_at_work_is_no_violation_and_a_reset_forgets_all() {
     let mut bench = bench(Config::default());
-    bench.fault(Order::on(FaultKind::BusStall));
+    bench.fault(FaultConfig::on(FaultKind::BusStall));
     load(&mut bench);
     assert!(is_waiting(&mut bench));
     // This ends the stall: what waits would use the bus right now.
@@ -97,11 +102,11 @@ fn stopping_a_chip_at_work_is_no_violation_and_a_reset_forgets_all() {
     assert!(is_waiting(&mut bench));
     nothing_is_wrong(&mut bench);
     let accesses = bench.guest.accesses;
-    bench.w8(0x37, 0x10);
-    assert_eq!((bench.r8(0x38), bench.r8(0x37)), (0, 1));
-    assert_eq!(bench.r32(0x10) & DUMP, 0);
+    bench.w8(Reg::ChipCmd, 0x10);
+    assert_eq!((bench.r8(Reg::TxPoll), bench.r8(Reg::ChipCmd)), (0, 1));
+    assert_eq!(bench.r32(Reg::CounterAddrLow) & DUMP, 0);
     bench.master(true);
-    bench.w8(0x37, 0x0c);
+    bench.w8(Reg::ChipCmd, 0x0c);
     bench.tick(1);
     bench.chip.resume(&mut bench.guest);
     assert_eq!(bench.guest.accesses, accesses, "nothing is left of it");
@@ -111,10 +116,10 @@ fn stopping_a_chip_at_work_is_no_violation_and_a_reset_forgets_all() {
 #[test]
 fn a_stall_of_the_bus_ends_by_itself_too() {
     let mut bench = bench(Config::default());
-    bench.fault(Order::on(FaultKind::BusStall));
+    bench.fault(FaultConfig::on(FaultKind::BusStall));
     load(&mut bench);
-    assert_eq!(bench.chip.faults().struck(FaultKind::BusStall), 3);
-    bench.fault(Order::off(FaultKind::BusStall));
+    assert_eq!(bench.chip.faults().hits(FaultKind::BusStall), 3);
+    bench.fault(FaultConfig::off(FaultKind::BusStall));
     assert_eq!(bench.guest.sent.len(), 1);
     assert_eq!(bench.chip.counters().rx_frames, 1);
     assert_ne!(bench.guest.get(TALLY, 64), [0; 64]);
@@ -125,11 +130,11 @@ fn a_stall_of_the_bus_ends_by_itself_too() {
 fn bus_mastering_that_was_never_on_is_the_drivers_mistake() {
     let mut bench = bench(Config::default());
     bench.master(false);
-    bench.w8(0x37, 0x10);
-    bench.w8(0x37, 0x0c);
-    bench.w8(0x38, 0x40);
+    bench.w8(Reg::ChipCmd, 0x10);
+    bench.w8(Reg::ChipCmd, 0x0c);
+    bench.w8(Reg::TxPoll, 0x40);
     assert!(bench.last_violation().contains("bus mastering"));
-    bench.w32(0x10, TALLY as u32 | DUMP);
+    bench.w32(Reg::CounterAddrLow, TALLY as u32 | DUMP);
     assert!(bench.last_violation().contains("tally"));
     assert_eq!(bench.violations(), 2);
     // For Wake-on-LAN receivers run without it.
@@ -137,7 +142,7 @@ fn bus_mastering_that_was_never_on_is_the_drivers_mistake() {
     assert_eq!(bench.violations(), 2);
     bench.master(true);
     assert_eq!(bench.guest.sent.len(), 1, "it goes on all the same");
-    bench.w8(0x38, 0x40);
+    bench.w8(Reg::TxPoll, 0x40);
     assert_eq!(bench.violations(), 2);
 }
 
@@ -159,10 +164,10 @@ fn the_room_inside_is_bounded() {
         assert_eq!(kept, 65536 / 1518);
         if rx_mode == RxMode::Wait {
             assert_eq!(last, Received::Wait);
-            assert_eq!(bench.r16(0x3e), 0);
+            assert_eq!(bench.r16(Reg::IntrStatus), 0);
         } else {
             assert_eq!(last, Received::Dropped);
-            assert_eq!(bench.r16(0x3e), intr::RX_FIFO_OVER);
+            assert_eq!(bench.r16(Reg::IntrStatus), intr::RX_FIFO_OVER);
             assert_eq!(bench.chip.tally().rx_missed, 1);
         }
         bench.master(true);
@@ -182,8 +187,8 @@ fn what_is_kept_goes_with_the_receiver_and_keeps_its_order() {
     let mut bench = bench(Config::default());
     bench.master(false);
     give(&mut bench, 60);
-    bench.w8(0x37, 0x04);
-    bench.w8(0x37, 0x0c);
+    bench.w8(Reg::ChipCmd, 0x04);
+    bench.w8(Reg::ChipCmd, 0x0c);
     bench.master(true);
     assert_eq!(bench.chip.counters().rx_frames, 0);
     bench.guest.desc(RX_RING, 1, 0, 0, RX_BUFFERS);
@@ -210,17 +215,17 @@ fn what_is_kept_goes_with_the_receiver_and_keeps_its_order() {
 fn one_that_sleeps_or_is_gone_does_not_touch_memory() {
     for gone in [false, true] {
         let mut bench = bench(Config::default());
-        bench.fault(Order::on(FaultKind::DelayOwn));
-        bench.w8(0x38, 0x40);
+        bench.fault(FaultConfig::on(FaultKind::DelayOwn));
+        bench.w8(Reg::TxPoll, 0x40);
         give(&mut bench, 60);
         let accesses = bench.guest.accesses;
         if gone {
-            bench.fault(Order::on(FaultKind::Gone));
+            bench.fault(FaultConfig::on(FaultKind::Gone));
         } else {
             bench.chip.set_asleep(true);
         }
         bench.tick(1_000_000_000);
-        bench.fault(Order::off(FaultKind::DelayOwn));
+        bench.fault(FaultConfig::off(FaultKind::DelayOwn));
         assert_eq!(bench.guest.accesses, accesses);
         assert_eq!(bench.chip.deadline(), None);
         bench.chip.set_asleep(false);
@@ -235,8 +240,8 @@ fn one_that_sleeps_or_is_gone_does_not_touch_memory() {
 #[test]
 fn late_descriptors_wait_too() {
     let mut bench = bench(Config::default());
-    bench.fault(Order::on(FaultKind::DelayOwn));
-    bench.w8(0x38, 0x40);
+    bench.fault(FaultConfig::on(FaultKind::DelayOwn));
+    bench.w8(Reg::TxPoll, 0x40);
     bench.master(false);
     bench.tick(1_000_000_000);
     assert_ne!(bench.guest.opts(TX_RING, 0).0 & OWN, 0);
@@ -249,8 +254,8 @@ fn late_descriptors_wait_too() {
 #[test]
 fn a_frame_that_came_before_the_sleep_wakes_nobody() {
     let mut bench = bench(Config::default());
-    bench.w8(0x50, 0xc0);
-    bench.w8(0x56, 0x10);
+    bench.w8(Reg::Cfg9346, 0xc0);
+    bench.w8(Reg::Config5, 0x10);
     bench.master(false);
     let mut frame = MAC.to_vec();
     frame.resize(60, 0);
@@ -261,27 +266,30 @@ fn a_frame_that_came_before_the_sleep_wakes_nobody() {
     assert!(bench.chip.take_wake().is_some());
 }
 
-/// What a driver must reckon with before it lets a chip use the bus again.
+/// Transfers that a driver must expect before it lets a chip use the bus again.
 #[test]
 fn a_reset_that_hangs_forgets_nothing_and_hears_nothing() {
     let mut bench = bench(Config::default());
-    bench.fault(Order::on(FaultKind::BusStall));
+    bench.fault(FaultConfig::on(FaultKind::BusStall));
     load(&mut bench);
-    bench.fault(Order::on(FaultKind::ResetHang));
+    bench.fault(FaultConfig::on(FaultKind::ResetHang));
     bench.master(false);
-    bench.w8(0x37, 0x10);
-    assert_eq!(bench.r8(0x37), 0x1c);
-    bench.w32(0x20, TX_RING as u32 + 0x100);
-    bench.w8(0x37, 0x00);
-    assert_eq!((bench.r32(0x20), bench.r8(0x37)), (TX_RING as u32, 0x1c));
+    bench.w8(Reg::ChipCmd, 0x10);
+    assert_eq!(bench.r8(Reg::ChipCmd), 0x1c);
+    bench.w32(Reg::TxDescStartAddrLow, TX_RING as u32 + 0x100);
+    bench.w8(Reg::ChipCmd, 0x00);
+    assert_eq!(
+        (bench.r32(Reg::TxDescStartAddrLow), bench.r8(Reg::ChipCmd)),
+        (TX_RING as u32, 0x1c)
+    );
     bench.master(true);
     assert_eq!(bench.guest.sent.len(), 1, "from the ring of before");
-    bench.fault(Order::off(FaultKind::ResetHang));
-    assert_eq!(bench.r8(0x37), 1);
-    bench.w8(0x37, 0x0c);
-    assert_eq!(bench.r8(0x37), 0x0d);
-    bench.fault(Order::on(FaultKind::ResetHang));
-    bench.fault(Order::off(FaultKind::ResetHang));
-    assert_eq!(bench.r8(0x37), 0x0d, "there was no reset");
+    bench.fault(FaultConfig::off(FaultKind::ResetHang));
+    assert_eq!(bench.r8(Reg::ChipCmd), 1);
+    bench.w8(Reg::ChipCmd, 0x0c);
+    assert_eq!(bench.r8(Reg::ChipCmd), 0x0d);
+    bench.fault(FaultConfig::on(FaultKind::ResetHang));
+    bench.fault(FaultConfig::off(FaultKind::ResetHang));
+    assert_eq!(bench.r8(Reg::ChipCmd), 0x0d, "there was no reset");
     nothing_is_wrong(&mut bench);
 }

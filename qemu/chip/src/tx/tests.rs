@@ -4,6 +4,7 @@ use crate::desc::tx;
 use crate::desc::*;
 use crate::offload;
 use crate::regs::intr;
+use crate::regs::Reg;
 use crate::testing::packet;
 use crate::testing::Bench;
 use crate::testing::BUFFERS;
@@ -25,7 +26,7 @@ fn place(bench: &mut Bench, index: u64, flags: u32, bytes: &[u8]) {
 }
 
 fn ring(bench: &mut Bench) {
-    bench.w8(0x38, 0x40);
+    bench.w8(Reg::TxPoll, 0x40);
 }
 
 #[test]
@@ -40,8 +41,11 @@ fn a_frame_goes_out_and_its_descriptor_comes_back() {
         bench.guest.opts(TX_RING, 1).0,
         FIRST | LAST | RING_END | 1514
     );
-    assert_eq!(bench.r16(0x3e), intr::TX_OK | intr::TX_DESC_UNAVAIL);
-    assert_eq!(bench.r8(0x38), 0, "the doorbell clears itself");
+    assert_eq!(
+        bench.r16(Reg::IntrStatus),
+        intr::TX_OK | intr::TX_DESC_UNAVAIL
+    );
+    assert_eq!(bench.r8(Reg::TxPoll), 0, "the doorbell clears itself");
     assert_eq!(bench.chip.state().tx.index, 0, "the ring's end wraps");
     let counters = bench.chip.counters();
     assert_eq!((counters.tx_frames, counters.tx_bytes), (2, 1614));
@@ -80,7 +84,7 @@ fn a_frame_in_parts() {
 fn all_descriptors_of_a_frame_have_the_same_flags() {
     let frame = packet(offload::TCP, 100);
     let sum = tx::IP_CHECKSUM | tx::TCP_CHECKSUM;
-    for (flags, tag, told) in [(sum, 0x2_0100, 0), (0, 0x2_0100, 1), (sum, 0, 1)] {
+    for (flags, tag, reported) in [(sum, 0x2_0100, 0), (0, 0x2_0100, 1), (sum, 0, 1)] {
         let mut bench = bench();
         let (head, tail) = frame.split_at(54);
         bench.guest.put(BUFFERS, head);
@@ -91,7 +95,7 @@ fn all_descriptors_of_a_frame_have_the_same_flags() {
         bench.guest.desc(TX_RING, 1, last, tag, BUFFERS + 0x1000);
         ring(&mut bench);
         assert_eq!(bench.guest.sent.len(), 1);
-        assert_eq!(bench.violations(), told, "{}", bench.last_violation());
+        assert_eq!(bench.violations(), reported, "{}", bench.last_violation());
     }
 }
 
@@ -116,7 +120,7 @@ fn the_high_priority_ring_goes_first() {
     bench
         .guest
         .desc(TXH_RING, 0, WHOLE | 60, 0, BUFFERS + 0x8000);
-    bench.w8(0x38, 0xc0);
+    bench.w8(Reg::TxPoll, 0xc0);
     assert_eq!(bench.guest.sent, [vec![2; 60], vec![1; 60]]);
     assert_eq!(bench.chip.counters().doorbells, 2);
 }
@@ -126,7 +130,7 @@ fn doorbells_that_find_nothing_are_counted() {
     let mut bench = bench();
     ring(&mut bench);
     assert_eq!(bench.chip.counters().doorbells_empty, 1);
-    assert_eq!(bench.r16(0x3e), intr::TX_DESC_UNAVAIL);
+    assert_eq!(bench.r16(Reg::IntrStatus), intr::TX_DESC_UNAVAIL);
     assert_eq!(bench.violations(), 0);
 }
 
@@ -134,12 +138,12 @@ fn doorbells_that_find_nothing_are_counted() {
 fn a_transmitter_that_is_off_or_has_no_ring_does_nothing() {
     let mut bench = bench();
     place(&mut bench, 0, WHOLE, &[1; 60]);
-    bench.w8(0x37, 0x08);
+    bench.w8(Reg::ChipCmd, 0x08);
     ring(&mut bench);
     assert!(bench.last_violation().contains("off"));
     let mut fresh = Bench::with(Config::default());
-    fresh.w8(0x37, 0x04);
-    fresh.w8(0x38, 0x40);
+    fresh.w8(Reg::ChipCmd, 0x04);
+    fresh.w8(Reg::TxPoll, 0x40);
     assert!(fresh.last_violation().contains("address"));
     assert!(bench.guest.sent.is_empty() && fresh.guest.sent.is_empty());
     assert_eq!(fresh.guest.accesses, 0);
@@ -151,13 +155,13 @@ fn the_cable_is_waited_for() {
     bench.guest.ready = false;
     place(&mut bench, 0, WHOLE, &[1; 60]);
     ring(&mut bench);
-    assert_eq!(bench.r8(0x38), 0x40);
+    assert_eq!(bench.r8(Reg::TxPoll), 0x40);
     assert!(bench.chip.sending() && bench.guest.sent.is_empty());
     ring(&mut bench);
     bench.guest.ready = true;
     assert!(!bench.chip.resume(&mut bench.guest));
     assert_eq!(bench.guest.sent.len(), 1);
-    assert_eq!(bench.r8(0x38), 0);
+    assert_eq!(bench.r8(Reg::TxPoll), 0);
     assert_eq!(bench.chip.counters().doorbells_empty, 0);
 }
 
@@ -167,7 +171,7 @@ fn reset_forgets_what_was_to_be_sent() {
     bench.guest.ready = false;
     place(&mut bench, 0, WHOLE, &[1; 60]);
     ring(&mut bench);
-    bench.w8(0x37, 0x10);
+    bench.w8(Reg::ChipCmd, 0x10);
     bench.guest.ready = true;
     bench.chip.resume(&mut bench.guest);
     assert!(bench.guest.sent.is_empty());
@@ -202,14 +206,14 @@ fn absurd_descriptors_are_dropped_and_told() {
         assert!(bench.violations() > 0, "{i}");
         assert_eq!(bench.guest.opts(TX_RING, 0).0 & OWN, 0, "{i}: given back");
         assert!(bench.chip.counters().tx_dropped > 0);
-        assert_ne!(bench.r16(0x3e) & intr::TX_ERR, 0);
+        assert_ne!(bench.r16(Reg::IntrStatus) & intr::TX_ERR, 0);
     }
 }
 
 #[test]
 fn a_ring_without_an_end_is_left_after_1024() {
     let mut bench = bench();
-    bench.w32(0x20, 0x14_0000);
+    bench.w32(Reg::TxDescStartAddrLow, 0x14_0000);
     for index in 0..2000 {
         bench
             .guest
@@ -287,7 +291,7 @@ fn offloads_that_the_chip_does_not_have() {
         frame
     };
     let short = packet(offload::TCP, 100);
-    for (frame, flags, told) in [
+    for (frame, flags, reported) in [
         (&short, tx::TCP_CHECKSUM, "without that of IP"),
         (&long, tx::IP_CHECKSUM | tx::UDP_CHECKSUM, "jumbo"),
         (&tagged, 0, ""),
@@ -297,8 +301,8 @@ fn offloads_that_the_chip_does_not_have() {
         place(&mut bench, 0, WHOLE | flags, frame);
         ring(&mut bench);
         assert!(bench.guest.sent.iter().eq([frame]), "as it was");
-        assert_eq!(bench.violations(), u64::from(!told.is_empty()));
-        assert!(bench.last_violation().contains(told));
+        assert_eq!(bench.violations(), u64::from(!reported.is_empty()));
+        assert!(bench.last_violation().contains(reported));
     }
     let mut bench = bench();
     let large = packet(offload::TCP, 4000);
@@ -322,8 +326,8 @@ fn jumbo_frames_are_enabled_on_b380() {
     ring(&mut bench);
     assert!(bench.guest.sent.is_empty());
     assert!(bench.last_violation().contains("Config4"));
-    bench.w8(0x50, 0xc0);
-    bench.w8(0x55, 1);
+    bench.w8(Reg::Cfg9346, 0xc0);
+    bench.w8(Reg::Config4, 1);
     place(&mut bench, 1, WHOLE, &[7; 1515]);
     ring(&mut bench);
     assert_eq!(bench.guest.sent.len(), 1);
@@ -363,7 +367,7 @@ fn large_sends_are_cut() {
 #[test]
 fn the_longest_frame_is_the_registers_to_say() {
     let mut bench = bench();
-    bench.w8(0xec, 8);
+    bench.w8(Reg::MaxTxPacketSize, 8);
     place(&mut bench, 0, WHOLE, &[1; 1024]);
     place(&mut bench, 1, WHOLE, &[1; 1025]);
     ring(&mut bench);
@@ -375,9 +379,9 @@ fn the_longest_frame_is_the_registers_to_say() {
 fn a_driver_that_does_not_say_so_may_send_the_longest_frame() {
     // iPXE sets the ring and switches on, no more.
     let mut bench = Bench::new();
-    bench.w32(0x24, 0);
-    bench.w32(0x20, TX_RING as u32);
-    bench.w8(0x37, 0x0c);
+    bench.w32(Reg::TxDescStartAddrHigh, 0);
+    bench.w32(Reg::TxDescStartAddrLow, TX_RING as u32);
+    bench.w8(Reg::ChipCmd, 0x0c);
     place(&mut bench, 0, WHOLE, &[1; 1514]);
     ring(&mut bench);
     assert_eq!(bench.guest.sent.len(), 1);
@@ -391,19 +395,19 @@ struct Refilling {
 }
 
 impl Bus for Refilling {
-    fn read(&mut self, address: u64, into: &mut [u8]) -> Result<(), crate::Fault> {
+    fn read(&mut self, address: u64, into: &mut [u8]) -> Result<(), crate::BusError> {
         self.guest.read(address, into)
     }
 
-    fn write(&mut self, address: u64, from: &[u8]) -> Result<(), crate::Fault> {
+    fn write(&mut self, address: u64, from: &[u8]) -> Result<(), crate::BusError> {
         self.guest.write(address, from)
     }
 
-    fn load(&mut self, address: u64) -> Result<u32, crate::Fault> {
+    fn load(&mut self, address: u64) -> Result<u32, crate::BusError> {
         self.guest.load(address)
     }
 
-    fn store(&mut self, _: u64, _: u32) -> Result<(), crate::Fault> {
+    fn store(&mut self, _: u64, _: u32) -> Result<(), crate::BusError> {
         Ok(())
     }
 
@@ -443,12 +447,12 @@ fn loopback_brings_frames_back_and_takes_the_cable_off() {
             ..Config::default()
         });
         if mac {
-            bench.w32(0x40, 0x0002_0000);
+            bench.w32(Reg::TxConfig, 0x0002_0000);
             bench.chip.set_link(false);
         } else {
             bench.chip.set_link(false);
-            bench.w32(0x60, 0x8000_4140);
-            assert_eq!(bench.r8(0x6c), 0x13, "its own partner");
+            bench.w32(Reg::PhyAr, 0x8000_4140);
+            assert_eq!(bench.r8(Reg::PhyStatus), 0x13, "its own partner");
         }
         let mut frame = packet(offload::UDP, 60);
         frame[..6].copy_from_slice(&crate::testing::MAC);
@@ -462,12 +466,12 @@ fn loopback_brings_frames_back_and_takes_the_cable_off() {
         bench
             .guest
             .desc(RX_RING, 0, 0xc000_0800, 0, BUFFERS + 0x1000);
-        bench.w8(0x38, 0x40);
+        bench.w8(Reg::TxPoll, 0x40);
         assert_eq!(bench.guest.sent.len(), 0);
         assert_eq!(bench.chip.counters().looped, 2);
         assert_eq!(bench.guest.get(BUFFERS + 0x1000, frame.len()), frame);
         assert_ne!(bench.guest.opts(RX_RING, 0).0 & rx::UNICAST, 0);
-        // The second one found no descriptor, and nobody waits for one.
+        // The second one found no descriptor, and no frame waits for one.
         assert_eq!(bench.chip.tally().rx_missed, 1);
         assert_eq!(
             bench.chip.frame_in(&mut bench.guest, &frame, false),

@@ -2,6 +2,7 @@ use std::fs::File;
 use std::io::Read;
 use std::os::unix::net::UnixStream;
 
+use rtl8111b_chip::BusError;
 use rtl8111b_chip::Config;
 use rtl8111b_chip::RxMode;
 use rtl8111b_pci::Identity;
@@ -45,14 +46,18 @@ fn ready() -> Device {
     device
 }
 
-fn read32(device: &mut Device, offset: u64) -> u32 {
+fn at(reg: Reg) -> u64 {
+    reg.offset().into()
+}
+
+fn read32(device: &mut Device, reg: Reg) -> u32 {
     let mut bytes = [0; 4];
-    device.read(BAR, offset, &mut bytes);
+    device.read(BAR, at(reg), &mut bytes);
     u32::from_le_bytes(bytes)
 }
 
-fn write32(device: &mut Device, offset: u64, value: u32) {
-    device.write(BAR, offset, &value.to_le_bytes());
+fn write32(device: &mut Device, reg: Reg, value: u32) {
+    device.write(BAR, at(reg), &value.to_le_bytes());
 }
 
 /// One frame of 60 bytes in a transmit ring.
@@ -62,10 +67,10 @@ fn one_frame(device: &mut Device) {
     descriptor[8..].copy_from_slice(&(RAM + PAGE).to_le_bytes());
     device.dma.write(RAM, &descriptor).unwrap();
     device.dma.write(RAM + PAGE, &[0x42; 60]).unwrap();
-    write32(device, 0x24, 0);
-    write32(device, 0x20, RAM as u32);
-    device.write(BAR, 0xec, &[0x3f]);
-    device.write(BAR, 0x37, &[0x0c]);
+    write32(device, Reg::TxDescStartAddrHigh, 0);
+    write32(device, Reg::TxDescStartAddrLow, RAM as u32);
+    device.write(BAR, at(Reg::MaxTxPacketSize), &[0x3f]);
+    device.write(BAR, at(Reg::ChipCmd), &[0x0c]);
 }
 
 #[test]
@@ -73,8 +78,8 @@ fn both_windows_show_the_same_registers() {
     let mut device = device();
     let mut io = [0; 4];
     device.read(Region::Bar(0), 0x40, &mut io);
-    assert_eq!(u32::from_le_bytes(io), read32(&mut device, 0x40));
-    assert_eq!(read32(&mut device, 0x40), 0x3000_0000);
+    assert_eq!(u32::from_le_bytes(io), read32(&mut device, Reg::TxConfig));
+    assert_eq!(read32(&mut device, Reg::TxConfig), 0x3000_0000);
 }
 
 #[test]
@@ -99,8 +104,8 @@ fn accesses_of_any_size_do_no_harm() {
         }
     }
     let mut eight = [0; 8];
-    device.read(BAR, 0x40, &mut eight);
-    assert_eq!(eight[..4], read32(&mut device, 0x40).to_le_bytes());
+    device.read(BAR, at(Reg::TxConfig), &mut eight);
+    assert_eq!(eight[..4], read32(&mut device, Reg::TxConfig).to_le_bytes());
 }
 
 #[test]
@@ -109,7 +114,7 @@ fn a_frame_goes_from_memory_to_the_cable() {
     let (ours, mut theirs) = UnixStream::pair().unwrap();
     device.sender.attach(Some(Link::Stream(ours)));
     one_frame(&mut device);
-    device.write(BAR, 0x38, &[0x40]);
+    device.write(BAR, at(Reg::TxPoll), &[0x40]);
     let mut frame = [0; 64];
     theirs.read_exact(&mut frame).unwrap();
     assert_eq!(frame[..4], [0, 0, 0, 60]);
@@ -122,7 +127,7 @@ fn a_frame_goes_from_memory_to_the_cable() {
 fn a_ring_of_zeroes_is_memory_that_is_not_shared() {
     let mut device = ready();
     one_frame(&mut device);
-    device.write(BAR, 0x38, &[0x40]);
+    device.write(BAR, at(Reg::TxPoll), &[0x40]);
     assert!(device.ring_seen && !device.unshared);
     device.disconnected();
 
@@ -130,7 +135,7 @@ fn a_ring_of_zeroes_is_memory_that_is_not_shared() {
     one_frame(&mut device);
     device.dma.write(RAM, &[0; RING]).unwrap();
     assert!(!device.unshared);
-    device.write(BAR, 0x38, &[0x40]);
+    device.write(BAR, at(Reg::TxPoll), &[0x40]);
     assert!(device.unshared);
     assert_eq!(device.chip.counters().violations, 0);
 }
@@ -140,7 +145,7 @@ fn memory_without_a_file_is_no_violation() {
     let mut device = ready();
     one_frame(&mut device);
     device.dma.note_without_file(RAM, 16 * PAGE);
-    device.write(BAR, 0x38, &[0x40]);
+    device.write(BAR, at(Reg::TxPoll), &[0x40]);
     let counters = device.chip.counters();
     assert_eq!((counters.dma_faults, counters.violations), (1, 0));
 }
@@ -150,7 +155,7 @@ fn without_bus_master_memory_is_out_of_reach() {
     let mut device = ready();
     one_frame(&mut device);
     device.write(Region::Config, 4, &[0x02, 0]);
-    device.write(BAR, 0x38, &[0x40]);
+    device.write(BAR, at(Reg::TxPoll), &[0x40]);
     assert_eq!(device.chip.counters().tx_frames, 0);
     let mut status = [0; 2];
     device.read(Region::Config, 6, &mut status);
@@ -171,13 +176,13 @@ fn without_bus_master_there_are_no_messages() {
     let file = File::from(std::os::fd::OwnedFd::from(ours));
     device.lines.configure(1, 0x24, 1, vec![file]);
     let mut messages = || theirs.read(&mut [0; 64]).unwrap_or(0) / 8;
-    device.write(BAR, 0x3c, &0x20u16.to_le_bytes());
+    device.write(BAR, at(Reg::IntrMask), &0x20u16.to_le_bytes());
     device.write(Region::Config, 4, &[0x02, 0]);
     device.set_link(false);
     assert_eq!(messages(), 0);
     device.write(Region::Config, 4, &[0x06, 0]);
     assert_eq!(messages(), 1);
-    device.write(BAR, 0x3e, &0x20u16.to_le_bytes());
+    device.write(BAR, at(Reg::IntrStatus), &0x20u16.to_le_bytes());
     device.set_link(true);
     assert_eq!(messages(), 1);
 }
@@ -188,7 +193,7 @@ fn without_bus_master_the_host_refuses() {
     let mut device = ready();
     device.write(Region::Config, 4, &[0x02, 0]);
     let result = device.with_bus(|_, host| host.load(RAM));
-    assert_eq!(result, Err(Fault::BusMasterOff));
+    assert_eq!(result, Err(BusError::BusMasterOff));
 }
 
 #[test]
@@ -196,7 +201,7 @@ fn a_fault_is_a_master_abort() {
     let mut device = ready();
     one_frame(&mut device);
     device.dma.clear();
-    device.write(BAR, 0x38, &[0x40]);
+    device.write(BAR, at(Reg::TxPoll), &[0x40]);
     let mut status = [0; 2];
     device.read(Region::Config, 6, &mut status);
     assert_eq!(status[1] & 0x20, 0x20);
@@ -206,15 +211,15 @@ fn a_fault_is_a_master_abort() {
 fn a_sleeping_device_answers_all_ones() {
     let mut device = device();
     device.write(Region::Config, 0x44, &[3, 0]);
-    assert_eq!(read32(&mut device, 0x40), u32::MAX);
+    assert_eq!(read32(&mut device, Reg::TxConfig), u32::MAX);
     assert_eq!(device.chip.counters().violations, 0, "to read is harmless");
-    write32(&mut device, 0x44, 0xe70a);
+    write32(&mut device, Reg::RxConfig, 0xe70a);
     assert_eq!(device.chip.counters().violations, 1);
     let text = device.chip.counters().violation_log().next_back().unwrap();
     assert!(text.contains("(RxConfig) written outside D0"), "{text}");
     device.write(Region::Config, 0x44, &[0, 0]);
-    assert_eq!(read32(&mut device, 0x40), 0x3000_0000);
-    assert_eq!(read32(&mut device, 0x44), 0);
+    assert_eq!(read32(&mut device, Reg::TxConfig), 0x3000_0000);
+    assert_eq!(read32(&mut device, Reg::RxConfig), 0);
 }
 
 #[test]
@@ -229,16 +234,20 @@ fn a_sleeping_device_receives_nothing() {
     };
     {
         let mut device = shared.lock();
-        write32(&mut device, 0xe4, (RAM + 2 * PAGE) as u32);
-        write32(&mut device, 0x44, 0xe700);
-        device.write(BAR, 0x37, &[0x08]);
+        write32(&mut device, Reg::RxDescAddrLow, (RAM + 2 * PAGE) as u32);
+        write32(&mut device, Reg::RxConfig, 0xe700);
+        device.write(BAR, at(Reg::ChipCmd), &[0x08]);
     }
     assert_eq!(receive(2), 1);
     assert_eq!(receive(0), 1, "awake, and filtered");
     assert_eq!(receive(1), 2);
     let mut device = shared.lock();
     device.reset();
-    assert_eq!(read32(&mut device, 0x40), 0x3000_0000, "reset wakes it");
+    assert_eq!(
+        read32(&mut device, Reg::TxConfig),
+        0x3000_0000,
+        "reset wakes it"
+    );
 }
 
 #[test]
@@ -251,7 +260,7 @@ fn the_interrupt_shows_in_the_status_register_and_can_be_cut_off() {
     };
     device.set_link(false);
     assert_eq!(status(&mut device), 0);
-    device.write(BAR, 0x3c, &0x20u16.to_le_bytes());
+    device.write(BAR, at(Reg::IntrMask), &0x20u16.to_le_bytes());
     assert_eq!(status(&mut device), 0x08);
     device.write(Region::Config, 4, &[0, 0x04]);
     assert_eq!(
@@ -259,7 +268,7 @@ fn the_interrupt_shows_in_the_status_register_and_can_be_cut_off() {
         0x08,
         "cut off, and pending all the same"
     );
-    device.write(BAR, 0x3e, &0x20u16.to_le_bytes());
+    device.write(BAR, at(Reg::IntrStatus), &0x20u16.to_le_bytes());
     assert_eq!(status(&mut device), 0);
 }
 
@@ -269,28 +278,28 @@ fn reset_is_like_power_on() {
     one_frame(&mut device);
     device.set_link(false);
     device.reset();
-    assert_eq!(read32(&mut device, 0x20), 0);
+    assert_eq!(read32(&mut device, Reg::TxDescStartAddrLow), 0);
     assert!(!device.config.bus_master());
-    assert!(!device.chip.phy().cable(), "nobody has plugged it in again");
+    assert!(!device.chip.phy().cable(), "it is not plugged in again");
 }
 
 #[test]
 fn d3hot_loses_all_but_pme() {
     let mut device = ready();
     one_frame(&mut device);
-    device.write(BAR, 0x50, &[0xc0]);
-    device.write(BAR, 0x54, &[0x20]);
+    device.write(BAR, at(Reg::Cfg9346), &[0xc0]);
+    device.write(BAR, at(Reg::Config3), &[0x20]);
     device.write(Region::Config, 0x44, &[1, 1]);
     device.write(Region::Config, 0x44, &[0, 1]);
     let mut config3 = [0];
-    device.read(BAR, 0x54, &mut config3);
+    device.read(BAR, at(Reg::Config3), &mut config3);
     assert_eq!(config3, [0x20], "D1 forgets nothing");
     device.write(Region::Config, 0x44, &[3, 1]);
     device.write(Region::Config, 0x44, &[0, 1]);
     assert!(!device.config.bus_master());
     assert!(device.pme().1);
-    assert_eq!(read32(&mut device, 0x20), 0);
-    device.read(BAR, 0x54, &mut config3);
+    assert_eq!(read32(&mut device, Reg::TxDescStartAddrLow), 0);
+    device.read(BAR, at(Reg::Config3), &mut config3);
     assert_eq!(config3, [0]);
 }
 
@@ -305,11 +314,11 @@ fn frames_wait_for_room() {
             ..Config::default()
         });
         device.follow_bus_master();
-        write32(&mut device, 0xe8, 0);
-        write32(&mut device, 0xe4, ring as u32);
-        write32(&mut device, 0x44, 0xe70f);
-        device.write(BAR, 0xda, &0x3fffu16.to_le_bytes());
-        device.write(BAR, 0x37, &[0x0c]);
+        write32(&mut device, Reg::RxDescAddrHigh, 0);
+        write32(&mut device, Reg::RxDescAddrLow, ring as u32);
+        write32(&mut device, Reg::RxConfig, 0xe70f);
+        device.write(BAR, at(Reg::RxMaxSize), &0x3fffu16.to_le_bytes());
+        device.write(BAR, at(Reg::ChipCmd), &[0x0c]);
     }
     let mut frame = [0xff; 60];
     frame[6..].fill(1);
@@ -333,29 +342,29 @@ fn frames_wait_for_room() {
 fn an_ordered_abort_is_no_violation() {
     let mut device = ready();
     one_frame(&mut device);
-    device.fault(Order {
+    device.fault(FaultConfig {
         until_reset: true,
-        ..Order::on(FaultKind::PciAbort)
+        ..FaultConfig::on(FaultKind::PciAbort)
     });
-    device.write(BAR, 0x38, &[0x40]);
+    device.write(BAR, at(Reg::TxPoll), &[0x40]);
     let mut status = [0; 2];
     device.read(Region::Config, 6, &mut status);
     assert_eq!(status[1] & 0x20, 0x20);
     let mut interrupts = [0; 2];
-    device.read(BAR, 0x3e, &mut interrupts);
+    device.read(BAR, at(Reg::IntrStatus), &mut interrupts);
     assert_eq!(interrupts[1] & 0x80, 0x80, "SYSErr");
     let counters = device.chip.counters();
     assert_eq!((counters.dma_faults, counters.violations), (1, 0));
-    device.write(BAR, 0x37, &[0x10]);
+    device.write(BAR, at(Reg::ChipCmd), &[0x10]);
     assert!(!device.faults(FaultKind::PciAbort).on(FaultKind::PciAbort));
 }
 
 #[test]
 fn transfers_that_an_iommu_blocks_go_wrong_in_silence() {
     let mut device = ready();
-    device.fault(Order::on(FaultKind::DmaFault));
-    write32(&mut device, 0x14, 0);
-    write32(&mut device, 0x10, RAM as u32 | 8);
+    device.fault(FaultConfig::on(FaultKind::DmaFault));
+    write32(&mut device, Reg::CounterAddrHigh, 0);
+    write32(&mut device, Reg::CounterAddrLow, RAM as u32 | 8);
     let mut before = [0x5a; 64];
     device.dma.read(RAM, &mut before).unwrap();
     assert_eq!(before, [0; 64]);
@@ -367,13 +376,13 @@ fn transfers_that_an_iommu_blocks_go_wrong_in_silence() {
 #[test]
 fn a_card_that_was_pulled_out_comes_back_new() {
     let mut device = ready();
-    device.fault(Order::on(FaultKind::Gone));
+    device.fault(FaultConfig::on(FaultKind::Gone));
     let mut id = [0; 4];
     device.read(Region::Config, 0, &mut id);
     assert_eq!(id, [0xff; 4]);
-    assert_eq!(read32(&mut device, 0x40), u32::MAX);
+    assert_eq!(read32(&mut device, Reg::TxConfig), u32::MAX);
     device.write(Region::Config, 4, &[0x04, 0]);
-    device.fault(Order::off(FaultKind::Gone));
+    device.fault(FaultConfig::off(FaultKind::Gone));
     device.read(Region::Config, 0, &mut id);
     assert_eq!(id, [0xec, 0x10, 0x68, 0x81]);
     assert!(!device.config.bus_master());
@@ -384,13 +393,13 @@ fn the_clock_rings_by_itself() {
     let shared = Arc::new(Shared(Mutex::new(device())));
     let clock = shared.clone();
     std::thread::spawn(move || clock.keep_time());
-    shared.lock().fault(Order {
+    shared.lock().fault(FaultConfig {
         millis: 1,
         count: Some(3),
-        ..Order::on(FaultKind::LinkFlap)
+        ..FaultConfig::on(FaultKind::LinkFlap)
     });
     let begin = Instant::now();
-    while shared.lock().chip.faults().struck(FaultKind::LinkFlap) < 3 {
+    while shared.lock().chip.faults().hits(FaultKind::LinkFlap) < 3 {
         assert!(begin.elapsed() < Duration::from_secs(20));
         std::thread::sleep(Duration::from_millis(1));
     }
@@ -410,20 +419,20 @@ fn frames_wait_for_an_acknowledgement_if_they_are_to() {
         device.set_link(false);
         device.set_link(true);
         let mut status = [0; 2];
-        device.read(BAR, 0x3e, &mut status);
+        device.read(BAR, at(Reg::IntrStatus), &mut status);
         assert_eq!(status, [0x20, 0]);
     };
     read_event();
-    assert_eq!(offer(false), (true, 1), "nobody has asked for it");
+    assert_eq!(offer(false), (true, 1), "it was not asked for");
     shared.lock().prompt_acks = true;
     read_event();
     assert_eq!(offer(false), (false, 1));
     assert_eq!(offer(true), (false, 1));
-    shared.lock().write(BAR, 0x3e, &[0x20, 0]);
+    shared.lock().write(BAR, at(Reg::IntrStatus), &[0x20, 0]);
     assert_eq!(offer(true), (true, 2));
     assert!(!shared.lock().frame_unseen);
     read_event();
-    read32(&mut shared.lock(), 0x40);
+    read32(&mut shared.lock(), Reg::TxConfig);
     assert_eq!(offer(false), (true, 3), "it was not acknowledged");
     read_event();
     let late = Duration::from_nanos(ACK_WAIT);
@@ -446,10 +455,10 @@ fn a_frame_that_was_kept_waits_for_the_acknowledgement() {
         let mut device = shared.lock();
         device.prompt_acks = true;
         give(&mut device);
-        write32(&mut device, 0xe4, ring as u32);
-        device.write(BAR, 0xda, &[0x00, 0x06]);
-        device.write(BAR, 0x37, &[0x08]);
-        write32(&mut device, 0x44, 0x0f);
+        write32(&mut device, Reg::RxDescAddrLow, ring as u32);
+        device.write(BAR, at(Reg::RxMaxSize), &[0x00, 0x06]);
+        device.write(BAR, at(Reg::ChipCmd), &[0x08]);
+        write32(&mut device, Reg::RxConfig, 0x0f);
     }
     for _ in 0..2 {
         assert!(shared.offer(&[0xff; 60], false));
@@ -457,12 +466,12 @@ fn a_frame_that_was_kept_waits_for_the_acknowledgement() {
     let mut device = shared.lock();
     assert_eq!(device.chip.counters().rx_frames, 1);
     let mut status = [0; 2];
-    device.read(BAR, 0x3e, &mut status);
+    device.read(BAR, at(Reg::IntrStatus), &mut status);
     assert_eq!(status[0] & 0x01, 0x01, "{status:x?}");
     give(&mut device);
-    device.write(BAR, 0x3e, &status);
+    device.write(BAR, at(Reg::IntrStatus), &status);
     assert_eq!(device.chip.counters().rx_frames, 2);
-    device.read(BAR, 0x3e, &mut status);
+    device.read(BAR, at(Reg::IntrStatus), &mut status);
     assert_eq!(
         status[0] & 0x01,
         0x01,
@@ -475,10 +484,10 @@ fn a_sleeping_card_calls_for_power() {
     let shared = Shared(Mutex::new(ready()));
     {
         let mut device = shared.lock();
-        write32(&mut device, 0xe4, (RAM + 2 * PAGE) as u32);
-        device.write(BAR, 0x37, &[0x08]);
-        device.write(BAR, 0x50, &[0xc0]);
-        device.write(BAR, 0x56, &[0x40]);
+        write32(&mut device, Reg::RxDescAddrLow, (RAM + 2 * PAGE) as u32);
+        device.write(BAR, at(Reg::ChipCmd), &[0x08]);
+        device.write(BAR, at(Reg::Cfg9346), &[0xc0]);
+        device.write(BAR, at(Reg::Config5), &[0x40]);
         device.write(Region::Config, 0x44, &[3, 1]);
     }
     shared.offer(&[0xff; 60], false);
@@ -498,14 +507,14 @@ fn a_traced_device_can_be_played_again() {
     device.reset();
     device.write(Region::Config, 4, &[0x06, 0]);
     one_frame(&mut device);
-    device.write(BAR, 0x3c, &[0xff, 0xff]);
+    device.write(BAR, at(Reg::IntrMask), &[0xff, 0xff]);
     device.write(Region::Config, 4, &[0x02, 0]);
-    device.write(BAR, 0x38, &[0x40]);
+    device.write(BAR, at(Reg::TxPoll), &[0x40]);
     device.write(Region::Config, 4, &[0x06, 0]);
     device.set_link(false);
-    device.fault(Order::on(FaultKind::Lie));
+    device.fault(FaultConfig::on(FaultKind::Lie));
     for _ in 0..100 {
-        read32(&mut device, 0x48);
+        read32(&mut device, Reg::Timer);
     }
     device.write(Region::Config, 0x44, &[3, 0]);
     device.flush_trace();

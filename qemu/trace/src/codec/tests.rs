@@ -1,7 +1,7 @@
+use rtl8111b_chip::BusError;
 use rtl8111b_chip::Config;
-use rtl8111b_chip::Fault;
+use rtl8111b_chip::FaultConfig;
 use rtl8111b_chip::FaultKind;
-use rtl8111b_chip::Order;
 use rtl8111b_chip::Received;
 use rtl8111b_chip::Revision;
 use rtl8111b_chip::RxMode;
@@ -41,24 +41,24 @@ fn events() -> Vec<Event> {
         Event::PciReset,
         Event::Partner("100half".parse().unwrap()),
         Event::DmaRead(1 << 63, 4, Ok(vec![9; 4])),
-        Event::DmaRead(0, 4, Err(Fault::Ordered)),
+        Event::DmaRead(0, 4, Err(BusError::Injected)),
         Event::DmaWrite(16, vec![], Ok(())),
-        Event::DmaWrite(16, vec![1], Err(Fault::Forbidden)),
+        Event::DmaWrite(16, vec![1], Err(BusError::Forbidden)),
         Event::Load(8, Ok(u32::MAX)),
-        Event::Load(8, Err(Fault::BusMasterOff)),
+        Event::Load(8, Err(BusError::BusMasterOff)),
         Event::Store(8, 1, Ok(())),
-        Event::Store(8, 1, Err(Fault::Unmapped)),
+        Event::Store(8, 1, Err(BusError::Unmapped)),
         Event::Ready(false),
         Event::Sent(vec![]),
         Event::Line(true),
     ];
     for kind in FaultKind::all() {
-        events.push(Event::Order(Order::on(kind)));
-        events.push(Event::Order(Order {
+        events.push(Event::Fault(FaultConfig::on(kind)));
+        events.push(Event::Fault(FaultConfig {
             count: Some(u32::MAX),
             seed: u64::MAX,
             until_reset: true,
-            ..Order::off(kind)
+            ..FaultConfig::off(kind)
         }));
     }
     events

@@ -4,17 +4,17 @@ use std::sync::Arc;
 use std::sync::Mutex;
 
 use rtl8111b_chip::Bus;
+use rtl8111b_chip::BusError;
 use rtl8111b_chip::Config;
-use rtl8111b_chip::Fault;
+use rtl8111b_chip::FaultConfig;
 use rtl8111b_chip::FaultKind;
-use rtl8111b_chip::Order;
 use rtl8111b_chip::Width;
 
 use super::*;
 use crate::codec::Format;
 use crate::codec::Reader;
+use crate::record::BusProbe;
 use crate::record::Recorder;
-use crate::record::Tap;
 
 const RING: u64 = 0x1000;
 const FRAME: u64 = 0x2000;
@@ -22,30 +22,30 @@ const FRAME: u64 = 0x2000;
 struct Memory(Vec<u8>);
 
 impl Memory {
-    fn at(&mut self, address: u64, len: usize) -> Result<&mut [u8], Fault> {
-        let from = usize::try_from(address).map_err(|_| Fault::Unmapped)?;
-        self.0.get_mut(from..from + len).ok_or(Fault::Unmapped)
+    fn at(&mut self, address: u64, len: usize) -> Result<&mut [u8], BusError> {
+        let from = usize::try_from(address).map_err(|_| BusError::Unmapped)?;
+        self.0.get_mut(from..from + len).ok_or(BusError::Unmapped)
     }
 }
 
 impl Bus for Memory {
-    fn read(&mut self, address: u64, into: &mut [u8]) -> Result<(), Fault> {
+    fn read(&mut self, address: u64, into: &mut [u8]) -> Result<(), BusError> {
         into.copy_from_slice(self.at(address, into.len())?);
         Ok(())
     }
 
-    fn write(&mut self, address: u64, from: &[u8]) -> Result<(), Fault> {
+    fn write(&mut self, address: u64, from: &[u8]) -> Result<(), BusError> {
         self.at(address, from.len())?.copy_from_slice(from);
         Ok(())
     }
 
-    fn load(&mut self, address: u64) -> Result<u32, Fault> {
+    fn load(&mut self, address: u64) -> Result<u32, BusError> {
         let mut word = [0; 4];
         self.read(address, &mut word)?;
         Ok(u32::from_le_bytes(word))
     }
 
-    fn store(&mut self, address: u64, value: u32) -> Result<(), Fault> {
+    fn store(&mut self, address: u64, value: u32) -> Result<(), BusError> {
         self.write(address, &value.to_le_bytes())
     }
 
@@ -87,29 +87,29 @@ fn run(writes: &[(u16, u32)], lie: bool) -> Vec<Event> {
         if !read {
             recorder.event(&event);
         }
-        let mut tap = Tap::new(memory, &mut recorder);
+        let mut probe = BusProbe::new(memory, &mut recorder);
         let after = match event {
             Event::Tick(now) => {
-                chip.tick(&mut tap, now);
+                chip.tick(&mut probe, now);
                 None
             }
             Event::BusMaster(on) => {
-                chip.set_bus_master(&mut tap, on);
+                chip.set_bus_master(&mut probe, on);
                 None
             }
-            Event::Order(order) => {
-                chip.fault(&mut tap, order);
+            Event::Fault(config) => {
+                chip.fault(&mut probe, config);
                 None
             }
             Event::Read(offset, width, _) => {
                 Some(Event::Read(offset, width, chip.read(offset, width)))
             }
             Event::Write(offset, width, value) => {
-                chip.write(&mut tap, offset, width, value);
+                chip.write(&mut probe, offset, width, value);
                 None
             }
             Event::Frame(again, frame) => {
-                Some(Event::Received(chip.frame_in(&mut tap, &frame, again)))
+                Some(Event::Received(chip.frame_in(&mut probe, &frame, again)))
             }
             _ => None,
         };
@@ -132,9 +132,9 @@ fn run(writes: &[(u16, u32)], lie: bool) -> Vec<Event> {
         note(
             &mut chip,
             &mut memory,
-            Event::Order(Order {
+            Event::Fault(FaultConfig {
                 rate: 1,
-                ..Order::on(FaultKind::Lie)
+                ..FaultConfig::on(FaultKind::Lie)
             }),
         );
     }

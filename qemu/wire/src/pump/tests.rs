@@ -7,7 +7,7 @@ use super::*;
 
 const PATIENT: Duration = Duration::from_secs(10);
 
-/// A device that refuses frames while it is full, and tells what it is offered.
+/// A device that refuses frames while it is full, and records what it is offered.
 struct Desk {
     sender: Mutex<Sender>,
     full: Mutex<bool>,
@@ -15,7 +15,7 @@ struct Desk {
     attached: mpsc::Sender<bool>,
 }
 
-impl Station for Desk {
+impl NicPort for Desk {
     fn offer(&self, frame: &[u8], again: bool) -> bool {
         let full = *self.full.lock().unwrap();
         if !again || !full {
@@ -97,9 +97,9 @@ fn frames_go_both_ways_and_short_ones_are_padded() {
     let mut peer = bench.connect();
     peer.write_all(&framed(42, 7)).unwrap();
     let (frame, again) = bench.offered.recv_timeout(PATIENT).unwrap();
-    assert_eq!((frame.len(), again), (LEAST, false));
+    assert_eq!((frame.len(), again), (MIN_FRAME, false));
     assert_eq!(frame[..42], [7; 42]);
-    assert_eq!(frame[42..], [0; LEAST - 42]);
+    assert_eq!(frame[42..], [0; MIN_FRAME - 42]);
     let mut sender = bench.desk.sender.lock().unwrap();
     sender.send(&[9; 60]);
     assert!(sender.flush());
