@@ -1,9 +1,7 @@
 //! Talks to a running model: one JSON object per line over a unix socket, each answered by one line.
 //!
-//! Requests: `{"cmd":"counters"}`, `{"cmd":"reset-counters"}`, `{"cmd":"state"}`, `{"cmd":"link","up":true}`,
-//! `{"cmd":"partner","modes":"100half"}`, `{"cmd":"faults"}` and `{"cmd":"fault","name":"tx-stall","on":true}`; the last may have `"seed"`, `"rate"` (one in so
-//! many), `"count"`, `"millis"` (numbers) and `"until_reset"` (true or false) besides. Answers have `"ok":true` and what
-//! was asked for, or `"ok":false` and `"error"` in one line.
+//! A line that asks is a [`Request`]. One that answers has `"ok":true` and an [`Answer`] if there is something to say, or
+//! `"ok":false` and `"error"` in one line. The model serves, `rtl8111b ctl` and the lab ask by [`Client`].
 #![forbid(unsafe_code)]
 
 use std::io;
@@ -19,182 +17,36 @@ use std::sync::atomic::Ordering;
 use std::sync::Arc;
 use std::time::Duration;
 
-use serde_json::json;
-use serde_json::Map;
-use serde_json::Value;
 use thiserror::Error;
 
-/// The longest request.
-const LONGEST: u64 = 4096;
-/// How many may talk at once.
-const CLIENTS: usize = 8;
-/// How long an answer is waited for.
-const PATIENCE: Duration = Duration::from_secs(10);
+mod protocol;
 
-/// What can be asked.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Request {
-    /// What has been counted.
-    Counters,
-    /// Count from zero again.
-    ResetCounters,
-    /// Registers, rings and PHY.
-    State,
-    /// Plug the cable in or pull it.
-    Link {
-        /// In or out.
-        up: bool,
-    },
-    /// Plug the cable into another partner.
-    Partner {
-        /// The modes that it has, as on the command line.
-        modes: String,
-    },
-    /// The faults there are, and how they stand.
-    Faults,
-    /// Turn a fault on or off.
-    Fault(FaultRequest),
-}
+pub use protocol::Accesses;
+pub use protocol::Answer;
+pub use protocol::Counters;
+pub use protocol::Fault;
+pub use protocol::FaultRequest;
+pub use protocol::FaultSettings;
+pub use protocol::Hex;
+pub use protocol::Phy;
+pub use protocol::Pme;
+pub use protocol::Request;
+pub use protocol::Ring;
+pub use protocol::State;
 
-/// A fault to be turned on or off; what is not given is as usual for the fault.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct FaultRequest {
-    /// Its name.
-    pub name: String,
-    /// On or off.
-    pub on: bool,
-    /// Where its chance begins.
-    pub seed: Option<u64>,
-    /// It strikes at one in so many occasions.
-    pub rate: Option<u32>,
-    /// It ends after so many strikes.
-    pub count: Option<u32>,
-    /// Its time, in milliseconds.
-    pub millis: Option<u32>,
-    /// It ends with the next reset by the driver.
-    pub until_reset: bool,
-}
+use protocol::Reply;
 
-/// A request that is none.
-#[derive(Debug, Error, PartialEq, Eq)]
-pub enum RequestError {
-    /// Not JSON.
-    #[error("not a JSON object in one line: {0}")]
-    Json(String),
-    /// No command in it.
-    #[error("no \"cmd\" in the request")]
-    NoCommand,
-    /// A command we do not have.
-    #[error(
-        "unknown command {0:?}; there are counters, reset-counters, state, link, partner, faults, fault"
-    )]
-    Unknown(String),
-    /// A parameter is missing or is of another type.
-    #[error("command {0:?} needs {1}")]
-    Parameter(&'static str, &'static str),
-}
+/// The maximal length of a request.
+const MAX_REQUEST: u64 = 4096;
+/// How many clients there may be at once.
+const MAX_CLIENTS: usize = 8;
+/// How long an answer may take.
+const TIMEOUT: Duration = Duration::from_secs(10);
 
-impl Request {
-    /// Understands a line.
-    pub fn parse(line: &str) -> Result<Request, RequestError> {
-        let object: Map<String, Value> =
-            serde_json::from_str(line).map_err(|error| RequestError::Json(error.to_string()))?;
-        let command = object
-            .get("cmd")
-            .and_then(Value::as_str)
-            .ok_or(RequestError::NoCommand)?;
-        match command {
-            "counters" => Ok(Request::Counters),
-            "reset-counters" => Ok(Request::ResetCounters),
-            "state" => Ok(Request::State),
-            "link" => {
-                let up = object.get("up").and_then(Value::as_bool);
-                let up = up.ok_or(RequestError::Parameter("link", "\"up\": true or false"))?;
-                Ok(Request::Link { up })
-            }
-            "partner" => {
-                let modes = object.get("modes").and_then(Value::as_str);
-                let modes = modes.ok_or(RequestError::Parameter("partner", "\"modes\": a list"))?;
-                Ok(Request::Partner {
-                    modes: modes.to_owned(),
-                })
-            }
-            "faults" => Ok(Request::Faults),
-            "fault" => FaultRequest::parse(&object).map(Request::Fault),
-            other => Err(RequestError::Unknown(other.chars().take(40).collect())),
-        }
-    }
-
-    /// The line that asks for it.
-    pub fn line(&self) -> String {
-        let value = match self {
-            Request::Counters => json!({"cmd": "counters"}),
-            Request::ResetCounters => json!({"cmd": "reset-counters"}),
-            Request::State => json!({"cmd": "state"}),
-            Request::Link { up } => json!({"cmd": "link", "up": up}),
-            Request::Partner { modes } => json!({"cmd": "partner", "modes": modes}),
-            Request::Faults => json!({"cmd": "faults"}),
-            Request::Fault(fault) => fault.value(),
-        };
-        value.to_string()
-    }
-}
-
-impl FaultRequest {
-    fn parse(object: &Map<String, Value>) -> Result<Self, RequestError> {
-        let wrong = |what| RequestError::Parameter("fault", what);
-        let number = |key: &str| match object.get(key) {
-            None => Ok(None),
-            Some(value) => value.as_u64().map(Some).ok_or(()),
-        };
-        let small = |key: &str, what| {
-            number(key)
-                .and_then(|value| value.map(u32::try_from).transpose().map_err(drop))
-                .map_err(|()| wrong(what))
-        };
-        let name = object.get("name").and_then(Value::as_str);
-        let on = object.get("on").and_then(Value::as_bool);
-        Ok(FaultRequest {
-            name: name.ok_or(wrong("\"name\": a fault's name"))?.to_owned(),
-            on: on.ok_or(wrong("\"on\": true or false"))?,
-            seed: number("seed").map_err(|()| wrong("\"seed\" to be a number"))?,
-            rate: small("rate", "\"rate\" to be a number")?,
-            count: small("count", "\"count\" to be a number")?,
-            millis: small("millis", "\"millis\" to be a number")?,
-            until_reset: match object.get("until_reset") {
-                None => false,
-                Some(value) => value
-                    .as_bool()
-                    .ok_or(wrong("\"until_reset\": true or false"))?,
-            },
-        })
-    }
-
-    fn value(&self) -> Value {
-        let mut value = json!({"cmd": "fault", "name": self.name, "on": self.on});
-        if let Some(seed) = self.seed {
-            value["seed"] = seed.into();
-        }
-        for (key, number) in [
-            ("rate", self.rate),
-            ("count", self.count),
-            ("millis", self.millis),
-        ] {
-            if let Some(number) = number {
-                value[key] = number.into();
-            }
-        }
-        if self.until_reset {
-            value["until_reset"] = true.into();
-        }
-        value
-    }
-}
-
-/// Who answers.
+/// The server's side of a request.
 pub trait Handler: Send + Sync + 'static {
-    /// Does what is asked; what comes back is added to the answer's `"ok":true`. An error is one line.
-    fn handle(&self, request: Request) -> Result<Map<String, Value>, String>;
+    /// Carries a request out; an error is one line.
+    fn handle(&self, request: Request) -> Result<Option<Answer>, String>;
 }
 
 /// Answers until the process ends.
@@ -209,9 +61,9 @@ pub fn serve(listener: &UnixListener, handler: &Arc<dyn Handler>) {
                 continue;
             }
         };
-        if clients.fetch_add(1, Ordering::Relaxed) >= CLIENTS {
+        if clients.fetch_add(1, Ordering::Relaxed) >= MAX_CLIENTS {
             clients.fetch_sub(1, Ordering::Relaxed);
-            let _ = writeln!(&stream, "{}", failure("too many clients"));
+            let _ = write_line(&stream, &failure("too many clients"));
             continue;
         }
         let (mine, handler) = (clients.clone(), handler.clone());
@@ -231,8 +83,12 @@ pub fn serve(listener: &UnixListener, handler: &Arc<dyn Handler>) {
     }
 }
 
-fn failure(error: &str) -> Value {
-    json!({"ok": false, "error": error})
+fn failure(error: &str) -> Reply {
+    Reply {
+        ok: false,
+        error: Some(error.to_owned()),
+        answer: None,
+    }
 }
 
 fn talk(stream: &UnixStream, handler: &dyn Handler) -> io::Result<()> {
@@ -240,7 +96,7 @@ fn talk(stream: &UnixStream, handler: &dyn Handler) -> io::Result<()> {
     let mut line = String::new();
     loop {
         line.clear();
-        let count = match (&mut reader).take(LONGEST).read_line(&mut line) {
+        let count = match (&mut reader).take(MAX_REQUEST).read_line(&mut line) {
             Ok(count) => count,
             Err(error) if error.kind() == io::ErrorKind::InvalidData => {
                 return write_line(stream, &failure("the request is not UTF-8"));
@@ -250,28 +106,29 @@ fn talk(stream: &UnixStream, handler: &dyn Handler) -> io::Result<()> {
         if count == 0 {
             return Ok(());
         }
-        if !line.ends_with('\n') && count as u64 == LONGEST {
+        if !line.ends_with('\n') && count as u64 == MAX_REQUEST {
             return write_line(stream, &failure("the request is too long"));
         }
         if line.trim().is_empty() {
             continue;
         }
-        let answer = match Request::parse(&line) {
-            Ok(request) => match handler.handle(request) {
-                Ok(mut answer) => {
-                    answer.insert("ok".to_owned(), true.into());
-                    Value::Object(answer)
-                }
-                Err(error) => failure(&error),
+        let outcome = serde_json::from_str(&line)
+            .map_err(|error| format!("not a request in one line: {error}"))
+            .and_then(|request| handler.handle(request));
+        let reply = match outcome {
+            Ok(answer) => Reply {
+                ok: true,
+                error: None,
+                answer,
             },
-            Err(error) => failure(&error.to_string()),
+            Err(error) => failure(&error),
         };
-        write_line(stream, &answer)?;
+        write_line(stream, &reply)?;
     }
 }
 
-fn write_line(mut stream: &UnixStream, value: &Value) -> io::Result<()> {
-    let mut line = value.to_string();
+fn write_line(mut stream: &UnixStream, reply: &Reply) -> io::Result<()> {
+    let mut line = serde_json::to_string(reply)?;
     line.push('\n');
     stream.write_all(line.as_bytes())
 }
@@ -287,45 +144,108 @@ pub enum AskError {
         /// The reason.
         source: io::Error,
     },
-    /// The answer makes no sense.
-    #[error("control socket {path}: the answer is not JSON: {source}")]
+    /// The answer is none, or one to another request.
+    #[error("control socket {path}: found the answer {line:?}, expected one to {request:?}")]
     Answer {
         /// The socket.
         path: String,
-        /// The reason.
-        source: serde_json::Error,
+        /// The answer.
+        line: String,
+        /// The request.
+        request: Box<Request>,
     },
-    /// The model says no.
+    /// The model refuses.
     #[error("{0}")]
     Refused(String),
 }
 
-/// Asks a running model.
-pub fn ask(path: &Path, request: &Request) -> Result<Value, AskError> {
-    let name = || path.display().to_string();
-    let socket = |source| AskError::Socket {
-        path: name(),
-        source,
-    };
-    let mut stream = UnixStream::connect(path).map_err(socket)?;
-    stream.set_read_timeout(Some(PATIENCE)).map_err(socket)?;
-    writeln!(stream, "{}", request.line()).map_err(socket)?;
-    let mut line = String::new();
-    BufReader::new(&stream)
-        .read_line(&mut line)
-        .map_err(socket)?;
-    let answer: Value = serde_json::from_str(&line).map_err(|source| AskError::Answer {
-        path: name(),
-        source,
-    })?;
-    if answer.get("ok") == Some(&Value::Bool(true)) {
-        Ok(answer)
-    } else {
-        let error = answer
-            .get("error")
-            .and_then(Value::as_str)
-            .unwrap_or("no reason given");
-        Err(AskError::Refused(error.to_owned()))
+/// A connection to a running model.
+#[derive(Debug)]
+pub struct Client {
+    path: String,
+    stream: BufReader<UnixStream>,
+}
+
+impl Client {
+    /// Connects to a control socket.
+    pub fn connect(path: &Path) -> Result<Self, AskError> {
+        let name = path.display().to_string();
+        let stream = UnixStream::connect(path)
+            .and_then(|stream| stream.set_read_timeout(Some(TIMEOUT)).map(|()| stream));
+        match stream {
+            Ok(stream) => Ok(Self {
+                path: name,
+                stream: BufReader::new(stream),
+            }),
+            Err(source) => Err(AskError::Socket { path: name, source }),
+        }
+    }
+
+    fn ask_line(&mut self, request: &Request) -> Result<String, AskError> {
+        let mut line = String::new();
+        let outcome = serde_json::to_string(request)
+            .map_err(io::Error::from)
+            .and_then(|request| writeln!(self.stream.get_mut(), "{request}"))
+            .and_then(|()| self.stream.read_line(&mut line));
+        outcome.map_err(|source| AskError::Socket {
+            path: self.path.clone(),
+            source,
+        })?;
+        Ok(line)
+    }
+
+    /// Asks for something; returns the answer if there is something to say.
+    pub fn ask(&mut self, request: &Request) -> Result<Option<Answer>, AskError> {
+        let line = self.ask_line(request)?;
+        match serde_json::from_str(&line) {
+            Ok(Reply {
+                ok: true, answer, ..
+            }) => Ok(answer),
+            Ok(Reply { error, .. }) => Err(AskError::Refused(
+                error.unwrap_or_else(|| "no reason given".to_owned()),
+            )),
+            Err(_) => Err(self.unexpected(request, line)),
+        }
+    }
+
+    /// Asks for the counters.
+    pub fn counters(&mut self) -> Result<Counters, AskError> {
+        match self.ask(&Request::Counters)? {
+            Some(Answer::Counters(counters)) => Ok(*counters),
+            other => Err(self.unexpected(&Request::Counters, format!("{other:?}"))),
+        }
+    }
+
+    /// Asks for registers, rings and PHY.
+    pub fn state(&mut self) -> Result<State, AskError> {
+        match self.ask(&Request::State)? {
+            Some(Answer::State(state)) => Ok(*state),
+            other => Err(self.unexpected(&Request::State, format!("{other:?}"))),
+        }
+    }
+
+    /// Asks for the fault of that name; none if the model does not have it.
+    pub fn fault(&mut self, name: &str) -> Result<Option<Fault>, AskError> {
+        match self.ask(&Request::Faults)? {
+            Some(Answer::Faults(mut faults)) => Ok(faults.remove(name)),
+            other => Err(self.unexpected(&Request::Faults, format!("{other:?}"))),
+        }
+    }
+
+    /// Asks for something; returns the whole answer as JSON, for what only passes it on.
+    pub fn ask_json(&mut self, request: &Request) -> Result<serde_json::Value, AskError> {
+        let (ok, error) = (true, None);
+        let answer = self.ask(request)?;
+        let value = serde_json::to_value(Reply { ok, error, answer });
+        Ok(value.unwrap_or_default())
+    }
+
+    fn unexpected(&self, request: &Request, line: String) -> AskError {
+        AskError::Answer {
+            path: self.path.clone(),
+            line,
+            request: Box::new(request.clone()),
+        }
     }
 }
 
@@ -336,64 +256,12 @@ mod tests {
     struct Echo;
 
     impl Handler for Echo {
-        fn handle(&self, request: Request) -> Result<Map<String, Value>, String> {
-            if request == Request::ResetCounters {
-                return Err("never".to_owned());
+        fn handle(&self, request: Request) -> Result<Option<Answer>, String> {
+            match request {
+                Request::Link { up } => Ok(Some(Answer::Link(up))),
+                Request::Faults => Ok(None),
+                _ => Err("never".to_owned()),
             }
-            let mut answer = Map::new();
-            answer.insert("heard".to_owned(), format!("{request:?}").into());
-            Ok(answer)
-        }
-    }
-
-    #[test]
-    fn requests() {
-        for request in [
-            Request::Counters,
-            Request::ResetCounters,
-            Request::State,
-            Request::Link { up: true },
-            Request::Link { up: false },
-            Request::Faults,
-            Request::Fault(FaultRequest {
-                name: "tx-stall".to_owned(),
-                on: true,
-                ..FaultRequest::default()
-            }),
-            Request::Fault(FaultRequest {
-                name: "lie".to_owned(),
-                on: true,
-                seed: Some(u64::MAX),
-                rate: Some(2),
-                count: Some(3),
-                millis: Some(4),
-                until_reset: true,
-            }),
-        ] {
-            assert_eq!(Request::parse(&request.line()), Ok(request));
-        }
-        assert_eq!(Request::parse("{}"), Err(RequestError::NoCommand));
-        assert!(matches!(
-            Request::parse("counters"),
-            Err(RequestError::Json(_))
-        ));
-        assert!(matches!(
-            Request::parse("{\"cmd\":\"x\"}"),
-            Err(RequestError::Unknown(_))
-        ));
-        for line in [
-            "{\"cmd\":\"link\",\"up\":1}",
-            "{\"cmd\":\"fault\",\"name\":\"lie\"}",
-            "{\"cmd\":\"fault\",\"on\":true}",
-            "{\"cmd\":\"fault\",\"name\":\"lie\",\"on\":true,\"rate\":4294967296}",
-            "{\"cmd\":\"fault\",\"name\":\"lie\",\"on\":true,\"seed\":-1}",
-            "{\"cmd\":\"fault\",\"name\":\"lie\",\"on\":true,\"until_reset\":1}",
-        ] {
-            let parsed = Request::parse(line);
-            assert!(
-                matches!(parsed, Err(RequestError::Parameter(..))),
-                "{line}: {parsed:?}"
-            );
         }
     }
 
@@ -402,7 +270,7 @@ mod tests {
         let (ours, theirs) = UnixStream::pair().unwrap();
         let server = std::thread::spawn(move || talk(&theirs, &Echo));
         let mut reader = BufReader::new(ours.try_clone().unwrap());
-        let mut ask = |line: &str| -> Value {
+        let mut ask = |line: &str| -> serde_json::Value {
             // In one piece: the other end may hang up on a line that is too long.
             (&ours).write_all(format!("{line}\n").as_bytes()).unwrap();
             let mut answer = String::new();
@@ -410,12 +278,32 @@ mod tests {
             serde_json::from_str(&answer).unwrap()
         };
         assert_eq!(
-            ask("{\"cmd\":\"state\"}"),
-            json!({"ok": true, "heard": "State"})
+            ask("{\"cmd\":\"link\",\"up\":true}"),
+            serde_json::json!({"ok": true, "link": true})
         );
+        assert_eq!(ask("{\"cmd\":\"faults\"}"), serde_json::json!({"ok": true}));
         assert_eq!(ask("{\"cmd\":\"dance\"}")["ok"], false);
         assert_eq!(ask("{\"cmd\":\"reset-counters\"}")["error"], "never");
         assert_eq!(ask(&"x".repeat(5000))["error"], "the request is too long");
         server.join().unwrap().unwrap();
+    }
+
+    #[test]
+    fn a_client() {
+        let directory = std::env::temp_dir().join(format!("control-{}", std::process::id()));
+        std::fs::create_dir_all(&directory).unwrap();
+        let path = directory.join("socket");
+        let listener = UnixListener::bind(&path).unwrap();
+        let handler: Arc<dyn Handler> = Arc::new(Echo);
+        std::thread::spawn(move || serve(&listener, &handler));
+        let mut client = Client::connect(&path).unwrap();
+        std::fs::remove_dir_all(&directory).unwrap();
+        let answer = client.ask(&Request::Link { up: false }).unwrap();
+        assert_eq!(answer, Some(Answer::Link(false)));
+        let refused = client.counters().unwrap_err();
+        assert_eq!(refused.to_string(), "never");
+        // Good, but not to that request.
+        let strange = client.fault("lie").unwrap_err();
+        assert!(matches!(strange, AskError::Answer { .. }), "{strange}");
     }
 }

@@ -16,6 +16,7 @@ use std::process::ExitCode;
 
 use args::Command;
 use args::Parsed;
+use rtl8111b_control::Client;
 
 /// Wrong arguments.
 const USAGE: u8 = 2;
@@ -39,13 +40,11 @@ fn main() -> ExitCode {
             Err(error) => Err(error),
         },
         Command::Ctl(options) => {
-            match rtl8111b_control::ask(&options.control, &options.request()) {
-                Ok(answer) => {
-                    println!("{answer:#}");
-                    Ok(())
-                }
-                Err(error) => Err(error.to_string()),
-            }
+            let answer = Client::connect(&options.control)
+                .and_then(|mut client| client.ask_json(&options.request()));
+            answer
+                .map(|answer| println!("{answer:#}"))
+                .map_err(|error| error.to_string())
         }
     };
     match result {

@@ -1,22 +1,29 @@
-//! What the control socket answers.
+//! The answers of the control socket.
 
 use std::sync::Arc;
 use std::sync::Mutex;
 use std::sync::PoisonError;
 
 use rtl8111b_chip::name_on_later_chips;
-use rtl8111b_chip::FaultKind;
 use rtl8111b_chip::FaultConfig;
+use rtl8111b_chip::FaultKind;
 use rtl8111b_chip::Partner;
 use rtl8111b_chip::Reg;
 use rtl8111b_chip::RingState;
+use rtl8111b_control::Accesses;
+use rtl8111b_control::Answer;
+use rtl8111b_control::Counters;
+use rtl8111b_control::Fault;
 use rtl8111b_control::FaultRequest;
+use rtl8111b_control::FaultSettings;
 use rtl8111b_control::Handler;
+use rtl8111b_control::Hex;
+use rtl8111b_control::Phy;
+use rtl8111b_control::Pme;
 use rtl8111b_control::Request;
+use rtl8111b_control::Ring;
+use rtl8111b_control::State;
 use rtl8111b_wire::Pcap;
-use serde_json::json;
-use serde_json::Map;
-use serde_json::Value;
 
 use crate::device::Device;
 use crate::device::Shared;
@@ -27,52 +34,51 @@ pub(crate) struct Report {
 }
 
 impl Handler for Report {
-    fn handle(&self, request: Request) -> Result<Map<String, Value>, String> {
-        let mut answer = Map::new();
+    fn handle(&self, request: Request) -> Result<Option<Answer>, String> {
         let mut device = self.device.lock();
-        match request {
+        Ok(Some(match request {
             Request::Counters => {
                 device.flush_trace();
-                answer.insert("counters".to_owned(), counters(&device));
+                let answer = counters(&device);
                 drop(device);
                 // The capture is likely to be looked at next.
                 if let Some(pcap) = &self.pcap {
                     pcap.lock().unwrap_or_else(PoisonError::into_inner).flush();
                 }
+                Answer::Counters(Box::new(answer))
             }
-            Request::ResetCounters => device.reset_counters(),
-            Request::State => {
-                answer.insert("state".to_owned(), state(&device));
+            Request::ResetCounters => {
+                device.reset_counters();
+                return Ok(None);
             }
+            Request::State => Answer::State(Box::new(state(&device))),
             Request::Link { up } => {
                 device.set_link(up);
                 log::info!("cable {}", if up { "plugged in" } else { "pulled" });
-                answer.insert("link".to_owned(), device.chip.phy().cable().into());
+                Answer::Link(device.chip.phy().cable())
             }
             Request::Partner { modes } => {
                 let partner: Partner = modes.parse()?;
                 device.set_partner(partner);
                 log::info!("the link partner has {partner}");
-                answer.insert("partner".to_owned(), partner.to_string().into());
+                Answer::Partner(partner.to_string())
             }
             Request::Faults => {
-                let all =
-                    FaultKind::all().map(|kind| (kind.name().to_owned(), fault(&device, kind)));
-                answer.insert("faults".to_owned(), Value::Object(all.collect()));
+                let all = FaultKind::all().map(|kind| named(&device, kind));
+                Answer::Faults(all.collect())
             }
             Request::Fault(request) => {
-                let order = order(&request)?;
-                log::info!("fault ordered: {order:?}");
-                device.fault(order);
-                answer.insert(order.kind.name().to_owned(), fault(&device, order.kind));
+                let config = config(&request)?;
+                log::info!("fault: {config:?}");
+                device.fault(config);
+                Answer::Faults([named(&device, config.kind)].into())
             }
-        }
-        Ok(answer)
+        }))
     }
 }
 
-/// What is asked for, filled up with what is usual.
-fn order(request: &FaultRequest) -> Result<FaultConfig, String> {
+/// The configuration that is asked for, with defaults for what is not given.
+fn config(request: &FaultRequest) -> Result<FaultConfig, String> {
     let Some(kind) = FaultKind::from_name(&request.name) else {
         let names: Vec<&str> = FaultKind::all().map(FaultKind::name).collect();
         return Err(format!("no such fault; there are {}", names.join(", ")));
@@ -92,17 +98,20 @@ fn order(request: &FaultRequest) -> Result<FaultConfig, String> {
     })
 }
 
-fn fault(device: &Device, kind: FaultKind) -> Value {
+fn named(device: &Device, kind: FaultKind) -> (String, Fault) {
     let faults = device.faults(kind);
-    let mut value = json!({"on": faults.on(kind), "struck": faults.hits(kind)});
-    if let Some(order) = faults.settings(kind) {
-        value["seed"] = order.seed.into();
-        value["rate"] = order.rate.into();
-        value["millis"] = order.millis.into();
-        value["count"] = order.count.into();
-        value["until_reset"] = order.until_reset.into();
-    }
-    value
+    let fault = Fault {
+        on: faults.on(kind),
+        hits: faults.hits(kind),
+        settings: faults.settings(kind).map(|config| FaultSettings {
+            seed: config.seed,
+            rate: config.rate,
+            millis: config.millis,
+            count: config.count,
+            until_reset: config.until_reset,
+        }),
+    };
+    (kind.name().to_owned(), fault)
 }
 
 /// The offset, with a name if there is one: `0x80 EPHYAR`.
@@ -116,92 +125,88 @@ fn unmodelled_name(offset: u16) -> String {
     }
 }
 
-fn counters(device: &Device) -> Value {
+fn counters(device: &Device) -> Counters {
     let counters = device.chip.counters();
-    let registers: Map<String, Value> = Reg::all()
-        .map(|reg| (reg.name(), counters.register(reg)))
-        .filter(|(_, access)| access.reads + access.writes > 0)
-        .map(|(name, access)| {
-            (
-                name.to_owned(),
-                json!({"reads": access.reads, "writes": access.writes}),
-            )
-        })
-        .collect();
-    let unmodelled: Map<String, Value> = counters
-        .unmodelled
-        .iter()
-        .map(|(&offset, &count)| (unmodelled_name(offset), count.into()))
-        .collect();
-    json!({
-        "mmio_reads": counters.mmio_reads,
-        "mmio_writes": counters.mmio_writes,
-        "by_register": registers,
-        "unmodelled": unmodelled,
-        "doorbells": counters.doorbells,
-        "doorbells_empty": counters.doorbells_empty,
-        "interrupts_raised": counters.interrupts_raised,
-        "interrupts_spurious": counters.interrupts_spurious,
-        "tx_frames": counters.tx_frames,
-        "tx_bytes": counters.tx_bytes,
-        "tx_dropped": counters.tx_dropped,
-        "rx_frames": counters.rx_frames,
-        "rx_bytes": counters.rx_bytes,
-        "rx_dropped": counters.rx_dropped,
-        "rx_filtered": counters.rx_filtered,
-        "rx_ignored": counters.rx_ignored,
-        "rx_waits": counters.rx_waits,
-        "wakes": counters.wakes,
-        "looped": counters.looped,
-        "dma_faults": counters.dma_faults,
-        "violations": counters.violations,
-        "violation_log": counters.violation_log().collect::<Vec<_>>(),
-        "wire_dropped": device.wire_dropped(),
-        "events_sent": device.events_sent(),
-    })
+    Counters {
+        mmio_reads: counters.mmio_reads,
+        mmio_writes: counters.mmio_writes,
+        doorbells: counters.doorbells,
+        doorbells_empty: counters.doorbells_empty,
+        interrupts_raised: counters.interrupts_raised,
+        interrupts_spurious: counters.interrupts_spurious,
+        tx_frames: counters.tx_frames,
+        tx_bytes: counters.tx_bytes,
+        tx_dropped: counters.tx_dropped,
+        rx_frames: counters.rx_frames,
+        rx_bytes: counters.rx_bytes,
+        rx_dropped: counters.rx_dropped,
+        rx_filtered: counters.rx_filtered,
+        rx_ignored: counters.rx_ignored,
+        rx_waits: counters.rx_waits,
+        wakes: counters.wakes,
+        looped: counters.looped,
+        dma_faults: counters.dma_faults,
+        violations: counters.violations,
+        wire_dropped: device.wire_dropped(),
+        events_sent: device.events_sent(),
+        by_register: Reg::all()
+            .map(|reg| (reg, counters.register(reg)))
+            .filter(|(_, access)| access.reads + access.writes > 0)
+            .map(|(reg, access)| {
+                let (reads, writes) = (access.reads, access.writes);
+                (reg.name().to_owned(), Accesses { reads, writes })
+            })
+            .collect(),
+        unmodelled: counters
+            .unmodelled
+            .iter()
+            .map(|(&offset, &count)| (unmodelled_name(offset), count))
+            .collect(),
+        violation_log: counters.violation_log().map(Into::into).collect(),
+    }
 }
 
-fn ring(ring: RingState) -> Value {
-    json!({
-        "base": ring.base.map(|base| format!("{base:#x}")),
-        "index": ring.index,
-        "busy": ring.busy,
-    })
+fn ring(ring: RingState) -> Ring {
+    Ring {
+        base: ring.base.map(|base| format!("{base:#x}")),
+        index: ring.index,
+        busy: ring.busy,
+    }
 }
 
-fn state(device: &Device) -> Value {
+fn state(device: &Device) -> State {
     let state = device.chip.state();
     let phy = device.chip.phy();
     let (pme_status, pme_enabled, pme_raised) = device.pme();
-    let registers: Map<String, Value> = state
-        .registers
-        .iter()
-        .map(|&(name, value)| (name.to_owned(), format!("{value:#x}").into()))
-        .collect();
-    let page: Vec<String> = (0..32).map(|r| format!("{:#06x}", phy.peek(r))).collect();
-    let incidental: Vec<&str> = Reg::all()
-        .filter(|reg| reg.is_incidental())
-        .map(Reg::name)
-        .collect();
-    json!({
-        "registers": registers,
-        "incidental": incidental,
-        "tx": ring(state.tx),
-        "tx_high": ring(state.tx_high),
-        "rx": ring(state.rx),
-        "interrupt": state.interrupt,
-        "phy": {
-            "cable": phy.cable(),
-            "partner": phy.partner().to_string(),
-            "speed": phy.speed().map(|speed| speed.mbits()),
-            "full_duplex": phy.full_duplex(),
-            "page": phy.page(),
-            "registers": page,
+    let registers = state.registers.iter();
+    State {
+        registers: registers
+            .map(|&(name, value)| (name.to_owned(), Hex(value)))
+            .collect(),
+        incidental: Reg::all()
+            .filter(|reg| reg.is_incidental())
+            .map(|reg| reg.name().to_owned())
+            .collect(),
+        tx: ring(state.tx),
+        tx_high: ring(state.tx_high),
+        rx: ring(state.rx),
+        interrupt: state.interrupt,
+        phy: Phy {
+            cable: phy.cable(),
+            partner: phy.partner().to_string(),
+            speed: phy.speed().map(|speed| speed.mbits()),
+            full_duplex: phy.full_duplex(),
+            page: phy.page(),
+            registers: (0..32).map(|r| Hex(phy.peek(r).into())).collect(),
         },
-        "power": format!("{:?}", device.power()),
-        "pme": {"status": pme_status, "enabled": pme_enabled, "raised": pme_raised},
-        "memory_ranges": device.memory_ranges(),
-    })
+        power: format!("{:?}", device.power()),
+        pme: Pme {
+            status: pme_status,
+            enabled: pme_enabled,
+            raised: pme_raised,
+        },
+        memory_ranges: device.memory_ranges(),
+    }
 }
 
 #[cfg(test)]

@@ -26,7 +26,7 @@ fn package(elements: &[Vec<u8>]) -> Vec<u8> {
     )
 }
 
-/// What an SSDT has after its header: the card in slot 1 of the root bus has this address as its property `mac-address`.
+/// The body of an SSDT: the card in slot 1 of the root bus has this address as its property `mac-address`.
 pub fn mac_address(address: [u8; 6]) -> Vec<u8> {
     let bytes: Vec<Vec<u8>> = address.iter().map(|&byte| vec![0x0a, byte]).collect();
     let property = package(&[b"\x0dmac-address\0".to_vec(), package(&bytes)]);

@@ -4,17 +4,15 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use crate::guest::{add_console, add_uefi, boot_by_rom, machine_of, model_device, CONSOLE, NIC};
+use crate::guest::CONSOLE;
 use crate::ipxe::{self, Uefi};
+use crate::machine::{add_console, add_uefi, boot_by_rom, machine_of, model_device, NIC};
 use crate::model::{self, Chip, Identity, Model, Wire, LOG};
 use crate::process::{wait_for, Process};
 use crate::{Error, Result};
 
 /// Main memory.
 const MEMORY_MIB: u32 = 512;
-
-/// How QEMU has memory that a card in another process can reach.
-pub const SHARED: &str = "memory-backend-memfd,share=on";
 
 /// How it is to be started.
 #[derive(Debug)]
@@ -23,7 +21,7 @@ pub struct Options<'a> {
     pub model: &'a Path,
     /// The chip.
     pub chip: Chip,
-    /// What the memory is made of, as QEMU's `-object` takes it, without name and size; usually [`SHARED`].
+    /// The kind of memory, as QEMU's `-object` takes it, without name and size; usually [`crate::machine::SHARED`].
     pub memory: &'a str,
     /// iPXE as an option ROM, for a card of Realtek's.
     pub rom: Option<&'a Path>,
@@ -73,7 +71,11 @@ impl Machine {
         command.args(["-machine", "graphics=off", "-nic", "none"]);
         add_console(&mut command, &artifacts.join(CONSOLE));
         if let Some(uefi) = options.uefi {
-            add_uefi(&mut command, &uefi.with_own_variables(sockets.path())?);
+            add_uefi(
+                &mut command,
+                &uefi.with_own_variables(sockets.path())?,
+                false,
+            );
         }
         let mut card = model_device(NIC, model.socket(), None);
         if let Some(rom) = options.rom {

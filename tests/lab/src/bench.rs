@@ -1,6 +1,7 @@
 //! A whole set-up: wire, device model and guest, with the driver to be loaded.
 
-use std::collections::HashMap;
+mod neighbour;
+
 use std::fs;
 use std::io::ErrorKind;
 use std::net::Ipv4Addr;
@@ -9,235 +10,29 @@ use std::time::Duration;
 
 use serde_json::json;
 
-use crate::frame::Address;
-use crate::guest::{self, Guest, Loader, Nic, Slot};
+use crate::guest::{self, Guest};
 use crate::http::HttpServer;
-use crate::initramfs::{Tree, MODULES};
+use crate::initramfs::MODULES;
 use crate::instructions::Counts;
-use crate::ipxe::{self, Netboot};
-use crate::kernel::{dependencies, Kernel, Module};
-use crate::model::{self, Chip, Counters, Model};
+use crate::ipxe;
+use crate::machine::{self, Loader, Nic};
+use crate::model::{self, Counters, Model};
 use crate::passt::{self, Passt};
 use crate::peer::{Peer, Socket};
 use crate::process::wait_for;
+use crate::setup::{initramfs, Driver, Needs, Setup, World};
 use crate::slirp::Slirp;
 use crate::trunk::Trunk;
 use crate::watch::{self, Watch};
-use crate::{acpi, debug, dmesg, drive, namespace, Error, Result};
+use crate::{acpi, debug, dmesg, namespace, Error, Result};
 
-/// kmod's modprobe, in guests that have it; busybox's own knows no softdeps.
-pub const MODPROBE: &str = "/usr/sbin/modprobe";
 /// Where the plugin counts, among the artifacts.
 const COUNTS: &str = "counts";
 
 /// How long a card may take to go, or to come.
 const UNPLUG: Duration = Duration::from_secs(60);
 
-/// The driver under test.
-#[derive(Debug, Clone)]
-pub enum Driver {
-    /// Ours, from this file.
-    R8168Rust(PathBuf),
-    /// Realtek's, from this file.
-    R8168(PathBuf),
-    /// The kernel's own.
-    R8169,
-    /// None for the emulated chip: QEMU's e1000e takes its place, to test the lab itself.
-    E1000e,
-    /// None for the emulated chip either: the example for rust/net, from this file, on QEMU's `edu`.
-    Edu(PathBuf),
-}
-
-impl Driver {
-    /// The module's name.
-    pub fn name(&self) -> &'static str {
-        match self {
-            Driver::R8168Rust(_) => "r8168_rust",
-            Driver::R8168(_) => "r8168",
-            Driver::R8169 => "r8169",
-            Driver::E1000e => "e1000e",
-            Driver::Edu(_) => "edu_net",
-        }
-    }
-
-    /// The file of a driver that the kernel does not bring along.
-    pub fn file(&self) -> Option<&Path> {
-        match self {
-            Driver::R8168Rust(path) | Driver::R8168(path) | Driver::Edu(path) => Some(path),
-            Driver::R8169 | Driver::E1000e => None,
-        }
-    }
-
-    /// What it does wrong now and then, by no fault of the model's.
-    ///
-    /// r8169 leaves the checksum of a frame below 60 bytes to a chip that cannot, if the frame is the last
-    /// piece of a larger one: the core cuts those after it has asked `ndo_features_check`.
-    pub fn known_violation(&self) -> Option<&'static str> {
-        match self {
-            Driver::R8169 => Some("checksum asked for in a frame of"),
-            Driver::R8168Rust(_) | Driver::R8168(_) | Driver::E1000e | Driver::Edu(_) => None,
-        }
-    }
-}
-
-/// What is at the far end of the wire.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum World {
-    /// `passt`: DHCP, a gateway, TCP to the lab's loopback.
-    Internet,
-    /// The lab itself, frame by frame.
-    Frames,
-}
-
-/// A real card of this machine, bound to `vfio-pci`, in place of the emulated chip.
-#[derive(Debug, Clone)]
-pub struct Card {
-    /// Its PCI address, such as `0000:02:00.0`.
-    pub address: String,
-    /// This machine's address on the card's wire, through another card; without it nothing is transferred.
-    pub reach: Option<Ipv4Addr>,
-}
-
-/// How a bench is to be set up.
-#[derive(Debug, Clone)]
-pub struct Setup<'a> {
-    /// The kernel.
-    pub kernel: &'a Kernel,
-    /// The device model's program.
-    pub model: &'a Path,
-    /// The chip.
-    pub chip: Chip,
-    /// A real card in place of the emulated chip, whose wire is the world.
-    pub card: Option<&'a Card>,
-    /// Another XID than the chip's own.
-    pub xid: Option<u32>,
-    /// Another station address than [`Model::MAC`], in the chip and in its EEPROM.
-    pub mac: Option<&'a str>,
-    /// The slot that the card is in; without one it is soldered on.
-    pub slot: Option<Slot>,
-    /// Whether an IOMMU lets the card reach only what is mapped for it.
-    pub iommu: bool,
-    /// The station address that the firmware has for a card that is soldered on.
-    pub firmware_mac: Option<Address>,
-    /// Whether a virtio-rng shares the card's interrupt line; see [`Bench::interrupt_by_neighbour`].
-    pub neighbour: bool,
-    /// A disk of so many MiB, empty at first.
-    pub disk_mib: u32,
-    /// Whether the guest may reset the machine, which else ends it.
-    pub resets: bool,
-    /// Memory that the guest has besides what the transfers need.
-    pub more_memory_mib: u32,
-    /// What the kernel's command line has besides.
-    pub append: &'a str,
-    /// The driver that [`Bench::load`] loads.
-    pub driver: Driver,
-    /// Whether `realtek.ko` is loaded before it.
-    pub phy_driver: bool,
-    /// Further modules to have at hand in the guest.
-    pub more_modules: &'a [&'a str],
-    /// A directory whose files the guest has besides, and with them kmod's modprobe ([`MODPROBE`]).
-    pub files: Option<&'a Path>,
-    /// The far end of the wire; if the guest is booted over it, that is one which can do that.
-    pub world: World,
-    /// The VLAN that `passt` is in; without a number it takes frames without a tag.
-    pub vlan: Option<u16>,
-    /// How kernel and initramfs come over the wire, if they do.
-    pub netboot: Option<Netboot<'a>>,
-    /// Whether a frame that finds no descriptor is lost at once. That is for rain that the guest cannot keep up with: by the model's
-    /// default it would wait on the cable as long as the driver is at work, so that the chip never overflows, and what a test
-    /// sends would wait behind it.
-    pub drop_when_full: bool,
-    /// How long a negotiation of the link takes, in milliseconds; the model's default if there is none here.
-    pub negotiation: Option<u32>,
-    /// Whether the frames are kept in a pcap file.
-    pub pcap: bool,
-    /// Whether the last that happened to the chip is kept; see [`model::TRACE`].
-    pub trace: bool,
-    /// How much is transferred at once.
-    pub megabytes: u32,
-    /// The cache for initramfs images.
-    pub cache: &'a Path,
-    /// Where logs are written.
-    pub artifacts: &'a Path,
-    /// The program `guest-echo`, if the guest is to have it.
-    pub echo: Option<&'a Path>,
-    /// Whether the console is the lab's terminal.
-    pub interactive: bool,
-    /// The plugin that counts what the guest's kernel executes (`tests/lab/plugin`), if that is wanted.
-    pub plugin: Option<&'a Path>,
-}
-
-impl<'a> Setup<'a> {
-    /// The usual bench: `passt` as the world, the PHY driver loaded.
-    pub fn new(
-        kernel: &'a Kernel,
-        model: &'a Path,
-        chip: Chip,
-        driver: Driver,
-        cache: &'a Path,
-        artifacts: &'a Path,
-    ) -> Self {
-        Self {
-            kernel,
-            model,
-            chip,
-            card: None,
-            xid: None,
-            mac: None,
-            slot: None,
-            iommu: false,
-            firmware_mac: None,
-            neighbour: false,
-            disk_mib: 0,
-            resets: false,
-            more_memory_mib: 0,
-            append: "",
-            driver,
-            phy_driver: true,
-            more_modules: &[],
-            files: None,
-            world: World::Internet,
-            vlan: None,
-            netboot: None,
-            drop_when_full: false,
-            negotiation: None,
-            pcap: false,
-            trace: false,
-            megabytes: 64,
-            cache,
-            artifacts,
-            echo: None,
-            interactive: false,
-            plugin: None,
-        }
-    }
-
-    /// Boots the guest, loads the driver, which must accept the device, and opens the interface; returns its name besides.
-    pub fn open(&self) -> Result<(Bench, String)> {
-        let mut bench = Bench::start(self)?;
-        let interface = bench.load_and_open()?;
-        Ok((bench, interface))
-    }
-
-    /// [`Setup::open`], and leases an address.
-    pub fn lease(&self) -> Result<(Bench, String)> {
-        let (mut bench, interface) = self.open()?;
-        drive::lease(&mut bench, &interface)?;
-        Ok((bench, interface))
-    }
-
-    fn memory_mib(&self) -> u32 {
-        // A fetched and a generated body stay in the guest's memory.
-        512 + 2 * self.megabytes + self.more_memory_mib
-    }
-
-    fn driver_module(&self) -> Result<Option<Module>> {
-        let built = |path| Module::built(path, self.driver.name(), self.kernel);
-        self.driver.file().map(built).transpose()
-    }
-}
-
-/// What came of loading the driver.
+/// The outcome of loading the driver.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Loaded {
     /// It drives the device, as this interface.
@@ -245,9 +40,6 @@ pub enum Loaded {
     /// It is loaded and has left the device alone.
     Refused,
 }
-
-/// Modules, and which of those that the guest has at hand each of them depends on.
-type Needs = HashMap<String, Vec<String>>;
 
 /// The device as the guest finds it on the bus.
 #[derive(Debug, Clone)]
@@ -270,7 +62,7 @@ pub struct Bench {
     pub peer: Option<Peer>,
     /// The HTTP server, on the lab's loopback unless the wire is a real one.
     pub http: HttpServer,
-    /// Whom to ping: who offers the way out.
+    /// The gateway's address, which is pinged.
     pub gateway: String,
     /// The HTTP server's host as the guest knows it, if the guest can reach it.
     server: Option<String>,
@@ -456,61 +248,18 @@ impl Bench {
         &self.driver
     }
 
-    /// Has the card's neighbour interrupt some hundred times; its module `virtio_rng` must be loaded. Requires that
-    /// `interface`, if there is one, is on the same line.
-    pub fn interrupt_by_neighbour(&mut self, interface: Option<&str>) -> Result<()> {
-        const LINE: &str = "grep virtio /proc/interrupts";
-        let before = self.guest.check(LINE)?;
-        self.guest.check(
-            "for i in $(seq 200); do dd if=/dev/hwrng bs=64 count=1; done >/dev/null 2>&1",
-        )?;
-        let after = self.guest.check(LINE)?;
-        let times = interrupts(&after).saturating_sub(interrupts(&before));
-        crate::require!(
-            times >= 200 && interface.is_none_or(|interface| after.contains(interface)),
-            "the neighbour interrupted {times} times, expected 200 and {interface:?} on its line: {after}"
-        );
-        Ok(())
-    }
-
-    /// Requires that nothing was written to registers of the card while it was in D3, where they are out of reach; for
-    /// a card with a neighbour.
-    pub fn check_nothing_written_asleep(&mut self) -> Result<()> {
-        let path = self.guest.log(guest::INVALID);
-        let resource = format!("/sys/bus/pci/devices/{}/resource", self.device.address);
-        let bar = self.guest.check(&format!("sed -n 3p {resource}"))?;
-        let bar = bar.split_whitespace().next().and_then(parse_hex);
-        let bar = bar.ok_or_else(|| Error::Unmet(format!("found no BAR 2 in {resource}")))?;
-        let log = fs::read_to_string(&path).map_err(Error::file(&path, "reading"))?;
-        let writes = log.lines().filter(|line| {
-            let at = line.split_once("write at addr ").map(|(_, rest)| rest);
-            let at = at
-                .and_then(|rest| rest.split(',').next())
-                .and_then(parse_hex);
-            at.is_some_and(|at| (bar..bar + 0x1000).contains(&at))
-        });
-        let writes: Vec<&str> = writes.collect();
-        crate::require!(
-            writes.is_empty(),
-            "the card was written to {} times while it was in D3, expected not once; QEMU says: {}",
-            writes.len(),
-            writes[0]
-        );
-        Ok(())
-    }
-
     /// The device model.
     pub fn model(&mut self) -> Result<&mut Model> {
         let model = self.model.as_mut();
         model.ok_or_else(|| Error::Input("this bench has no device model".to_owned()))
     }
 
-    /// What the device model has counted since its start, if there is one.
+    /// Asks for the counters of the device model since its start, if there is one.
     pub fn counters(&mut self) -> Result<Option<Counters>> {
         self.model.as_mut().map(Model::counters).transpose()
     }
 
-    /// What the guest's kernel has executed since its start, if that is counted.
+    /// Returns the instructions of the guest's kernel since its start, if they are counted.
     pub fn executed(&self) -> Result<Option<Counts>> {
         self.counts.as_deref().map(Counts::read).transpose()
     }
@@ -524,7 +273,7 @@ impl Bench {
         self.bound_interface()
     }
 
-    /// What [`Bench::load`] has the guest do, as a script.
+    /// Returns the commands of [`Bench::load`], as a script.
     pub fn load_script(&self) -> String {
         let names = self.before.iter().map(String::as_str);
         let commands = names
@@ -672,14 +421,14 @@ impl Bench {
     /// Pulls the card out of its slot, as the guest agrees to; comes back when it is gone.
     pub fn unplug(&mut self) -> Result<()> {
         let qmp = &mut self.guest.qmp;
-        qmp.execute("device_del", &json!({ "id": guest::NIC }))?;
-        qmp.wait_event("DEVICE_DELETED", Some(guest::NIC), UNPLUG)
+        qmp.execute("device_del", &json!({ "id": machine::NIC }))?;
+        qmp.wait_event("DEVICE_DELETED", Some(machine::NIC), UNPLUG)
     }
 
     /// Puts the card into its slot again and waits until the driver has an interface for it; returns that.
     pub fn plug(&mut self) -> Result<String> {
         let socket = self.model()?.socket().to_path_buf();
-        let device = guest::model_device(guest::NIC, &socket, Some(guest::SLOT));
+        let device = machine::model_device(machine::NIC, &socket, Some(guest::SLOT));
         self.guest.qmp.execute("device_add", &device)?;
         let what = "the driver to take the card in its slot";
         wait_for(what, UNPLUG, || match self.bound_interface()? {
@@ -739,16 +488,6 @@ impl Bench {
     }
 }
 
-fn parse_hex(text: &str) -> Option<u64> {
-    u64::from_str_radix(text.trim().strip_prefix("0x")?, 16).ok()
-}
-
-/// How often an interrupt came, by its line in `/proc/interrupts`.
-fn interrupts(line: &str) -> u64 {
-    let numbers = line.split_whitespace().skip(1).map(str::parse::<u64>);
-    numbers.map_while(std::result::Result::ok).sum()
-}
-
 /// Removes what an earlier run wrote, which would be mistaken for this one's.
 fn forget_logs(artifacts: &Path) -> Result<()> {
     for name in [
@@ -772,54 +511,6 @@ fn forget_logs(artifacts: &Path) -> Result<()> {
         }
     }
     Ok(())
-}
-
-/// Makes the guest's initramfs; returns it, the modules that are loaded before the driver, and which depend on which.
-fn initramfs(setup: &Setup<'_>) -> Result<(PathBuf, Vec<String>, Needs)> {
-    let mut names = Vec::new();
-    let has_phy = !matches!(
-        setup.driver,
-        Driver::E1000e | Driver::Edu(_) | Driver::R8168(_)
-    );
-    if setup.phy_driver && has_phy {
-        names.push("realtek");
-    }
-    let brought = setup.driver_module()?;
-    let needed = match (&brought, setup.driver.file()) {
-        (Some(module), Some(file)) => dependencies(file, &module.object)?,
-        _ => vec![setup.driver.name().to_owned()],
-    };
-    names.extend(needed.iter().map(String::as_str));
-    let modules = setup.kernel.modules(&names)?;
-    let before = modules
-        .iter()
-        .map(|module| module.name.clone())
-        .filter(|name| name != setup.driver.name())
-        .collect();
-    let mut tree = Tree::base()?;
-    let more = setup.kernel.modules(setup.more_modules)?;
-    let mut needs = HashMap::new();
-    for module in modules.iter().chain(&more).chain(&brought) {
-        let on = dependencies(Path::new(&module.name), &module.object)?;
-        needs.insert(module.name.clone(), on);
-        tree.add_modules(std::slice::from_ref(module));
-    }
-    let at_hand: Vec<String> = needs.keys().cloned().collect();
-    for on in needs.values_mut() {
-        on.retain(|name| at_hand.contains(name));
-    }
-    if let Some(echo) = setup.echo {
-        tree.add_program(echo, "/usr/bin/guest-echo")?;
-    }
-    if let Some(files) = setup.files {
-        tree.add_directory(files)?;
-        tree.add_program(Path::new("/usr/sbin/modprobe"), MODPROBE)?;
-    }
-    if setup.netboot.is_some() {
-        // It came by a card and a driver that are under test.
-        tree.add_sums();
-    }
-    Ok((tree.cached(setup.cache)?, before, needs))
 }
 
 /// Finds the card on the guest's bus and reads its XID before any driver has touched it.

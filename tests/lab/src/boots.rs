@@ -10,9 +10,10 @@ use std::sync::{Mutex, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use crate::guest::{self, Guest, Loader, Nic, CONSOLE};
+use crate::guest::{self, Guest, CONSOLE};
 use crate::initramfs::Tree;
 use crate::kernel::Kernel;
+use crate::machine::{Loader, Nic};
 use crate::model::{self, Chip, Model, Wire};
 use crate::peer::Socket;
 use crate::{dmesg, Error, Result};
@@ -23,7 +24,7 @@ const MEMORY_MIB: u32 = 640;
 /// A machine to boot.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Machine {
-    /// What the table calls it.
+    /// Its name in the table.
     pub name: String,
     /// Arguments for QEMU, which overrule the lab's.
     pub qemu: Vec<String>,
@@ -59,7 +60,7 @@ impl Machine {
     }
 }
 
-/// What is to be booted, and how often.
+/// The kernel to boot, and how often.
 #[derive(Debug)]
 pub struct Setup<'a> {
     /// The kernel.

@@ -8,9 +8,9 @@ use std::path::{Path, PathBuf};
 use std::sync::{Condvar, Mutex, PoisonError};
 use std::time::Instant;
 
-use crate::bench::{Driver, Setup, World};
 use crate::kernel::Kernel;
 use crate::model::Chip;
+use crate::setup::{Driver, Setup, World};
 use crate::{process, require, Error, Result};
 
 /// How many guests run now. Most of a test is one CPU of a guest booting or waiting: two cores carry two.
@@ -40,7 +40,7 @@ impl Drop for Turn {
     }
 }
 
-/// What the tests are run on.
+/// The inputs of the tests.
 ///
 /// | variable | what |
 /// |---|---|
@@ -54,7 +54,7 @@ impl Drop for Turn {
 /// | `LAB_KERNEL61_MISSING`, `LAB_KERNEL_OLDER_MISSING`, `LAB_KERNEL_OLDEST_MISSING` | why that kernel could not be fetched; tests that need it are skipped |
 /// | `LAB_PLUGIN` | the plugin of QEMU that counts instructions, `count.so` |
 /// | `LAB_CACHE` | where initramfs images are kept |
-/// | `LAB_STORMS`, `LAB_REMOVALS`, `LAB_CHANGES`, `LAB_UNPLUGS` | how often storms reopen, reinsert, resize and unplug; may be unset |
+/// | `LAB_STORMS`, `LAB_REMOVALS`, `LAB_CHANGES`, `LAB_UNPLUGS` | how often tests reopen, reinsert, resize and unplug; may be unset |
 /// | `LAB_PRESSURE` | how long memory is short, in seconds; may be unset |
 /// | `LAB_ARTIFACTS` | where failed tests leave their logs |
 #[derive(Debug, Clone)]
@@ -214,10 +214,10 @@ impl Inputs {
     }
 }
 
-/// What a guest test is run with.
+/// The kernel, chip and driver that a guest test is run with.
 #[derive(Debug, Clone)]
 pub struct Case {
-    /// What all cases of a test share.
+    /// The inputs, which all cases of a test share.
     pub inputs: Inputs,
     /// The kernel that the guest boots.
     pub kernel: Kernel,

@@ -10,12 +10,12 @@ use crate::{Error, Result};
 /// Starts every line of the protocol; no tool writes it by itself.
 const MARK: &str = "\u{1e}";
 
-/// What a command in the guest came to.
+/// The outcome of a command in the guest.
 #[derive(Debug, Clone)]
 pub struct Output {
     /// Its exit status.
     pub status: i32,
-    /// What it wrote, standard output and errors together.
+    /// Its output, standard output and errors together.
     pub text: String,
 }
 
@@ -35,7 +35,7 @@ impl Endpoint {
         Ok(Self { listener })
     }
 
-    /// The channel, once somebody has connected.
+    /// The channel, once QEMU has connected.
     pub fn accept(&self) -> Result<Option<Channel>> {
         match self.listener.accept() {
             Ok((stream, _)) => {

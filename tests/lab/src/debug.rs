@@ -1,4 +1,4 @@
-//! What a kernel that watches itself has to say: `scripts/debug-kernel` builds one.
+//! Reports of a debug kernel: `scripts/debug-kernel` builds one.
 
 use std::time::Duration;
 
@@ -48,7 +48,7 @@ pub fn require_clean(guest: &mut Guest) -> Result<()> {
     )
 }
 
-/// What kmemleak finds unreferenced, in its words; empty if all is well.
+/// Returns kmemleak's report; empty if there is no leak.
 ///
 /// A scan sees memory in motion, so what one finds must be found by the next as well; a pause before
 /// it lets what was freed last come back from RCU.
@@ -143,7 +143,7 @@ impl Faults {
     }
 }
 
-/// Keeps the PCI device at `address`, which no driver may have, switched on: then nobody routes its interrupt when it is
+/// Keeps the PCI device at `address`, which no driver may have, switched on: then its interrupt is not routed when it is
 /// probed or removed. When memory fails ACPI's interpreter, which does so, Linux 7.3 goes on with an object that it has
 /// freed, and never routes again: no driver can do anything about that.
 pub fn keep_enabled(guest: &mut Guest, address: &str) -> Result<()> {

@@ -9,10 +9,10 @@ pub struct Problem {
     pub line: String,
 }
 
-/// What the watchdog of the network core says, which is as it should be when the chip does not send.
+/// The message of the network core's watchdog, which is right when the chip does not send.
 pub const TIMED_OUT: &str = "transmit queue 0 timed out";
 
-/// What marks a message as a problem, wherever it stands in the line.
+/// Texts that mark a message as a problem, anywhere in the line.
 const SIGNS: &[&str] = &[
     // Every WARN, BUG and oops, by its headline and by what follows it.
     "WARNING:",
@@ -81,7 +81,7 @@ const SIGNS: &[&str] = &[
 
 /// Messages that carry a sign and are none the less as they should be.
 const ALLOWED: &[&str] = &[
-    // The only two that an out-of-tree module may cause: it is one, and nobody has signed it.
+    // The only two that an out-of-tree module may cause: it is one, and is not signed.
     "loading out-of-tree module taints kernel",
     "module verification failed: signature and/or required key missing - tainting kernel",
     // A kernel built with checkers announces them at boot.
@@ -169,7 +169,7 @@ mod tests {
         "[    1.0] x: module license 'Proprietary' taints kernel.",
     ];
 
-    /// What stock kernels say at boot and on a slow emulator, and what our module may cause.
+    /// Messages of stock kernels at boot and on a slow emulator, and messages that our module may cause.
     const NOISE: &[&str] = &[
         "[    0.0] Command line: console=ttyS0 panic=-1 oops=panic random.trust_cpu=on",
         "[    0.0] You have booted with nomodeset. This means your GPU drivers are DISABLED",

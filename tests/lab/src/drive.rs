@@ -1,4 +1,4 @@
-//! What a bench with a world behind it is put through: lease, ping, verified transfers.
+//! Exercises for a bench with a network behind it: lease, ping, verified transfers.
 
 use std::fmt;
 use std::time::Duration;
@@ -14,7 +14,7 @@ use crate::{require, Error, Result};
 /// A bulk transfer must at least be this fast or is given up.
 const SLOWEST_MIB_PER_S: u64 = 1;
 
-/// What `ping` measured.
+/// The figures of `ping`.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Ping {
     /// Requests sent.
@@ -41,13 +41,13 @@ impl fmt::Display for Ping {
 /// A verified transfer.
 #[derive(Debug, Clone)]
 pub struct Transfer {
-    /// What the two ends agree on.
+    /// The body's length and hash, on which both ends agree.
     pub body: Received,
     /// How long it took by the guest's clock.
     pub seconds: f64,
-    /// What the device model counted meanwhile, if there is one.
+    /// The counters of the device model for that time, if there is one.
     pub counters: Option<Counters>,
-    /// What the guest's kernel executed meanwhile, if that is counted.
+    /// The instructions of the guest's kernel in that time, if they are counted.
     pub executed: Option<Counts>,
 }
 
@@ -175,7 +175,7 @@ pub fn send(bench: &mut Bench) -> Result<Transfer> {
     Ok(timed.of(received))
 }
 
-/// What the guest's kernel executed for the frames of two transfers, if that was counted.
+/// The instructions of the guest's kernel for the frames of two transfers, if they were counted.
 pub fn instructions(bench: &mut Bench, fetched: &Transfer, sent: &Transfer) -> Result<Table> {
     let symbols = Symbols::parse(&bench.guest.check(Symbols::COMMAND)?);
     let phases = [("fetching", fetched), ("sending", sent)].map(|(name, transfer)| {
@@ -200,7 +200,7 @@ pub fn statistic(bench: &mut Bench, interface: &str, name: &str) -> Result<u64> 
         .map_err(|_| Error::Unmet(format!("{path} says {text:?}, expected a number")))
 }
 
-/// What was measured of a transfer.
+/// The figures of a transfer.
 struct Timed {
     seconds: f64,
     counters: Option<Counters>,

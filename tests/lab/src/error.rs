@@ -1,4 +1,4 @@
-//! What can go wrong in the lab, one line per kind.
+//! The errors of the lab, each reported in one line.
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -15,7 +15,7 @@ pub enum Error {
     File {
         /// The file.
         path: PathBuf,
-        /// What was tried.
+        /// The attempt.
         action: &'static str,
         /// Why it failed.
         source: io::Error,
@@ -52,11 +52,11 @@ pub enum Error {
     /// Something did not happen in time.
     #[error("waited {} s for {what}, without success{}", after.as_secs(), detail)]
     Timeout {
-        /// What was waited for.
+        /// The event that was waited for.
         what: String,
         /// For how long.
         after: Duration,
-        /// What was seen instead, with its own punctuation; may be empty.
+        /// The observation instead, with its own punctuation; may be empty.
         detail: String,
     },
 
@@ -67,7 +67,7 @@ pub enum Error {
         command: String,
         /// Its exit status.
         status: i32,
-        /// What it wrote.
+        /// Its output.
         output: String,
     },
 
@@ -76,16 +76,16 @@ pub enum Error {
     GuestGone {
         /// The command that was running.
         during: String,
-        /// What the console says about it.
+        /// The cause by the console.
         cause: String,
     },
 
-    /// Somebody spoke a protocol wrongly.
+    /// A peer broke a protocol.
     #[error("{peer} answered out of protocol: {what}")]
     Protocol {
         /// Who.
         peer: &'static str,
-        /// What was received.
+        /// The message that was received.
         what: String,
     },
 

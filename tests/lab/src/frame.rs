@@ -1,6 +1,6 @@
 //! Ethernet frames of the lab's own making, and what the guest's echo does with them.
 //!
-//! The lab is the far end of the wire. It sends frames of an ethertype that nobody else uses; the
+//! The lab is the far end of the wire. It sends frames of an ethertype that no other program uses; the
 //! program `guest-echo` in the guest sends each of them back. A frame shorter than 60 bytes cannot
 //! come over a wire, so the length that the echo is to send is written into the lab's own station
 //! address: the wire carries 60 bytes to the guest, the guest's driver is handed the short frame, and
@@ -37,7 +37,7 @@ pub fn request(to: Address, length: usize, seed: u32) -> Vec<u8> {
     frame
 }
 
-/// What must come back over the wire for `request`, from a guest whose address is `guest`.
+/// Returns the frame that must come back over the wire for `request`, from a guest whose address is `guest`.
 pub fn expected_echo(request: &[u8], guest: Address) -> Vec<u8> {
     let mut echo = request.to_vec();
     echo[..6].copy_from_slice(&request[6..12]);
@@ -45,7 +45,7 @@ pub fn expected_echo(request: &[u8], guest: Address) -> Vec<u8> {
     echo
 }
 
-/// What the guest sends back for `frame`, if it is one of the lab's.
+/// Returns the guest's answer to `frame`, if that is one of the lab's.
 ///
 /// A frame that did not come with the length it should have is sent back as it is, so that the lab
 /// sees the difference.
@@ -83,12 +83,7 @@ fn station(length: usize) -> Address {
 
 /// The check sequence that a wire carries behind `frame` (IEEE 802.3, clause 3.2.9), in the order in which it does.
 pub fn check_sequence(frame: &[u8]) -> [u8; 4] {
-    let crc = frame.iter().fold(!0_u32, |crc, &byte| {
-        (0..8).fold(crc ^ u32::from(byte), |crc, _| {
-            (crc >> 1) ^ (0xedb8_8320 & (crc & 1).wrapping_neg())
-        })
-    });
-    (!crc).to_le_bytes()
+    crc32fast::hash(frame).to_le_bytes()
 }
 
 /// Reads a station address written as `52:54:00:12:34:56`.

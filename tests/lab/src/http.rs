@@ -83,7 +83,7 @@ impl HttpServer {
         self.port
     }
 
-    /// What `GET /body` sends.
+    /// The body that `GET /body` sends.
     pub fn body(&self) -> &Received {
         &self.body
     }
@@ -100,7 +100,7 @@ impl HttpServer {
         uploads.remove(name);
     }
 
-    /// What was last put under `name`.
+    /// Returns what was last put under `name`.
     pub fn received(&self, name: &str) -> Option<Received> {
         let uploads = self.uploads.lock().unwrap_or_else(PoisonError::into_inner);
         uploads.get(name).cloned()
@@ -111,7 +111,7 @@ impl Drop for HttpServer {
     fn drop(&mut self) {
         self.server.unblock();
         if let Some(worker) = self.worker.take() {
-            // It has nothing to tell, and a panic in it has been reported by itself.
+            // It has no result, and a panic in it has been reported by itself.
             let _ = worker.join();
         }
     }

@@ -1,5 +1,5 @@
-//! A node that boots somebody else's initrd on the emulated chip: an installer's, for instance. It has no control
-//! channel; its console is all that it tells.
+//! A node that boots an initrd of another program's on the emulated chip: an installer's, for instance. It has no control
+//! channel; its console is all that it reports.
 
 use std::fs;
 use std::net::Ipv4Addr;
@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use crate::dmesg;
-use crate::guest::{add_console, add_nic, essentials, machine, with_path, Loader, Nic};
+use crate::machine::{add_console, add_nic, essentials, machine, with_path, Loader, Nic};
 use crate::model::{self, Chip, Model};
 use crate::passt::{self, Passt};
 use crate::pcap;
@@ -21,7 +21,7 @@ pub struct Options<'a> {
     pub image: &'a Path,
     /// The initrd.
     pub initrd: &'a Path,
-    /// What the kernel's command line has besides the console.
+    /// The kernel's command line besides the console.
     pub append: &'a str,
     /// Main memory.
     pub memory_mib: u32,
@@ -159,7 +159,7 @@ impl Node {
 
 /// Boots an initrd without any device, and waits until its init, which is given by `append`, has powered the machine off.
 ///
-/// What it writes to its second serial port goes to a file beside the initrd, ending with `.tar.gz`, its console to one that ends
+/// Its output to the second serial port goes to a file beside the initrd, ending with `.tar.gz`, its console to one that ends
 /// with `.console`.
 pub fn boot_to_its_end(image: &Path, initrd: &Path, append: &str, limit: Duration) -> Result<()> {
     let console = initrd.with_extension("console");
@@ -191,16 +191,18 @@ pub fn boot_to_its_end(image: &Path, initrd: &Path, append: &str, limit: Duratio
 
 /// Whether a frame is a DHCPACK (RFC 2131) that gives the guest its address.
 fn grants(frame: &[u8]) -> bool {
-    // Ethernet, IPv4 without options, UDP; then BOOTP, whose options begin behind 236 bytes and a magic number.
-    let is_dhcp = frame.get(12..14) == Some(&[8, 0])
-        && frame.get(23) == Some(&17)
-        && frame.get(34..36) == Some(&[0, 67]);
+    const SERVER: u16 = 67;
+    let Some(packet) = pcap::packet(frame).filter(|packet| !packet.tcp) else {
+        return false;
+    };
     let address = passt::GUEST
         .parse::<Ipv4Addr>()
         .map(|address| address.octets());
-    let yours = frame
-        .get(58..62)
+    let yours = packet
+        .payload
+        .get(16..20)
         .is_some_and(|bytes| address.is_ok_and(|octets| bytes == octets));
-    let options = frame.get(282..).unwrap_or_default();
-    is_dhcp && yours && options.windows(3).any(|option| option == [53, 1, 5])
+    // They begin behind 236 bytes of BOOTP and a magic number.
+    let options = packet.payload.get(240..).unwrap_or_default();
+    packet.from_port == SERVER && yours && options.windows(3).any(|option| option == [53, 1, 5])
 }

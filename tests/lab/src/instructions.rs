@@ -14,14 +14,14 @@ use crate::{Error, Result};
 /// A `struct block` of the plugin: three words.
 const BLOCK: usize = 24;
 
-/// What was executed of the code at one address.
+/// The executions of the code at one address.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 struct Executed {
     instructions: u64,
     entries: u64,
 }
 
-/// What was executed, by the address where a block of code begins.
+/// The executions, by the address where a block of code begins.
 #[derive(Debug, Clone, Default)]
 pub struct Counts(HashMap<u64, Executed>);
 
@@ -50,7 +50,7 @@ impl Counts {
         Self(counts)
     }
 
-    /// What was executed since `before`.
+    /// Returns the executions since `before`.
     pub fn since(mut self, before: &Self) -> Self {
         for (address, earlier) in &before.0 {
             if let Some(executed) = self.0.get_mut(address) {
@@ -95,12 +95,12 @@ impl Symbols {
     }
 }
 
-/// What was executed in a while, and for how many frames.
+/// The executions in a time, and the number of frames of that time.
 #[derive(Debug)]
 pub struct Phase<'a> {
-    /// What it is called.
+    /// Its name.
     pub name: &'static str,
-    /// What was executed.
+    /// The executions.
     pub counts: &'a Counts,
     /// How many frames went either way.
     pub frames: u64,

@@ -3,13 +3,13 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use crate::guest::{command_line, Loader};
+use crate::machine::{command_line, Loader};
 use crate::passt::GATEWAY;
 use crate::{require, Error, Result};
 
 /// The script that iPXE fetches by TFTP.
 pub const BOOT_FILE: &str = "boot.ipxe";
-/// What EDK2 fetches by TFTP.
+/// The name of the file that EDK2 fetches by TFTP.
 const NBP: &str = "nbp.efi";
 /// A script that iPXE looks for where it has come from itself.
 const AUTOEXEC: &str = "autoexec.ipxe";
@@ -22,14 +22,14 @@ pub const UEFI_ROM: &str = "/usr/share/qemu/efi-rtl8139.rom";
 /// EDK2, the firmware, as it is for virtual machines (OVMF).
 #[derive(Debug, Clone)]
 pub struct Uefi {
-    /// What is executed.
+    /// The code.
     pub code: PathBuf,
     /// Its variables as they are in a new machine.
     pub variables: PathBuf,
 }
 
 impl Uefi {
-    /// What Debian's package `ovmf` has, unpacked in `dir`.
+    /// Returns the files of Debian's package `ovmf`, unpacked in `dir`.
     pub fn in_package(dir: &Path) -> Self {
         let file = |name: &str| dir.join("usr/share/OVMF").join(name);
         Self {
@@ -136,7 +136,7 @@ pub fn option_rom(source: &Path, dir: &Path) -> Result<PathBuf> {
     Ok(rom)
 }
 
-/// What the option ROM of a BIOS does by itself.
+/// The behaviour of the option ROM under a BIOS.
 fn first_script() -> String {
     format!("#!ipxe\ndhcp\nchain tftp://${{next-server}}/{BOOT_FILE}\n")
 }

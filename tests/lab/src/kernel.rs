@@ -217,7 +217,7 @@ pub fn read_module(path: &Path) -> Result<Vec<u8>> {
     output_of(Command::new(program).arg("-dc").arg(path))
 }
 
-/// What the module's own `depends=` line says it needs.
+/// Returns the modules of the module's own `depends=` line.
 pub fn dependencies(path: &Path, object: &[u8]) -> Result<Vec<String>> {
     Ok(modinfo(path, object, "depends")?
         .iter()

@@ -4,7 +4,7 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-/// What became of a test case.
+/// The outcome of a test case.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Outcome {
     /// It passed.
@@ -40,9 +40,9 @@ impl fmt::Display for Outcome {
 pub struct Case {
     /// Its name, without that of its file.
     pub name: String,
-    /// What became of it.
+    /// The outcome.
     pub outcome: Outcome,
-    /// What it says about that; may be empty.
+    /// Its explanation; may be empty.
     pub reason: String,
 }
 
@@ -54,7 +54,7 @@ const SKIPPED: i32 = 4;
 const CHECK: &str = "Check failed";
 /// The exit statuses of `timeout`: of what it has ended, and of what did not let itself be ended.
 const TIMED_OUT: [i32; 2] = [124, 137];
-/// What is said of that.
+/// The explanation.
 const TIME_WAS_UP: &str = "its time was up";
 
 /// The test cases in the output of the selftest `file`. One that reports none is a case by itself; one that ends badly

@@ -1,7 +1,7 @@
 //! Boots stock kernels on the emulated RTL8111B and drives the network driver under test.
 //!
-//! A [`bench::Bench`] is a far end of the wire, a device model and a guest; [`drive`] puts it through
-//! its paces, and [`dmesg`] tells whether the kernel minded.
+//! A [`bench::Bench`] is a far end of the wire, a device model and a guest; [`drive`] exercises it, and
+//! [`dmesg`] finds the kernel's complaints.
 
 pub mod acpi;
 pub mod bare;
@@ -22,6 +22,7 @@ pub mod instructions;
 pub mod ipxe;
 pub mod kernel;
 pub mod ktap;
+pub mod machine;
 pub mod model;
 pub mod namespace;
 pub mod node;
@@ -32,14 +33,15 @@ pub mod ports;
 pub mod process;
 pub mod qmp;
 pub mod record;
+pub mod reference;
 pub mod report;
 pub mod selftests;
+pub mod setup;
 pub mod slirp;
 pub mod traffic;
 pub mod trunk;
 pub mod tsc;
 pub mod watch;
-pub mod witness;
 pub mod xdp;
 
 pub use error::{Error, Result};

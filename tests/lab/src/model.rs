@@ -3,15 +3,13 @@
 use std::collections::BTreeMap;
 use std::fmt;
 use std::fs;
-use std::io::{BufRead, BufReader, Write};
-use std::os::unix::net::UnixStream;
+use std::ops::Deref;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::str::FromStr;
 use std::time::Duration;
 
-use serde::Deserialize;
-use serde_json::{json, Value};
+use rtl8111b_control::{self as control, Client, FaultRequest, Request, State};
 
 use crate::process::Process;
 use crate::{Error, Result};
@@ -24,11 +22,10 @@ pub const CAPTURE: &str = "wire.pcap";
 pub const TRACE: &str = "model.trace";
 /// How large that is at the most, in MiB, once and once more with the part before.
 const TRACE_LIMIT: &str = "64";
-/// What it last counted, among the artifacts of a run that failed.
+/// Its last counters and state, among the artifacts of a run that failed.
 pub const STATE: &str = "model-state.json";
 
 const READY: Duration = Duration::from_secs(20);
-const ANSWER: Duration = Duration::from_secs(10);
 
 /// Which of the two chips is emulated.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -48,7 +45,7 @@ impl Chip {
         }
     }
 
-    /// What identifies it in TxConfig.
+    /// Its identification in TxConfig.
     pub fn xid(self) -> u32 {
         match self {
             Chip::B300 => 0x300,
@@ -93,7 +90,7 @@ pub enum Wire<'a> {
 #[derive(Debug, Clone)]
 pub struct Identity {
     mac: String,
-    /// What the names of its files begin with.
+    /// The prefix of the names of its files.
     prefix: String,
 }
 
@@ -173,7 +170,7 @@ pub struct Model {
     process: Process,
     socket: PathBuf,
     control_socket: PathBuf,
-    control: BufReader<UnixStream>,
+    control: Client,
     state: PathBuf,
     log: PathBuf,
     stopped: bool,
@@ -234,15 +231,12 @@ impl Model {
         let output = options.artifacts.join(file("model.out"));
         let mut process = Process::start("the device model", &mut command, &output)?;
         process.wait_for_line("ready:", READY)?;
-        let stream = UnixStream::connect(&control).map_err(Error::file(&control, "connecting"))?;
-        stream
-            .set_read_timeout(Some(ANSWER))
-            .map_err(Error::file(&control, "connecting"))?;
+        let client = Client::connect(&control).map_err(protocol)?;
         Ok(Self {
             process,
             socket,
             control_socket: control,
-            control: BufReader::new(stream),
+            control: client,
             state: options.artifacts.join(file(STATE)),
             log: options.artifacts.join(file(LOG)),
             stopped: false,
@@ -264,66 +258,76 @@ impl Model {
         self.process.check_alive()
     }
 
-    /// What the model has counted since it started.
+    /// Asks for the counters since the start of the model.
     pub fn counters(&mut self) -> Result<Counters> {
-        let answer = self.request(&json!({"cmd": "counters"}))?;
-        let mut counters = Counters::deserialize(&answer["counters"])
-            .map_err(|error| protocol(format!("{error} in {answer}")))?;
-        counters.cpu = self.process.cpu_time()?;
-        Ok(counters)
+        Ok(Counters {
+            counted: self.control.counters().map_err(protocol)?,
+            cpu: self.process.cpu_time()?,
+        })
     }
 
     /// Has it count from zero again.
     pub fn reset_counters(&mut self) -> Result<()> {
-        self.request(&json!({"cmd": "reset-counters"})).map(|_| ())
+        self.ask(&Request::ResetCounters)
     }
 
     /// Plugs the cable in or out.
     pub fn set_link(&mut self, up: bool) -> Result<()> {
-        self.request(&json!({"cmd": "link", "up": up})).map(|_| ())
+        self.ask(&Request::Link { up })
     }
 
     /// Plugs the cable into a partner that has these modes; see `rtl8111b serve --help`.
     pub fn set_partner(&mut self, modes: &str) -> Result<()> {
-        self.request(&json!({"cmd": "partner", "modes": modes}))
-            .map(|_| ())
+        let modes = modes.to_owned();
+        self.ask(&Request::Partner { modes })
     }
 
     /// Has the chip fail in the way of that name, or no longer; see `rtl8111b ctl fault --help`.
     pub fn fault(&mut self, name: &str, on: bool) -> Result<()> {
-        self.request(&json!({"cmd": "fault", "name": name, "on": on}))
-            .map(|_| ())
+        self.ask(&Request::fault(name, on).into())
     }
 
     /// Has the chip fail in the way of that name until the machine resets it.
     pub fn fault_until_reset(&mut self, name: &str) -> Result<()> {
-        self.request(&json!({"cmd": "fault", "name": name, "on": true, "until_reset": true}))
-            .map(|_| ())
+        self.ask(&Request::Fault(FaultRequest {
+            until_reset: true,
+            ..Request::fault(name, true)
+        }))
     }
 
-    /// Has the chip fail in the way of that name at one occasion in `rate`.
+    /// Has the chip fail in the way of that name at one opportunity in `rate`.
     pub fn fault_at(&mut self, name: &str, rate: u32) -> Result<()> {
-        self.request(&json!({"cmd": "fault", "name": name, "on": true, "rate": rate}))
-            .map(|_| ())
+        self.ask(&Request::Fault(FaultRequest {
+            rate: Some(rate),
+            ..Request::fault(name, true)
+        }))
     }
 
     /// Returns whether that fault is on.
     pub fn has_fault(&mut self, name: &str) -> Result<bool> {
-        let answer = self.request(&json!({"cmd": "faults"}))?;
-        answer["faults"][name]["on"]
-            .as_bool()
-            .ok_or_else(|| protocol(format!("{answer} about the fault {name}")))
+        let fault = self.control.fault(name).map_err(protocol)?;
+        fault
+            .map(|fault| fault.on)
+            .ok_or_else(|| protocol(format!("it has no fault {name}")))
     }
 
     /// Has the chip lie about everything, from a seed.
-    pub fn lie(&mut self, seed: u32) -> Result<()> {
-        self.request(&json!({"cmd": "fault", "name": "lie", "on": true, "seed": seed}))
-            .map(|_| ())
+    pub fn lie(&mut self, seed: u64) -> Result<()> {
+        self.ask(&Request::Fault(FaultRequest {
+            seed: Some(seed),
+            ..Request::fault("lie", true)
+        }))
     }
 
-    /// The chip's registers and what the model thinks of them, as it tells them.
-    pub fn state(&mut self) -> Result<Value> {
-        self.request(&json!({"cmd": "state"}))
+    /// The chip's registers, rings and PHY, and what the card is in.
+    pub fn state(&mut self) -> Result<State> {
+        self.control.state().map_err(protocol)
+    }
+
+    /// A register of the chip's.
+    pub fn register(&mut self, name: &str) -> Result<u32> {
+        let register = self.state()?.register(name);
+        register.ok_or_else(|| protocol(format!("it has no register {name}")))
     }
 
     /// Asks the model to end and requires that it does so cleanly.
@@ -343,21 +347,13 @@ impl Model {
         self.process.cpu_time()
     }
 
-    /// Sends the model a request as its control socket takes it; returns the answer, which must be a good one.
-    pub fn request(&mut self, request: &Value) -> Result<Value> {
-        let stream = self.control.get_mut();
-        writeln!(stream, "{request}").map_err(|error| protocol(error.to_string()))?;
-        let mut line = String::new();
-        self.control
-            .read_line(&mut line)
-            .map_err(|error| protocol(format!("no answer to {request}: {error}")))?;
-        let answer: Value = serde_json::from_str(&line)
-            .map_err(|error| protocol(format!("{line:?} to {request}: {error}")))?;
-        if answer["ok"] == true {
-            Ok(answer)
-        } else {
-            Err(protocol(format!("{answer} to {request}")))
-        }
+    /// Passes a request on; returns the whole answer.
+    pub fn request(&mut self, request: &Request) -> Result<serde_json::Value> {
+        self.control.ask_json(request).map_err(protocol)
+    }
+
+    fn ask(&mut self, request: &Request) -> Result<()> {
+        self.control.ask(request).map_err(protocol).map(drop)
     }
 }
 
@@ -368,8 +364,8 @@ impl Drop for Model {
             return;
         }
         let mut text = String::new();
-        for question in ["counters", "state"] {
-            if let Ok(answer) = self.request(&json!({ "cmd": question })) {
+        for question in [Request::Counters, Request::State] {
+            if let Ok(answer) = self.request(&question) {
                 text.push_str(&format!("{answer:#}\n"));
             }
         }
@@ -379,92 +375,43 @@ impl Drop for Model {
     }
 }
 
-fn protocol(what: String) -> Error {
+fn protocol(what: impl ToString) -> Error {
     Error::Protocol {
         peer: "the device model",
-        what,
+        what: what.to_string(),
     }
 }
 
-/// What the model counts.
-#[derive(Debug, Clone, Default, Deserialize)]
-#[serde(default)]
+/// The counters of the model, and its processor time.
+#[derive(Debug, Clone, Default)]
 pub struct Counters {
-    /// Reads of the chip's registers by the guest.
-    pub mmio_reads: u64,
-    /// Writes to them.
-    pub mmio_writes: u64,
-    /// The same by register.
-    pub by_register: BTreeMap<String, Accesses>,
-    /// Requests to look at the transmit ring.
-    pub doorbells: u64,
-    /// Those that found nothing to send.
-    pub doorbells_empty: u64,
-    /// Rising edges of the interrupt line.
-    pub interrupts_raised: u64,
-    /// Reads of IntrStatus that found it zero: an interrupt whose cause was gone, or a poll that made sure.
-    pub interrupts_spurious: u64,
-    /// Frames that the guest sent.
-    pub tx_frames: u64,
-    /// Their bytes.
-    pub tx_bytes: u64,
-    /// Frames that the guest was given.
-    pub rx_frames: u64,
-    /// Their bytes.
-    pub rx_bytes: u64,
-    /// Frames for which there was no room.
-    pub rx_dropped: u64,
-    /// Frames that the receive filter kept out.
-    pub rx_filtered: u64,
-    /// Accesses to memory that the guest had not mapped, or not so.
-    pub dma_faults: u64,
-    /// What silicon would refuse or do wrong.
-    pub violations: u64,
-    /// The first of them, worded.
-    pub violation_log: Vec<Value>,
-    /// Accesses to what the model does not know.
-    pub unmodelled: BTreeMap<String, Value>,
+    counted: control::Counters,
     /// CPU time of the model's process, to a hundredth of a second.
-    #[serde(skip)]
     pub cpu: Duration,
 }
 
-/// Accesses to one register.
-#[derive(Debug, Clone, Copy, Default, Deserialize)]
-#[serde(default)]
-pub struct Accesses {
-    /// Reads.
-    pub reads: u64,
-    /// Writes.
-    pub writes: u64,
+impl Deref for Counters {
+    type Target = control::Counters;
+
+    fn deref(&self) -> &control::Counters {
+        &self.counted
+    }
+}
+
+impl From<control::Counters> for Counters {
+    fn from(counted: control::Counters) -> Self {
+        let cpu = Duration::ZERO;
+        Self { counted, cpu }
+    }
 }
 
 impl Counters {
-    /// What was counted between `earlier` and now; what is not a number is as it is now.
+    /// Returns what was counted between `earlier` and now.
     pub fn since(&self, earlier: &Self) -> Self {
-        let mut counters = self.clone();
-        counters.cpu -= earlier.cpu;
-        counters.mmio_reads -= earlier.mmio_reads;
-        counters.mmio_writes -= earlier.mmio_writes;
-        counters.doorbells -= earlier.doorbells;
-        counters.doorbells_empty -= earlier.doorbells_empty;
-        counters.interrupts_raised -= earlier.interrupts_raised;
-        counters.interrupts_spurious -= earlier.interrupts_spurious;
-        counters.tx_frames -= earlier.tx_frames;
-        counters.tx_bytes -= earlier.tx_bytes;
-        counters.rx_frames -= earlier.rx_frames;
-        counters.rx_bytes -= earlier.rx_bytes;
-        counters.rx_dropped -= earlier.rx_dropped;
-        counters.rx_filtered -= earlier.rx_filtered;
-        counters.dma_faults -= earlier.dma_faults;
-        counters.violations -= earlier.violations;
-        for (name, accesses) in &mut counters.by_register {
-            if let Some(before) = earlier.by_register.get(name) {
-                accesses.reads -= before.reads;
-                accesses.writes -= before.writes;
-            }
+        Self {
+            counted: self.counted.since(&earlier.counted),
+            cpu: self.cpu - earlier.cpu,
         }
-        counters
     }
 
     /// Requires that the driver did nothing that silicon would refuse or do wrong.
@@ -477,11 +424,10 @@ impl Counters {
         let mut kinds = BTreeMap::new();
         let mut forgiven = 0;
         for entry in &self.violation_log {
-            let text = entry.to_string();
-            if known.is_some_and(|known| text.contains(known)) {
+            if known.is_some_and(|known| entry.contains(known)) {
                 forgiven += 1;
             } else {
-                *kinds.entry(text).or_insert(0) += 1;
+                *kinds.entry(entry).or_insert(0) += 1;
             }
         }
         let log: Vec<String> = kinds
@@ -531,17 +477,17 @@ mod tests {
     fn violations_and_faults_are_failures() {
         let clean = Counters::default();
         assert!(clean.check_clean().is_ok());
-        let violated = Counters {
+        let violated = Counters::from(control::Counters {
             violations: 1,
-            violation_log: vec![json!("TX ring not aligned")],
-            ..Counters::default()
-        };
+            violation_log: vec!["TX ring not aligned".to_owned()],
+            ..control::Counters::default()
+        });
         let error = violated.check_clean().unwrap_err().to_string();
         assert!(error.contains("TX ring not aligned"), "{error}");
-        let faulted = Counters {
+        let faulted = Counters::from(control::Counters {
             dma_faults: 2,
-            ..Counters::default()
-        };
+            ..control::Counters::default()
+        });
         assert!(faulted.check_clean().is_err());
     }
 }

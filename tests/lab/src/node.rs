@@ -1,4 +1,4 @@
-//! A node of a cluster: a machine whose only network card is the emulated chip, plugged into somebody else's wire. It boots
+//! A node of a cluster: a machine whose only network card is the emulated chip, plugged into a wire of another program's. It boots
 //! by the option ROM of its card, from its disk or from a stick, and has no control channel; its console is a file, and there may be a screen
 //! and a keyboard.
 //!
@@ -12,11 +12,14 @@ use std::thread;
 use std::time::Duration;
 
 use clap::ValueEnum;
+use serde::Deserialize;
 use serde_json::{json, Value};
 
-use crate::guest::{add_console, add_qmp, boot_by_rom, machine, model_device, with_path};
-use crate::guest::{NIC, REGISTERS};
-use crate::ipxe;
+use crate::guest::REGISTERS;
+use crate::ipxe::{self, Uefi};
+use crate::machine::{
+    add_console, add_qmp, add_uefi, boot_by_rom, machine, model_device, with_path, NIC,
+};
 use crate::model::{self, Chip, Identity, Model};
 use crate::process::Process;
 use crate::qmp::Qmp;
@@ -31,22 +34,13 @@ const OFF: Duration = Duration::from_secs(20);
 /// How long a key is pressed, with some time to spare: QEMU releases it after 100 ms.
 const KEY: Duration = Duration::from_millis(200);
 
-/// What a stick looks like to the machine.
+/// The kind of drive that a stick is to the machine.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub enum Slot {
     /// A disk on USB.
     Usb,
     /// A disc in a drive.
     Cd,
-}
-
-/// Firmware other than the BIOS that QEMU brings: UEFI, with variables of the machine's own.
-#[derive(Debug, Clone, Copy)]
-pub struct Firmware<'a> {
-    /// Its code.
-    pub code: &'a Path,
-    /// Its variables, which it writes to.
-    pub variables: &'a Path,
 }
 
 /// How a node is to be switched on.
@@ -56,7 +50,7 @@ pub struct Options<'a> {
     pub name: &'a str,
     /// The address of its card.
     pub mac: &'a str,
-    /// What its card is plugged into, as `rtl8111b serve --wire` takes it.
+    /// The wire of its card, as `rtl8111b serve --wire` takes it.
     pub wire: &'a str,
     /// The device model's program.
     pub model: &'a Path,
@@ -70,11 +64,11 @@ pub struct Options<'a> {
     pub disk_first: bool,
     /// An image that it boots from before all else, which it may not write to.
     pub stick: Option<(&'a Path, Slot)>,
-    /// UEFI, if it has that.
-    pub firmware: Option<Firmware<'a>>,
+    /// UEFI with variables of the machine's own, built for Secure Boot, in place of the BIOS.
+    pub firmware: Option<&'a Uefi>,
     /// Whether it has a screen and a keyboard; if not, its firmware writes to the console.
     pub screen: bool,
-    /// What the names of the files of this run begin with.
+    /// The prefix of the names of this run's files.
     pub run: &'a str,
     /// Where these are written.
     pub directory: &'a Path,
@@ -133,7 +127,7 @@ impl Node {
             command.args(["-machine", "graphics=off"]);
         }
         if let Some(firmware) = options.firmware {
-            add_firmware(&mut command, firmware);
+            add_uefi(&mut command, firmware, true);
         }
         if let Some((image, slot)) = options.stick {
             add_stick(&mut command, image, slot);
@@ -186,30 +180,29 @@ impl Node {
     }
 
     /// Carries out one request of [`serve`]'s.
-    fn answer(&mut self, request: &Value) -> Result<Value> {
-        match request["do"].as_str() {
-            Some("state") => {
+    fn answer(&mut self, request: &Request) -> Result<Value> {
+        match request {
+            Request::State => {
                 let cpu = self.cpu_time().as_secs_f64();
                 Ok(json!({ "running": self.is_running()?, "cpu": cpu }))
             }
-            Some("card") => self.model.request(&request["request"]),
-            Some("registers") => {
+            Request::Card { request } => self.model.request(request),
+            Request::Registers => {
                 self.qmp.save_registers(&self.registers)?;
                 Ok(json!(self.registers))
             }
-            Some("pause") => self.qmp.execute("stop", &json!({})),
-            Some("screen") => {
-                let arguments = json!({ "filename": request["file"], "format": request["format"] });
+            Request::Pause => self.qmp.execute("stop", &json!({})),
+            Request::Screen { file, format } => {
+                let arguments = json!({ "filename": file, "format": format });
                 self.qmp.execute("screendump", &arguments)
             }
-            Some("press") => self.press(&request["keys"]),
-            _ => Err(Error::Input(format!("no such request: {request}"))),
+            Request::Press { keys } => self.press(keys),
         }
     }
 
-    /// Presses keys one after the other, by QEMU's names for them, such as `ret`.
-    fn press(&mut self, keys: &Value) -> Result<Value> {
-        for key in keys.as_array().into_iter().flatten() {
+    /// Presses keys one after the other.
+    fn press(&mut self, keys: &[String]) -> Result<Value> {
+        for key in keys {
             let keys = json!({ "keys": [{ "type": "qcode", "data": key }] });
             self.qmp.execute("send-key", &keys)?;
             // The next is lost if this one is still down.
@@ -227,19 +220,33 @@ impl Node {
     }
 }
 
-/// Gives the machine UEFI, built for Secure Boot: that lets nobody write its variables but itself in System Management Mode. Whether it asks for
-/// signatures depends on the keys in its variables.
-fn add_firmware(command: &mut Command, firmware: Firmware<'_>) {
-    command.args(["-machine", "smm=on"]);
-    command.args(["-global", "driver=cfi.pflash01,property=secure,value=on"]);
-    command.args(["-global", "ICH9-LPC.disable_s3=1"]);
-    let code = "if=pflash,format=raw,unit=0,readonly=on,file=";
-    let variables = "if=pflash,format=raw,unit=1,file=";
-    command
-        .arg("-drive")
-        .arg(with_path(code, firmware.code))
-        .arg("-drive")
-        .arg(with_path(variables, firmware.variables));
+/// A line of [`serve`]'s input: `{"do":"press","keys":["ret"]}`.
+#[derive(Debug, Deserialize)]
+#[serde(tag = "do", rename_all = "kebab-case")]
+enum Request {
+    /// Asks for `running` and `cpu` (seconds).
+    State,
+    /// Asks the control socket of the card.
+    Card {
+        /// The request to it.
+        request: rtl8111b_control::Request,
+    },
+    /// Saves the registers of all processors; the answer says where.
+    Registers,
+    /// Has the machine stop where it is.
+    Pause,
+    /// Writes what the screen shows to a file.
+    Screen {
+        /// The file.
+        file: PathBuf,
+        /// `png` or `ppm`.
+        format: String,
+    },
+    /// Presses keys one after the other.
+    Press {
+        /// QEMU's names for them.
+        keys: Vec<String>,
+    },
 }
 
 /// Puts an image into the machine, to be booted first. The controller is xHCI: that of EHCI looks for work once a millisecond, which is minutes
@@ -258,15 +265,12 @@ fn add_stick(command: &mut Command, image: &Path, slot: Slot) {
 /// Switches a node on and does what the lines of `input` ask for, each with a line of `output`; at the end of the input
 /// it is switched off.
 ///
-/// A request is a JSON object: `{"do":"state"}`, which is answered by `running` and `cpu` (seconds); `{"do":"card",
-/// "request":...}`, which the control socket of the card is asked; `{"do":"registers"}`, which saves the registers of all
-/// processors and tells where; `{"do":"pause"}`, after which the machine stands; `{"do":"screen","file":...,"format":"png"}`, which writes what
-/// its screen shows, or `"ppm"`; `{"do":"press","keys":[...]}`, which presses keys. An answer is `{"ok":true,"value":...}` or
-/// `{"ok":false,"error":"..."}`. The first line of the output is the answer to switching it on.
+/// A line is a [`Request`]. An answer is `{"ok":true,"value":...}` or `{"ok":false,"error":"..."}`. The first line of the
+/// output is the answer to switching it on.
 ///
 /// # Errors
 ///
-/// If nobody reads the output, or the node does not end well.
+/// If the output cannot be written, or the node does not end well.
 pub fn serve(
     options: &Options<'_>,
     input: impl BufRead,
@@ -288,7 +292,7 @@ pub fn serve(
     for line in input.lines() {
         let outcome = serde_json::from_str(&line?)
             .map_err(|error| Error::Input(error.to_string()))
-            .and_then(|request: Value| node.answer(&request));
+            .and_then(|request| node.answer(&request));
         say(outcome)?;
     }
     Ok(node.stop()?)

@@ -1,8 +1,11 @@
-//! Captures of the wire, and whether the checksums in them hold.
+//! Captures of the wire, and the packets in them.
 
 use std::fs;
 use std::path::Path;
 
+use etherparse::{LinkExtSlice, LinkSlice, NetSlice, SlicedPacket, TransportSlice};
+
+use crate::frame::Address;
 use crate::{Error, Result};
 
 /// The header of a capture file, and of each frame in it.
@@ -26,67 +29,94 @@ pub fn frames(path: &Path) -> Result<Vec<Vec<u8>>> {
     Ok(frames)
 }
 
-/// An IPv4 packet with TCP or UDP in a frame, as far as checksums go.
+/// An IPv4 packet with TCP or UDP in a frame, as far as the tests ask.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Packet {
-    /// The protocol: 6 is TCP, 17 is UDP.
-    pub protocol: u8,
-    /// The VLAN tag in front of it, if any.
+pub struct Packet<'a> {
+    /// The station address that the frame is from.
+    pub from: Address,
+    /// Priority and number of the VLAN tag in front of the packet, if there is one.
     pub vlan: Option<u16>,
     /// The length of the frame that it fills, without padding.
     pub length: usize,
-    /// Whether the checksum of the header holds.
+    /// Whether it is TCP; if not it is UDP.
+    pub tcp: bool,
+    /// The port that it is from.
+    pub from_port: u16,
+    /// The port that it is for.
+    pub to_port: u16,
+    /// The bytes behind the header of TCP or UDP.
+    pub payload: &'a [u8],
+    /// Whether the checksum of the IPv4 header is right.
     pub header_right: bool,
-    /// Whether the checksum of the payload holds.
+    /// Whether the checksum of TCP or UDP is right.
     pub payload_right: bool,
 }
 
 /// Looks at the packet in a frame; none if it is no whole IPv4 with TCP or UDP.
-pub fn packet(frame: &[u8]) -> Option<Packet> {
-    let (vlan, at) = match frame.get(12..14)? {
-        [0x81, 0x00] => (Some(word(frame, 14)?), 18),
-        _ => (None, 14),
+///
+/// etherparse judges what it is and what its checksums should be: other people's reading of the standards than that in the model.
+pub fn packet(frame: &[u8]) -> Option<Packet<'_>> {
+    let sliced = SlicedPacket::from_ethernet(frame).ok()?;
+    let Some(LinkSlice::Ethernet2(link)) = &sliced.link else {
+        return None;
     };
-    if word(frame, at - 2)? != 0x0800 {
+    let Some(NetSlice::Ipv4(ip)) = &sliced.net else {
         return None;
+    };
+    let header = ip.header();
+    let (from, to) = (header.source(), header.destination());
+    let mut offset = link.header_slice().len();
+    for tag in &sliced.link_exts {
+        offset += tag.header_len();
     }
-    let ip = frame.get(at..)?;
-    let header = usize::from(ip.first()? & 15) * 4;
-    let total = usize::from(word(ip, 2)?);
-    let protocol = *ip.get(9)?;
-    let fragment = word(ip, 6)? & 0x3fff != 0;
-    let payload = ip.get(header..total)?;
-    if !(protocol == 6 || protocol == 17) || fragment {
-        return None;
+    let packet = Packet {
+        from: link.source(),
+        vlan: match sliced.link_exts.first() {
+            Some(LinkExtSlice::Vlan(tag)) => {
+                tag.slice().first_chunk().copied().map(u16::from_be_bytes)
+            }
+            _ => None,
+        },
+        length: offset + usize::from(header.total_len()),
+        tcp: false,
+        from_port: 0,
+        to_port: 0,
+        payload: &[],
+        header_right: is_right(
+            header.header_checksum(),
+            header.to_header().calc_header_checksum(),
+        ),
+        payload_right: false,
+    };
+    match &sliced.transport {
+        Some(TransportSlice::Tcp(tcp)) => Some(Packet {
+            tcp: true,
+            from_port: tcp.source_port(),
+            to_port: tcp.destination_port(),
+            payload: tcp.payload(),
+            payload_right: is_right(tcp.checksum(), tcp.calc_checksum_ipv4(from, to).ok()?),
+            ..packet
+        }),
+        Some(TransportSlice::Udp(udp)) => Some(Packet {
+            from_port: udp.source_port(),
+            to_port: udp.destination_port(),
+            payload: udp.payload(),
+            // 0 says that there is none.
+            payload_right: udp.checksum() == 0 || {
+                let header = udp.to_header();
+                let right = header.calc_checksum_ipv4_raw(from, to, udp.payload());
+                is_right(udp.checksum(), right.ok()?)
+            },
+            ..packet
+        }),
+        _ => None,
     }
-    let mut pseudo = ip.get(12..20)?.to_vec();
-    pseudo.extend([0, protocol]);
-    pseudo.extend(u16::try_from(payload.len()).ok()?.to_be_bytes());
-    pseudo.extend(payload);
-    // UDP without a checksum has 0 in its place.
-    let absent = protocol == 17 && word(payload, 6)? == 0;
-    Some(Packet {
-        protocol,
-        vlan,
-        length: at + total,
-        header_right: sum(ip.get(..header)?) == 0xffff,
-        payload_right: absent || sum(&pseudo) == 0xffff,
-    })
 }
 
-fn word(bytes: &[u8], at: usize) -> Option<u16> {
-    Some(u16::from_be_bytes([*bytes.get(at)?, *bytes.get(at + 1)?]))
-}
-
-/// The one's complement sum of 16-bit words.
-fn sum(bytes: &[u8]) -> u16 {
-    let mut sum: u32 = 0;
-    for pair in bytes.chunks(2) {
-        let low = pair.get(1).copied().unwrap_or(0);
-        sum += u32::from(u16::from_be_bytes([pair[0], low]));
-        sum = (sum & 0xffff) + (sum >> 16);
-    }
-    sum as u16
+/// Compares checksums in one's complement, in which zero can be written in two ways.
+fn is_right(found: u16, expected: u16) -> bool {
+    let number = |sum| if sum == 0xffff { 0 } else { sum };
+    number(found) == number(expected)
 }
 
 #[cfg(test)]
@@ -103,10 +133,9 @@ mod tests {
     #[test]
     fn right_checksums_are_right_and_wrong_ones_are_not() {
         let packet = packet(&FRAME).unwrap();
-        assert_eq!(
-            (packet.protocol, packet.vlan, packet.length),
-            (17, None, 44)
-        );
+        assert_eq!((packet.tcp, packet.vlan, packet.length), (false, None, 44));
+        assert_eq!((packet.to_port, packet.payload), (2, &FRAME[42..]));
+        assert_eq!(packet.from, [2, 0, 0, 0, 0, 1]);
         assert!(packet.header_right && packet.payload_right, "{packet:?}");
         for (at, header, payload) in [(22, false, true), (42, true, false)] {
             let mut broken = FRAME;
@@ -115,6 +144,14 @@ mod tests {
             assert_eq!(packet.header_right, header, "byte {at}");
             assert_eq!(packet.payload_right, payload, "byte {at}");
         }
+    }
+
+    #[test]
+    fn a_packet_in_a_vlan_is_longer_by_the_tag() {
+        let tagged = crate::trunk::tagged(&FRAME, 0x123);
+        let packet = packet(&tagged).unwrap();
+        assert_eq!((packet.vlan, packet.length), (Some(0x123), 48));
+        assert!(packet.header_right && packet.payload_right, "{packet:?}");
     }
 
     #[test]

@@ -58,7 +58,7 @@ impl Socket {
         let mut input = stream.try_clone().map_err(failed())?;
         let (sender, frames) = mpsc::channel();
         let reader = thread::spawn(move || {
-            // The wire ends with the model; then there is nobody left to tell.
+            // The wire ends with the model; then no receiver is left.
             while let Ok(frame) = read_frame(&mut input) {
                 if frame::is_ours(&frame) && sender.send(frame).is_err() {
                     break;

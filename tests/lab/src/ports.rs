@@ -4,15 +4,16 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use crate::bench::Driver;
 use crate::dmesg::{self, Problem};
-use crate::guest::{self, Guest, Loader, Nic};
+use crate::guest::{self, Guest};
 use crate::initramfs::{Tree, MODULES};
 use crate::kernel::{Kernel, Module};
+use crate::machine::{Loader, Nic};
 use crate::model::{self, Chip, Counters, Identity, Model, Wire};
+use crate::setup::Driver;
 use crate::{require, Error, Result};
 
-/// What such a guest is made of.
+/// The parts of such a guest.
 #[derive(Debug)]
 pub struct Setup<'a> {
     /// The kernel.
@@ -137,7 +138,7 @@ impl Ports {
         Ok(dmesg::problems(&self.guest.console()?))
     }
 
-    /// What each port's model has counted since this was last asked.
+    /// Takes the counters of each port's model since the last call.
     pub fn take_counters(&mut self) -> Result<Vec<Counters>> {
         let models = self.models.iter_mut();
         models

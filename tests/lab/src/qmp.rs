@@ -43,7 +43,7 @@ impl Qmp {
     }
 
     /// Has a command of the human monitor carried out, which must have nothing to say.
-    pub fn tell(&mut self, line: &str) -> Result<()> {
+    pub fn monitor(&mut self, line: &str) -> Result<()> {
         let said = self.execute("human-monitor-command", &json!({ "command-line": line }))?;
         if said
             .as_str()
@@ -55,7 +55,7 @@ impl Qmp {
         }
     }
 
-    /// Writes to `path` what the registers of all processors hold, twice: it tells a processor that hangs from one that
+    /// Writes to `path` what the registers of all processors hold, twice: it shows a processor that hangs apart from one that
     /// waits.
     pub fn save_registers(&mut self, path: &Path) -> Result<()> {
         let line = json!({ "command-line": "info registers -a" });
@@ -68,10 +68,10 @@ impl Qmp {
         fs::write(path, text).map_err(Error::file(path, "writing"))
     }
 
-    /// Waits until QEMU has told of an event of that name, about that device if there is one, and forgets all
+    /// Waits until QEMU has reported an event of that name, about that device if there is one, and forgets all
     /// before it.
     pub fn wait_event(&mut self, name: &str, device: Option<&str>, limit: Duration) -> Result<()> {
-        let what = format!("QEMU to tell {name} {}", device.unwrap_or_default());
+        let what = format!("QEMU to report {name} {}", device.unwrap_or_default());
         wait_for(&what, limit, || {
             // An answer brings along all events that came before it.
             self.execute("query-status", &json!({}))?;
@@ -113,7 +113,7 @@ impl Qmp {
             .stream
             .as_mut()
             .ok_or_else(|| protocol("no connection".to_owned()))?;
-        // In one piece: QEMU does not wait for the line feed, and after `quit` nobody would take it.
+        // In one piece: QEMU does not wait for the line feed, and after `quit` nothing would read it.
         let line = format!("{request}\n");
         stream
             .get_mut()

@@ -1,4 +1,4 @@
-//! What a run measured, for programs: `scripts/bench` reads it.
+//! The figures of a run, for programs: `scripts/bench` reads it.
 
 use std::path::Path;
 use std::time::Instant;
@@ -64,7 +64,7 @@ impl Record {
     }
 }
 
-/// What the driver did with the device, and the device with it; nothing for a device that does not count.
+/// The accesses of the driver and the interrupts of the device; none for a device that does not count.
 fn accesses(counters: Option<&Counters>) -> Map<String, Value> {
     let mut figures = Map::new();
     if let Some(counters) = counters {

@@ -1,4 +1,4 @@
-//! What a run found, for a person to read.
+//! The findings of a run, for a person to read.
 
 use std::fmt;
 
@@ -95,7 +95,7 @@ impl Report {
         );
     }
 
-    /// The whole report under a headline that tells how the run ended.
+    /// The whole report under a headline with the end of the run.
     pub fn render(&self, driver: &str, outcome: &Outcome) -> String {
         let headline = match outcome {
             Outcome::Held => format!("{driver}: everything held"),

@@ -7,12 +7,12 @@ use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
-use crate::bench::Driver;
 use crate::initramfs::sha256;
 use crate::kernel::Kernel;
 use crate::ktap::{self, Case, Outcome};
 use crate::model::Chip;
 use crate::ports::{self, Ports};
+use crate::setup::Driver;
 use crate::{namespace, require, Error, Result};
 
 /// How a test is handed its ports.
@@ -42,7 +42,7 @@ pub struct Plan {
     pub tests: Vec<Test>,
     /// Why a case, by file and name, fails without the driver's doing. In a name `*` is for anything.
     pub excuses: BTreeMap<(String, String), String>,
-    /// What is done before a test, by its file: a shell command.
+    /// The preparation of a test, by its file: a shell command.
     pub before: BTreeMap<String, String>,
 }
 
@@ -178,14 +178,14 @@ pub struct Setup<'a> {
     pub driver: Driver,
 }
 
-/// What another driver is known to get, kept from one run to the next.
+/// The known results of another driver, kept from one run to the next.
 #[derive(Debug)]
 pub struct Kept {
     directory: PathBuf,
 }
 
 impl Kept {
-    /// What was kept below `cache` of runs in which everything that `setup` names was the same.
+    /// Opens the results below `cache` of runs in which everything that `setup` names was the same.
     pub fn open(cache: &Path, setup: &Setup<'_>) -> Result<Self> {
         let model =
             std::fs::read(setup.model).map_err(Error::file(setup.model, "reading the model"))?;
@@ -228,7 +228,7 @@ impl Kept {
 
     /// Keeps the cases of a test of `plan`.
     pub fn put(&self, plan: &Plan, test: &Test, cases: &[Case]) -> Result<()> {
-        let saving = "keeping what the witness got";
+        let saving = "keeping the reference driver's results";
         let path = self.path(plan, test);
         let file = tempfile::NamedTempFile::new_in(&self.directory)
             .map_err(Error::file(&self.directory, saving))?;
@@ -240,10 +240,10 @@ impl Kept {
     }
 }
 
-/// What became of the cases of each test, by its file.
+/// The outcomes of the cases of each test, by its file.
 pub type Results = BTreeMap<String, Vec<Case>>;
 
-/// What sets the guest up.
+/// The commands that set the guest up.
 const GUEST_FILES: [(&str, &[u8]); 4] = [
     (
         "/usr/bin/selftest-ethtool",
@@ -262,7 +262,7 @@ const GUEST_FILES: [(&str, &[u8]); 4] = [
 const PAIRS: u8 = 2;
 const MEMORY_MIB: u32 = 1536;
 
-/// What a run tells while it goes on.
+/// A report of progress.
 #[derive(Debug)]
 pub enum Event<'a> {
     /// A test begins.
@@ -274,7 +274,7 @@ pub enum Event<'a> {
 /// The name of the case that stands for a guest that answers no more.
 const GUEST: &str = "(guest)";
 
-/// Whether a test with these cases has come to its end.
+/// Whether a test with these cases has ended.
 pub fn is_complete(cases: &[Case]) -> bool {
     !ktap::was_ended(cases) && cases.iter().all(|case| case.name != GUEST)
 }
@@ -286,15 +286,15 @@ const GUESTS: usize = 2;
 pub fn run(
     setup: &Setup<'_>,
     plan: &Plan,
-    tell: impl FnMut(Event<'_>) -> Result<()> + Send,
+    report: impl FnMut(Event<'_>) -> Result<()> + Send,
 ) -> Result<()> {
     namespace::prepare()?;
-    let (queue, tell) = (Mutex::new(plan.tests.iter()), Mutex::new(tell));
+    let (queue, report) = (Mutex::new(plan.tests.iter()), Mutex::new(report));
     let next = || queue.lock().unwrap_or_else(PoisonError::into_inner).next();
-    let tell = |event: Event<'_>| (tell.lock().unwrap_or_else(PoisonError::into_inner))(event);
+    let report = |event: Event<'_>| (report.lock().unwrap_or_else(PoisonError::into_inner))(event);
     std::thread::scope(|scope| {
         let workers: Vec<_> = (0..GUESTS.min(plan.tests.len()))
-            .map(|number| scope.spawn(move || run_some(setup, number, plan, &next, &tell)))
+            .map(|number| scope.spawn(move || run_some(setup, number, plan, &next, &report)))
             .collect();
         workers
             .into_iter()
@@ -309,11 +309,11 @@ fn run_some<'a>(
     number: usize,
     plan: &Plan,
     next: &impl Fn() -> Option<&'a Test>,
-    tell: &impl Fn(Event<'_>) -> Result<()>,
+    report: &impl Fn(Event<'_>) -> Result<()>,
 ) -> Result<()> {
     let mut guest = None;
     while let Some(test) = next() {
-        tell(Event::Begins(test))?;
+        report(Event::Begins(test))?;
         let (ports, names) = match &mut guest {
             Some(guest) => guest,
             None => guest.insert(boot(setup, number)?),
@@ -333,7 +333,7 @@ fn run_some<'a>(
         if ktap::was_ended(&cases) {
             guest = None;
         }
-        tell(Event::Ended(test, &cases))?;
+        report(Event::Ended(test, &cases))?;
     }
     match guest {
         Some((ports, _)) => ports.finish(),
@@ -441,12 +441,12 @@ fn in_root(ports: &mut Ports, script: &str, limit: Duration) -> Result<crate::ch
     ports.guest.run_within(&script, limit)
 }
 
-/// What a case of ours comes to, next to what the witness has and what the plan knows.
+/// Judges a case of ours beside the reference driver's and the plan's.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Verdict {
     /// As it should be.
     Fine,
-    /// It fails for a reason that is known and does not lie in the driver; the witness fails too.
+    /// It fails for a reason that is known and does not lie in the driver; the reference driver fails too.
     Excused(String),
     /// It fails, and tests/selftests.conf does not explain it.
     Unexplained(&'static str),

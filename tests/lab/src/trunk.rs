@@ -19,7 +19,7 @@ const LISTEN: Duration = Duration::from_secs(20);
 const TAG: usize = 12;
 /// The ethertype of a tag (IEEE 802.1Q).
 const ETHERTYPE: [u8; 2] = [0x81, 0x00];
-/// What of a tag is not the priority.
+/// The bits of a tag that are the VLAN's number.
 const ID: u16 = 0x0fff;
 
 /// A port that waits for the model's wire.
@@ -33,7 +33,7 @@ impl Trunk {
     pub fn start(world: &Path, sockets: &Path, id: u16) -> Result<Self> {
         let socket = sockets.join("trunk");
         let listener = UnixListener::bind(&socket).map_err(Error::file(&socket, "listening"))?;
-        // The file of a socket is there before anybody listens.
+        // The file of a socket is there before its owner listens.
         let inside = wait_for(
             "the world to listen",
             LISTEN,

@@ -1,22 +1,22 @@
-//! What the chip holds in the moment in which the network core finds that nothing is sent: later it has been reset.
+//! The chip's state at the moment of a transmit timeout: later it has been reset.
 
 use std::fs::{self, File};
-use std::io::{BufRead, BufReader, Write};
-use std::os::unix::net::UnixStream;
+use std::io::Write;
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::Arc;
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
+use rtl8111b_control::{Client, Request};
+
 use crate::dmesg::TIMED_OUT;
 
-/// What the model says then, among the artifacts: its answers to [`QUESTIONS`], for each time.
+/// The model's answers to [`QUESTIONS`] at that time, each time, among the artifacts.
 pub const STATE: &str = "watchdog-state.json";
 
-const QUESTIONS: [&str; 3] = ["faults", "counters", "state"];
+const QUESTIONS: [Request; 3] = [Request::Faults, Request::Counters, Request::State];
 const PAUSE: Duration = Duration::from_millis(100);
-const ANSWER: Duration = Duration::from_secs(5);
 
 /// Looks at the console until it is dropped.
 #[derive(Debug)]
@@ -64,15 +64,11 @@ impl Drop for Watch {
 }
 
 fn ask(control: &Path, state: &Path) -> std::io::Result<()> {
-    let mut stream = UnixStream::connect(control)?;
-    stream.set_read_timeout(Some(ANSWER))?;
-    let mut answers = BufReader::new(stream.try_clone()?);
+    let mut model = Client::connect(control).map_err(std::io::Error::other)?;
     let mut file = File::options().create(true).append(true).open(state)?;
     for question in QUESTIONS {
-        writeln!(stream, "{}", serde_json::json!({ "cmd": question }))?;
-        let mut line = String::new();
-        answers.read_line(&mut line)?;
-        file.write_all(line.as_bytes())?;
+        let answer = model.ask_json(&question).map_err(std::io::Error::other)?;
+        writeln!(file, "{answer}")?;
     }
     Ok(())
 }

@@ -78,7 +78,7 @@ impl Machine {
         fs::set_permissions(self.path(name), fs::Permissions::from_mode(0o755)).unwrap();
     }
 
-    /// What `scripts/lab` is here; it runs in the machine's directory.
+    /// Replaces `scripts/lab` by a script that runs in the machine's directory.
     fn lab(&self, script: &str) {
         let dir = self.dir.path().display();
         self.program("lab", &format!("#!/bin/sh\ncd {dir}\n{script}\n"));

@@ -150,7 +150,7 @@ fn open(index: i32) -> io::Result<OwnedFd> {
     if raw < 0 {
         return Err(io::Error::last_os_error());
     }
-    // SAFETY: the descriptor was just made and nobody else owns it.
+    // SAFETY: the descriptor was just made and has no other owner.
     let socket = unsafe { OwnedFd::from_raw_fd(raw) };
     // SAFETY: sockaddr_ll is plain data, for which all zeros is a valid value.
     let mut address: libc::sockaddr_ll = unsafe { mem::zeroed() };

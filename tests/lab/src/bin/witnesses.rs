@@ -1,4 +1,4 @@
-//! Lets every witness drive the emulated chips and prints what came of it; see `make test-witnesses`.
+//! Lets every reference driver drive the emulated chips and prints the outcomes; see `make test-witnesses`.
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -7,9 +7,9 @@ use clap::Parser;
 
 use lab::ipxe::Uefi;
 use lab::kernel::Kernel;
-use lab::witness::Inputs;
+use lab::reference::Inputs;
 
-/// Drivers that other people wrote, and ours, on the same emulated chips: a table, witness by chip.
+/// Drivers that other people wrote, and ours, on the same emulated chips: a table, driver by chip.
 ///
 /// To be run inside the toolbox, in a network namespace of its own.
 #[derive(Debug, Parser)]
@@ -79,7 +79,7 @@ struct Cli {
 }
 
 fn main() -> ExitCode {
-    match hear(Cli::parse()) {
+    match run(Cli::parse()) {
         Ok(true) => ExitCode::SUCCESS,
         Ok(false) => ExitCode::FAILURE,
         Err(error) => {
@@ -89,7 +89,7 @@ fn main() -> ExitCode {
     }
 }
 
-fn hear(cli: Cli) -> lab::Result<bool> {
+fn run(cli: Cli) -> lab::Result<bool> {
     let inputs = Inputs {
         kernel: Kernel::find(&cli.kernel_dir, &cli.kver)?,
         kernel612: Kernel::find(&cli.kernel612_dir, &cli.kver612)?,
@@ -106,7 +106,7 @@ fn hear(cli: Cli) -> lab::Result<bool> {
         cache: cli.cache,
         artifacts: cli.artifacts,
     };
-    let table = inputs.hear(&cli.names)?;
+    let table = inputs.run(&cli.names)?;
     print!("\n{}", table.render());
-    Ok(table.held())
+    Ok(table.passed())
 }

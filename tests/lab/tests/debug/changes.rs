@@ -1,8 +1,8 @@
 //! The rings are replaced under traffic in both directions.
 
-use lab::bench::Setup;
 use lab::case::{count, progress, Case};
 use lab::frame::request;
+use lab::setup::Setup;
 use lab::traffic::{echo_returns, guest_address, peer, start_echo};
 use lab::{guest_test, require, Result};
 
@@ -53,7 +53,7 @@ fn under_traffic(case: &Case, [there, back]: [&str; 2]) -> Result<()> {
         let seen = bench.model()?.counters()?.since(&before);
         require!(
             seen.rx_frames > 10 && seen.tx_frames > 10,
-            "around change {time} the guest received {} frames and sent {}: that is no storm",
+            "around change {time} the guest received {} frames and sent {}: the driver was not busy",
             seen.rx_frames,
             seen.tx_frames
         );

@@ -1,4 +1,4 @@
-//! Power management at run time, by everybody at once.
+//! Runtime power management under concurrent requests.
 
 use std::thread::sleep;
 use std::time::{Duration, Instant};

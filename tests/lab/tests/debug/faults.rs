@@ -2,11 +2,12 @@
 
 use std::time::Duration;
 
-use lab::bench::{Bench, Loaded, Setup, World};
+use lab::bench::{Bench, Loaded};
 use lab::case::{progress, Case};
 use lab::debug::{keep_enabled, Faults};
 use lab::drive;
 use lab::frame::request;
+use lab::setup::{Setup, World};
 use lab::traffic::{echo_returns, guest_address, peer, start_echo};
 use lab::{guest_test, require, Error, Result};
 
@@ -17,9 +18,9 @@ const SWEEP: Duration = Duration::from_secs(2400);
 const INSERTIONS: u32 = 25;
 
 /// Frames a second that leave time for checks.
-const RAIN: u32 = 2_000;
+const FLOOD_RATE: u32 = 2_000;
 
-/// How often the interface goes down and up while memory is short and frames rain.
+/// How often the interface goes down and up while memory is short and frames arrive.
 const REOPENINGS: u32 = 15;
 
 /// Lets each allocation that the driver makes in `operation` fail in its turn, one at a time, undoing what
@@ -232,7 +233,7 @@ fn is_loaded_while_memory_is_short(case: &Case) -> Result<()> {
     bench.finish()
 }
 
-/// Frames rain, the interface goes down and up, and the driver's allocations fail, in the poll too.
+/// Frames arrive at a rate, the interface goes down and up, and the driver's allocations fail, in the poll too.
 #[guest_test(ours(b380), r8169 = b380, debug)]
 fn gets_through_shortages_in_the_rain(case: &Case) -> Result<()> {
     let guest = guest_address()?;
@@ -245,7 +246,7 @@ fn gets_through_shortages_in_the_rain(case: &Case) -> Result<()> {
     .open()?;
     start_echo(&mut bench, &interface)?;
     let name = bench.driver().name();
-    let flood = peer(&mut bench)?.flood(request(guest, 700, 1), RAIN);
+    let flood = peer(&mut bench)?.flood(request(guest, 700, 1), FLOOD_RATE);
     let faults = Faults::below(&mut bench.guest, name)?;
     let mut refused = 0;
     for time in 1..=REOPENINGS {

@@ -1,8 +1,9 @@
 //! The checks see what they are there for.
 
-use lab::bench::{Bench, Driver, Setup};
+use lab::bench::Bench;
 use lab::case::Inputs;
 use lab::model::Chip;
+use lab::setup::{Driver, Setup};
 use lab::{debug, guest_test, require, Result};
 
 /// Faults of the kernel's own module for that, and what the log must have of each.
@@ -35,7 +36,7 @@ fn the_kernel_sees_leaks_and_wrong_accesses(inputs: &Inputs) -> Result<()> {
     let leaks = debug::leaks(&mut bench.guest)?;
     require!(
         leaks.contains("unreferenced object"),
-        "a module that leaks came to {leaks:?}"
+        "for a module that leaks found {leaks:?}"
     );
     bench.insert("lkdtm")?;
     for (crash, expected) in CRASHES {
@@ -48,7 +49,7 @@ fn the_kernel_sees_leaks_and_wrong_accesses(inputs: &Inputs) -> Result<()> {
             problems
                 .iter()
                 .any(|problem| problem.line.contains(expected)),
-            "{crash} came to {problems:?}, expected {expected}"
+            "for {crash} found {problems:?}, expected {expected}"
         );
     }
     let outcome = debug::require_clean(&mut bench.guest);

@@ -14,7 +14,7 @@ fn passes_its_own_tests(case: &Case) -> Result<()> {
     println!("{results}");
     require!(
         results.contains(" fail:0 skip:0 ") && !results.contains("not ok"),
-        "the KUnit tests came to: {results}"
+        "the KUnit tests report: {results}"
     );
     bench.finish()
 }

@@ -3,9 +3,9 @@
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
-use lab::bench::Setup;
 use lab::case::{count, progress, Case};
 use lab::frame::{self, expected_echo, request};
+use lab::setup::Setup;
 use lab::traffic::{echo_returns, exchange, guest_address, peer, start_echo, ECHO};
 use lab::{guest_test, require, Result};
 
@@ -19,7 +19,7 @@ const ROUND: Duration = Duration::from_secs(10);
 const MTU: usize = 4074;
 
 /// Frames a second, which even a kernel that watches itself can echo.
-const RAIN: u32 = 500;
+const FLOOD_RATE: u32 = 500;
 
 /// Takes all memory but for some MiB, and gives it back in pieces, again and again.
 const HOG: &str = "hog() {
@@ -46,7 +46,7 @@ fn survives_memory_pressure(case: &Case) -> Result<()> {
     let longest = MTU + frame::HEADER;
     let guest = guest_address()?;
     bench.guest.check(HOG)?;
-    let flood = peer(&mut bench)?.flood(request(guest, longest, 1), RAIN);
+    let flood = peer(&mut bench)?.flood(request(guest, longest, 1), FLOOD_RATE);
     let seconds = count("LAB_PRESSURE", TIME)?;
     let times = seconds.div_ceil(ROUND.as_secs() as u32);
     let begin = Instant::now();

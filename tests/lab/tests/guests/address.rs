@@ -1,16 +1,17 @@
 //! The station address: where it comes from, and that the chip has it.
 
-use lab::bench::{Bench, Driver, Loaded, Setup};
+use lab::bench::{Bench, Loaded};
 use lab::case::Case;
 use lab::frame::{parse_address, Address};
 use lab::model::Model;
+use lab::setup::{Driver, Setup};
 use lab::{drive, guest_test, require, Error, Result};
 
 /// `addr_assign_type` of an address that is the card's own, and of one that was made up.
 const OWN: u32 = 0;
 const RANDOM: u32 = 1;
 
-/// What a blank EEPROM leaves in the chip.
+/// The address that a blank EEPROM leaves in the chip.
 const ONES: &str = "ff:ff:ff:ff:ff:ff";
 
 /// Writes an address into the registers of a card that no driver has, as its firmware or a kernel that crashed may leave it.
@@ -73,11 +74,14 @@ fn makes_up_an_address(case: &Case) -> Result<()> {
         drive::lease(&mut bench, &interface)?;
         drive::ping(&mut bench, 3)?;
         if matches!(bench.driver(), Driver::R8168Rust(_)) {
-            let told = bench.driver_messages()?;
-            let told = told.iter().filter(|line| line.contains("random")).count();
+            let messages = bench.driver_messages()?;
+            let times = messages
+                .iter()
+                .filter(|line| line.contains("random"))
+                .count();
             require!(
-                told == nth + 1,
-                "{after}, the log speaks {told} times of a random address, expected {}",
+                times == nth + 1,
+                "{after}, the log has {times} lines about a random address, expected {}",
                 nth + 1
             );
         }

@@ -4,11 +4,12 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use lab::bench::{Bench, Driver, Loaded, Setup, MODPROBE};
+use lab::bench::{Bench, Loaded};
 use lab::case::{Case, Inputs};
 use lab::drive;
 use lab::kernel::{dependencies, modinfo, module_name, read_module, Kernel};
 use lab::process::output_of;
+use lab::setup::{Driver, Setup, MODPROBE};
 use lab::{guest_test, require, Result};
 
 /// Lease, ping and a verified transfer each way; then the interface's statistics against what the
@@ -70,7 +71,7 @@ fn phy_driver(bench: &mut Bench, interface: &str) -> Result<String> {
     bench.guest.check(&script)
 }
 
-/// What `ethtool -i` says of the driver.
+/// Requires that `ethtool -i` names the driver, its version and the card.
 fn identifies_itself(bench: &mut Bench, setup: &Setup<'_>, interface: &str) -> Result<()> {
     let about = bench.guest.check(&format!("ethtool -i {interface}"))?;
     let version = match &setup.driver {
@@ -169,10 +170,10 @@ fn who_is_first(case: &Case) -> Result<()> {
     bench.finish()
 }
 
-/// What the bus asks modprobe for when it finds the card.
+/// The alias that the bus asks modprobe for when it finds the card.
 const CARD: &str = "pci:v000010ECd00008168sv00000000sd00000000bc02sc00i00";
 
-/// What modprobe loads for a module or alias, with `settings` as its only configuration, by the modules' names.
+/// Returns the modules that modprobe loads for a module or alias, with `settings` as its only configuration, by the modules' names.
 fn loaded_for(what: &str, root: &Path, version: &str, settings: &Path) -> Result<Vec<String>> {
     let mut modprobe = Command::new("modprobe");
     modprobe.arg("-d").arg(root).args(["-S", version, "-C"]);
@@ -279,7 +280,7 @@ fn r8169_meets_b300(bench: &mut Bench) -> Result<()> {
     Ok(())
 }
 
-/// What our packages are to spare a machine: the control of [`ours_first_keeps_r8169_off_b300`].
+/// The case that our packages prevent: the control of [`ours_first_keeps_r8169_off_b300`].
 #[guest_test(r8169 = b300)]
 fn alone_meets_b300(case: &Case) -> Result<()> {
     let files = modprobe_files(&case.kernel, None)?;
@@ -298,7 +299,7 @@ fn alone_meets_b300(case: &Case) -> Result<()> {
                 case.kernel.version(),
                 bench.driver_messages()?
             );
-        println!("r8169_alone_meets_b300 comes to: oopses");
+        println!("r8169_alone_meets_b300, result: oopses");
         // The card is locked for ever, on which a power-off waits.
         return bench.guest.switch_off();
     }
@@ -307,7 +308,7 @@ fn alone_meets_b300(case: &Case) -> Result<()> {
         "r8169 does not refuse XID 300; the kernel says: {:?}",
         bench.driver_messages()?
     );
-    println!("r8169_alone_meets_b300 comes to: refuses");
+    println!("r8169_alone_meets_b300, result: refuses");
     bench.finish()
 }
 
@@ -374,7 +375,7 @@ fn r8169_refuses(case: &Case) -> Result<()> {
     let messages = bench.driver_messages()?.join("\n");
     require!(
         loaded == Loaded::Refused && messages.contains("unknown chip XID 300"),
-        "r8169 came to {loaded:?}, expected a refusal of XID 300; the kernel says: {messages}"
+        "for r8169 found {loaded:?}, expected a refusal of XID 300; the kernel says: {messages}"
     );
     bench.insert("r8168_rust")?;
     is_driven_by(&mut bench, "r8168_rust")?;
@@ -398,7 +399,7 @@ fn leaves_a_foreign_chip_to_r8169(case: &Case) -> Result<()> {
     let loaded = bench.load()?;
     require!(
         loaded == Loaded::Refused,
-        "a chip that is not ours came to {loaded:?}"
+        "for a chip that is not ours found {loaded:?}"
     );
     let messages = bench.driver_messages()?.split_off(before);
     // The kernel's own line about the first out-of-tree module is not the driver's.

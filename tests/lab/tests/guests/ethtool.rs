@@ -1,8 +1,9 @@
-//! What `ethtool` shows and sets. The kernel's r8169 on B380 is the witness where it can do the same.
+//! Reports and settings of `ethtool`. The kernel's r8169 on B380 is the reference where it can do the same.
 
-use lab::bench::{Bench, Setup};
+use lab::bench::Bench;
 use lab::case::Case;
 use lab::model::Chip;
+use lab::setup::Setup;
 use lab::traffic::guest_address;
 use lab::{drive, guest_test, require, Error, Result};
 
@@ -83,7 +84,7 @@ fn rings(bench: &mut Bench, interface: &str) -> Result<()> {
     Ok(())
 }
 
-/// What `ethtool -c` shows: RX and TX microseconds, RX and TX frames.
+/// The figures of `ethtool -c`: RX and TX microseconds, RX and TX frames.
 fn coalescing(bench: &mut Bench, interface: &str) -> Result<[u64; 4]> {
     let shown = bench.guest.check(&format!("ethtool -c {interface}"))?;
     Ok([
@@ -136,7 +137,7 @@ fn coalesce(bench: &mut Bench, interface: &str) -> Result<()> {
     Ok(())
 }
 
-/// What r8169 forgets: the setting stays over down and up, and follows the speed of the link.
+/// Requires what r8169 does not do: the setting stays over down and up, and follows the speed of the link.
 fn coalesce_stays(bench: &mut Bench, interface: &str) -> Result<()> {
     bench.guest.check(&format!(
         "ethtool -C {interface} rx-usecs 20 rx-frames 8; ip link set {interface} down; ip link set {interface} up"
@@ -198,7 +199,7 @@ fn pause(bench: &mut Bench, interface: &str) -> Result<()> {
     bench.wait_carrier(interface, true)
 }
 
-/// What a command writes, as bytes.
+/// Returns the output of a command, as bytes.
 fn bytes(bench: &mut Bench, command: &str) -> Result<Vec<u8>> {
     let text = bench.guest.check(&format!("{command} | od -An -v -tx1"))?;
     Ok(text
@@ -459,7 +460,7 @@ fn reports(case: &Case) -> Result<()> {
     bench.finish()
 }
 
-/// The witness: where the kernel's driver can do the same, the same is asked of it.
+/// The reference: where the kernel's driver can do the same, the same is required of it.
 #[guest_test(name = "ethtool_is_answered_alike_by_{driver}", r8169(b380))]
 fn is_answered_alike(case: &Case) -> Result<()> {
     let mut bench = Bench::start(&Setup {

@@ -10,7 +10,7 @@ use lab::process::wait_for;
 use lab::traffic::{end_tcp, start_tcp, wait_tcp};
 use lab::{drive, guest_test, require, watch, Result};
 
-/// The watchdog of the network core waits for five seconds, on a machine that is not in a hurry.
+/// The watchdog of the network core waits for five seconds, on a machine that is not busy.
 const WATCHDOG: Duration = Duration::from_secs(40);
 
 /// How long traffic may take to come back.
@@ -168,10 +168,10 @@ fn stall_bus(bench: &mut Bench) -> Result<()> {
         model.fault("bus-stall", true)?;
         sleep(Duration::from_millis(200));
         let state = model.state()?;
-        let sends = state["state"]["tx"]["busy"] == true;
-        let command = state["state"]["registers"]["ChipCmd"].as_str();
-        // Bit 0: nothing is kept inside.
-        let keeps = command.is_some_and(|command| command.ends_with('c'));
+        let sends = state.tx.busy;
+        // Receiver and transmitter are on, and of bits 0 and 1 none says that all is empty.
+        let command = state.register("ChipCmd");
+        let keeps = command.is_some_and(|command| command & 0xf == 0xc);
         if !(sends && keeps) {
             // It was between two transfers.
             model.fault("bus-stall", false)?;
@@ -250,7 +250,7 @@ fn survives_a_reset_that_hangs(case: &Case) -> Result<()> {
     wait_tcp(&mut bench, "after a reset that hung")?;
     let faults = bench.model()?.counters()?.dma_faults;
     require!(faults == 0, "{faults} DMA faults, expected none");
-    // It has not heard that its transmitter was switched on, and so minded the doorbells until it was reset.
+    // The write that turned its transmitter on had no effect, so that doorbells were violations until it was reset.
     bench.model()?.reset_counters()?;
     drive::fetch(&mut bench)?;
     end_tcp(&mut bench)?;

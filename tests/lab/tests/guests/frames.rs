@@ -3,9 +3,10 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use lab::bench::{Bench, Setup};
+use lab::bench::Bench;
 use lab::case::Case;
 use lab::frame::{self, expected_echo, request, Address};
+use lab::setup::Setup;
 use lab::traffic::{exchange, guest_address, peer, start_echo, ECHO};
 use lab::{drive, guest_test, require, Error, Result};
 
@@ -45,7 +46,7 @@ pub fn every_size(bench: &mut Bench) -> Result<()> {
         let expected = under_way.remove(&size);
         let expected = expected.ok_or_else(|| {
             Error::Unmet(format!(
-                "an echo of {size} bytes that nobody is waiting for"
+                "found an echo of {size} bytes that was not asked for"
             ))
         })?;
         if echo != expected {
@@ -106,7 +107,7 @@ fn require_filter(bench: &mut Bench, when: &str, to: Address, expected: bool) ->
     Ok(())
 }
 
-/// How many of 16 groups that nobody joined are received, with so much time for each.
+/// Returns how many of 16 groups that were not joined are received, with so much time for each.
 fn groups_received(bench: &mut Bench, silence: Duration) -> Result<usize> {
     let mut count = 0;
     for last in 0x40..0x50 {
@@ -129,10 +130,10 @@ fn filter(bench: &mut Bench, interface: &str) -> Result<()> {
     require_filter(bench, "at first", guest, true)?;
     require_filter(bench, "at first", BROADCAST, true)?;
     require_filter(bench, "at first", FOREIGN, false)?;
-    let strangers = groups_received(bench, SILENCE)?;
+    let foreign = groups_received(bench, SILENCE)?;
     require!(
-        strangers < 8,
-        "{strangers} of 16 groups that nobody joined are received: the hash filter is not in use"
+        foreign < 8,
+        "{foreign} of 16 groups that were not joined are received: the hash filter is not in use"
     );
 
     let script = format!("ip maddr add {group} dev {interface}");
@@ -143,10 +144,10 @@ fn filter(bench: &mut Bench, interface: &str) -> Result<()> {
     let script = format!("ip link set {interface} allmulticast on");
     set(bench, interface, &script)?;
     let before = drive::statistic(bench, interface, "multicast")?;
-    let strangers = groups_received(bench, ECHO)?;
+    let foreign = groups_received(bench, ECHO)?;
     require!(
-        strangers == 16,
-        "all-multicast: {strangers} of 16 groups are received"
+        foreign == 16,
+        "all-multicast: {foreign} of 16 groups are received"
     );
     let counted = drive::statistic(bench, interface, "multicast")?.saturating_sub(before);
     require!(
@@ -191,7 +192,7 @@ fn check_sequences(bench: &mut Bench, interface: &str) -> Result<()> {
     );
     require!(
         ask(bench, "rx-fcs off", true, SILENCE)?.is_none(),
-        "a damaged frame was received that nobody wanted"
+        "a damaged frame was received that was not asked for"
     );
     let damaged = ask(bench, "rx-all on", true, ECHO)?;
     require!(

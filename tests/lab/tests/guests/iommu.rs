@@ -1,19 +1,20 @@
 //! An IOMMU lets the card reach only what its driver has mapped, and only as long as it is mapped.
 
-use lab::bench::{Bench, Setup};
+use lab::bench::Bench;
 use lab::case::Case;
 use lab::drive;
 use lab::frame::request;
+use lab::setup::Setup;
 use lab::traffic::{echo_returns, guest_address, peer, start_echo};
 use lab::{guest_test, require, Result};
 
 use crate::frames::sizes_are_counted;
 use crate::xdp::attach;
 
-/// Frames a second in a storm.
-const RAIN: u32 = 3_000;
+/// Frames a second while the interface is closed and opened.
+const FLOOD_RATE: u32 = 3_000;
 
-/// How often a storm closes and opens the interface.
+/// How often the interface is closed and opened.
 const TIMES: u32 = 10;
 
 /// Starts a bench behind an IOMMU, and opens the interface.
@@ -73,7 +74,7 @@ fn stops_the_chip_before_it_unmaps(case: &Case) -> Result<()> {
         ..case.frames()
     })?;
     start_echo(&mut bench, &interface)?;
-    let flood = peer(&mut bench)?.flood(request(guest_address()?, 300, 1), RAIN);
+    let flood = peer(&mut bench)?.flood(request(guest_address()?, 300, 1), FLOOD_RATE);
     for time in 1..=TIMES {
         bench.guest.check(&format!(
             "sleep 0.2; ip link set {interface} down; ip link set {interface} up"

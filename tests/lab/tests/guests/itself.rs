@@ -2,10 +2,11 @@
 
 use std::time::Duration;
 
-use lab::bench::{Bench, Driver};
+use lab::bench::Bench;
 use lab::case::Inputs;
 use lab::drive;
 use lab::model::Chip;
+use lab::setup::Driver;
 use lab::{guest_test, require, Error, Result};
 
 fn drive_e1000e(inputs: &Inputs) -> Result<Bench> {
@@ -24,14 +25,14 @@ fn the_lab_works_and_sees_a_guest_go_wrong(inputs: &Inputs) -> Result<()> {
     let failed = bench.guest.check("echo so it is; exit 7");
     require!(
         matches!(&failed, Err(Error::Command { status: 7, output, .. }) if output == "so it is"),
-        "a command that fails came to {failed:?}"
+        "for a command that fails found {failed:?}"
     );
     let slow = bench
         .guest
         .run_within("sleep 3", Duration::from_millis(500));
     require!(
         matches!(slow, Err(Error::Timeout { .. })),
-        "a command that takes too long came to {slow:?}"
+        "for a command that takes too long found {slow:?}"
     );
     let after = bench.guest.check("echo recovered")?;
     require!(
@@ -46,7 +47,7 @@ fn the_lab_works_and_sees_a_guest_go_wrong(inputs: &Inputs) -> Result<()> {
     let gone = bench.guest.run("echo c >/proc/sysrq-trigger");
     require!(
         matches!(&gone, Err(Error::GuestGone { cause, .. }) if cause.contains("the kernel says")),
-        "a crash of the guest came to {gone:?}"
+        "for a crash of the guest found {gone:?}"
     );
     require!(
         !bench.kernel_problems()?.is_empty(),

@@ -1,6 +1,6 @@
 //! One kernel comes after another without the card having been switched off: kexec, the kernel for crashes, and hibernation.
 
-use lab::bench::{Bench, Loaded, Setup};
+use lab::bench::{Bench, Loaded};
 use lab::case::Case;
 use lab::drive;
 use lab::initramfs::MODULES;
@@ -8,6 +8,7 @@ use lab::kernel::Kernel;
 use lab::model::{Chip, Model};
 use lab::passt;
 use lab::process::wait_for;
+use lab::setup::Setup;
 use lab::traffic::{end_tcp, start_tcp, wait_tcp, ECHO};
 use lab::{guest_test, require, Error, Result};
 
@@ -54,24 +55,17 @@ fn begin(bench: &mut Bench) -> Result<String> {
     Ok(interface)
 }
 
-/// A register of the card's.
-fn register(bench: &mut Bench, name: &str) -> Result<u32> {
-    let state = bench.model()?.state()?;
-    let text = state["state"]["registers"][name].as_str();
-    let digits = text.and_then(|text| text.strip_prefix("0x"));
-    digits
-        .and_then(|digits| u32::from_str_radix(digits, 16).ok())
-        .ok_or_else(|| Error::Unmet(format!("the model has no register {name}: {state}")))
-}
-
-/// What of ChipCmd has the card receive and send.
+/// The bits of ChipCmd that turn receiver and transmitter on.
 const AT_WORK: u32 = 0x0c;
 
 /// Loads the driver in a kernel that has come while the card was at work, and opens the interface. A driver that has no interface
 /// open yet is to have stopped it.
 fn take_over(bench: &mut Bench) -> Result<String> {
     let loaded = bench.load()?;
-    let (command, mask) = (register(bench, "ChipCmd")?, register(bench, "IntrMask")?);
+    let (command, mask) = (
+        bench.model()?.register("ChipCmd")?,
+        bench.model()?.register("IntrMask")?,
+    );
     require!(
         command & AT_WORK == 0 && mask == 0,
         "when the driver is loaded ChipCmd is {command:#x} and IntrMask {mask:#x}: the card still does what the other kernel had it do"
@@ -124,7 +118,7 @@ fn works_after_kexec(case: &Case) -> Result<()> {
         again - resets
     );
     // Whoever shares the interrupt line would suffer from a card that goes on.
-    let mask = register(&mut bench, "IntrMask")?;
+    let mask = bench.model()?.register("IntrMask")?;
     require!(
         mask == 0,
         "in the kernel that came IntrMask is {mask:#x}, expected 0: the card was not shut down"
@@ -193,7 +187,7 @@ fn kdump(case: &Case, iommu: bool) -> Result<()> {
     bench.finish()
 }
 
-/// What the kernel has that boots to bring a system back from the disk.
+/// The card's use in the kernel that boots to resume a system from the disk.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Meanwhile {
     /// No driver of the card.

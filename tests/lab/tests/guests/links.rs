@@ -1,10 +1,12 @@
 //! The cable is pulled and plugged in again.
 
-use lab::bench::{Bench, Setup};
+use lab::bench::Bench;
 use lab::case::Case;
 use lab::drive;
 use lab::model::Chip;
+use lab::setup::Setup;
 use lab::{guest_test, require, Result};
+use rtl8111b_control::Hex;
 
 #[guest_test(
     name = "carrier_of_{driver}_follows_the_cable",
@@ -76,10 +78,10 @@ fn phy_that_was_suspended(case: &Case, phy_driver: bool) -> Result<()> {
     bench.unload()?;
     // What comes next may be a boot ROM that knows nothing of register 14.
     let state = bench.model()?.state()?;
-    let phy = &state["state"]["phy"];
+    let phy = state.phy;
     require!(
-        phy["registers"][14] == "0x0000" && phy["page"] == 0,
-        "the driver leaves the PHY as {phy}"
+        phy.registers[14] == Hex(0) && phy.page == 0,
+        "the driver leaves the PHY as {phy:?}"
     );
     bench.finish()
 }

@@ -2,21 +2,22 @@
 
 use std::time::Duration;
 
-use lab::bench::{Bench, Driver, Loaded, Setup};
+use lab::bench::{Bench, Loaded};
 use lab::case::Case;
 use lab::drive;
 use lab::frame::request;
 use lab::process::wait_for;
+use lab::setup::{Driver, Setup};
 use lab::traffic::{guest_address, peer, start_echo, ECHO};
 use lab::{guest_test, require, Result};
 
 use crate::xdp::attach;
 
-/// Connections that nobody reads from, and what each may have in its receive buffer.
+/// The number of connections that are not read from, and what each may have in its receive buffer.
 const UNREAD: u32 = 24;
 const RECEIVE_BUFFER: u32 = 1 << 20;
 
-/// What they have together, at the least, in pages.
+/// The minimum that they have together, in pages.
 const PILED_UP: u64 = 4096;
 
 /// How many of the 4096 slots of 2 KiB to bounce in may be in use: our rings may have pages that are bounced, two slots for
@@ -34,7 +35,7 @@ fn number_in(bench: &mut Bench, script: &str) -> Result<u64> {
     })
 }
 
-/// Peers fill the receive buffers of sockets that nobody reads from. The others must not notice.
+/// Peers fill the receive buffers of sockets that are not read from. The others must not be affected.
 fn pile_up(bench: &mut Bench, when: &str) -> Result<()> {
     let url = bench.url("body")?;
     bench.guest.check(&format!(
@@ -64,7 +65,7 @@ fn pile_up(bench: &mut Bench, when: &str) -> Result<()> {
         .map(|_| ())
 }
 
-/// What allows an allocation to wait until memory has been freed, `__GFP_DIRECT_RECLAIM`.
+/// The flag of an allocation that may wait until memory has been freed, `__GFP_DIRECT_RECLAIM`.
 const MAY_WAIT: u64 = 0x400;
 
 /// An interface that is opened waits for memory if need be, as r8169's does. Whether it may shows what it asks the page
@@ -124,7 +125,7 @@ fn leaves_bounce_buffers_to_others_where_all_is_bounced(case: &Case) -> Result<(
 const BATCHES: u32 = 10;
 const BATCH: u32 = 20;
 
-/// What the kernel has to say, once, of the first frame that is out of the card's reach.
+/// The kernel's warning, once, about the first frame that is out of the card's reach.
 const OUT_OF_REACH: [&str; 4] = [
     "[ cut here ]",
     "WARNING: kernel/dma/direct",

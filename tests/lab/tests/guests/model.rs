@@ -7,11 +7,11 @@ use std::thread::sleep;
 use std::time::Duration;
 
 use lab::bare::{self, Machine};
-use lab::bench::Setup;
 use lab::case::{Case, Inputs};
 use lab::drive::{self, Transfer};
 use lab::model::Chip;
 use lab::process::output_of;
+use lab::setup::Setup;
 use lab::{guest_test, ipxe, namespace, require, Error, Result};
 
 /// CPU time that one large frame may cost, in microseconds.
@@ -20,7 +20,7 @@ const FRAME: f64 = 10.0;
 /// How long the card is watched doing nothing.
 const IDLE: Duration = Duration::from_secs(4);
 
-/// What one large frame of `transfer` cost the model, in microseconds.
+/// Requires that one large frame of `transfer` was cheap for the model.
 fn cost(way: &str, transfer: &Transfer) -> Result<()> {
     let cost = transfer
         .model_cpu()
@@ -125,8 +125,8 @@ fn names_interfaces(inputs: &Inputs) -> Result<()> {
     ] {
         let path = artifacts.join(format!("{name}.log"));
         let log = fs::read_to_string(&path).map_err(Error::file(&path, "reading"))?;
-        let told = |line: &&str| line.contains("] warn: ") || line.contains("] error: ");
-        let lines: Vec<&str> = log.lines().filter(told).collect();
+        let is_complaint = |line: &&str| line.contains("] warn: ") || line.contains("] error: ");
+        let lines: Vec<&str> = log.lines().filter(is_complaint).collect();
         require!(
             lines.len() == 1 && lines[0].contains(line),
             "about the interface {name} the log of the model has {lines:?}, expected one line with {line:?}"

@@ -2,12 +2,13 @@
 
 use std::time::Duration;
 
-use lab::bench::{Bench, Driver, Setup};
+use lab::bench::Bench;
 use lab::case::Case;
 use lab::drive;
 use lab::model::CAPTURE;
 use lab::passt;
 use lab::pcap;
+use lab::setup::{Driver, Setup};
 use lab::traffic::{end_tcp, guest_address, start_tcp, wait_tcp};
 use lab::{guest_test, require, Result};
 
@@ -22,9 +23,9 @@ const WRITING: Duration = Duration::from_secs(300);
 const CHANGE: Duration = Duration::from_secs(30);
 
 /// The port that netconsole sends to by default.
-const PORT: [u8; 2] = 6666_u16.to_be_bytes();
+const PORT: u16 = 6666;
 
-/// What one can do to the rings and to what is in them. r8169 has buffers of one size, and rings of one size.
+/// Commands that replace the rings or change what is in them. r8169 has buffers of one size, and rings of one size.
 fn changes(driver: &Driver, interface: &str) -> String {
     let features = [
         format!("ethtool -K {interface} sg on tso on"),
@@ -48,17 +49,19 @@ fn on_the_wire(capture: &std::path::Path) -> Result<Vec<usize>> {
     let own = guest_address()?;
     let mut times = vec![0; MESSAGES + LAST + 1];
     for frame in pcap::frames(capture)? {
-        if frame.get(6..12) != Some(&own[..]) || frame.get(36..38) != Some(&PORT[..]) {
+        let Some(packet) = pcap::packet(&frame) else {
+            continue;
+        };
+        if packet.from != own || packet.to_port != PORT {
             continue;
         }
-        let text = String::from_utf8_lossy(&frame[42..]).into_owned();
+        let text = String::from_utf8_lossy(packet.payload).into_owned();
         let number = text.split_once("lab: message ").map(|(_, rest)| rest);
         let number = number.and_then(|rest| rest.split(' ').next()?.parse::<usize>().ok());
         if let Some(time) = number.and_then(|number| times.get_mut(number)) {
             *time += 1;
             require!(
-                text.contains(&"x".repeat(64))
-                    && pcap::packet(&frame).is_some_and(|packet| packet.payload_right),
+                text.contains(&"x".repeat(64)) && packet.payload_right,
                 "a message is damaged on the wire: {text:?}"
             );
         }

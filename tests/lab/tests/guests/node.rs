@@ -18,7 +18,7 @@ const MAC: &str = "52:54:00:81:11:10";
 /// How long firmware and iPXE may take, on a busy machine.
 const BOOT: Duration = Duration::from_secs(90);
 
-/// What the boot script says.
+/// The output of the boot script.
 const SAID: &str = "lab: the node has its script";
 
 /// A launcher, as a program in another language sees it.

@@ -2,18 +2,18 @@
 
 use std::collections::BTreeMap;
 
-use lab::bench::{Bench, Setup};
+use lab::bench::Bench;
 use lab::case::Case;
 use lab::frame::{self, expected_echo, request};
 use lab::model::CAPTURE;
 use lab::pcap::{self, Packet};
+use lab::setup::Setup;
 use lab::traffic::{exchange, guest_address, start_echo, ECHO};
 use lab::trunk::tagged;
 use lab::{drive, guest_test, require, Result};
 
 /// The longest frame at an MTU of 1500.
 const ORDINARY: usize = frame::LONGEST;
-const TCP: u8 = 6;
 
 /// The largest MTU of the chip.
 const JUMBO: usize = 4074;
@@ -77,12 +77,12 @@ fn offloads(case: &Case) -> Result<()> {
     bench.finish()?;
 
     let frames = pcap::frames(&capture)?;
-    let packets: Vec<Packet> = frames.iter().filter_map(|f| pcap::packet(f)).collect();
-    let tcp = packets.iter().filter(|p| p.protocol == TCP).count();
+    let packets: Vec<Packet<'_>> = frames.iter().filter_map(|f| pcap::packet(f)).collect();
+    let tcp = packets.iter().filter(|packet| packet.tcp).count();
     require!(tcp > 10_000, "only {tcp} TCP packets were captured");
     for (packet, frame) in frames.iter().filter_map(|f| Some((pcap::packet(f)?, f))) {
         // The host's side of the wire leaves its checksums to be believed: ours are the guest's.
-        let from_guest = frame.get(6..12) == Some(&guest_address()?[..]);
+        let from_guest = packet.from == guest_address()?;
         require!(
             !from_guest || (packet.header_right && packet.payload_right),
             "a packet of the guest has a wrong checksum: {packet:?}"
@@ -96,11 +96,13 @@ fn offloads(case: &Case) -> Result<()> {
     Ok(())
 }
 
-/// The core cuts large datagrams; the last piece is too short for the chip's checksum, and nobody asks the
+/// The core cuts large datagrams; the last piece is too short for the chip's checksum, and the core does not ask the
 /// driver about that piece alone.
 #[guest_test(ours(b300), debug)]
 fn sums_short_pieces(case: &Case) -> Result<()> {
     const PIECE: usize = 1000;
+    /// The port that `guest-echo gso` sends to.
+    const DISCARD: u16 = 9;
     let setup = Setup {
         megabytes: 1,
         echo: case.frames().echo,
@@ -122,12 +124,10 @@ fn sums_short_pieces(case: &Case) -> Result<()> {
 
     let frames = pcap::frames(&setup.artifacts.join(CAPTURE))?;
     let from_guest = guest_address()?;
-    let pieces: Vec<Packet> = frames
+    let pieces: Vec<Packet<'_>> = frames
         .iter()
-        .filter(|frame| {
-            frame.get(6..12) == Some(&from_guest[..]) && frame.get(36..38) == Some(&[0, 9])
-        })
         .filter_map(|frame| pcap::packet(frame))
+        .filter(|packet| packet.from == from_guest && packet.to_port == DISCARD)
         .collect();
     require!(
         pieces.len() == 3 * 20,
@@ -241,12 +241,13 @@ fn cuts_segments_in_vlans(case: &Case) -> Result<()> {
 
     let frames = pcap::frames(&setup.artifacts.join(CAPTURE))?;
     let own = guest_address()?;
-    let sent = frames
+    let packets: Vec<Packet<'_>> = frames
         .iter()
-        .filter(|frame| frame.get(6..12) == Some(&own[..]));
-    let packets: Vec<Packet> = sent.filter_map(|frame| pcap::packet(frame)).collect();
+        .filter_map(|frame| pcap::packet(frame))
+        .filter(|packet| packet.from == own)
+        .collect();
     // The guest has no address but in the VLAN.
-    let tcp = packets.iter().filter(|packet| packet.protocol == TCP);
+    let tcp = packets.iter().filter(|packet| packet.tcp);
     require!(
         tcp.clone().count() > 8_000,
         "only {} TCP packets were captured",

@@ -1,12 +1,12 @@
 //! Interrupts that the core defers, and what they cost.
 
-use lab::bench::Setup;
 use lab::case::{file, Case};
 use lab::drive::{self, Transfer};
 use lab::model::Chip;
-use lab::{guest, guest_test, require, Error, Result};
+use lab::setup::Setup;
+use lab::{guest_test, machine, require, Error, Result};
 
-/// One read tells whether the interrupt is the chip's, one waits for the last acknowledgement. Polls that no interrupt has
+/// One read shows whether the interrupt is the chip's, one waits for the last acknowledgement. Polls that no interrupt has
 /// called, and the link, may cost a few more.
 fn two_reads(transfer: &Transfer) -> Result<()> {
     let Some(counters) = &transfer.counters else {
@@ -89,7 +89,7 @@ fn count(case: &Case, recorded: f64) -> Result<()> {
 
 #[guest_test(name = "instructions_a_frame_are_as_recorded", ours = b300)]
 fn instructions_a_frame(case: &Case) -> Result<()> {
-    if !guest::is_emulated() {
+    if !machine::is_emulated() {
         return Err(Error::Unavailable(
             "KVM counts no instructions; LAB_ACCEL=tcg does".to_owned(),
         ));

@@ -2,9 +2,10 @@
 
 use std::time::Duration;
 
-use lab::bench::{Bench, Driver, Setup};
+use lab::bench::Bench;
 use lab::case::Case;
 use lab::model::Model;
+use lab::setup::{Driver, Setup};
 use lab::{drive, guest_test, require, Result};
 
 /// The kernel's own test of suspending: devices sleep for five seconds, then wake.
@@ -105,7 +106,7 @@ fn suspends_without_a_link(case: &Case) -> Result<()> {
 /// An address that is not the card's own.
 const OTHER: &str = "02:00:00:00:00:33";
 
-/// What the core does to a card that sleeps without asking whether it is awake: sets its address, MTU and features, and has a
+/// Has the core set a card in runtime suspend, which it does without resuming it: its address, MTU and features, and has a
 /// bond take it. All of it must work, and be so when the card is awake.
 fn is_set_while_asleep(bench: &mut Bench, interface: &str) -> Result<()> {
     for command in [
@@ -126,7 +127,7 @@ fn is_set_while_asleep(bench: &mut Bench, interface: &str) -> Result<()> {
     ))?;
     require!(
         shown.trim().replace(' ', ":") == OTHER,
-        "a card that was asleep when its address was set has {shown}, expected {OTHER}"
+        "a card in runtime suspend when its address was set has {shown}, expected {OTHER}"
     );
     Ok(())
 }
@@ -172,7 +173,7 @@ fn dozes_without_a_link(case: &Case) -> Result<()> {
     drive::fetch(&mut bench)?;
     drive::send(&mut bench)?;
 
-    // Asleep when the system goes to sleep, and when the driver goes.
+    // In runtime suspend when the system is suspended, and when the driver is removed.
     bench.model()?.set_link(false)?;
     wait_status(&mut bench, "suspended")?;
     bench.guest.check(SUSPEND)?;

@@ -1,21 +1,22 @@
-//! The card's interrupt line is shared: its neighbour must be heard whatever state the card is in, and the card beside it.
+//! The card's interrupt line is shared: interrupts of its neighbour must be handled in every state of the card, and the card's beside them.
 
-use lab::bench::{Bench, Setup};
+use lab::bench::Bench;
 use lab::case::Case;
 use lab::dmesg::TIMED_OUT;
 use lab::drive;
+use lab::setup::Setup;
 use lab::traffic::{end_tcp, start_tcp, wait_tcp};
 use lab::{guest_test, require, Result};
 
 use crate::power::{let_it_sleep, wait_status};
 
-/// What the kernel has written about the card so far.
+/// Returns the kernel's messages about the card so far.
 fn messages(bench: &mut Bench) -> Result<String> {
     let script = format!("dmesg | grep -F {}; true", bench.device().address);
     bench.guest.check(&script)
 }
 
-/// The neighbour interrupts while the card is busy, asleep, dead, and gone.
+/// The neighbour interrupts while the card is busy, suspended, gone, and removed.
 #[guest_test(ours(b300, b380), r8169 = b380)]
 fn shares_its_interrupt_line(case: &Case) -> Result<()> {
     let mut bench = Bench::start(&Setup {

@@ -4,11 +4,12 @@
 
 use std::time::Duration;
 
-use lab::bench::{Bench, Driver, Setup};
+use lab::bench::Bench;
 use lab::case::{count, progress, Case};
 use lab::dmesg::TIMED_OUT;
 use lab::guest::{Slot, SLOT};
 use lab::process::wait_for;
+use lab::setup::{Driver, Setup};
 use lab::traffic::{end_tcp, start_tcp, wait_tcp};
 use lab::{drive, guest_test, require, Result};
 
@@ -78,7 +79,7 @@ fn recovers_from_errors_of_its_link(case: &Case) -> Result<()> {
         bench
             .guest
             .qmp
-            .tell(&format!("pcie_aer_inject_error {SLOT} {error}"))?;
+            .monitor(&format!("pcie_aer_inject_error {SLOT} {error}"))?;
         let recovered = format!(
             "test $(dmesg | grep -c 'device recovery successful') = {}",
             time + 1

@@ -2,11 +2,12 @@
 
 use std::time::Duration;
 
-use lab::bench::{Bench, Loaded, Setup};
+use lab::bench::{Bench, Loaded};
 use lab::case::{count, progress, Case};
 use lab::debug::is_watching;
 use lab::drive;
 use lab::frame::{expected_echo, request};
+use lab::setup::Setup;
 use lab::traffic::{
     echo_returns, end_tcp, exchange, guest_address, peer, start_echo, start_tcp, wait_tcp, ECHO,
 };
@@ -55,7 +56,7 @@ fn goes_down_and_up_under_traffic(case: &Case) -> Result<()> {
 const CLOSINGS: u32 = 5;
 const PROBES: u32 = 200;
 
-/// The interface is closed under traffic while a poll has told the core that it is over, and has not unmasked the
+/// The interface is closed under traffic while a poll has reported its end to the core, and has not unmasked the
 /// interrupts yet: it must not do so any more when the interface is closed. Probes of the kernel that walk the stack in
 /// that moment make it last for milliseconds.
 fn masks_for_good(bench: &mut Bench, interface: &str) -> Result<()> {
@@ -70,11 +71,10 @@ fn masks_for_good(bench: &mut Bench, interface: &str) -> Result<()> {
         bench
             .guest
             .check(&format!("ip link set {interface} down; sleep 0.2"))?;
-        let state = bench.model()?.state()?;
-        let mask = &state["state"]["registers"]["IntrMask"];
+        let mask = bench.model()?.register("IntrMask")?;
         require!(
-            mask == "0x0",
-            "after closing number {time} the mask of the interrupts is {mask}, expected 0x0"
+            mask == 0,
+            "after closing number {time} the mask of the interrupts is {mask:#x}, expected 0x0"
         );
         bench.guest.check(&format!("ip link set {interface} up"))?;
         bench.wait_carrier(interface, true)?;
@@ -88,23 +88,23 @@ fn masks_for_good(bench: &mut Bench, interface: &str) -> Result<()> {
         .map(|_| ())
 }
 
-/// A bench in which frames can rain.
-fn rain(case: &Case) -> Setup<'_> {
+/// A set-up for a flood of frames.
+fn flooded(case: &Case) -> Setup<'_> {
     Setup {
-        // The guest cannot take as many as a downpour has.
+        // The guest cannot take as many as a flood has.
         drop_when_full: true,
         trace: true,
-        // A storm fills a capture with the same frame over and over.
+        // A flood fills a capture with the same frame over and over.
         pcap: false,
         ..case.frames()
     }
 }
 
-/// Frames rain on the card and are echoed; the module goes and comes back in the middle of it.
+/// Frames arrive at a rate and are echoed; the module is removed and inserted meanwhile.
 #[guest_test(ours = b300, r8169 = b380, alone, debug)]
 fn is_removed_and_inserted_under_traffic(case: &Case) -> Result<()> {
     let guest = guest_address()?;
-    let (mut bench, interface) = rain(case).open()?;
+    let (mut bench, interface) = flooded(case).open()?;
     start_echo(&mut bench, &interface)?;
     // A kernel that watches itself would never be done with as many.
     let slow = if is_watching(&mut bench.guest)? {
@@ -131,7 +131,7 @@ fn is_removed_and_inserted_under_traffic(case: &Case) -> Result<()> {
             seen.rx_frames > 10
                 && seen.tx_frames > 10
                 && (seen.interrupts_raised > 10 || !slow_flood),
-            "before removal {time} the guest received {} frames, sent {}, and {} interrupts came: that is no storm",
+            "before removal {time} the guest received {} frames, sent {}, and {} interrupts came: the driver was not busy",
             seen.rx_frames,
             seen.tx_frames,
             seen.interrupts_raised
@@ -141,7 +141,7 @@ fn is_removed_and_inserted_under_traffic(case: &Case) -> Result<()> {
         let loaded = bench.bound_interface()?;
         require!(
             loaded == Loaded::Interface(interface.clone()),
-            "insertion {time} came to {loaded:?}, expected {interface}"
+            "at insertion {time} found {loaded:?}, expected {interface}"
         );
         bench.guest.check(&format!("ip link set {interface} up"))?;
         bench.wait_carrier(&interface, true)?;
@@ -150,13 +150,13 @@ fn is_removed_and_inserted_under_traffic(case: &Case) -> Result<()> {
         echo_returns(&mut bench, time)?;
     }
     let sent = flood.stop()?;
-    println!("{sent} frames rained");
+    println!("{sent} frames were sent");
     peer(&mut bench)?.drain(ECHO / 10)?;
     let frame = request(guest, 1514, 3);
     let echo = exchange(&mut bench, &frame, ECHO)?;
     require!(
         echo == Some(expected_echo(&frame, guest)),
-        "after the storm a frame does not come back as it was"
+        "after the flood a frame does not come back as it was"
     );
     bench.unload()?;
     bench.finish()
@@ -168,7 +168,7 @@ fn is_removed_and_inserted_under_traffic(case: &Case) -> Result<()> {
 #[guest_test(ours = b300, alone, debug)]
 fn is_reset_in_a_downpour(case: &Case) -> Result<()> {
     let guest = guest_address()?;
-    let (mut bench, interface) = rain(case).open()?;
+    let (mut bench, interface) = flooded(case).open()?;
     start_echo(&mut bench, &interface)?;
     bench.guest.check(&format!(
         "while test ! -e /run/enough; do

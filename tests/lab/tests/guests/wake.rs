@@ -1,27 +1,28 @@
 //! Waking the machine: what the card watches for while the system sleeps or is switched off.
 //!
-//! How the guest is woken cannot be tried: vfio-user has no PME. What can is that the card, asleep, with power
+//! Waking the guest cannot be tried: vfio-user has no PME. What can be is that the suspended card, with power
 //! management enabled to call for power, does call for the right frames, and for no others.
 
 use std::path::Path;
 use std::time::Duration;
 
-use lab::bench::{Bench, Driver, Setup};
+use lab::bench::Bench;
 use lab::case::Case;
 use lab::frame::{expected_echo, request, Address};
-use lab::model::{Chip, Model};
+use lab::model::Chip;
 use lab::process::wait_for;
+use lab::reference::registers::{self, snapshot, Snapshot};
+use lab::setup::{Driver, Setup};
 use lab::traffic::{exchange, guest_address, peer, start_echo, ECHO};
-use lab::witness::registers::{self, snapshot, Snapshot};
 use lab::{guest_test, require, Result};
-use serde_json::{json, Value};
+use serde_json::json;
 
 /// The kernel's own test of suspending, up to where devices are without power, for two seconds.
 const PREPARE: &str =
     "echo platform >/sys/power/pm_test; echo 2 >/sys/module/suspend/parameters/pm_test_delay";
 
-/// How long a guest may take to fall asleep, or to wake.
-const ASLEEP: Duration = Duration::from_secs(20);
+/// How long a guest may take to suspend, or to resume.
+const SUSPENDED: Duration = Duration::from_secs(20);
 
 /// The speed, in Mbit/s, of a link that only waits for a frame; and that of one whose loss or return is the event.
 const IDLE: u32 = 10;
@@ -30,10 +31,10 @@ const FULL: u32 = 1000;
 /// The event of IntrStatus that says that the link has gone or come.
 const LINK_CHANGED: u32 = 1 << 5;
 
-/// How long the link of a card that has just fallen asleep may take to be negotiated.
+/// How long the link of a card that was just suspended may take to be negotiated.
 const NEGOTIATED: Duration = Duration::from_secs(5);
 
-/// A frame that is to wake nobody would have done so by then.
+/// A frame that is not to wake the machine would have done so by then.
 const SILENCE: Duration = Duration::from_millis(200);
 
 const BROADCAST: Address = [0xff; 6];
@@ -41,7 +42,7 @@ const BROADCAST: Address = [0xff; 6];
 const ALL_HOSTS: Address = [0x01, 0x00, 0x5e, 0x00, 0x00, 0x01];
 const FOREIGN: Address = [0x02, 0x11, 0x22, 0x33, 0x44, 0x55];
 
-/// A magic packet for `station`, to everybody.
+/// A broadcast magic packet for `station`.
 fn magic(station: Address) -> Vec<u8> {
     let mut frame = request(BROADCAST, 60, 1);
     frame.extend_from_slice(&[0xff; 6]);
@@ -51,7 +52,7 @@ fn magic(station: Address) -> Vec<u8> {
     frame
 }
 
-/// What `ethtool` calls an event, the frame that is one, and those that are none.
+/// The letter by which `ethtool` knows an event, the frame that is one, and frames that are none.
 type Event = (&'static str, Vec<u8>, Vec<Vec<u8>>);
 
 fn events() -> Result<[Event; 4]> {
@@ -91,23 +92,19 @@ fn events() -> Result<[Event; 4]> {
     ])
 }
 
-fn state(model: &mut Model) -> Result<Value> {
-    model.state().map(|mut answer| answer["state"].take())
-}
-
 fn wait_power(bench: &mut Bench, power: &str) -> Result<()> {
-    wait_for(&format!("the card to be in {power}"), ASLEEP, || {
-        Ok((state(bench.model()?)?["power"] == power).then_some(()))
+    wait_for(&format!("the card to be in {power}"), SUSPENDED, || {
+        Ok((bench.model()?.state()?.power == power).then_some(()))
     })
 }
 
 /// Requires that the card has called for power `times`, and that it was let.
 fn calls(bench: &mut Bench, times: u64, after: &str) -> Result<()> {
     std::thread::sleep(SILENCE);
-    let pme = state(bench.model()?)?["pme"].take();
+    let pme = bench.model()?.state()?.pme;
     require!(
-        pme["raised"] == times && pme["enabled"] == true,
-        "asleep, {after}, the state of PME is {pme}, expected it enabled and raised {times} times"
+        pme.raised == times && pme.enabled,
+        "suspended, {after}, the state of PME is {pme:?}, expected it enabled and raised {times} times"
     );
     Ok(())
 }
@@ -116,17 +113,17 @@ fn calls(bench: &mut Bench, times: u64, after: &str) -> Result<()> {
 fn link_has(bench: &mut Bench, speed: u32, when: &str) -> Result<()> {
     let what = format!("{when}, the link of the sleeping card to have {speed} Mbit/s");
     wait_for(&what, NEGOTIATED, || {
-        let found = state(bench.model()?)?["phy"]["speed"].take();
-        Ok((found == speed).then_some(()))
+        let found = bench.model()?.state()?.phy.speed;
+        Ok((found == Some(speed)).then_some(()))
     })
 }
 
 /// Has the system sleep while `what` is done.
 fn sleep(bench: &mut Bench, what: impl FnOnce(&mut Bench) -> Result<()>) -> Result<()> {
-    let awoken = |bench: &mut Bench| -> Result<usize> {
+    let resumed = |bench: &mut Bench| -> Result<usize> {
         Ok(bench.guest.console()?.matches("PM: suspend exit").count())
     };
-    let before = awoken(bench)?;
+    let before = resumed(bench)?;
     // The answer to this command is to be out before its writer is frozen.
     bench
         .guest
@@ -134,13 +131,13 @@ fn sleep(bench: &mut Bench, what: impl FnOnce(&mut Bench) -> Result<()>) -> Resu
     wait_power(bench, "D3Hot")?;
     what(bench)?;
     require!(
-        state(bench.model()?)?["power"] == "D3Hot",
+        bench.model()?.state()?.power == "D3Hot",
         "the system has woken before all was tried"
     );
     wait_power(bench, "D0")?;
     // The guest's end of the control channel is the last to wake.
-    wait_for("the system to wake", ASLEEP, || {
-        Ok((awoken(bench)? > before).then_some(()))
+    wait_for("the system to wake", SUSPENDED, || {
+        Ok((resumed(bench)? > before).then_some(()))
     })
 }
 
@@ -209,7 +206,7 @@ fn is_called_by_each_event(case: &Case) -> Result<()> {
     bench.finish()
 }
 
-/// What a driver is known to do to a card that is to wake the machine which it switches off.
+/// The known behaviour of a driver with Wake-on-LAN when the machine is switched off.
 #[derive(Clone, Copy)]
 struct Known {
     /// The link is slow by then.
@@ -240,12 +237,12 @@ fn switched_off(case: &Case, known: Known) -> Result<Snapshot> {
     bench
         .guest
         .check("(sleep 0.1; poweroff -f) >/dev/null 2>&1 &")?;
-    bench.guest.qmp.wait_event("SHUTDOWN", None, ASLEEP)?;
-    let state = state(bench.model()?)?;
+    bench.guest.qmp.wait_event("SHUTDOWN", None, SUSPENDED)?;
+    let state = bench.model()?.state()?;
     require!(
-        state["power"] == "D3Hot",
+        state.power == "D3Hot",
         "{name} leaves the card of a machine that is off in {}, expected D3Hot",
-        state["power"]
+        state.power
     );
     if known.slow {
         link_has(&mut bench, IDLE, &format!("switched off by {name}"))?;
@@ -259,7 +256,7 @@ fn switched_off(case: &Case, known: Known) -> Result<Snapshot> {
     )?;
     bench.counters()?.unwrap_or_default().check_clean()?;
     bench.guest.switch_off()?;
-    let mut left = snapshot(&state)?;
+    let mut left = snapshot(&state);
     // The link was looked at; and PHYAR holds whichever access to the PHY came last, a read by the timer of phylib at times.
     left.retain(|register, _| {
         !register.starts_with("MII") && register != "PHYstatus" && register != "PHYAR"

@@ -2,9 +2,10 @@
 
 use std::time::Duration;
 
-use lab::bench::{Bench, Setup};
+use lab::bench::Bench;
 use lab::case::Case;
 use lab::frame::request;
+use lab::setup::Setup;
 use lab::traffic::{exchange, guest_address, start_echo, ECHO};
 use lab::{drive, guest_test, require, Result};
 
@@ -91,7 +92,7 @@ fn runs_xdp_programs(case: &Case) -> Result<()> {
         .guest
         .check("for i in all default; do echo 1 >/proc/sys/net/ipv6/conf/$i/disable_ipv6; done")?;
     let interface = bench.load_and_open()?;
-    // Nobody but the program echoes yet. Short frames show that what it cut is padded.
+    // Only the program echoes yet. Short frames show that what it cut is padded.
     attach(&mut bench, &interface, "echo")?;
     sizes_are_counted(&mut bench, &interface)?;
     bench

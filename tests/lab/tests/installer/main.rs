@@ -11,7 +11,7 @@ use lab::{guest_test, passt, require, Error, Result};
 /// From power-on to the end of network configuration, on a busy machine without KVM.
 const LIMIT: Duration = Duration::from_secs(300);
 
-/// What lets the Debian installer run by itself as far as its network.
+/// The kernel arguments for the Debian installer to run unattended up to its network.
 const UNATTENDED: &str =
     "auto=true priority=critical DEBIAN_FRONTEND=text locale=C.UTF-8 keymap=us \
     hostname=node domain=lab net.ifnames=0";

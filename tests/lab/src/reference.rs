@@ -1,27 +1,28 @@
-//! Witnesses: drivers that other people wrote and proved on cards, and ours, on the same emulated chip.
+//! Reference drivers, which other people wrote and proved on cards, and ours, on the same emulated chip.
 //!
-//! Each goes the same [`course`]; what the registers hold once the interface is open is compared between
-//! ours and the kernel's own ([`registers`]); a [`table::Table`] tells what came of it.
+//! Each goes through the same [`scenario`]; the registers after the interface was opened are compared between
+//! ours and the kernel's own ([`registers`]); a [`table::Table`] shows the outcomes.
 
-pub mod course;
 pub mod registers;
+pub mod scenario;
 pub mod table;
 
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use crate::bare::{self, Machine};
-use crate::bench::{Bench, Driver, Loaded, Setup};
+use crate::bench::{Bench, Loaded};
 use crate::ipxe::{Netboot, Uefi};
 use crate::kernel::Kernel;
 use crate::model::Chip;
+use crate::setup::{Driver, Setup};
 use crate::{require, Error, Result};
 
-use course::Course;
 use registers::Snapshot;
+use scenario::Outcome;
 use table::{Cell, Table};
 
-/// What the witnesses need.
+/// The inputs of the reference drivers' runs.
 #[derive(Debug)]
 pub struct Inputs {
     /// The kernel that ours and Realtek's driver are built for.
@@ -60,8 +61,8 @@ const CHIPS: [Chip; 2] = [Chip::B300, Chip::B380];
 /// How long EDK2 may take until it has found that nothing boots the machine.
 const SHELL: Duration = Duration::from_secs(180);
 
-/// What a row of the table is about.
-struct Witness<'a> {
+/// The driver of a row of the table.
+struct Reference<'a> {
     /// A short name without spaces.
     key: &'static str,
     title: String,
@@ -70,7 +71,7 @@ struct Witness<'a> {
     boot: Boot<'a>,
 }
 
-/// What comes before the driver.
+/// The firmware or kernel that comes before the driver.
 #[derive(Clone, Copy)]
 enum Boot<'a> {
     /// Nothing that has to do with the card.
@@ -92,7 +93,7 @@ impl<'a> Boot<'a> {
     }
 }
 
-impl Witness<'_> {
+impl Reference<'_> {
     fn is_ours(&self) -> bool {
         matches!(self.driver, Driver::R8168Rust(_))
     }
@@ -103,7 +104,7 @@ impl Witness<'_> {
     }
 }
 
-/// What iPXE's package has.
+/// The files of iPXE's package.
 struct Images {
     kernel: PathBuf,
     application: PathBuf,
@@ -121,18 +122,18 @@ impl Images {
 }
 
 impl Inputs {
-    fn witnesses<'a>(&'a self, images: &'a Images) -> Vec<Witness<'a>> {
+    fn references<'a>(&'a self, images: &'a Images) -> Vec<Reference<'a>> {
         let ours = Driver::R8168Rust(self.ours.clone());
         let of = |kernel: &Kernel, name: &str| format!("{name}, {}", kernel.version());
         let uefi = &self.uefi;
-        let r8169 = |key, kernel| Witness {
+        let r8169 = |key, kernel| Reference {
             key,
             title: of(kernel, "r8169"),
             kernel,
             driver: Driver::R8169,
             boot: Boot::Plain,
         };
-        let witness = |key, title: String, driver: &Driver, boot| Witness {
+        let reference = |key, title: String, driver: &Driver, boot| Reference {
             key,
             title,
             kernel: &self.kernel,
@@ -141,16 +142,16 @@ impl Inputs {
         };
         let over = |key, title: &str, netboot| {
             let title = format!("{title}, then ours");
-            witness(key, title, &ours, Boot::Network(netboot))
+            reference(key, title, &ours, Boot::Network(netboot))
         };
         let vendor = Driver::R8168(self.vendor.clone());
         let vendor_title = format!("Realtek's r8168 {}", self.vendor_version);
         vec![
-            witness("ours", of(&self.kernel, "ours"), &ours, Boot::Plain),
+            reference("ours", of(&self.kernel, "ours"), &ours, Boot::Plain),
             r8169("r8169", &self.kernel),
             r8169("r8169-6.12", &self.kernel612),
             r8169("r8169-6.1", &self.kernel61),
-            witness(
+            reference(
                 "r8168",
                 of(&self.kernel, &vendor_title),
                 &vendor,
@@ -183,13 +184,13 @@ impl Inputs {
                     image: &images.without_drivers,
                 },
             ),
-            witness(
+            reference(
                 "edk2-alone",
                 "EDK2 without iPXE's driver".to_owned(),
                 &ours,
                 Boot::Firmware(uefi),
             ),
-            witness(
+            reference(
                 "reboot",
                 "r8169, reset, iPXE as option ROM, then ours".to_owned(),
                 &ours,
@@ -198,42 +199,42 @@ impl Inputs {
         ]
     }
 
-    /// Lets all witnesses speak, or those whose names contain one of `names`; the comparison of registers
+    /// Runs all drivers, or those whose names contain one of `names`; the comparison of registers
     /// is called `registers`. Tells about each as it comes.
-    pub fn hear(&self, names: &[String]) -> Result<Table<{ CHIPS.len() }>> {
+    pub fn run(&self, names: &[String]) -> Result<Table<{ CHIPS.len() }>> {
         let wanted = |key: &str| names.is_empty() || names.iter().any(|name| key.contains(name));
         let images = Images::in_directory(&self.ipxe);
-        let witnesses = self.witnesses(&images);
-        let keys = witnesses.iter().map(|witness| witness.key);
+        let references = self.references(&images);
+        let keys = references.iter().map(|reference| reference.key);
         for name in names {
             require!(
                 keys.clone()
                     .chain(["registers"])
                     .any(|key| key.contains(name)),
-                "no witness is called {name}; there are {}, registers",
+                "no driver is called {name}; there are {}, registers",
                 keys.collect::<Vec<_>>().join(", ")
             );
         }
         let explained = registers::read(&self.differences)?;
         let mut table = Table::new(CHIPS.map(Chip::name));
         let mut opened = Opened::default();
-        for witness in &witnesses {
-            let compared = wanted("registers") && opened.has_place_for(witness);
+        for reference in &references {
+            let compared = wanted("registers") && opened.has_place_for(reference);
             let cells = CHIPS.map(|chip| {
-                if !wanted(witness.key) && !compared {
+                if !wanted(reference.key) && !compared {
                     return Cell::NotRun;
                 }
                 let start = Instant::now();
                 let artifacts = self
                     .artifacts
-                    .join(format!("{}-{}", witness.key, chip.name()));
-                println!("{}, {}:", witness.title, chip.name());
-                let heard = self.hear_one(witness, chip, &artifacts);
-                let cell = heard.map_or_else(
+                    .join(format!("{}-{}", reference.key, chip.name()));
+                println!("{}, {}:", reference.title, chip.name());
+                let run = self.run_one(reference, chip, &artifacts);
+                let cell = run.map_or_else(
                     |error| Cell::failed(&error, &artifacts),
-                    |course| {
-                        let cell = Cell::of(&course);
-                        opened.keep(witness, chip, course.opened);
+                    |outcome| {
+                        let cell = Cell::of(&outcome);
+                        opened.keep(reference, chip, outcome.opened);
                         cell
                     },
                 );
@@ -244,7 +245,7 @@ impl Inputs {
                 );
                 cell
             });
-            table.add(&witness.title, cells);
+            table.add(&reference.title, cells);
         }
         if wanted("registers") {
             let cells = CHIPS.map(|chip| opened.compare(chip, &explained));
@@ -253,25 +254,25 @@ impl Inputs {
         Ok(table)
     }
 
-    fn hear_one(&self, witness: &Witness<'_>, chip: Chip, artifacts: &Path) -> Result<Course> {
+    fn run_one(&self, reference: &Reference<'_>, chip: Chip, artifacts: &Path) -> Result<Outcome> {
         // Logs of an earlier run would be mistaken for this one's.
         if artifacts.exists() {
             std::fs::remove_dir_all(artifacts).map_err(Error::file(artifacts, "removing"))?;
         }
         let setup = Setup {
-            netboot: witness.boot.netboot(),
+            netboot: reference.boot.netboot(),
             pcap: true,
             megabytes: 16,
             ..Setup::new(
-                witness.kernel,
+                reference.kernel,
                 &self.model,
                 chip,
-                witness.driver.clone(),
+                reference.driver.clone(),
                 &self.cache,
                 artifacts,
             )
         };
-        let course = match witness.boot {
+        let outcome = match reference.boot {
             Boot::Firmware(uefi) => self.leaves_alone(uefi, chip, artifacts),
             Boot::Again(_) => {
                 let r8169 = Setup {
@@ -280,13 +281,13 @@ impl Inputs {
                     resets: true,
                     ..setup.clone()
                 };
-                course::run_after(&r8169, &setup)
+                scenario::run_after(&r8169, &setup)
             }
-            _ if witness.must_refuse(chip) => refuses(&setup),
-            _ => course::run(&setup, witness.is_ours()),
+            _ if reference.must_refuse(chip) => refuses(&setup),
+            _ => scenario::run(&setup, reference.is_ours()),
         }?;
         std::fs::remove_dir_all(artifacts).map_err(Error::file(artifacts, "removing"))?;
-        Ok(course)
+        Ok(outcome)
     }
 }
 
@@ -300,11 +301,11 @@ impl Inputs {
     }
 
     /// Requires that the firmware by itself accesses no register of the card, and boots nothing.
-    fn leaves_alone(&self, uefi: &Uefi, chip: Chip, artifacts: &Path) -> Result<Course> {
+    fn leaves_alone(&self, uefi: &Uefi, chip: Chip, artifacts: &Path) -> Result<Outcome> {
         let mut machine = Machine::start(&bare::Options {
             model: &self.model,
             chip,
-            memory: bare::SHARED,
+            memory: crate::machine::SHARED,
             rom: None,
             uefi: Some(uefi),
             artifacts,
@@ -317,14 +318,14 @@ impl Inputs {
             counters.mmio_reads + counters.mmio_writes
         );
         machine.stop()?;
-        Ok(Course {
+        Ok(Outcome {
             refusal: Some("has no driver of the card, and boots to its shell".to_owned()),
-            ..Course::default()
+            ..Outcome::default()
         })
     }
 }
 
-fn refuses(setup: &Setup<'_>) -> Result<Course> {
+fn refuses(setup: &Setup<'_>) -> Result<Outcome> {
     let mut bench = Bench::start(setup)?;
     let loaded = bench.load()?;
     let messages = bench.driver_messages()?;
@@ -339,13 +340,13 @@ fn refuses(setup: &Setup<'_>) -> Result<Course> {
     };
     let refusal = format!("does not drive it any more: {line}");
     bench.finish()?;
-    Ok(Course {
+    Ok(Outcome {
         refusal: Some(refusal),
-        ..Course::default()
+        ..Outcome::default()
     })
 }
 
-/// What the registers held when ours, and the kernel's own, had opened the interface; by chip.
+/// The registers after ours, and after the kernel's own, had opened the interface; by chip.
 #[derive(Default)]
 struct Opened {
     ours: [Option<Snapshot>; CHIPS.len()],
@@ -354,22 +355,25 @@ struct Opened {
 
 impl Opened {
     /// Each chip is compared with the last r8169 that was made for it.
-    fn is_reference(witness: &Witness<'_>, chip: Chip) -> bool {
-        witness.key
+    fn is_reference(reference: &Reference<'_>, chip: Chip) -> bool {
+        reference.key
             == match chip {
                 Chip::B300 => "r8169-6.1",
                 Chip::B380 => "r8169",
             }
     }
 
-    fn has_place_for(&self, witness: &Witness<'_>) -> bool {
-        witness.key == "ours" || CHIPS.iter().any(|&chip| Self::is_reference(witness, chip))
+    fn has_place_for(&self, reference: &Reference<'_>) -> bool {
+        reference.key == "ours"
+            || CHIPS
+                .iter()
+                .any(|&chip| Self::is_reference(reference, chip))
     }
 
-    fn keep(&mut self, witness: &Witness<'_>, chip: Chip, snapshot: Option<Snapshot>) {
-        if witness.key == "ours" {
+    fn keep(&mut self, reference: &Reference<'_>, chip: Chip, snapshot: Option<Snapshot>) {
+        if reference.key == "ours" {
             self.ours[chip as usize] = snapshot;
-        } else if Self::is_reference(witness, chip) {
+        } else if Self::is_reference(reference, chip) {
             self.theirs[chip as usize] = snapshot;
         }
     }

@@ -1,9 +1,10 @@
-//! What a witness is put through: probe, link, lease, pings, transfers, down and up, out and in.
+//! The scenario of a reference driver: probe, link, lease, pings, transfers, down and up, out and in.
 
-use crate::bench::{Bench, Driver, Setup};
+use crate::bench::Bench;
 use crate::drive;
 use crate::initramfs::SUMS;
 use crate::model::Counters;
+use crate::setup::{Driver, Setup};
 use crate::{require, Result};
 
 use super::registers::{at_rest, Snapshot};
@@ -14,19 +15,19 @@ const PINGS: u32 = 1000;
 /// How often the interface goes down and up.
 const TIMES: u32 = 3;
 
-/// What came of it.
+/// The outcome of the scenario.
 #[derive(Debug, Default)]
-pub struct Course {
-    /// What the registers held when the interface was open.
+pub struct Outcome {
+    /// The registers when the interface was open.
     pub opened: Option<Snapshot>,
-    /// What the device model has seen that it would not let pass in ours.
+    /// The findings of the device model that ours would fail for.
     pub notes: Vec<String>,
-    /// Why the witness does not drive this chip, which is as it must be.
+    /// The reason why the driver must not drive this chip.
     pub refusal: Option<String>,
 }
 
-/// Goes the whole course. A violation fails ours, and is a note about anybody else.
-pub fn run(setup: &Setup<'_>, ours: bool) -> Result<Course> {
+/// Goes through the whole scenario. A violation fails ours, and is a note about any other driver.
+pub fn run(setup: &Setup<'_>, ours: bool) -> Result<Outcome> {
     let mut bench = Bench::start(setup)?;
     let notes = match setup.netboot {
         Some(_) => arrived(&mut bench)?,
@@ -36,8 +37,8 @@ pub fn run(setup: &Setup<'_>, ours: bool) -> Result<Course> {
 }
 
 /// Has the driver of `first` at work when the machine is reset; the next kernel comes over the card as it has been left, and goes the whole
-/// course with ours. The other's violations are notes.
-pub fn run_after(first: &Setup<'_>, setup: &Setup<'_>) -> Result<Course> {
+/// scenario with ours. The other's violations are notes.
+pub fn run_after(first: &Setup<'_>, setup: &Setup<'_>) -> Result<Outcome> {
     let mut bench = Bench::start(first)?;
     let mut notes = arrived(&mut bench)?;
     let interface = bench.load_and_open()?;
@@ -72,10 +73,10 @@ fn go(
     setup: &Setup<'_>,
     ours: bool,
     notes_before: Vec<String>,
-) -> Result<Course> {
-    let mut course = Course {
+) -> Result<Outcome> {
+    let mut outcome = Outcome {
         notes: notes_before,
-        ..Course::default()
+        ..Outcome::default()
     };
     let interface = bench.load_and_open()?;
     let link = bench.guest.check(&format!("ethtool {interface}"))?;
@@ -83,7 +84,7 @@ fn go(
         link.contains("Speed: 1000Mb/s") && link.contains("Duplex: Full"),
         "ethtool shows no gigabit link: {link}"
     );
-    course.opened = Some(at_rest(&mut bench)?);
+    outcome.opened = Some(at_rest(&mut bench)?);
     let lease = drive::lease(&mut bench, &interface)?;
     let ping = drive::ping_at_once(&mut bench, PINGS)?;
     let fetched = drive::fetch(&mut bench)?;
@@ -106,7 +107,7 @@ fn go(
         bench
             .guest
             .check(&format!("ip link set {interface} down"))?;
-        course.notes.push(
+        outcome.notes.push(
             "unloaded when closed only: it deletes its NAPI before it closes the interface, which the kernel warns about"
                 .to_owned(),
         );
@@ -115,7 +116,7 @@ fn go(
     drive::lease(&mut bench, &interface)?;
     drive::ping(&mut bench, 3)?;
     drive::fetch(&mut bench)?;
-    let notes_so_far = &mut course.notes;
+    let notes_so_far = &mut outcome.notes;
     bench.finish_if(|counters| {
         if ours {
             return counters.check_clean();
@@ -123,14 +124,13 @@ fn go(
         notes_so_far.extend(notes(counters));
         Ok(())
     })?;
-    Ok(course)
+    Ok(outcome)
 }
 
-/// What the device model would not let pass in ours, or does not know, one line each.
+/// Returns the findings of the device model that ours would fail for, and registers that it does not know, one line each.
 fn notes(counters: &Counters) -> Vec<String> {
     let mut notes = Vec::new();
     if let Some(first) = counters.violation_log.first() {
-        let first = first.as_str().unwrap_or_default();
         let text = first.split(" (last accesses").next().unwrap_or_default();
         notes.push(format!(
             "{} violations, the first: {text}",
@@ -152,19 +152,17 @@ fn notes(counters: &Counters) -> Vec<String> {
 
 #[cfg(test)]
 mod tests {
-    use serde_json::json;
-
     use super::*;
 
     #[test]
     fn what_the_model_minds_is_noted() {
         assert!(notes(&Counters::default()).is_empty());
-        let counters = Counters {
+        let counters = Counters::from(rtl8111b_control::Counters {
             violations: 2,
-            violation_log: vec![json!("a frame (last accesses: x)"), json!("b")],
-            unmodelled: [("0x18".to_owned(), json!(3))].into(),
-            ..Counters::default()
-        };
+            violation_log: vec!["a frame (last accesses: x)".to_owned(), "b".to_owned()],
+            unmodelled: [("0x18".to_owned(), 3)].into(),
+            ..rtl8111b_control::Counters::default()
+        });
         assert_eq!(
             notes(&counters),
             [

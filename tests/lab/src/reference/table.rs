@@ -1,12 +1,12 @@
-//! Witness by chip: passed, or why not.
+//! The table of reference drivers by chip: passed, or the reason.
 
 use std::path::Path;
 
 use crate::Error;
 
-use super::course::Course;
+use super::scenario::Outcome;
 
-/// What came of one witness on one chip.
+/// The outcome of one reference driver on one chip.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Cell {
     /// All held; with what is to be said besides.
@@ -25,15 +25,15 @@ impl Cell {
         Cell::Passed(vec![note.to_owned()])
     }
 
-    /// What came of a course that was gone to its end.
-    pub fn of(course: &Course) -> Self {
-        match &course.refusal {
+    /// The outcome of a scenario that was finished.
+    pub fn of(outcome: &Outcome) -> Self {
+        match &outcome.refusal {
             Some(refusal) => Cell::Refused(refusal.clone()),
-            None => Cell::Passed(course.notes.clone()),
+            None => Cell::Passed(outcome.notes.clone()),
         }
     }
 
-    /// What came of one that was not.
+    /// The outcome of one that was not.
     pub fn failed(error: &Error, artifacts: &Path) -> Self {
         Cell::Failed(format!("{error}; its logs are in {}", artifacts.display()))
     }
@@ -78,15 +78,15 @@ impl<const COLUMNS: usize> Table<COLUMNS> {
         self.rows.push((title.to_owned(), cells));
     }
 
-    /// Whether nothing failed.
-    pub fn held(&self) -> bool {
+    /// Returns whether no run failed.
+    pub fn passed(&self) -> bool {
         let mut cells = self.rows.iter().flat_map(|(_, cells)| cells);
         !cells.any(|cell| matches!(cell, Cell::Failed(_)))
     }
 
     /// The table for people.
     pub fn render(&self) -> String {
-        let heading = "witness";
+        let heading = "driver";
         let titles = self.rows.iter().map(|(title, _)| title.len());
         let width = titles.fold(heading.len(), usize::max);
         let mut text = format!("{heading:width$}");
@@ -120,15 +120,15 @@ mod tests {
     fn the_table_shows_every_cell_and_what_there_is_to_say() {
         let mut table = Table::new(["b300", "b380"]);
         table.add("ours", [Cell::Passed(Vec::new()), Cell::passed("a note")]);
-        assert!(table.held());
+        assert!(table.passed());
         table.add("r8169", [Cell::Refused("XID 300".to_owned()), Cell::NotRun]);
-        assert!(table.held());
+        assert!(table.passed());
         table.add("x", [Cell::NotRun, Cell::Failed("why".to_owned())]);
-        assert!(!table.held());
-        let expected = "witness  b300     b380\n\
-            ours     passed   passed\n\
-            r8169    refused  not run\n\
-            x        not run  FAILED\n\n\
+        assert!(!table.passed());
+        let expected = "driver  b300     b380\n\
+            ours    passed   passed\n\
+            r8169   refused  not run\n\
+            x       not run  FAILED\n\n\
             ours, b380: a note\nr8169, b300: XID 300\nx, b380: why\n";
         assert_eq!(table.render(), expected);
     }

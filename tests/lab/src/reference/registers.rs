@@ -1,4 +1,4 @@
-//! What the registers hold once a driver has opened the interface: ours beside the kernel's own.
+//! The registers after a driver has opened the interface: ours beside the kernel's own.
 //!
 //! Each difference must stand, with its reason, in a file; one line each:
 //!
@@ -11,7 +11,7 @@ use std::fs;
 use std::path::Path;
 use std::time::Duration;
 
-use serde_json::Value;
+use rtl8111b_control::State;
 
 use crate::bench::Bench;
 use crate::model::Chip;
@@ -30,12 +30,12 @@ pub struct Entry {
     theirs: u32,
 }
 
-/// What the registers hold when nothing is going on; the driver's first frames are let pass.
+/// Returns the registers when there is no traffic, after the driver's first frames.
 pub fn at_rest(bench: &mut Bench) -> Result<Snapshot> {
     let mut before = None;
     let limit = Duration::from_secs(20);
-    wait_for("the registers to come to rest", limit, || {
-        let now = snapshot(&bench.model()?.state()?["state"])?;
+    wait_for("the registers to stop changing", limit, || {
+        let now = snapshot(&bench.model()?.state()?);
         if before.as_ref() == Some(&now) {
             return Ok(Some(now));
         }
@@ -45,32 +45,16 @@ pub fn at_rest(bench: &mut Bench) -> Result<Snapshot> {
     })
 }
 
-/// The registers in the model's answer to `state`, but for those that hold addresses or the time.
-pub fn snapshot(state: &Value) -> Result<Snapshot> {
-    let strange = || Error::Protocol {
-        peer: "the device model",
-        what: format!("cannot read its state: {state}"),
-    };
-    let number = |value: &Value| {
-        let digits = value.as_str()?.strip_prefix("0x")?;
-        u32::from_str_radix(digits, 16).ok()
-    };
-    let incidental = state["incidental"].as_array().ok_or_else(strange)?;
-    let registers = state["registers"].as_object().ok_or_else(strange)?;
-    let phy = state["phy"]["registers"].as_array().ok_or_else(strange)?;
-    let of_mac = registers
+/// The registers in the model's state, but for those that hold addresses or the time.
+pub fn snapshot(state: &State) -> Snapshot {
+    let of_mac = state
+        .registers
         .iter()
-        .filter(|(name, _)| !incidental.iter().any(|other| other == *name))
-        .map(|(name, value)| (name.clone(), value));
-    let of_phy = phy
-        .iter()
-        .enumerate()
-        .map(|(index, value)| (format!("MII{index}"), value));
-    of_mac
-        .chain(of_phy)
-        .map(|(name, value)| Some((name, number(value)?)))
-        .collect::<Option<Snapshot>>()
-        .ok_or_else(strange)
+        .filter(|(name, _)| !state.incidental.contains(name))
+        .map(|(name, value)| (name.clone(), value.0));
+    let of_phy = state.phy.registers.iter().enumerate();
+    let of_phy = of_phy.map(|(index, value)| (format!("MII{index}"), value.0));
+    of_mac.chain(of_phy).collect()
 }
 
 /// Reads the file of explained differences.
@@ -122,7 +106,7 @@ pub fn judge(chip: Chip, ours: &Snapshot, theirs: &Snapshot, explained: &[Entry]
             })
         })
         .collect();
-    let tell = |entry: &Entry| {
+    let describe = |entry: &Entry| {
         format!(
             "{} (ours {:#x}, r8169's {:#x})",
             entry.register, entry.ours, entry.theirs
@@ -131,7 +115,7 @@ pub fn judge(chip: Chip, ours: &Snapshot, theirs: &Snapshot, explained: &[Entry]
     let new: Vec<String> = found
         .iter()
         .filter(|entry| !explained.contains(entry))
-        .map(tell)
+        .map(describe)
         .collect();
     require!(
         new.is_empty(),
@@ -141,7 +125,7 @@ pub fn judge(chip: Chip, ours: &Snapshot, theirs: &Snapshot, explained: &[Entry]
     let old: Vec<String> = explained
         .iter()
         .filter(|entry| entry.chip == chip && !found.contains(entry))
-        .map(tell)
+        .map(describe)
         .collect();
     require!(
         old.is_empty(),
@@ -153,7 +137,7 @@ pub fn judge(chip: Chip, ours: &Snapshot, theirs: &Snapshot, explained: &[Entry]
 
 #[cfg(test)]
 mod tests {
-    use serde_json::json;
+    use rtl8111b_control::{Hex, Phy};
 
     use super::*;
 
@@ -164,14 +148,18 @@ mod tests {
 
     #[test]
     fn a_snapshot_leaves_out_what_two_runs_never_share() {
-        let state = json!({
-            "incidental": ["Timer"],
-            "registers": {"Timer": "0x12", "ChipCmd": "0xc"},
-            "phy": {"registers": ["0x1140"]},
-        });
+        let register = |name: &str, value| (name.to_owned(), Hex(value));
+        let state = State {
+            incidental: vec!["Timer".to_owned()],
+            registers: [register("Timer", 0x12), register("ChipCmd", 0xc)].into(),
+            phy: Phy {
+                registers: vec![Hex(0x1140)],
+                ..Phy::default()
+            },
+            ..State::default()
+        };
         let expected = registers(&[("ChipCmd", 0xc), ("MII0", 0x1140)]);
-        assert_eq!(snapshot(&state).unwrap(), expected);
-        assert!(snapshot(&json!({})).is_err());
+        assert_eq!(snapshot(&state), expected);
     }
 
     #[test]
