@@ -452,7 +452,7 @@ impl Bench {
     /// takes everything down in order. A kernel that watches itself is asked what it has seen, after
     /// the driver is gone.
     pub fn finish(self) -> Result<()> {
-        let known = self.driver.known_violation();
+        let known = self.driver.known_violations();
         self.finish_if(|counters| counters.check_clean_but(known))
     }
 

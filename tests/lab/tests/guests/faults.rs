@@ -221,7 +221,7 @@ fn survives_a_stop_amid_transfers(case: &Case) -> Result<()> {
     start_tcp(&mut bench)?;
     wait_tcp(&mut bench, "at the end")?;
     stall_bus(&mut bench)?;
-    let known = bench.driver().known_violation();
+    let known = bench.driver().known_violations();
     let counters = bench.power_off_and_count()?.unwrap_or_default();
     counters.check_clean_but(known)
 }
