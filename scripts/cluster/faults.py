@@ -4,8 +4,6 @@
 import re
 import threading
 
-from archive.tools import replace
-
 # After so many packages the download is in full swing.
 PACKAGES = 20
 LINK_LOST_SECONDS = 30
@@ -53,9 +51,8 @@ class DhcpRefused(Fault):
     silence = 60
 
     def prepare(self, demo):
-        mac = demo.machines[0].mac
         demo.head.registry.names.clear()
-        replace(demo.head.directory / "hosts/refused", f"{mac},ignore\n")
+        demo.head.ignored = (demo.machines[0].mac,)
 
 
 class Silent(Fault):
@@ -93,7 +90,7 @@ class MirrorGone(AfterPackages):
 
     def fire(self, demo):
         demo.say("the mirror goes away")
-        demo.head.served = ("boot",)
+        demo.head.withdraw("mirror")
 
 
 class LinkLost(AfterPackages):

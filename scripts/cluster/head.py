@@ -3,9 +3,6 @@
 
 import base64
 import hashlib
-import http.server
-import mimetypes
-import os
 import shutil
 import socket
 import socketserver
@@ -20,6 +17,7 @@ from archive.tools import replace, run, words_of
 
 from .kickstart import Kickstart
 from .plan import HostRegistry, fill
+from .web import POLL, Web
 
 TEMPLATES = Path(__file__).resolve().parents[2] / "packaging/cluster"
 SYSLOG_PORT = 514
@@ -74,11 +72,13 @@ class Head:
         self.journal = Journal(self.directory / "nodes", listener)
         self.registry = HostRegistry(plan, self.directory / "names")
         self.words = {**plan.template_variables(), "INCLUDES": " ".join(includes(self.kver)), "KVER": self.kver}
-        self.served = SERVED
+        self.web = Web(plan.head, self.tree, list(SERVED), self.directory, self.answer, self._on_begin, self._on_file)
+        # MAC addresses that DHCP does not answer.
+        self.ignored: tuple[str, ...] = ()
         self.kickstart = self._read_kickstart() if plan.kickstart else None
-        # Addresses that nodes have had before DHCP knew their names.
+        # The nodes by the addresses that DHCP gives them, and by those that they had before it knew their names: whose log a line belongs to.
         self._names_by_address = {}
-        self._servers = []
+        self._syslog = None
         self._dnsmasq = None
         self._lock = threading.Lock()
 
@@ -103,6 +103,9 @@ domain={plan.domain}
 local=/{plan.domain}/
 address=/head.{plan.domain}/{plan.head}
 dhcp-authoritative
+# Addresses on this wire come from here only. While dnsmasq looks for 3 seconds whether one is used, it answers no other machine.
+no-ping
+dhcp-lease-max={max(1000, 2 * plan.most)}
 dhcp-range={low},{high},{plan.netmask},1h
 dhcp-option=option:router,{plan.head}
 dhcp-option=option:dns-server,{plan.head}
@@ -114,12 +117,14 @@ dhcp-boot=tag:ipxe,boot.ipxe
 dhcp-boot=tag:!ipxe,tag:!efi,undionly.kpxe
 dhcp-boot=tag:!ipxe,tag:efi,ipxe.efi
 enable-tftp
+# Others are refused while so many files are on their way.
+tftp-max={max(200, 2 * plan.most)}
 tftp-root={self.directory / "tftp"}
 log-dhcp
 log-facility=-
 user=root
 group=
-"""
+{"".join(f"dhcp-host={mac},ignore" + chr(10) for mac in self.ignored)}"""
 
     def write(self):
         """Writes all files that the services read."""
@@ -144,39 +149,50 @@ group=
         line = f"{mac},{self.plan.address(name)},{name},infinite\n"
         if not path.exists() or path.read_text() != line:
             replace(path, line)
+        self._names_by_address[str(self.plan.address(name))] = name
 
     def start(self):
         """Starts them all."""
         self.write()
         if not shutil.which("dnsmasq"):
             raise UserError("found no dnsmasq; install dnsmasq-base")
-        # However this program ends, dnsmasq ends with it.
-        command = ["setpriv", "--pdeathsig", "TERM", "dnsmasq", "--keep-in-foreground", f"--conf-file={self.directory / 'dnsmasq.conf'}"]
-        with open(self.directory / "dnsmasq.log", "wb") as log:
-            self._dnsmasq = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=log, stderr=log)
         address = str(self.plan.head)
         try:
-            web = _Web((address, 80), _Request, self)
-            self._servers = [web, _Syslog((address, SYSLOG_PORT), _Line, self)]
+            self._syslog = _Syslog((address, SYSLOG_PORT), _Line, self)
         except OSError as error:
+            raise UserError(f"cannot serve at {address}: {error.strerror}; does another program there use port {SYSLOG_PORT}?") from None
+        threading.Thread(target=self._syslog.serve_forever, args=[POLL], daemon=True).start()
+        try:
+            self.web.start()
+            # However this program ends, dnsmasq ends with it.
+            command = ["setpriv", "--pdeathsig", "TERM", "dnsmasq", "--keep-in-foreground", f"--conf-file={self.directory / 'dnsmasq.conf'}"]
+            with open(self.directory / "dnsmasq.log", "wb") as log:
+                self._dnsmasq = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=log, stderr=log)
+            time.sleep(0.3)
+            self.check()
+        except UserError:
             self.stop()
-            raise UserError(f"cannot serve at {address}: {error.strerror}; does another program there use port 80 or {SYSLOG_PORT}?") from None
-        for server in self._servers:
-            threading.Thread(target=server.serve_forever, daemon=True).start()
-        time.sleep(0.3)
-        self.check()
+            raise
 
     def check(self):
-        """Fails if dnsmasq has ended."""
+        """Fails if one of them has ended."""
+        self.web.check()
         if self._dnsmasq and self._dnsmasq.poll() is not None:
             lines = (self.directory / "dnsmasq.log").read_text().strip().splitlines()
-            raise UserError(f"dnsmasq has ended: {lines[-1] if lines else 'without a word'}")
+            raise UserError(f"dnsmasq has ended: {lines[-1] if lines else 'it gave no reason'}")
+
+    def withdraw(self, name):
+        """Serves a part of the tree no longer."""
+        self.web.served.remove(name)
+        self.web.reload()
 
     def stop(self):
         """Ends them all."""
-        for server in self._servers:
-            server.shutdown()
-            server.server_close()
+        if self._syslog:
+            self._syslog.shutdown()
+            self._syslog.server_close()
+            self._syslog = None
+        self.web.stop()
         if self._dnsmasq and self._dnsmasq.poll() is None:
             self._dnsmasq.terminate()
             self._dnsmasq.wait()
@@ -186,19 +202,24 @@ group=
         return (self.directory / "installed" / name).exists()
 
     def node_at(self, address):
-        """The name of the node that has an address; the address when none has."""
-        for name in self.registry.names.values():
-            if str(self.plan.address(name)) == address:
-                return name
+        """The name of the node whose log a line from an address belongs to; the address when there is none."""
         return self._names_by_address.get(address, address)
+
+    def asker(self, address):
+        """The name of the node that asks from an address, by the MAC address that its frames have; None when that is no node's."""
+        return self.registry.names.get(neighbour(address, self.interface))
 
     def boot_script(self, mac, address):
         """The script for a machine's iPXE."""
+        mac = mac.lower()
+        if neighbour(address, self.interface) != mac:
+            self.journal.note(self.node_at(address), "ipxe", f"asks as {mac[:17]}, which it is not")
+            return "#!ipxe\necho The head node sees another MAC address than this machine says that it has; booting from disk\nsleep 5\nexit\n"
         with self._lock:
             name = self.registry.find(mac)
             if not name:
                 return f"#!ipxe\necho {mac}: no name is left (most = {self.plan.most}); booting from disk\nsleep 5\nexit\n"
-            self._admit(mac.lower(), name)
+            self._admit(mac, name)
             self._names_by_address[address] = name
         self.journal.note(name, "ipxe", f"asks what to do, MAC {mac}")
         if self.plan.mode(name) == "diskless":
@@ -239,6 +260,55 @@ group=
                 fresh.rename(private)
         return private
 
+    def answer(self, address, target):
+        """What a machine gets that asks for something that is no file of the tree: a status and a text."""
+        try:
+            url = urllib.parse.urlsplit(target)
+            kind, _, name = urllib.parse.unquote(url.path).lstrip("/").partition("/")
+            mac = urllib.parse.parse_qs(url.query).get("mac", [""])[0]
+        except ValueError:
+            return 404, ""
+        if kind == "ipxe" and not name:
+            return 200, self.boot_script(mac, address)
+        if kind == "key" and not name:
+            return 200, self.key
+        # What a node is told is for that node alone.
+        text = self._answer_node(kind, name) if name and name == self.asker(address) else None
+        if text is None:
+            self.journal.note(self.node_at(address), "http", f"404 {url.path[:200]}")
+            return 404, ""
+        self.journal.note(name, "http", f"200 /{kind}")
+        return 200, text
+
+    def _answer_node(self, kind, name):
+        if kind == "preseed":
+            return self.preseed(name)
+        if kind == "kickstart" and self.kickstart:
+            return self.kickstart.text
+        if kind == "installed":
+            replace(self.directory / "installed" / name, "")
+            return "well done\n"
+        if kind == "node" and self.plan.mode(name) == "diskless":
+            return self.node_script(name)
+        return None
+
+    def _on_begin(self, address, path):
+        """nginx begins to send something that takes its time."""
+        if (file := self.tree / path.lstrip("/")).is_file():
+            self.journal.note(self.node_at(address), "http", f"200 {path} {file.stat().st_size}")
+
+    def _on_file(self, address, path, status, size, whole):
+        """nginx has sent a file, or has not."""
+        node = self.node_at(address)
+        if status >= 400:
+            self.journal.note(node, "http", f"{status} {path[:200]}")
+        elif not whole:
+            self.journal.note(node, "http", f"broken off {path} after {size} bytes")
+        elif path.startswith("/boot/"):
+            self.journal.note(node, "http", f"sent {path}")
+        else:
+            self.journal.note(node, "http", f"{status} {path} {size}")
+
     def preseed(self, name):
         """The answers for a node's installer, but those that a kickstart file has given."""
         lines = self._answers(name)
@@ -248,86 +318,6 @@ group=
         lines = self.template("preseed.cfg", NODE=name).splitlines()
         # The installer takes its time for every line, also for those that say nothing.
         return [line for line in lines if line and not line.startswith("#")]
-
-
-class _Web(http.server.ThreadingHTTPServer):
-    def __init__(self, address, handler, head):
-        super().__init__(address, handler)
-        self.head = head
-
-
-class _Request(http.server.BaseHTTPRequestHandler):
-    """Answers a GET; says so in the node's journal."""
-
-    server: _Web
-    protocol_version = "HTTP/1.1"
-    timeout = 60
-
-    def do_GET(self):
-        """Called by http.server."""
-        head = self.server.head
-        url = urllib.parse.urlsplit(self.path)
-        path = urllib.parse.unquote(url.path)
-        kind, _, rest = path.lstrip("/").partition("/")
-        node = head.node_at(self.client_address[0])
-        if kind == "ipxe":
-            self._text(head.boot_script(urllib.parse.parse_qs(url.query).get("mac", [""])[0], self.client_address[0]))
-        elif kind == "preseed" and rest in head.registry.names.values():
-            head.journal.note(rest, "http", "200 /preseed")
-            self._text(head.preseed(rest))
-        elif kind == "kickstart" and head.kickstart and rest in head.registry.names.values():
-            head.journal.note(rest, "http", "200 /kickstart")
-            self._text(head.kickstart.text)
-        elif kind == "installed" and rest in head.registry.names.values():
-            replace(head.directory / "installed" / rest, "")
-            head.journal.note(rest, "http", "200 /installed")
-            self._text("well done\n")
-        elif kind == "node" and rest == node and head.plan.mode(rest) == "diskless" and rest in head.registry.names.values():
-            head.journal.note(rest, "http", "200 /node")
-            self._text(head.node_script(rest))
-        elif path == "/key":
-            self._text(head.key)
-        else:
-            self._file(head, node, path)
-
-    do_HEAD = do_GET
-
-    def _text(self, text):
-        data = text.encode()
-        self._begin(200, len(data), "text/plain")
-        self._body(data)
-
-    def _begin(self, status, length, kind):
-        self.send_response(status)
-        self.send_header("Content-Length", str(length))
-        self.send_header("Content-Type", kind)
-        self.end_headers()
-
-    def _body(self, data):
-        if self.command == "GET":
-            self.wfile.write(data)
-
-    def _file(self, head, node, path):
-        file = Path(os.path.normpath(f"{head.tree}/{path}"))
-        if not any(file.is_relative_to(head.tree / name) for name in head.served) or not file.is_file():
-            head.journal.note(node, "http", f"404 {path}")
-            self._begin(404, 0, "text/plain")
-            return
-        with open(file, "rb") as source:
-            size = os.fstat(source.fileno()).st_size
-            head.journal.note(node, "http", f"200 {path} {size}")
-            self._begin(200, size, mimetypes.guess_type(file)[0] or "application/octet-stream")
-            if self.command == "GET":
-                try:
-                    shutil.copyfileobj(source, self.wfile, 1 << 18)
-                    if path.startswith("/boot/"):
-                        head.journal.note(node, "http", f"sent {path}")
-                except OSError as error:
-                    head.journal.note(node, "http", f"broken off {path}: {error}")
-                    self.close_connection = True
-
-    def log_message(self, format, *args):
-        """The journal has it already."""
 
 
 class _Syslog(socketserver.UDPServer):
@@ -349,6 +339,16 @@ class _Line(socketserver.BaseRequestHandler):
         text = self.request[0].decode("utf-8", "replace").strip("\0\n ")
         text = text.partition(">")[2] or text
         head.journal.note(head.node_at(self.client_address[0]), "syslog", text[16:] if text[12:13] == ":" or text[9:10] == ":" else text)
+
+
+def neighbour(address, interface):
+    """The MAC address by which the kernel reaches an address on the wire; None when it has not been heard from."""
+    for line in Path("/proc/net/arp").read_text().splitlines()[1:]:
+        words = line.split()
+        # A flag says that the entry is complete.
+        if words[0] == address and words[5] == interface and int(words[2], 16) & 2:
+            return words[3].lower()
+    return None
 
 
 def set_up_wire(plan, count):

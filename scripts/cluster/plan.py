@@ -9,8 +9,9 @@ from pathlib import Path
 from archive.errors import UsageError
 from archive.tools import replace
 
-# Ranks in a cabinet, for the addresses.
+# Ranks in a cabinet, for the addresses, and how many cabinets there may be.
 CABINET = 64
+CABINETS = 1000
 # What each section may have; None stands for keys that are data.
 KEYS: dict[str, set[str] | None] = {
     "network": {"head", "prefix", "domain", "first-node", "dynamic-range"},
@@ -48,8 +49,8 @@ class Plan:
         if not dash:
             raise UsageError(f"{path}: dynamic-range is {network['dynamic-range']!r}, expected two addresses with a dash between")
         self.dynamic_range = (self._inside("dynamic-range", low), self._inside("dynamic-range", high))
-        self.cabinet = self._number("cabinet", parser["nodes"]["cabinet"], 0, 99)
-        self.most = self._number("most", parser["nodes"]["most"], 1, CABINET)
+        self.cabinet = self._number("cabinet", parser["nodes"]["cabinet"], 0, CABINETS - 1)
+        self.most = self._number("most", parser["nodes"]["most"], 1, CABINET * (CABINETS - self.cabinet))
         self.installation = dict(parser["installation"])
         if self.installation["afterwards"] not in ("poweroff", "reboot"):
             self._fail(f"afterwards is {self.installation['afterwards']!r}, expected poweroff or reboot")
@@ -119,8 +120,8 @@ class Plan:
                 self._fail(f"{name} would get {address}, which is the head's, in the dynamic range or outside {self.network}; change first-node")
 
     def name(self, rank):
-        """The name of a node in the cabinet that newcomers get into."""
-        return f"compute-{self.cabinet}-{rank}"
+        """The name of a newcomer, counted from the first; a cabinet that is full is followed by the next."""
+        return f"compute-{self.cabinet + rank // CABINET}-{rank % CABINET}"
 
     def mode(self, name):
         """The mode of a node: what it does when it boots from the network."""
@@ -164,20 +165,20 @@ class HostRegistry:
         mac = mac.lower()
         if mac in self.names or not _MAC.fullmatch(mac):
             return self.names.get(mac)
-        free = (self.plan.name(rank) for rank in range(self.plan.most))
-        name = next((name for name in free if name not in self.names.values()), None)
+        taken = set(self.names.values())
+        name = next((name for name in map(self.plan.name, range(self.plan.most)) if name not in taken), None)
         if name:
+            # Written down before it is given: a name that was given and forgotten would be given twice.
+            self._write({**self.names, mac: name})
             self.names[mac] = name
-            self.write()
         return name
 
     def mac(self, name):
         """The MAC address of a node."""
         return next(mac for mac, known in self.names.items() if known == name)
 
-    def write(self):
-        """Writes it down."""
-        replace(self.path, "".join(f"{mac} {name}\n" for mac, name in self.names.items()))
+    def _write(self, names):
+        replace(self.path, "".join(f"{mac} {name}\n" for mac, name in names.items()))
 
 
 def fill(text, words):

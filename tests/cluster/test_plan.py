@@ -3,6 +3,7 @@
 
 import tempfile
 import unittest
+import unittest.mock
 from pathlib import Path
 
 from support import TOP
@@ -64,7 +65,9 @@ class Plans(PlanCase):
             ("first-node = 10.1.255.254", "first-node = 10.2.0.1"): "10.2.0.1",
             ("first-node = 10.1.255.254", "first-node = 10.1.1.5"): "first-node",
             ("cabinet = 0", "cabinet = x"): "cabinet",
-            ("most = 64", "most = 65"): "most",
+            ("most = 64", "most = 64001"): "most",
+            # They would come down to where machines without a name are.
+            ("most = 64", "most = 300"): "compute-4-0 would get 10.1.254.254",
             ("most = 64", "mots = 64"): "most",
             ("mode = install", "mode = disk"): "'disk'",
             ("#compute-0-7 = diskless", "node7 = diskless"): "node7",
@@ -104,6 +107,20 @@ class Registers(PlanCase):
     def test_the_last_name_is_the_last(self):
         registry = HostRegistry(self.plan(("most = 64", "most = 1")), Path(self.dir.name) / "names")
         self.assertEqual([registry.find(mac) for mac in self.MACS], ["compute-0-0", None])
+
+    def test_a_full_cabinet_is_followed_by_the_next(self):
+        plan = self.plan(("most = 64", "most = 66"))
+        registry = HostRegistry(plan, Path(self.dir.name) / "names")
+        names = [registry.find(f"52:54:00:81:12:{number:02x}") for number in range(67)]
+        self.assertEqual(names[62:], ["compute-0-62", "compute-0-63", "compute-1-0", "compute-1-1", None])
+        self.assertEqual(len({plan.address(name) for name in names[:66]}), 66)
+
+    def test_a_name_that_cannot_be_written_down_is_not_given(self):
+        registry = HostRegistry(self.plan(), Path(self.dir.name) / "names")
+        with unittest.mock.patch("cluster.plan.replace", side_effect=OSError(28, "No space left on device")), self.assertRaises(OSError):
+            registry.find(self.MACS[0])
+        self.assertEqual(registry.names, {})
+        self.assertEqual(registry.find(self.MACS[1]), "compute-0-0")
 
     def test_what_is_no_mac_address_gets_no_name(self):
         registry = HostRegistry(self.plan(), Path(self.dir.name) / "names")

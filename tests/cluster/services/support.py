@@ -6,8 +6,6 @@ import subprocess
 import sys
 import tempfile
 import unittest
-import urllib.error
-import urllib.request
 from pathlib import Path
 
 TOP = Path(__file__).resolve().parents[3]
@@ -18,6 +16,9 @@ from cluster import head as head_node
 from cluster.plan import Plan
 
 PLAN = Plan(TOP / "packaging/cluster/cluster.conf")
+MAC = "52:54:00:81:11:10"
+# What the machine has before it has a name.
+DYNAMIC = "10.1.254.9"
 KVER = "7.3.4+deb13-amd64"
 
 
@@ -44,6 +45,8 @@ class Case(unittest.TestCase):
         holder = tempfile.TemporaryDirectory(prefix="test-cluster-")
         self.addCleanup(holder.cleanup)
         self.dir = Path(holder.name)
+        # The web server is another user.
+        self.dir.chmod(0o755)
         self.machine = subprocess.Popen(["unshare", "--net", "sleep", "600"])
         self.addCleanup(self._end)
         run("ip", "link", "set", "lo", "up")
@@ -51,7 +54,7 @@ class Case(unittest.TestCase):
         run("ip", "address", "add", f"{PLAN.head}/{PLAN.prefix}", "dev", "wire")
         run("ip", "link", "set", "wire", "up")
         self._move()
-        self.inside("ip", "link", "set", "nic", "up")
+        self.be(MAC)
 
     def _move(self):
         # unshare may not have come so far yet.
@@ -69,6 +72,22 @@ class Case(unittest.TestCase):
         """Runs a program on the machine."""
         return run("nsenter", f"--net=/proc/{self.machine.pid}/ns/net", *command)
 
+    def be(self, mac, address=DYNAMIC):
+        """Gives the machine's card a MAC address and another address: it is another machine then."""
+        self.inside("ip", "address", "flush", "dev", "nic")
+        self.inside("ip", "link", "set", "nic", "down")
+        self.inside("ip", "link", "set", "nic", "address", mac)
+        self.inside("ip", "link", "set", "nic", "up")
+        self.inside("ip", "address", "add", f"{address}/{PLAN.prefix}", "dev", "nic")
+        run("ip", "neighbour", "flush", "dev", "wire")
+
+    def get(self, path, *options):
+        """What the head node's web server answers the machine: status and text."""
+        url = path if path.startswith("http:") else f"http://{PLAN.head}{path}"
+        answer = self.inside("curl", "--silent", "--show-error", "--path-as-is", "--max-time", "20", "--write-out", "\n%{http_code}", *options, url)
+        text, _, status = answer.rpartition("\n")
+        return int(status), text
+
     def ask_for_dhcp(self):
         """The server that offers the machine an address; an empty string when none does."""
         program = f"import sys; sys.path.insert(0, {str(TOP / 'scripts')!r}); from cluster import wire; print(wire.other_server('nic', 6) or '')"
@@ -80,12 +99,3 @@ class Case(unittest.TestCase):
         head.start()
         self.addCleanup(head.stop)
         return head
-
-
-def get(path):
-    """What the head node's web server answers: status and text."""
-    try:
-        with urllib.request.urlopen(f"http://{PLAN.head}{path}", timeout=10) as answer:
-            return answer.status, answer.read().decode()
-    except urllib.error.HTTPError as error:
-        return error.code, error.read().decode()

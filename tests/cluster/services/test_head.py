@@ -4,14 +4,12 @@
 import shutil
 import unittest
 
-from support import PLAN, Case, Plan, get, run, tree
+from support import MAC, PLAN, Case, Plan, run, tree
 
 from archive.errors import UsageError, UserError
 from cluster import head as head_node
 from cluster import wire
 from needs import need
-
-MAC = "52:54:00:81:11:10"
 
 
 class Services(Case):
@@ -19,18 +17,18 @@ class Services(Case):
 
     def test_a_machine_gets_its_script_and_its_answers_and_then_boots_from_its_disk(self):
         head = self.head()
-        script = get(f"/ipxe?mac={MAC}")[1]
+        script = self.get(f"/ipxe?mac={MAC}")[1]
         self.assertIn("hostname=compute-0-0 domain=cluster", script)
         self.assertIn(f"url=http://{PLAN.head}/preseed/compute-0-0", script)
-        status, answers = get("/preseed/compute-0-0")
+        status, answers = self.get("/preseed/compute-0-0")
         self.assertEqual(status, 200)
         self.assertIn(f"d-i mirror/http/hostname string {PLAN.head}\n", answers)
-        self.assertEqual(get("/installed/compute-0-0")[0], 200)
-        self.assertIn("booting from disk", get(f"/ipxe?mac={MAC}")[1])
+        self.assertEqual(self.get("/installed/compute-0-0")[0], 200)
+        self.assertIn("booting from disk", self.get(f"/ipxe?mac={MAC}")[1])
         head.stop()
         # The next head node in the same directory knows it too: nothing is erased by starting it again.
         self.head()
-        self.assertIn("booting from disk", get(f"/ipxe?mac={MAC}")[1])
+        self.assertIn("booting from disk", self.get(f"/ipxe?mac={MAC}")[1])
 
     def test_a_diskless_node_gets_a_root_and_what_only_it_has(self):
         plan = Plan(PLAN.path)
@@ -41,18 +39,19 @@ class Services(Case):
         for name in head_node.DISKLESS:
             (self.dir / "tree" / name).write_text("x")
         head = self.head(plan)
-        self.assertEqual(get("/node/compute-0-0")[0], 404, "asked by somebody else")
-        script = get(f"/ipxe?mac={MAC}")[1]
+        self.assertEqual(self.get("/node/compute-0-0")[0], 404, "asked by somebody else")
+        script = self.get(f"/ipxe?mac={MAC}")[1]
         self.assertIn(f"fetch=http://{PLAN.head}/boot/root.squashfs", script)
         self.assertIn("initrd http://10.1.1.1/node/compute-0-0 /node", script)
-        node = get("/node/compute-0-0")[1]
+        node = self.get("/node/compute-0-0")[1]
         self.assertIn("ssh-ed25519 KEY head node", node)
         self.assertIn("-----BEGIN OPENSSH PRIVATE KEY-----", node)
         self.assertRegex((head.directory / "known_hosts").read_text(), r"compute-0-0,compute-0-0\.cluster,10\.1\.255\.254 ssh-ed25519 ")
-        self.assertEqual(get("/node/compute-0-0")[1], node, "the same node at its next boot")
+        self.assertEqual(self.get("/node/compute-0-0")[1], node, "the same node at its next boot")
         # The next machine is installed, and has no business there.
-        self.assertIn("preseed/compute-0-1", get("/ipxe?mac=52:54:00:81:11:11")[1])
-        self.assertEqual([get(f"/node/compute-0-{rank}")[0] for rank in (0, 1)], [404, 404])
+        self.be("52:54:00:81:11:11")
+        self.assertIn("preseed/compute-0-1", self.get("/ipxe?mac=52:54:00:81:11:11")[1])
+        self.assertEqual([self.get(f"/node/compute-0-{rank}")[0] for rank in (0, 1)], [404, 404])
 
     def test_what_a_diskless_node_has_of_its_own_comes_into_its_root(self):
         plan = Plan(PLAN.path)
@@ -60,11 +59,11 @@ class Services(Case):
         for name in ("boot/linux", *head_node.DISKLESS):
             (tree(self.dir / "tree") / name).write_text("x")
         self.head(plan)
-        get(f"/ipxe?mac={MAC}")
+        self.get(f"/ipxe?mac={MAC}")
         root = self.dir / "root"
         for name in ("etc/apt/trusted.gpg.d", "etc/ssh", "root"):
             (root / name).mkdir(parents=True)
-        run("sh", env={"rootmnt": str(root)}, stdin=get("/node/compute-0-0")[1])
+        run("sh", env={"rootmnt": str(root)}, stdin=self.get("/node/compute-0-0")[1])
         self.assertRegex((root / "etc/machine-id").read_text(), r"^[0-9a-f]{32}\n$")
         self.assertEqual((root / "etc/apt/trusted.gpg.d/cluster-mirror.gpg").read_text(), "its key")
         self.assertEqual((root / "root/.ssh/authorized_keys").read_text(), "ssh-ed25519 KEY head node\n")
@@ -79,27 +78,29 @@ class Services(Case):
         shutil.copytree(need(self, "KICKSEED_DIR"), self.dir / "tree/kickseed")
         (self.dir / "tree/kickseed/questions").write_text("clock-setup/utc time/zone")
         self.head(plan)
-        script = get(f"/ipxe?mac={MAC}")[1]
+        script = self.get(f"/ipxe?mac={MAC}")[1]
         self.assertIn(f" ks=http://{PLAN.head}/kickstart/compute-0-0 ", script)
         self.assertIn(f"\ninitrd http://{PLAN.head}/boot/kickseed\n", script)
-        self.assertEqual(get("/kickstart/compute-0-0"), (200, "timezone --utc Europe/Berlin\n%packages\n"))
-        answers = get("/preseed/compute-0-0")[1]
+        self.assertEqual(self.get("/kickstart/compute-0-0"), (200, "timezone --utc Europe/Berlin\n%packages\n"))
+        answers = self.get("/preseed/compute-0-0")[1]
         self.assertNotIn("time/zone", answers)
         self.assertIn("mirror/http/hostname", answers)
 
     def test_files_of_the_tree_are_served_and_no_others(self):
         self.head()
-        self.assertEqual(get("/boot/linux"), (200, "a kernel"))
-        self.assertEqual(get("/mirror/dists/x"), (200, "x"))
-        self.assertEqual(get("/key"), (200, "ssh-ed25519 KEY head node\n"))
-        for path in ("/boot", "/boot/no", "/kver", "/mirror/../kver", "/mirror/%2e%2e/kver", "/preseed/compute-0-9", "/installed/x", "/", "/../../etc/passwd"):
+        self.assertEqual(self.get("/boot/linux"), (200, "a kernel"))
+        self.assertEqual(self.get("/mirror/dists/x"), (200, "x"))
+        self.assertEqual(self.get("/key"), (200, "ssh-ed25519 KEY head node\n"))
+        outside = ("/boot", "/boot/no", "/kver", "/mirror/../kver", "/mirror/%2e%2e/kver", "/")
+        for path in (*outside, "/preseed/compute-0-9", "/installed/x", "/begin", "//begin", "/%62egin"):
             with self.subTest(path):
-                self.assertEqual(get(path)[0], 404)
+                self.assertEqual(self.get(path)[0], 404)
+        self.assertEqual(self.get("/../../etc/passwd")[0], 400)
 
     def test_a_strange_mac_address_gets_no_name(self):
         head = self.head()
         for mac in ("", "x", "../../x", "52:54:00:81:11"):
-            self.assertIn("booting from disk", get(f"/ipxe?mac={mac}")[1])
+            self.assertIn("booting from disk", self.get(f"/ipxe?mac={mac}")[1])
         self.assertEqual(head.registry.names, {})
 
     def test_tftp_has_the_first_script_and_ipxe(self):
