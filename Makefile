@@ -7,7 +7,7 @@ include versions.conf
 # Passed on to scripts/lab, which checks them. KVER in versions.conf is the default; only one given here is passed on.
 CHIP ?= b300
 DRIVER ?= r8168_rust
-export DESTDIR PREFIX CHIP DRIVER STANDIN ROUNDS COMPARE JSON NODES KICKSTART KERNEL STORMS REMOVALS CHANGES UNPLUGS PRESSURE DAMAGED MUTANTS SEED MODULE DIST
+export DESTDIR PREFIX CHIP DRIVER STANDIN ROUNDS COMPARE JSON NODES KICKSTART KERNEL STORMS REMOVALS CHANGES UNPLUGS PRESSURE DAMAGED MUTANTS SEED MODULE DIST SIZE WIRE DIE
 # A module that is given says for which kernel it was built.
 packed = $(if $(MODULE),,$(KVER))
 ifeq ($(origin KVER),command line)
@@ -127,6 +127,9 @@ test-driver-disks: ## Have the driver disks read by the programs of installers (
 
 test-signing: ## Load signed and unsigned modules on a machine with Secure Boot
 	@scripts/test-signing
+
+test-scale: ## Simulate a hundred nodes that are switched on at once before one head node: a table and a picture (NODES= SIZE= WIRE= DIE= SEED=)
+	@scripts/test-scale
 
 test-install: ## `install-demo`, failing if anything on the nodes is not as it should be (NODES=1 KERNEL= KVER=)
 	@scripts/install-demo --test
