@@ -136,8 +136,19 @@ group=
         replace(self.directory / "tftp/boot.ipxe", self.template("boot.ipxe"))
         for loader in sorted((self.tree / "tftp").iterdir()):
             replace(self.directory / "tftp" / loader.name, loader.read_bytes())
+        # A name that has gone to another machine since must not have two.
+        names = set(self.registry.names.values())
+        for path in (self.directory / "hosts").iterdir():
+            if path.name not in names:
+                path.unlink()
         for mac, name in self.registry.names.items():
             self._admit(mac, name)
+
+    def _remove_unfinished(self):
+        """Removes what a head node that was killed was about to write."""
+        for part in (".", "hosts", "tftp", "installed"):
+            for path in (self.directory / part).glob(".*.????????"):
+                path.unlink(missing_ok=True)
 
     def template(self, name, **words):
         """A file of packaging/cluster with the plan's words filled in."""
@@ -164,6 +175,9 @@ group=
         threading.Thread(target=self._syslog.serve_forever, args=[POLL], daemon=True).start()
         try:
             self.web.start()
+            # The port is ours: no other head node is at work in this directory.
+            self._remove_unfinished()
+            self._write_known_hosts()
             # However this program ends, dnsmasq ends with it.
             command = ["setpriv", "--pdeathsig", "TERM", "dnsmasq", "--keep-in-foreground", f"--conf-file={self.directory / 'dnsmasq.conf'}"]
             with open(self.directory / "dnsmasq.log", "wb") as log:
@@ -250,15 +264,26 @@ group=
                 private.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
                 # A key that was not finished is of no use.
                 fresh = private.with_name(f".{name}")
-                for path in (fresh, fresh.with_name(f"{fresh.name}.pub")):
+                public = fresh.with_name(f"{fresh.name}.pub")
+                for path in (fresh, public):
                     path.unlink(missing_ok=True)
                 run("ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-C", name, "-f", fresh)
-                public = fresh.with_name(f"{fresh.name}.pub")
-                with open(self.directory / "known_hosts", "a", encoding="ascii") as known:
-                    known.write(f"{name},{name}.{self.plan.domain},{self.plan.address(name)} {public.read_text()}")
-                public.unlink()
+                public.rename(private.with_name(f"{name}.pub"))
                 fresh.rename(private)
+                self._write_known_hosts()
         return private
+
+    def _write_known_hosts(self):
+        """Writes the keys by which diskless nodes are known."""
+        lines = []
+        for name in sorted(self.registry.names.values()):
+            private = self.directory / "hostkeys" / name
+            if private.exists():
+                if not (public := private.with_name(f"{name}.pub")).exists():
+                    replace(public, run("ssh-keygen", "-y", "-f", private))
+                lines.append(f"{name},{name}.{self.plan.domain},{self.plan.address(name)} {' '.join(public.read_text().split()[:2])} {name}\n")
+        if lines:
+            replace(self.directory / "known_hosts", "".join(lines))
 
     def answer(self, address, target):
         """What a machine gets that asks for something that is no file of the tree: a status and a text."""
