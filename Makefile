@@ -7,7 +7,7 @@ include versions.conf
 # Passed on to scripts/lab, which checks them. KVER in versions.conf is the default; only one given here is passed on.
 CHIP ?= b300
 DRIVER ?= r8168_rust
-export DESTDIR PREFIX CHIP DRIVER STANDIN ROUNDS COMPARE JSON NODES KICKSTART KERNEL STORMS REMOVALS CHANGES UNPLUGS PRESSURE DAMAGED MUTANTS SEED MODULE DIST SIZE WIRE DIE KILLS
+export DESTDIR PREFIX CHIP DRIVER STANDIN ROUNDS COMPARE JSON NODES KICKSTART KERNEL STORMS REMOVALS CHANGES UNPLUGS PRESSURE DAMAGED MUTANTS SEED MODULE DIST SIZE WIRE DIE KILLS FLOOD
 # A module that is given says for which kernel it was built.
 packed = $(if $(MODULE),,$(KVER))
 ifeq ($(origin KVER),command line)
@@ -86,7 +86,7 @@ test-guests: ## The tests that boot guests (T="NAME..." for some of them)
 test-setup: ## Test the set-up against a mirror that misbehaves, on loopback, and against SIGKILL (T=)
 	@scripts/test-setup $(T)
 
-test-cluster: ## Test the head node's services; boots nothing (T= KILLS= SEED=)
+test-cluster: ## Test the head node's services; boots nothing (T= KILLS= FLOOD= SEED=)
 	@scripts/test-cluster $(T)
 
 test-model: ## The emulated chip's own tests, and what it costs the host under a stock guest

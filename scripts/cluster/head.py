@@ -2,7 +2,9 @@
 """The services of a head node on one interface: DHCP, TFTP and names by dnsmasq; HTTP for the rest; and a log of what nodes say."""
 
 import base64
+import fcntl
 import hashlib
+import os
 import shutil
 import socket
 import socketserver
@@ -16,13 +18,20 @@ from archive.errors import UserError
 from archive.tools import replace, run, words_of
 
 from .kickstart import Kickstart
-from .plan import HostRegistry, fill
+from .plan import HostRegistry, fill, is_name
 from .web import POLL, Web
 
 TEMPLATES = Path(__file__).resolve().parents[2] / "packaging/cluster"
 SYSLOG_PORT = 514
 # Installed by the installer by itself, when it is time.
 LATER = ("grub-pc",)
+# A journal that has become as long as this begins anew, and the one before is kept; so do the logs of dnsmasq and nginx.
+JOURNAL_BYTES = 16 << 20
+LONGEST_LINE = 2000
+# How many lines a second are noted of a node, and how many may come at once; the same for all machines together that have no name.
+PACE, STRANGERS_PACE = (500, 5000), (5, 200)
+# The journal of machines that have no name.
+STRANGERS = "strangers"
 # What HTTP serves of the tree.
 SERVED = ("boot", "mirror")
 # Without them no node can be diskless.
@@ -35,26 +44,66 @@ def includes(kver):
     return [*(name for name in listed if name not in LATER), f"r8168-rust-modules-{kver}"]
 
 
+class Pace:
+    """A limit on how often something may happen: so many times a second, and so many at once."""
+
+    def __init__(self, rate, most):
+        self.rate = rate
+        self.most = most
+        self.left = float(most)
+        self.at = time.monotonic()
+        self.refused = 0
+
+    def allows(self):
+        """Whether it may happen now."""
+        now = time.monotonic()
+        self.left = min(self.most, self.left + (now - self.at) * self.rate)
+        self.at = now
+        if self.left < 1:
+            self.refused += 1
+            return False
+        self.left -= 1
+        return True
+
+    def forget_refused(self):
+        """The number of refusals since it was allowed before."""
+        count, self.refused = self.refused, 0
+        return count
+
+
 class Journal:
-    """The events of each node, with their times; `listener` is called with each as it comes."""
+    """The events of each node, with their times; `listener` is called with each as it comes. Whatever is sent, a journal does not grow without
+    bound, and what machines without a name send has one journal together."""
 
     def __init__(self, directory, listener=None):
         self.directory = Path(directory)
         self.start = time.time()
         self.listener = listener
         self.heard = {}
+        self._paces = {}
         self._lock = threading.Lock()
 
     def note(self, node, source, text):
         """Notes a line about a node."""
         now = time.time()
-        text = " ".join(text.split())
+        text = " ".join(text[:LONGEST_LINE].split())
+        known = is_name(node)
+        whose, line = (node, text) if known else (STRANGERS, f"{node}: {text}")
         with self._lock:
-            self.heard[node] = now
-            directory = self.directory / node
-            directory.mkdir(parents=True, exist_ok=True)
-            with open(directory / "journal", "a", encoding="utf-8", errors="replace") as out:
-                out.write(f"{now:.3f} {source} {text}\n")
+            self.heard[whose] = now
+            pace = self._paces.setdefault(whose, Pace(*(PACE if known else STRANGERS_PACE)))
+            if not pace.allows():
+                return
+            left_out = pace.forget_refused()
+            path = self.directory / whose / "journal"
+            path.parent.mkdir(parents=True, exist_ok=True)
+            with open(path, "a", encoding="utf-8", errors="replace") as out:
+                if left_out:
+                    out.write(f"{now:.3f} head {left_out} lines are left out here: they came faster than {pace.rate} a second\n")
+                out.write(f"{now:.3f} {source} {line}\n")
+                size = out.tell()
+            if size > JOURNAL_BYTES:
+                path.replace(path.with_name("journal.before"))
         if self.listener:
             self.listener(node, source, text)
 
@@ -124,6 +173,7 @@ log-dhcp
 log-facility=-
 user=root
 group=
+{"dhcp-ignore=tag:!known" if plan.listed_only else "# Machines that are not in the plan get an address and a name."}
 {"".join(f"dhcp-host={mac},ignore" + chr(10) for mac in self.ignored)}"""
 
     def write(self):
@@ -181,6 +231,8 @@ group=
             # However this program ends, dnsmasq ends with it.
             command = ["setpriv", "--pdeathsig", "TERM", "dnsmasq", "--keep-in-foreground", f"--conf-file={self.directory / 'dnsmasq.conf'}"]
             with open(self.directory / "dnsmasq.log", "wb") as log:
+                # What is written behind its end stays there when it is made shorter.
+                fcntl.fcntl(log, fcntl.F_SETFL, fcntl.fcntl(log, fcntl.F_GETFL) | os.O_APPEND)
                 self._dnsmasq = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=log, stderr=log)
             time.sleep(0.3)
             self.check()
@@ -189,8 +241,13 @@ group=
             raise
 
     def check(self):
-        """Fails if one of them has ended."""
+        """Fails if one of them has ended; has their logs begin anew when they are long."""
         self.web.check()
+        for name in ("dnsmasq.log", "nginx.log"):
+            path = self.directory / name
+            if path.exists() and path.stat().st_size > JOURNAL_BYTES:
+                shutil.copyfile(path, path.with_name(f"{name}.before"))
+                os.truncate(path, 0)
         if self._dnsmasq and self._dnsmasq.poll() is not None:
             lines = (self.directory / "dnsmasq.log").read_text().strip().splitlines()
             raise UserError(f"dnsmasq has ended: {lines[-1] if lines else 'it gave no reason'}")
@@ -232,7 +289,8 @@ group=
         with self._lock:
             name = self.registry.find(mac)
             if not name:
-                return f"#!ipxe\necho {mac}: no name is left (most = {self.plan.most}); booting from disk\nsleep 5\nexit\n"
+                why = "is not among the [names] of the plan" if self.plan.listed_only else f"no name is left (most = {self.plan.most})"
+                return f"#!ipxe\necho {mac}: {why}; booting from disk\nsleep 5\nexit\n"
             self._admit(mac, name)
             self._names_by_address[address] = name
         self.journal.note(name, "ipxe", f"asks what to do, MAC {mac}")
@@ -286,7 +344,7 @@ group=
             replace(self.directory / "known_hosts", "".join(lines))
 
     def answer(self, address, target):
-        """What a machine gets that asks for something that is no file of the tree: a status and a text."""
+        """Returns the answer, a status and a text, for a path that is no file of the tree."""
         try:
             url = urllib.parse.urlsplit(target)
             kind, _, name = urllib.parse.unquote(url.path).lstrip("/").partition("/")
@@ -297,7 +355,7 @@ group=
             return 200, self.boot_script(mac, address)
         if kind == "key" and not name:
             return 200, self.key
-        # What a node is told is for that node alone.
+        # A node's answers are for that node alone.
         text = self._answer_node(kind, name) if name and name == self.asker(address) else None
         if text is None:
             self.journal.note(self.node_at(address), "http", f"404 {url.path[:200]}")

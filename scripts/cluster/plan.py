@@ -15,12 +15,16 @@ CABINETS = 1000
 # What each section may have; None stands for keys that are data.
 KEYS: dict[str, set[str] | None] = {
     "network": {"head", "prefix", "domain", "first-node", "dynamic-range"},
-    "nodes": {"cabinet", "most", "mode"},
+    "nodes": {"cabinet", "most", "mode", "admit"},
     "names": None,
     "modes": None,
     "installation": {"suite", "timezone", "locale", "language", "country", "keymap", "packages", "kickstart", "afterwards"},
 }
+# What a section may leave out, as plans did that were made before it was there.
+DEFAULTS = {"nodes": {"admit": "all"}}
 _NAME = re.compile(r"compute-(\d+)-(\d+)")
+# Which machines may be nodes.
+ADMITTED = ("all", "listed")
 # What nodes may do when they boot from the network.
 MODES = ("install", "diskless")
 _MAC = re.compile(r"(?:[0-9a-f]{2}:){5}[0-9a-f]{2}")
@@ -38,6 +42,10 @@ class Plan:
             raise UsageError(f"cannot read {path}: {error.strerror}") from None
         except configparser.Error as error:
             raise UsageError(f"{path}: {' '.join(str(error).split())}") from None
+        for section, defaults in DEFAULTS.items():
+            for key, value in defaults.items():
+                if section in parser:
+                    parser[section].setdefault(key, value)
         self._check_keys(parser)
         network = parser["network"]
         self.head = self._address("head", network["head"])
@@ -51,6 +59,9 @@ class Plan:
         self.dynamic_range = (self._inside("dynamic-range", low), self._inside("dynamic-range", high))
         self.cabinet = self._number("cabinet", parser["nodes"]["cabinet"], 0, CABINETS - 1)
         self.most = self._number("most", parser["nodes"]["most"], 1, CABINET * (CABINETS - self.cabinet))
+        if parser["nodes"]["admit"] not in ADMITTED:
+            self._fail(f"admit is {parser['nodes']['admit']!r}, expected {' or '.join(ADMITTED)}")
+        self.listed_only = parser["nodes"]["admit"] == "listed"
         self.installation = dict(parser["installation"])
         if self.installation["afterwards"] not in ("poweroff", "reboot"):
             self._fail(f"afterwards is {self.installation['afterwards']!r}, expected poweroff or reboot")
@@ -154,7 +165,7 @@ class HostRegistry:
         self.plan = plan
         self.path = Path(path)
         self.names = dict(plan.names)
-        if self.path.exists():
+        if self.path.exists() and not plan.listed_only:
             for line in self.path.read_text().splitlines():
                 mac, _, name = line.partition(" ")
                 if _MAC.fullmatch(mac) and _NAME.fullmatch(name) and mac not in plan.names and name not in self.names.values():
@@ -165,6 +176,8 @@ class HostRegistry:
         mac = mac.lower()
         if mac in self.names or not _MAC.fullmatch(mac):
             return self.names.get(mac)
+        if self.plan.listed_only:
+            return None
         taken = set(self.names.values())
         name = next((name for name in map(self.plan.name, range(self.plan.most)) if name not in taken), None)
         if name:
@@ -179,6 +192,11 @@ class HostRegistry:
 
     def _write(self, names):
         replace(self.path, "".join(f"{mac} {name}\n" for mac, name in names.items()))
+
+
+def is_name(text):
+    """Whether something can be a node's name."""
+    return bool(_NAME.fullmatch(text))
 
 
 def fill(text, words):

@@ -245,13 +245,13 @@ class Room:
         self.sample()
 
     def _lost(self, node):
-        """How many lines of a node's log have not come into its journal."""
+        """Returns the number of lines of a node's log that are missing in its journal."""
         journal = self.directory / "head/nodes" / str(node.name) / "journal"
         text = journal.read_text() if journal.exists() else ""
         return SYSLOG_LINES - len(set(re.findall(rf"line \d+ of {node.name}\n", text)))
 
     def judge(self):
-        """What is not as it must be, besides nodes that failed: a line for each."""
+        """Returns a line for each fault besides nodes that failed."""
         names = [node.name for node in self.nodes if node.name]
         if len(set(names)) != len(names):
             yield "a name was given twice"
@@ -282,7 +282,7 @@ class Room:
                 yield f"the head node had {most} {title}, expected {limit} at most"
 
     def result(self, wrong):
-        """What was measured."""
+        """The measured figures."""
         ends = [node.stages[-1][1] - self.start for node in self.nodes if node.done]
         received = sum(node.bytes for node in self.nodes)
         seconds = max(ends, default=0)

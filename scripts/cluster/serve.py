@@ -13,7 +13,7 @@ from archive.tools import run
 
 from . import head as head_node
 from . import phases, wire
-from .plan import Plan
+from .plan import Plan, is_name
 
 SILENCE = 180
 POLL = 1
@@ -56,7 +56,7 @@ class Watch:
         elif source == "http" and text == f"sent /{head_node.DISKLESS[1]}":
             self.done.add(node)
             self.say(f"{node}: has its root; starts its system")
-        elif source == "ipxe":
+        elif source == "ipxe" and is_name(node):
             # It begins anew.
             self.trackers[node] = phases.PhaseTracker(phases.DISKLESS if self.plan.mode(node) == "diskless" else None)
             self.done.discard(node)

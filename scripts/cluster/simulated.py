@@ -34,7 +34,7 @@ NIC = "nic"
 
 
 class NodeError(UserError):
-    """What a real machine would stop at."""
+    """An error at which a real machine would stop."""
 
 
 class PowerCut(Exception):  # noqa: N818
@@ -169,7 +169,7 @@ class Node:
                 self.set_address("0.0.0.0")
 
     async def boot(self):
-        """What a machine does."""
+        """Runs a machine from power-on to its report."""
         plan = self.plan
         self.stage("firmware: DHCP")
         self._received(0)
@@ -339,7 +339,7 @@ class Connection:
             self.socket = None
 
     async def get(self, path):
-        """What is answered by 200."""
+        """Returns the body of an answer 200."""
         return (await self.request(path, wanted=200))[1]
 
     async def request(self, path, keep=True, wanted=None):

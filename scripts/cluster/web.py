@@ -202,6 +202,7 @@ http {{
         rights = [] if self.unprivileged else ["--bounding-set", "-all,+net_bind_service", "--inh-caps", "-all"]
         command = ["setpriv", "--pdeathsig", "TERM", *rights, "nginx", "-e", "stderr", "-c", str(self.directory / "nginx.conf")]
         with open(self.directory / "nginx.log", "wb") as log:
+            fcntl.fcntl(log, fcntl.F_SETFL, fcntl.fcntl(log, fcntl.F_GETFL) | os.O_APPEND)
             self.process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True)
         end = time.monotonic() + START_SECONDS
         while not self._serves():
