@@ -13,12 +13,14 @@ import threading
 import time
 import urllib.parse
 from pathlib import Path
+from typing import Any
 
 from archive.errors import UserError
 from archive.tools import replace, run, words_of
 
+from . import slurm
 from .kickstart import Kickstart
-from .plan import HostRegistry, fill, is_name
+from .plan import SLURM_PACKAGES, HostRegistry, fill, is_name
 from .web import POLL, Web
 
 TEMPLATES = Path(__file__).resolve().parents[2] / "packaging/cluster"
@@ -122,6 +124,8 @@ class Head:
         self.registry = HostRegistry(plan, self.directory / "names")
         self.words = {**plan.template_variables(), "INCLUDES": " ".join(includes(self.kver)), "KVER": self.kver}
         self.web = Web(plan.head, self.tree, list(SERVED), self.directory, self.answer, self._on_begin, self._on_file)
+        # What is shown of the nodes, if anything is.
+        self.overview: Any = None
         # MAC addresses that DHCP does not answer.
         self.ignored: tuple[str, ...] = ()
         self.kickstart = self._read_kickstart() if plan.kickstart else None
@@ -181,6 +185,7 @@ group=
         for name in DISKLESS if "diskless" in self.plan.modes.values() else ():
             if not (self.tree / name).is_file():
                 raise UserError(f"the plan has diskless nodes, but {self.tree / name} is not there; scripts/diskless-tree makes it")
+        self._check_slurm()
         (self.directory / "hosts").mkdir(parents=True, exist_ok=True)
         replace(self.directory / "dnsmasq.conf", self.configuration())
         replace(self.directory / "tftp/boot.ipxe", self.template("boot.ipxe"))
@@ -193,6 +198,17 @@ group=
                 path.unlink()
         for mac, name in self.registry.names.items():
             self._admit(mac, name)
+
+    def _check_slurm(self):
+        """Refuses a plan with Slurm for which the mirror has nothing."""
+        if not self.plan.slurm:
+            return
+        index = self.tree / f"mirror/dists/{self.plan.installation['suite']}/main/binary-amd64/Packages"
+        names = set(index.read_text().splitlines()) if index.is_file() else set()
+        if missing := [name for name in SLURM_PACKAGES if f"Package: {name}" not in names]:
+            lists = "packaging/cluster/node.packages and diskless.packages"
+            how = f"list that in {lists}, and make the mirror anew: scripts/installer-tree {self.tree}"
+            raise UserError(f"the plan has Slurm, but the mirror has no {' and '.join(missing)}; {how}")
 
     def _remove_unfinished(self):
         """Removes what a head node that was killed was about to write."""
@@ -312,7 +328,14 @@ group=
         private = self._host_key(name).read_text().strip()
         mirror = base64.b64encode((self.tree / "mirror.gpg").read_bytes()).decode()
         machine = hashlib.sha256(f"{name}.{self.plan.domain}".encode()).hexdigest()[:32]
-        return self.template("diskless-node.sh", NODE=name, KEY=self.key.strip(), HOSTKEY=private, MIRRORKEY=mirror, MACHINE=machine)
+        script = self.template("diskless-node.sh", NODE=name, KEY=self.key.strip(), HOSTKEY=private, MIRRORKEY=mirror, MACHINE=machine)
+        if self.plan.slurm:
+            script += self.compute_script()
+        return script
+
+    def compute_script(self):
+        """The script that has a node compute with the others."""
+        return self.template("slurm-node.sh", MUNGEKEY=slurm.key(self.directory).read_text())
 
     def _host_key(self, name):
         """The private key by which a diskless node is known; made once, so that it stays the same node."""
@@ -355,6 +378,11 @@ group=
             return 200, self.boot_script(mac, address)
         if kind == "key" and not name:
             return 200, self.key
+        if self.overview and url.path in ("/status", "/status.json"):
+            return 200, self.overview.json() if url.path.endswith(".json") else self.overview.page(f"The nodes of {self.plan.domain}")
+        # Its installer asks for that by one line for all nodes.
+        if kind == "compute" and not name:
+            name = self.asker(address) or ""
         # A node's answers are for that node alone.
         text = self._answer_node(kind, name) if name and name == self.asker(address) else None
         if text is None:
@@ -371,6 +399,8 @@ group=
         if kind == "installed":
             replace(self.directory / "installed" / name, "")
             return "well done\n"
+        if kind == "compute" and self.plan.slurm:
+            return self.compute_script()
         if kind == "node" and self.plan.mode(name) == "diskless":
             return self.node_script(name)
         return None

@@ -18,11 +18,14 @@ KEYS: dict[str, set[str] | None] = {
     "nodes": {"cabinet", "most", "mode", "admit"},
     "names": None,
     "modes": None,
+    "cluster": {"slurm"},
     "installation": {"suite", "timezone", "locale", "language", "country", "keymap", "packages", "kickstart", "afterwards"},
 }
 # What a section may leave out, as plans did that were made before it was there.
-DEFAULTS = {"nodes": {"admit": "all"}}
+DEFAULTS = {"nodes": {"admit": "all"}, "cluster": {"slurm": "no"}}
 _NAME = re.compile(r"compute-(\d+)-(\d+)")
+# What a node of a cluster that computes has besides.
+SLURM_PACKAGES = ("munge", "slurmd")
 # Which machines may be nodes.
 ADMITTED = ("all", "listed")
 # What nodes may do when they boot from the network.
@@ -42,6 +45,8 @@ class Plan:
             raise UsageError(f"cannot read {path}: {error.strerror}") from None
         except configparser.Error as error:
             raise UsageError(f"{path}: {' '.join(str(error).split())}") from None
+        if not parser.has_section("cluster"):
+            parser.add_section("cluster")
         for section, defaults in DEFAULTS.items():
             for key, value in defaults.items():
                 if section in parser:
@@ -62,6 +67,9 @@ class Plan:
         if parser["nodes"]["admit"] not in ADMITTED:
             self._fail(f"admit is {parser['nodes']['admit']!r}, expected {' or '.join(ADMITTED)}")
         self.listed_only = parser["nodes"]["admit"] == "listed"
+        if parser["cluster"]["slurm"] not in ("yes", "no"):
+            self._fail(f"slurm is {parser['cluster']['slurm']!r}, expected yes or no")
+        self.slurm = parser["cluster"]["slurm"] == "yes"
         self.installation = dict(parser["installation"])
         if self.installation["afterwards"] not in ("poweroff", "reboot"):
             self._fail(f"afterwards is {self.installation['afterwards']!r}, expected poweroff or reboot")
@@ -155,6 +163,10 @@ class Plan:
         """The values of the variables in templates."""
         words = {name.upper(): value for name, value in self.installation.items()}
         words["POWEROFF"] = "true" if words.pop("AFTERWARDS") == "poweroff" else "false"
+        words["COMPUTE"] = ""
+        if self.slurm:
+            words["PACKAGES"] = " ".join([*words["PACKAGES"].split(), *SLURM_PACKAGES])
+            words["COMPUTE"] = f" && wget -q -O /tmp/compute http://{self.head}/compute && (cd /target && sh -e /tmp/compute)"
         return {**words, "HEAD": str(self.head), "DOMAIN": self.domain, "NETMASK": str(self.netmask)}
 
 

@@ -74,11 +74,17 @@ class Plans(PlanCase):
             ("#compute-0-7 = diskless", "compute-0-7 = none"): "compute-0-7",
             ("afterwards = poweroff", "afterwards = off"): "afterwards",
             ("[names]", "[name]"): "[names]",
+            ("admit = all", "admit = some"): "expected all or listed",
+            ("slurm = no", "slurm = true"): "expected yes or no",
             ("#52:54:00:81:11:10 = compute-0-0", "52:54 = compute-0-0"): "MAC",
             ("#52:54:00:81:11:10 = compute-0-0", "52:54:00:81:11:10 = node1"): "node1",
         }.items():
             with self.subTest(change):
                 self.assertIn(words, self.refused(change))
+
+    def test_a_plan_of_before_has_what_was_so_then(self):
+        plan = self.plan(("admit = all\n", ""), ("[cluster]\n", ""), ("slurm = no\n", ""))
+        self.assertEqual((plan.listed_only, plan.slurm), (False, False))
 
     def test_a_missing_file_is_named(self):
         with self.assertRaises(UsageError) as caught:
@@ -141,8 +147,8 @@ class Templates(PlanCase):
 
     def test_every_template_can_be_filled(self):
         words = {**self.plan().template_variables(), "NODE": "compute-0-0", "INCLUDES": "zstd", "KVER": "7.3.4+deb13-amd64"}
-        words |= dict.fromkeys(("MACHINE", "KEY", "HOSTKEY", "MIRRORKEY", "KICKSTART", "KICKSEED"), "x")
-        for name in ("boot.ipxe", "install.ipxe", "diskless.ipxe", "diskless-node.sh", "preseed.cfg"):
+        words |= dict.fromkeys(("MACHINE", "KEY", "HOSTKEY", "MIRRORKEY", "MUNGEKEY", "KICKSTART", "KICKSEED"), "x")
+        for name in ("boot.ipxe", "install.ipxe", "diskless.ipxe", "diskless-node.sh", "preseed.cfg", "slurm-node.sh"):
             with self.subTest(name):
                 text = fill((TOP / "packaging/cluster" / name).read_text(), words)
                 self.assertNotRegex(text, "@[A-Z]+@")

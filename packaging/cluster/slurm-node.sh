@@ -1,0 +1,11 @@
+# Run in the root directory of a node, by the shell of its installer or initramfs: what has it compute with the others.
+umask 077
+mkdir -p etc/munge
+printf %s '@MUNGEKEY@' >etc/munge/munge.key
+chmod 400 etc/munge/munge.key
+# By number: the users are those of the node.
+owner=$(sed -n 's/^munge:[^:]*:\([0-9]*\):\([0-9]*\):.*/\1:\2/p' etc/passwd)
+chown "${owner:?}" etc/munge etc/munge/munge.key
+umask 022
+# The node says itself what it has (-Z), and asks the head node for the configuration.
+echo "SLURMD_OPTIONS='-Z --conf-server @HEAD@'" >etc/default/slurmd

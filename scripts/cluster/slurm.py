@@ -1,0 +1,155 @@
+# SPDX-License-Identifier: GPL-2.0
+"""Slurm for a cluster: its key, its configuration, and the two programs of the head node."""
+
+import argparse
+import contextlib
+import os
+import secrets
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+from archive.errors import UsageError, UserError
+from archive.tools import replace
+
+from .plan import Plan
+
+# Bytes of randomness in a key; written as hexadecimal digits, since that survives templates and shells, and munge takes any bytes.
+KEY_BYTES = 128
+START_SECONDS = 30
+# A node that has been silent for so long is down: its jobs go to others.
+SILENCE = 60
+
+
+def key(directory):
+    """The key by which the nodes of this cluster know each other's requests; made once, for root's eyes."""
+    path = Path(directory) / "slurm/munge.key"
+    if not path.exists():
+        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        fresh = path.with_name(".munge.key")
+        fresh.unlink(missing_ok=True)
+        with open(os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o400), "w", encoding="ascii") as out:
+            out.write(secrets.token_hex(KEY_BYTES))
+        fresh.rename(path)
+    return path
+
+
+def configuration(plan, directory, silence=SILENCE):
+    """Slurm's configuration, which the head node has; nodes ask it for that."""
+    directory = Path(directory) / "slurm"
+    return f"""\
+# Written by r8168_rust's head node; changes are lost.
+ClusterName={plan.domain}
+SlurmctldHost=head({plan.head})
+SlurmUser=root
+AuthType=auth/munge
+# Nodes have no configuration of their own: they ask for it, and report what they have when they do (slurmd -Z).
+SlurmctldParameters=enable_configless
+MaxNodeCount={plan.most}
+TreeWidth={plan.most}
+PartitionName=all Nodes=ALL Default=YES MaxTime=INFINITE State=UP
+SelectType=select/cons_tres
+SelectTypeParameters=CR_Core
+ProctrackType=proctrack/linuxproc
+TaskPlugin=task/none
+MpiDefault=pmix
+# A node that comes back takes part again by itself, and what it was at is begun anew.
+ReturnToService=2
+JobRequeue=1
+SlurmdTimeout={silence}
+StateSaveLocation={directory}/state
+SlurmctldPidFile=/run/slurmctld.pid
+SlurmdPidFile=/run/slurmd.pid
+SlurmdSpoolDir=/var/spool/slurmd
+"""
+
+
+class Slurm:
+    """munged and slurmctld."""
+
+    def __init__(self, plan, directory, silence=SILENCE):
+        self.plan = plan
+        self.directory = Path(directory)
+        self.silence = silence
+        self.programs: dict[str, Any] = {}
+
+    def start(self):
+        """Starts both."""
+        home = self.directory / "slurm"
+        munge_key = key(self.directory)
+        (home / "state").mkdir(mode=0o700, exist_ok=True)
+        replace(home / "slurm.conf", configuration(self.plan, self.directory, self.silence))
+        # Asked for by every node as well. Diskless ones have no D-Bus, by which slurmd would ask systemd for groups.
+        replace(home / "cgroup.conf", "CgroupPlugin=disabled\n")
+        Path("/run/munge").mkdir(mode=0o755, exist_ok=True)
+        self._start("munged", "--foreground", "--force", f"--key-file={munge_key}", f"--log-file={home}/munged.trace", f"--seed-file={home}/munged.seed")
+        self._wait("munged", lambda: Path("/run/munge/munge.socket.2").exists())
+        self._start("slurmctld", "-D", "-f", home / "slurm.conf")
+        environment = {**os.environ, "SLURM_CONF": str(home / "slurm.conf")}
+        self._wait("slurmctld", lambda: subprocess.run(["scontrol", "ping"], env=environment, capture_output=True, check=False).returncode == 0)
+
+    def _start(self, name, *options):
+        # However this program ends, they end with it.
+        command = ["setpriv", "--pdeathsig", "TERM", name, *map(str, options)]
+        with open(self.directory / "slurm" / f"{name}.log", "wb") as log:
+            self.programs[name] = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=log, stderr=log)
+
+    def _wait(self, name, ready):
+        end = time.monotonic() + START_SECONDS
+        while not ready():
+            self.check()
+            if time.monotonic() > end:
+                raise UserError(f"{name} does not answer after {START_SECONDS} s; its log is {self.directory}/slurm/{name}.log")
+            time.sleep(0.1)
+
+    def check(self):
+        """Fails if one has ended."""
+        for name, program in self.programs.items():
+            if program.poll() is not None:
+                lines = (self.directory / "slurm" / f"{name}.log").read_text(errors="replace").strip().splitlines()
+                raise UserError(f"{name} has ended: {lines[-1] if lines else 'it gave no reason'}")
+
+    def stop(self):
+        """Ends both."""
+        for program in reversed(self.programs.values()):
+            program.terminate()
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                program.wait(10)
+            program.kill()
+            program.wait()
+        self.programs = {}
+
+
+def main(arguments=None):
+    """The program of scripts/serve-slurm."""
+    parser = argparse.ArgumentParser(prog="serve-slurm", allow_abbrev=False)
+    parser.add_argument("--plan", required=True)
+    parser.add_argument("--silence", type=int, default=SILENCE)
+    parser.add_argument("directory")
+    options = parser.parse_args(arguments)
+
+    def end(*_):
+        raise KeyboardInterrupt
+
+    signal.signal(signal.SIGTERM, end)
+    try:
+        plan = Plan(options.plan)
+        if not plan.slurm:
+            raise UsageError(f"{options.plan} does not say `slurm = yes` in [cluster]")
+        slurm = Slurm(plan, Path(options.directory).resolve(), options.silence)
+        try:
+            slurm.start()
+            print("serve-slurm: slurmctld answers", flush=True)
+            while True:
+                time.sleep(1)
+                slurm.check()
+        finally:
+            slurm.stop()
+    except UserError as error:
+        print(f"serve-slurm: error: {error}", file=sys.stderr)
+        return error.status
+    except KeyboardInterrupt:
+        return 0
