@@ -3,8 +3,10 @@
 
 import argparse
 import os
+import shutil
 import signal
 import sys
+import threading
 import time
 from pathlib import Path
 
@@ -13,6 +15,7 @@ from archive.tools import run
 
 from . import head as head_node
 from . import phases, wire
+from .overview import Overview
 from .plan import Plan, is_name
 
 SILENCE = 180
@@ -36,37 +39,63 @@ def parser():
 class Watch:
     """Which node is at which phase."""
 
-    def __init__(self, plan):
+    def __init__(self, plan, directory):
         self.plan = plan
+        self.overview = Overview(directory)
+        # On a terminal the table stays below what has happened.
+        self.lines = 0 if sys.stdout.isatty() else None
+        self._printing = threading.Lock()
         self.trackers = {}
         self.warned = set()
         self.done = set()
 
-    @staticmethod
-    def say(text):
+    def say(self, text):
         """A line for the operator."""
-        print(f"{time.strftime('%H:%M:%S')}  {text}", flush=True)
+        with self._printing:
+            self._clear()
+            print(f"{time.strftime('%H:%M:%S')}  {text}", flush=True)
+
+    def _clear(self):
+        if self.lines:
+            print(f"\x1b[{self.lines}A\x1b[J", end="")
+            self.lines = 0
+
+    def show(self):
+        """The table, in the place of the one before."""
+        if self.lines is None:
+            return
+        size = shutil.get_terminal_size()
+        with self._printing:
+            self._clear()
+            table = self.overview.table(size.columns)[: size.lines - 2]
+            print("\n".join(table), flush=True)
+            self.lines = len(table)
+
+    def tell(self, node, text, phase=None):
+        """Says that something has happened to a node; notes its phase."""
+        self.overview.event(node, text, phase)
+        self.say(f"{node}: {text}")
 
     def on_event(self, node, source, text):
         """Takes a line of a node's journal."""
         self.warned.discard(node)
         if source == "http" and text == "200 /installed":
             self.done.add(node)
-            self.say(f"{node}: installed; goes off, or boots from its disk")
+            self.tell(node, "installed; goes off, or boots from its disk", "installed")
         elif source == "http" and text == f"sent /{head_node.DISKLESS[1]}":
             self.done.add(node)
-            self.say(f"{node}: has its root; starts its system")
+            self.tell(node, "has its root; starts its system", "has its root")
         elif source == "ipxe" and is_name(node):
             # It begins anew.
             self.trackers[node] = phases.PhaseTracker(phases.DISKLESS if self.plan.mode(node) == "diskless" else None)
             self.done.discard(node)
-            self.say(f"{node}: {text}")
+            self.tell(node, text, "firmware and iPXE")
         elif source == "http" and text.startswith("404"):
-            self.say(f"{node}: asked for {text[4:]}, which is not here")
+            self.tell(node, f"asked for {text[4:]}, which is not here")
         elif node in self.trackers:
             title = self.trackers[node].on_event(time.time(), source, text)
             if title:
-                self.say(f"{node}: {title}")
+                self.tell(node, title, title)
 
     def check(self, heard):
         """Reports nodes that have fallen silent."""
@@ -74,7 +103,7 @@ class Watch:
             silent = time.time() - heard.get(node, time.time())
             if silent > SILENCE and node not in self.warned and node not in self.done:
                 self.warned.add(node)
-                self.say(f"{node}: has said nothing for {silent:.0f} s; look at its console")
+                self.tell(node, f"has said nothing for {silent:.0f} s; look at its console", "silent")
 
 
 def run_head(options):
@@ -82,8 +111,8 @@ def run_head(options):
     plan = Plan(options.plan)
     if options.kickstart:
         plan.kickstart = Path(options.kickstart)
-    watch = Watch(plan)
     directory = Path(options.directory).resolve()
+    watch = Watch(plan, directory)
     if not (Path(options.tree) / "kver").is_file():
         raise UsageError(f"found no tree in {options.tree}; scripts/installer-tree makes it")
     key = directory / "id.pub"
@@ -92,6 +121,7 @@ def run_head(options):
         for line in head.kickstart.complaints:
             print(f"head-node: {head.kickstart.path.name}: {line}", file=sys.stderr)
         watch.say(f"{head.kickstart.path.name}: {len(head.kickstart.complaints)} things in it have no effect")
+    head.overview = watch.overview
     wire.check_interface(options.interface, plan, options.default_route)
     other = wire.other_server(options.interface)
     if other:
@@ -114,12 +144,13 @@ def run_head(options):
         run("ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-C", "head node", "-f", directory / "id")
         head.key = key.read_text()
     head.start()
-    watch.say(f"serving {options.interface}: DHCP, TFTP, HTTP and names at {plan.head}; switch the nodes on; end with Ctrl-C")
+    watch.say(f"serving {options.interface}: DHCP, TFTP, HTTP and names at {plan.head}; switch the nodes on; end with Ctrl-C; http://{plan.head}/status")
     try:
         while True:
             time.sleep(POLL)
             head.check()
             watch.check(dict(head.journal.heard))
+            watch.show()
     except KeyboardInterrupt:
         watch.say("ended; nodes that are being installed will fail")
     finally:

@@ -309,7 +309,7 @@ class _Request(http.server.BaseHTTPRequestHandler):
         data = text.encode()
         self.send_response(status)
         self.send_header("Content-Length", str(len(data)))
-        self.send_header("Content-Type", "text/plain")
+        self.send_header("Content-Type", "text/html; charset=utf-8" if text.startswith("<!DOCTYPE html>") else "text/plain; charset=utf-8")
         self.end_headers()
         if self.command == "GET":
             self.wfile.write(data)

@@ -10,6 +10,7 @@ from support import MAC, PLAN, Case, Plan
 
 from archive.errors import UserError
 from cluster import web
+from cluster.overview import Overview
 
 OTHER = "52:54:00:81:11:11"
 SIZE = 3 << 20
@@ -141,6 +142,16 @@ class Answers(Case):
         self.assertIn("another MAC address", self.get(f"/ipxe?mac={OTHER}")[1])
         self.assertEqual(head.registry.names, {})
         self.assertNotIn("kernel", self.get(f"/ipxe?mac={MAC}&mac={OTHER}", "-G")[1].replace("kernel http", "", 1))
+
+    def test_the_overview_is_a_page_where_there_is_one(self):
+        head = self.head()
+        self.assertEqual(self.get("/status")[0], 404)
+        head.overview = Overview(self.dir / "head")
+        head.overview.event("compute-0-0", "asks", "firmware and iPXE")
+        verbose = self.get("/status", "--include")[1]
+        self.assertIn("Content-Type: text/html; charset=utf-8", verbose)
+        self.assertIn("<td>compute-0-0</td>", verbose)
+        self.assertIn('"which": "compute-0-0"', self.get("/status.json")[1])
 
     def test_only_get_and_head_are_answered(self):
         self.head()
