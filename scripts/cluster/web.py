@@ -48,6 +48,17 @@ def mapped(uid):
     return False
 
 
+def open_the_way(path):
+    """Lets other users pass through the directories that lead to a path, where these are not a disk's: scripts/toolbox has bubblewrap make them, closed,
+    for this run alone."""
+    if "R8168_TOOLBOX" not in os.environ:
+        return
+    root = Path("/").stat().st_dev
+    for part in path.parents:
+        if part.stat().st_dev == root:
+            part.chmod(part.stat().st_mode | stat.S_IXGRP | stat.S_IXOTH)
+
+
 def unreadable(path):
     """The first of a path and what is above it that other users may not read; None when there is none."""
     for part in (*reversed(path.parents), path):
@@ -155,6 +166,7 @@ http {{
         """Refuses a tree that nginx cannot read, which nodes would see as files that are forbidden."""
         if not self.unprivileged:
             return
+        open_the_way(self.tree)
         for name in self.served:
             top = self.tree / name
             for path in (top, *(sorted(top.iterdir()) if top.is_dir() else ())):
