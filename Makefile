@@ -131,6 +131,9 @@ test-signing: ## Load signed and unsigned modules on a machine with Secure Boot
 test-scale: ## Simulate a hundred nodes that are switched on at once before one head node: a table and a picture (NODES= SIZE= WIRE= DIE= SEED=)
 	@scripts/test-scale
 
+test-slurm: ## Have nodes compute by Slurm and MPI: srun, a checked answer, a ping-pong, a node that loses its power (NODES=2)
+	@scripts/test-slurm
+
 test-install: ## `install-demo`, failing if anything on the nodes is not as it should be (NODES=1 KERNEL= KVER=)
 	@scripts/install-demo --test
 

@@ -1,0 +1,272 @@
+# SPDX-License-Identifier: GPL-2.0
+"""Has nodes that are network namespaces compute together by Slurm, as scripts/serve-slurm serves it, and judges what comes of it."""
+
+import argparse
+import contextlib
+import json
+import math
+import os
+import re
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+
+from archive.errors import UserError
+from archive.tools import replace, run
+
+from .head import set_up_wire
+from .plan import Plan
+from .simulated import NIC, make_namespace
+
+TOP = Path(__file__).resolve().parents[2]
+# A node that is silent for so many seconds is down.
+SILENCE = 30
+PATIENCE = 180
+# Each node is a machine of its own: its name, its /run, its spool; only munge's socket is shared, where a node has a munged of its own. In a shared
+# /run the second slurmd would take the first for an old one of its own, and end it.
+NODE = """
+hostname "$1"
+ip link set lo up
+ip link set nic up
+mkdir -p /sys
+mount -t sysfs none /sys
+mkdir -p "$3"
+mount --bind /run/munge "$3"
+mount -t tmpfs none /run
+mkdir /run/munge /run/slurm
+mount --bind "$3" /run/munge
+mount -t tmpfs none /var/spool
+exec slurmd -D -Z --conf-server "$2"
+"""
+# Each of the parts adds its own terms; the sum is known.
+PI = """
+from mpi4py import MPI
+world = MPI.COMM_WORLD
+steps = 2_000_000
+mine = sum(4 / (1 + ((step + 0.5) / steps) ** 2) for step in range(world.rank, steps, world.size)) / steps
+total = world.reduce(mine)
+hosts = world.gather(MPI.Get_processor_name())
+if world.rank == 0:
+    print(f"pi {total!r} {' '.join(sorted(set(hosts)))}")
+"""
+# What a message takes from one node to the other and back, of growing size.
+PING_PONG = """
+import time
+from mpi4py import MPI
+world = MPI.COMM_WORLD
+other = 1 - world.rank
+size = 1
+while size <= 1 << 22:
+    out, into = bytearray(size), bytearray(size)
+    rounds = max(3, min(100, (1 << 22) // size))
+    world.Barrier()
+    begun = time.perf_counter()
+    for _ in range(rounds):
+        if world.rank == 0:
+            world.Send([out, MPI.BYTE], other)
+            world.Recv([into, MPI.BYTE], other)
+        else:
+            world.Recv([into, MPI.BYTE], other)
+            world.Send([out, MPI.BYTE], other)
+    one_way = (time.perf_counter() - begun) / rounds / 2
+    if world.rank == 0:
+        print(f"size {size} seconds {one_way:.9f}")
+    size *= 4
+"""
+
+
+class Cluster:
+    """The head node's two programs, and the nodes."""
+
+    def __init__(self, directory, out, count):
+        self.directory = Path(directory)
+        self.out = Path(out)
+        text = (TOP / "packaging/cluster/cluster.conf").read_text().replace("slurm = no", "slurm = yes")
+        replace(self.directory / "cluster.conf", text)
+        self.plan = Plan(self.directory / "cluster.conf")
+        self.names = [self.plan.name(rank) for rank in range(count)]
+        self.head: Any = None
+        self.nodes: dict[str, Any] = {}
+        self.namespaces: dict[str, int] = {}
+        self.start = time.monotonic()
+        self.result: dict[str, Any] = {"nodes": count}
+
+    def say(self, text):
+        """A line for who watches."""
+        print(f"{time.monotonic() - self.start:7.1f} s  {text}", flush=True)
+
+    def set_up(self):
+        """Makes the wire, and what stands for DNS."""
+        set_up_wire(self.plan, 0)
+        for number, name in enumerate(self.names):
+            self.namespaces[name] = make_namespace()
+            there = f"/proc/{os.getpid()}/fd/{self.namespaces[name]}"
+            run(*f"ip link add port{number} type veth peer name {NIC} netns {there}".split())
+            run(*f"ip link set port{number} master wire up".split())
+            run("nsenter", f"--net={there}", "ip", "address", "add", f"{self.plan.address(name)}/{self.plan.prefix}", "dev", NIC)
+        lines = ["127.0.0.1 localhost", f"{self.plan.head} head", *(f"{self.plan.address(name)} {name}" for name in self.names)]
+        replace(self.directory / "hosts", "\n".join(lines) + "\n")
+        run("mount", "--bind", self.directory / "hosts", "/etc/hosts")
+        run("hostname", "head")
+        Path("/run/slurm").mkdir(exist_ok=True)
+        os.environ["SLURM_CONF"] = str(self.directory / "head/slurm/slurm.conf")
+
+    def start_head(self):
+        """Starts munged and slurmctld."""
+        command = [TOP / "scripts/serve-slurm", "--plan", self.plan.path, "--silence", SILENCE, self.directory / "head"]
+        pipes: dict[str, Any] = {"stdin": subprocess.DEVNULL, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
+        head: Any = subprocess.Popen([sys.executable, "-B", *map(str, command)], text=True, **pipes)
+        self.head = head
+        first = head.stdout.readline()
+        if first != "serve-slurm: slurmctld answers\n":
+            raise UserError(f"Slurm does not serve: {self.head.communicate()[1].strip()}")
+
+    def switch_on(self, name):
+        """Starts a node."""
+        run("nsenter", f"--net=/proc/{os.getpid()}/fd/{self.namespaces[name]}", "ip", "link", "set", NIC, "up")
+        command = ["setpriv", "--pdeathsig", "KILL", "nsenter", f"--net=/proc/self/fd/{self.namespaces[name]}", "unshare", "--uts", "--mount"]
+        with open(self.out / f"{name}.log", "ab") as log:
+            self.nodes[name] = subprocess.Popen(
+                [*command, "sh", "-euc", NODE, "sh", name, f"{self.plan.head}", f"{self.directory}/{name}"],
+                stdin=subprocess.DEVNULL, stdout=log, stderr=log, pass_fds=[self.namespaces[name]], start_new_session=True,
+            )  # fmt: skip
+
+    def switch_off(self, name):
+        """A node loses its power: its cable is dead, and all that ran there is gone."""
+        run("nsenter", f"--net=/proc/{os.getpid()}/fd/{self.namespaces[name]}", "ip", "link", "set", NIC, "down")
+        wire = os.readlink(f"/proc/{self.nodes[name].pid}/ns/net")
+        for path in Path("/proc").glob("[0-9]*/ns/net"):
+            with contextlib.suppress(OSError):
+                if os.readlink(path) == wire:
+                    os.kill(int(path.parts[2]), signal.SIGKILL)
+        self.nodes[name].wait()
+
+    def states(self):
+        """The state of each node, as Slurm has it."""
+        lines = run("sinfo", "--Node", "--noheader", "--format=%N %T").splitlines()
+        return dict(line.split() for line in lines if len(line.split()) == 2)
+
+    def wait(self, what, ready, seconds=PATIENCE):
+        """Waits for something, and says how long it took."""
+        begun = time.monotonic()
+        while not (value := ready()):
+            for name, node in self.nodes.items():
+                if node.poll() not in (None, -signal.SIGKILL):
+                    raise UserError(f"{name} has ended: {(self.out / f'{name}.log').read_text().strip().splitlines()[-1:]}")
+            if time.monotonic() - begun > seconds:
+                raise UserError(f"waited {seconds} s until {what}, which did not come; the nodes are {self.states()}")
+            time.sleep(0.3)
+        self.say(f"{what} ({time.monotonic() - begun:.1f} s)")
+        return value
+
+    def all_idle(self):
+        """Whether all nodes wait for work."""
+        return self.states() == dict.fromkeys(self.names, "idle")
+
+    def compute(self):
+        """Runs what the nodes compute together."""
+        count = len(self.names)
+        self.wait(f"all {count} nodes are idle", self.all_idle)
+        told = run("srun", f"--nodes={count}", "--ntasks-per-node=1", "hostname").split()
+        if sorted(told) != sorted(self.names):
+            raise UserError(f"srun ran on {told}, expected {self.names}")
+        self.say(f"srun -N{count} hostname: {' '.join(sorted(told))}")
+        reported = run("scontrol", "show", "node", self.names[0])
+        self.result["reported"] = re.findall(r"(?:CPUTot|RealMemory|Sockets)=\d+", reported)
+        self.say(f"{self.names[0]} reports {' '.join(self.result['reported'])}")
+        self.compute_pi(count)
+        self.ping_pong()
+        self.lose_a_node()
+
+    def program(self, name, text):
+        """A program that all nodes can read."""
+        replace(self.directory / name, text)
+        return self.directory / name
+
+    def compute_pi(self, count):
+        """A computation whose answer is known."""
+        answer = run("srun", f"--nodes={count}", "--ntasks-per-node=1", "python3", "-B", self.program("pi.py", PI)).strip()
+        _, value, *hosts = answer.split()
+        if abs(float(value) - math.pi) > 1e-9 or hosts != sorted(self.names):
+            raise UserError(f"the nodes computed {answer!r}, expected {math.pi} on {self.names}")
+        self.result["pi"] = value
+        self.say(f"pi, computed by MPI on {count} nodes: {value}")
+
+    def ping_pong(self):
+        """Latency and bandwidth between two nodes."""
+        text = run("srun", "--nodes=2", "--ntasks-per-node=1", "python3", "-B", self.program("ping_pong.py", PING_PONG))
+        found = [(int(size), float(seconds)) for size, seconds in re.findall(r"size (\d+) seconds ([\d.]+)", text)]
+        if len(found) != 12:
+            raise UserError(f"the ping-pong has {len(found)} sizes, expected 12: {text[-200:]!r}")
+        self.result["ping_pong"] = found
+        best = max(size / seconds for size, seconds in found) * 8 / 1e6
+        self.say(f"MPI ping-pong: {found[0][1] * 1e6:.0f} us for a byte, {best:.0f} Mbit/s at most")
+
+    def lose_a_node(self):
+        """A node is switched off while it computes: it is out, its job goes elsewhere, it returns by itself."""
+        script = self.program("job.sh", "#!/bin/sh\nhostname >>" + f"{self.directory}/ran\nsleep 12\n")
+        job = run("sbatch", "--parsable", "--nodes=1", "--requeue", f"--output={self.directory}/job.log", script).strip()
+
+        def ran():
+            path = self.directory / "ran"
+            return path.read_text().split() if path.exists() else []
+
+        victim = self.wait("a job runs", ran)[0]
+        self.switch_off(victim)
+        self.say(f"{victim} loses its power")
+        self.wait(f"{victim} is down", lambda: self.states().get(victim, "").startswith("down"))
+        self.wait("its job runs elsewhere", lambda: len(ran()) == 2 and ran()[1] != victim)
+        self.switch_on(victim)
+        self.wait(f"{victim} is back", lambda: self.states().get(victim) in ("idle", "mixed", "allocated"))
+        self.wait("the job has come to its end", lambda: "JobState=COMPLETED" in run("scontrol", "show", "job", job))
+        self.wait("all are idle again", self.all_idle)
+
+    def stop(self):
+        """Ends all."""
+        for name in self.nodes:
+            with contextlib.suppress(UserError, OSError):
+                self.switch_off(name)
+        if self.head:
+            self.head.terminate()
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                self.head.wait(20)
+            self.head.kill()
+            self.head.communicate()
+
+
+def main(arguments=None):
+    """The program of scripts/compute."""
+    parser = argparse.ArgumentParser(prog="compute", allow_abbrev=False)
+    parser.add_argument("--nodes", type=int, required=True)
+    parser.add_argument("--out", required=True)
+    options = parser.parse_args(arguments)
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    out = Path(options.out)
+    shutil.rmtree(out, ignore_errors=True)
+    out.mkdir(parents=True)
+    try:
+        with tempfile.TemporaryDirectory(prefix="compute-") as directory:
+            cluster = Cluster(directory, out, options.nodes)
+            try:
+                cluster.set_up()
+                cluster.start_head()
+                cluster.say("slurmctld answers")
+                for name in cluster.names:
+                    cluster.switch_on(name)
+                cluster.compute()
+            finally:
+                cluster.stop()
+                for log in (cluster.directory / "head/slurm").glob("*.log"):
+                    shutil.copy(log, out)
+            replace(out / "result.json", json.dumps(cluster.result))
+    except UserError as error:
+        print(f"test-slurm: error: {error}; logs are in {out}", file=sys.stderr)
+        return error.status
+    except KeyboardInterrupt:
+        return 130
+    return 0
