@@ -6,14 +6,10 @@
 //! has filled from the EEPROM at power-on, and which firmware or a kernel that has crashed may have changed since (r8169); a
 //! random one. The interface has it written to the chip, which receives nothing for itself with a wrong one.
 
-use super::{
-    eeprom,
-    nic::Nic, //
-};
+use super::nic::Nic;
 use crate::net::{
     address::{
         self,
-        MacAddress,
         StationAddress, //
     },
     pci::dev_warn, //
@@ -25,7 +21,7 @@ impl Nic<'_> {
         let found = &self.hw.mac_address();
         let (chosen, origin) = if let Some(address) = address::of_platform(self.pdev) {
             (StationAddress::Own(address), "from the firmware")
-        } else if let Some(address) = valid_in(&self.eeprom) {
+        } else if let Some(address) = self.eeprom_address {
             (StationAddress::Own(address), "from its EEPROM")
         } else if address::is_valid(found) {
             (StationAddress::Own(*found), "its own")
@@ -48,9 +44,4 @@ impl Nic<'_> {
         }
         chosen
     }
-}
-
-/// Returns the address in the contents of an EEPROM, if it is valid.
-pub(super) fn valid_in(eeprom: &[u8]) -> Option<MacAddress> {
-    eeprom::address(eeprom).filter(address::is_valid)
 }

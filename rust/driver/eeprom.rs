@@ -10,63 +10,90 @@
 
 /// The pins, as the EEPROM has them.
 pub trait Pins {
-    /// Sets the inputs, and leaves the EEPROM the time that it needs.
-    fn set(&self, select: bool, clock: bool, data: bool);
-
-    /// Returns the output; ones if nothing is connected.
-    fn data(&self) -> bool;
+    /// Sets the inputs, and leaves the EEPROM the time that it needs. Returns the output as it was when they arrived; a one if
+    /// nothing is connected.
+    fn set(&self, select: bool, clock: bool, data: bool) -> bool;
 }
 
 /// The first word of an EEPROM that belongs to a chip of this family.
 pub const SIGNATURE: u16 = 0x8129;
 
-/// The most that an EEPROM holds, in words.
-pub const MAX_WORDS: usize = 128;
-
 /// The first of the three words of the MAC address (Realtek's r8168).
 const ADDRESS: usize = 7;
 
-/// The lengths of addresses, and the words of an EEPROM that has such.
-const PARTS: [(u32, usize); 2] = [(8, MAX_WORDS), (6, 64)];
+/// The parts that are known: a 93C56 and a 93C46.
+const PARTS: [Part; 2] = [
+    Part {
+        address_bits: 8,
+        words: 128,
+    },
+    Part {
+        address_bits: 6,
+        words: 64,
+    },
+];
 
 /// The start bit and the command to read.
 const READ: u32 = 0b110;
 
-/// Reads the whole EEPROM into `words`, and returns how many it has; 0 if there is none.
-pub fn read(pins: &impl Pins, words: &mut [u16; MAX_WORDS]) -> usize {
-    for (address_bits, count) in PARTS {
-        if read_word(pins, address_bits, 0) == SIGNATURE {
-            for (address, word) in words.iter_mut().take(count).enumerate() {
-                *word = read_word(pins, address_bits, address as u32);
+/// An EEPROM: how its addresses are sent, and what it holds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Part {
+    address_bits: u32,
+    words: usize,
+}
+
+impl Part {
+    /// Finds out which EEPROM is on the pins, if there is one.
+    pub fn find(pins: &impl Pins) -> Option<Self> {
+        PARTS
+            .into_iter()
+            .find(|part| part.word(pins, 0) == SIGNATURE)
+    }
+
+    /// Returns how many bytes it holds.
+    pub fn size(&self) -> usize {
+        self.words * size_of::<u16>()
+    }
+
+    /// Reads the three words of the MAC address.
+    pub fn address(&self, pins: &impl Pins) -> [u8; 6] {
+        let mut address = [0; 6];
+        self.read(pins, ADDRESS * size_of::<u16>(), &mut address);
+        address
+    }
+
+    /// Reads bytes from this one on, the lower half of a word first. What is beyond the end comes round.
+    pub fn read(&self, pins: &impl Pins, offset: usize, bytes: &mut [u8]) {
+        let mut word = 0;
+        for (nth, byte) in bytes.iter_mut().enumerate() {
+            let place = offset.wrapping_add(nth);
+            if nth == 0 || place % 2 == 0 {
+                word = self.word(pins, place / 2);
             }
-            return count;
+            *byte = word.to_le_bytes()[place % 2];
         }
     }
-    0
-}
 
-/// Returns the MAC address in the contents of an EEPROM, as bytes; `None` if there is none.
-pub fn address(contents: &[u8]) -> Option<[u8; 6]> {
-    let begin = ADDRESS * size_of::<u16>();
-    contents.get(begin..begin + 6)?.try_into().ok()
-}
-
-fn read_word(pins: &impl Pins, address_bits: u32, address: u32) -> u16 {
-    pins.set(false, false, false);
-    pins.set(true, false, false);
-    let command = READ << address_bits | address;
-    for bit in (0..address_bits + 3).rev() {
-        let data = command >> bit & 1 != 0;
-        pins.set(true, false, data);
-        pins.set(true, true, data);
-    }
-    let mut word = 0;
-    for _ in 0..16 {
+    fn word(&self, pins: &impl Pins, address: usize) -> u16 {
+        pins.set(false, false, false);
         pins.set(true, false, false);
-        pins.set(true, true, false);
-        word = word << 1 | u16::from(pins.data());
+        let address = address as u32 & ((1 << self.address_bits) - 1);
+        let command = READ << self.address_bits | address;
+        for bit in (0..self.address_bits + 3).rev() {
+            let data = command >> bit & 1 != 0;
+            pins.set(true, false, data);
+            pins.set(true, true, data);
+        }
+        // The zero before the first bit is there now.
+        pins.set(true, false, false);
+        let mut word = 0;
+        for _ in 0..16 {
+            pins.set(true, true, false);
+            // What the edge has brought out stays until the next one.
+            word = word << 1 | u16::from(pins.set(true, false, false));
+        }
+        pins.set(false, false, false);
+        word
     }
-    pins.set(true, false, false);
-    pins.set(false, false, false);
-    word
 }

@@ -122,19 +122,13 @@ impl Ethtool for Nic<'_> {
         self.hw.set_wake_events(events);
     }
 
-    fn eeprom(&self) -> &[u8] {
-        &self.eeprom
+    fn eeprom_size(&self) -> usize {
+        self.eeprom.map_or(0, |part| part.size())
     }
-}
 
-/// Returns the contents of the EEPROM as bytes, the lower half of a word first; empty if there is no
-/// EEPROM. Only for a chip that is stopped.
-pub(super) fn read_eeprom(hw: &super::hw::Hw<'_>) -> Result<KVec<u8>> {
-    let mut words = [0; eeprom::MAX_WORDS];
-    let count = hw.with_eeprom(|pins| eeprom::read(pins, &mut words));
-    let mut bytes = KVec::with_capacity(count * size_of::<u16>(), GFP_KERNEL)?;
-    for word in words.iter().take(count) {
-        bytes.extend_from_slice(&word.to_le_bytes(), GFP_KERNEL)?;
+    fn read_eeprom(&self, offset: usize, bytes: &mut [u8]) {
+        if let Some(part) = self.eeprom {
+            self.hw.with_eeprom(|pins| part.read(pins, offset, bytes));
+        }
     }
-    Ok(bytes)
 }

@@ -513,7 +513,7 @@ impl<'a> Hw<'a> {
 pub(super) struct EepromPins<'h, 'a>(&'h Hw<'a>);
 
 impl eeprom::Pins for EepromPins<'_, '_> {
-    fn set(&self, select: bool, clock: bool, data: bool) {
+    fn set(&self, select: bool, clock: bool, data: bool) -> bool {
         self.0.bar().write_reg(
             regs::CFG_9346::zeroed()
                 .with_const_mode::<2>()
@@ -521,12 +521,10 @@ impl eeprom::Pins for EepromPins<'_, '_> {
                 .with_clock(clock)
                 .with_data_in(data),
         );
-        self.0.flush();
+        // The read also waits until the write has arrived.
+        let output = self.0.bar().read(regs::CFG_9346).data_out();
         // A 93C46 wants a clock of 1 MHz at most (its data sheets), some only 0.5 MHz.
         fsleep(Delta::from_micros(1));
-    }
-
-    fn data(&self) -> bool {
-        self.0.bar().read(regs::CFG_9346).data_out()
+        output
     }
 }

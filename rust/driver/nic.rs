@@ -3,8 +3,7 @@
 //! The network interface: frames between the network core and the rings.
 
 use super::{
-    address,
-    ethtool,
+    eeprom,
     hw::Hw,
     memory::Descriptors,
     phy::{
@@ -29,7 +28,10 @@ use super::{
     tally::Tally, //
 };
 use crate::net::{
-    address::MacAddress,
+    address::{
+        is_valid,
+        MacAddress, //
+    },
     atomic::Flag,
     contexts::{
         PollContext,
@@ -124,8 +126,10 @@ pub(crate) struct Nic<'a> {
     pub(super) keep_damaged: Flag,
     /// The FCS of frames is wanted.
     pub(super) keep_fcs: Flag,
-    /// What is in the EEPROM; empty if there is none.
-    pub(super) eeprom: KVec<u8>,
+    /// The EEPROM, if there is one.
+    pub(super) eeprom: Option<eeprom::Part>,
+    /// The valid MAC address in it.
+    pub(super) eeprom_address: Option<MacAddress>,
     pub(super) pdev: &'a pci::Device,
     /// The MAC address that the EEPROM has or else the chip had, for the driver that comes after this one.
     permanent_address: MacAddress,
@@ -167,7 +171,12 @@ impl<'a> Nic<'a> {
     /// `ENOMEM`.
     pub(super) fn new(enabled: Enabled<'a>, hw: Arc<Hw<'a>>) -> Result<Self> {
         let pdev = enabled.device();
-        let eeprom = ethtool::read_eeprom(&hw)?;
+        // Of what is in the EEPROM only the address is needed: a bit of it costs two accesses that wait for the chip.
+        let (eeprom, eeprom_address) = hw.with_eeprom(|pins| {
+            let part = eeprom::Part::find(pins);
+            (part, part.map(|part| part.address(pins)))
+        });
+        let eeprom_address = eeprom_address.filter(is_valid);
         Ok(Self {
             tally: Tally::new(pdev)?,
             interrupt_test: InterruptTest::new(),
@@ -176,8 +185,9 @@ impl<'a> Nic<'a> {
             keep_damaged: Flag::new(false),
             keep_fcs: Flag::new(false),
             // Not what the last kernel had set when it crashed.
-            permanent_address: address::valid_in(&eeprom).unwrap_or_else(|| hw.mac_address()),
+            permanent_address: eeprom_address.unwrap_or_else(|| hw.mac_address()),
             eeprom,
+            eeprom_address,
             hw,
             pdev,
             enabled,

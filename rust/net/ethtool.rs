@@ -178,7 +178,7 @@ pub trait Ethtool {
     const REGISTER_BYTES: usize = 0;
     /// What can wake the machine up.
     const WAKE_EVENTS: WakeEvents = WakeEvents::NONE;
-    /// The number by which `ethtool` names the kind of the EEPROM, if there is an [`Ethtool::eeprom`].
+    /// The number by which `ethtool` names the kind of the EEPROM, if there is an [`Ethtool::read_eeprom`].
     const EEPROM_MAGIC: Option<u32> = None;
     /// Whether there are [`Ethtool::coalesce`] and [`Ethtool::set_coalesce`].
     const HAS_COALESCE: bool = false;
@@ -244,8 +244,14 @@ pub trait Ethtool {
     /// Sets what is to wake the machine up; all of it is in [`Ethtool::WAKE_EVENTS`].
     fn set_wake_events(&self, _events: WakeEvents) {}
 
-    /// Returns what is in the EEPROM of the device; empty if it has none.
-    fn eeprom(&self) -> &[u8] {
-        &[]
+    /// Returns the size of the EEPROM of the device, in bytes; 0 if it has none.
+    fn eeprom_size(&self) -> usize {
+        0
     }
+
+    /// Reads the EEPROM, from this byte on; all of it is within [`Ethtool::eeprom_size`].
+    ///
+    /// The interface is down, or this runs after [`Operations::stop`](super::operations::Operations::stop) and before
+    /// [`Operations::start`](super::operations::Operations::start); the device must be left as it was.
+    fn read_eeprom(&self, _offset: usize, _bytes: &mut [u8]) {}
 }

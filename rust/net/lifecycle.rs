@@ -473,6 +473,29 @@ impl<T: Operations> Private<T> {
         Ok(())
     }
 
+    /// Has the driver do something that wants a quiet device, whether the interface is up or down. A device that sleeps has been woken.
+    ///
+    /// # Safety
+    ///
+    /// RTNL must be held.
+    pub(super) unsafe fn while_quiet(&self, dev: &NetDevice, f: impl FnOnce(&T)) {
+        // A device that goes to sleep meanwhile, which RTNL does not prevent, would be quiesced twice.
+        let _awake = Awake::new(dev);
+        let running = self.running.load(Relaxed);
+        // SAFETY: RTNL is held, so the device keeps running, or being down. With the work items disabled this is the only slow path.
+        unsafe {
+            if running {
+                self.forbid_work();
+                self.quiesce(dev);
+            }
+            f(&self.driver);
+            if running {
+                self.resume_and_wake(dev);
+                self.allow_work();
+            }
+        }
+    }
+
     /// Runs the tests that want a quiet device, on an interface that is up.
     ///
     /// # Errors

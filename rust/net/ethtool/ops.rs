@@ -539,7 +539,7 @@ unsafe extern "C" fn get_eeprom_len_callback<T: Operations>(
     dev: *mut bindings::net_device,
 ) -> c_int {
     // SAFETY: The core calls this with a device whose operations are for `T`.
-    unsafe { Private::<T>::of(dev) }.1.driver().eeprom().len() as c_int
+    unsafe { Private::<T>::of(dev) }.1.driver().eeprom_size() as c_int
 }
 
 /// `get_eeprom`. The core has checked offset and length against [`get_eeprom_len_callback`].
@@ -553,17 +553,21 @@ unsafe extern "C" fn get_eeprom_callback<T: Operations>(
     eeprom: *mut bindings::ethtool_eeprom,
     data: *mut u8,
 ) -> c_int {
-    // SAFETY: The core calls this with a device whose operations are for `T` and a structure of its
-    // own.
-    let (driver, eeprom) = unsafe { (Private::<T>::of(dev).1.driver(), &mut *eeprom) };
+    // SAFETY: The core calls this with a device whose operations are for `T` and a structure of its own.
+    let ((dev, private), eeprom) = unsafe { (Private::<T>::of(dev), &mut *eeprom) };
     let (offset, length) = (eeprom.offset as usize, eeprom.len as usize);
-    let part = driver.eeprom().get(offset..offset.saturating_add(length));
-    let Some(part) = part else {
+    let end = offset.checked_add(length);
+    if end.is_none_or(|end| end > private.driver().eeprom_size()) {
         return EINVAL.to_errno();
+    }
+    // SAFETY: The core's buffer has room for that many bytes, and nobody else looks at them.
+    let bytes = unsafe {
+        data.write_bytes(0, length);
+        core::slice::from_raw_parts_mut(data, length)
     };
+    // SAFETY: RTNL is held.
+    unsafe { private.while_quiet(dev, |driver| driver.read_eeprom(offset, bytes)) };
     eeprom.magic = T::EEPROM_MAGIC.unwrap_or_default();
-    // SAFETY: The core's buffer has room for that many bytes, and is not part of the driver.
-    unsafe { data.copy_from_nonoverlapping(part.as_ptr(), part.len()) };
     0
 }
 

@@ -4,8 +4,8 @@
 
 #![cfg(not(loom))]
 
-use rings::driver::eeprom::{address, read, Pins, MAX_WORDS, SIGNATURE};
-use std::cell::RefCell;
+use rings::driver::eeprom::{Part, Pins, SIGNATURE};
+use std::cell::{Cell, RefCell};
 
 /// What an EEPROM has seen since it was selected.
 #[derive(Default)]
@@ -24,6 +24,8 @@ struct Eeprom {
     address_bits: usize,
     words: Vec<u16>,
     state: RefCell<State>,
+    /// How often the inputs were set.
+    sets: Cell<u32>,
 }
 
 impl Eeprom {
@@ -33,12 +35,21 @@ impl Eeprom {
             address_bits,
             words,
             state,
+            sets: Cell::new(0),
         }
     }
 }
 
 impl Pins for Eeprom {
-    fn set(&self, select: bool, clock: bool, data: bool) {
+    fn set(&self, select: bool, clock: bool, data: bool) -> bool {
+        self.step(select, clock, data);
+        self.output()
+    }
+}
+
+impl Eeprom {
+    fn step(&self, select: bool, clock: bool, data: bool) {
+        self.sets.set(self.sets.get() + 1);
         let mut state = self.state.borrow_mut();
         let rises = clock && !state.clock;
         assert!(!rises || select, "the clock runs with nothing selected");
@@ -76,7 +87,7 @@ impl Pins for Eeprom {
         }
     }
 
-    fn data(&self) -> bool {
+    fn output(&self) -> bool {
         let state = self.state.borrow();
         let driven = state.bits.len() == 3 + self.address_bits;
         !driven || state.output
@@ -95,61 +106,78 @@ fn contents(count: usize) -> Vec<u16> {
 struct Tolerant(Eeprom);
 
 impl Pins for Tolerant {
-    fn set(&self, select: bool, clock: bool, data: bool) {
+    fn set(&self, select: bool, clock: bool, data: bool) -> bool {
         let over = {
             let state = self.0.state.borrow();
-            state.bits.len() == 3 + self.0.address_bits && state.answer.is_empty()
+            let rises = clock && !state.clock;
+            rises && state.bits.len() == 3 + self.0.address_bits && state.answer.is_empty()
         };
         if over && select {
             let mut state = self.0.state.borrow_mut();
             state.clock = clock;
             state.output = true;
-            return;
+            return true;
         }
-        self.0.set(select, clock, data);
+        self.0.set(select, clock, data)
     }
+}
 
-    fn data(&self) -> bool {
-        self.0.data()
-    }
+/// What is read of an EEPROM, whole.
+fn read(pins: &impl Pins) -> Vec<u8> {
+    let part = Part::find(pins).expect("an EEPROM");
+    let mut bytes = vec![0; part.size()];
+    part.read(pins, 0, &mut bytes);
+    bytes
+}
+
+fn bytes(words: &[u16]) -> Vec<u8> {
+    words.iter().flat_map(|word| word.to_le_bytes()).collect()
 }
 
 #[test]
 fn a_93c56_is_read() {
-    let mut words = [0; MAX_WORDS];
     let eeprom = Eeprom::new(8, contents(128));
-    assert_eq!(read(&eeprom, &mut words), 128);
-    assert_eq!(words.to_vec(), contents(128));
+    assert_eq!(read(&eeprom), bytes(&contents(128)));
 }
 
 #[test]
 fn a_93c46_is_read() {
-    let mut words = [0; MAX_WORDS];
     let eeprom = Tolerant(Eeprom::new(6, contents(64)));
-    assert_eq!(read(&eeprom, &mut words), 64);
-    assert_eq!(words[..64], contents(64));
+    assert_eq!(read(&eeprom), bytes(&contents(64)));
+}
+
+#[test]
+fn any_part_of_it_is_read() {
+    let eeprom = Eeprom::new(8, contents(128));
+    let part = Part::find(&eeprom).expect("an EEPROM");
+    let all = bytes(&contents(128));
+    for (offset, length) in [(0, 1), (1, 1), (3, 4), (4, 3), (255, 1), (256, 0)] {
+        let mut found = vec![0; length];
+        part.read(&eeprom, offset, &mut found);
+        assert_eq!(found, all[offset..offset + length], "{length} at {offset}");
+    }
 }
 
 #[test]
 fn an_eeprom_of_another_kind_is_none() {
-    let mut words = [0; MAX_WORDS];
     let eeprom = Eeprom::new(8, vec![0x1234; 128]);
-    assert_eq!(read(&eeprom, &mut words), 0);
+    assert_eq!(Part::find(&eeprom), None);
 }
 
 #[test]
 fn without_an_eeprom_there_is_none() {
-    let mut words = [0; MAX_WORDS];
-    assert_eq!(read(&Eeprom::new(8, Vec::new()), &mut words), 0);
-    assert_eq!(words, [0; MAX_WORDS]);
+    assert_eq!(Part::find(&Eeprom::new(8, Vec::new())), None);
 }
 
 #[test]
-fn the_address_is_in_three_words_from_the_seventh() {
-    let mut contents = vec![0; 128];
-    contents[14..20].copy_from_slice(&[0x52, 0x54, 0, 0x81, 0x11, 0x0b]);
-    assert_eq!(address(&contents), Some([0x52, 0x54, 0, 0x81, 0x11, 0x0b]));
-    assert_eq!(address(&contents[..20]), address(&contents));
-    assert_eq!(address(&contents[..19]), None);
-    assert_eq!(address(&[]), None);
+fn the_address_is_in_three_words_from_the_seventh_and_no_others_are_read() {
+    let mut words = contents(64);
+    words[7..10].copy_from_slice(&[0x5452, 0x8100, 0x0b11]);
+    let eeprom = Tolerant(Eeprom::new(6, words));
+    let part = Part::find(&eeprom).expect("an EEPROM");
+    assert_eq!(part.address(&eeprom), [0x52, 0x54, 0, 0x81, 0x11, 0x0b]);
+    // Each time the inputs are set two accesses wait for the chip. A word takes 60 of them at most, and one more may be read to find
+    // out how long addresses are.
+    let sets = eeprom.0.sets.get();
+    assert!(sets <= 5 * 60, "the inputs were set {sets} times");
 }
