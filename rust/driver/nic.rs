@@ -93,7 +93,12 @@ use kernel::{
 };
 
 /// After how many polls the events are read in any case: those that are not about the rings have no interrupt while it is masked.
-const POLLS_UNREAD: u32 = 64;
+const POLLS_UNREAD: u32 = 256;
+
+/// How many polls that find nothing may follow upon each other before interrupts are unmasked, at most, and half as many as polls found
+/// something since that was last done: a stream of frames has gaps, and the interrupt after one costs more than these. A question
+/// and its answer are one poll, or two, and wait for nothing.
+const IDLE_POLLS: u32 = 8;
 
 /// The largest MTU that the chip takes as an ordinary frame, in bytes.
 pub(super) const ORDINARY_MTU: u32 = 1500;
@@ -157,10 +162,14 @@ pub(crate) struct Poll<'a> {
     pub(super) wake_threshold: u32,
     /// The MTU is above [`ORDINARY_MTU`].
     jumbo: bool,
-    /// The events of the rings were acknowledged, and no read has waited until that arrived.
-    acknowledged: bool,
+    /// Something was found in the rings, whose events have not been acknowledged since.
+    unacknowledged: bool,
     /// Polls since the events were read.
     unread: u32,
+    /// Polls that found something, since interrupts were unmasked.
+    busy: u32,
+    /// Polls that found nothing, since one that did.
+    idle: u32,
 }
 
 impl<'a> Nic<'a> {
@@ -253,8 +262,10 @@ impl<'a> Operations for Nic<'a> {
                 buffer_size,
                 wake_threshold: (config.tx / 4).max(skb::MAX_FRAGMENTS),
                 jumbo,
-                acknowledged: false,
+                unacknowledged: false,
                 unread: 0,
+                busy: 0,
+                idle: 0,
             },
             pool,
         })
@@ -441,32 +452,25 @@ impl<'a> Operations for Nic<'a> {
             // Nothing is received: what is acknowledged then may never be looked at.
             return Polled::Idle;
         }
-        if work == 0 && self.interrupted.xchg(false, Full) {
-            // It was about frames that an earlier poll has seen, or about none.
-            self.acknowledge(poll);
-        }
         poll.unread = poll.unread.saturating_add(1);
-        if poll.unread >= POLLS_UNREAD || (poll.acknowledged && work == 0) {
-            // An acknowledgement is a posted write and takes its time to the chip, so it may also be about a frame that
-            // came after the look at the rings. A read waits for it, and for what the chip wrote to memory before. So
-            // what comes after the read is either seen by the next look, or its event stays and interrupts when that
-            // is possible again.
-            poll.acknowledged = false;
-            poll.unread = 0;
-            if let Some(events) = self.events() {
-                self.take(cx.device(), events);
+        if work == 0 {
+            if poll.idle < (poll.busy / 2).min(IDLE_POLLS) {
+                poll.idle += 1;
+                return Polled::Again;
             }
-            if work == 0 {
-                work = self.work(cx, poll);
-            }
+            work = self.acknowledge(cx, poll);
+        }
+        if poll.unread >= POLLS_UNREAD {
+            // Where the core polls by a timer, whether there are frames or not, interrupts are never unmasked.
+            self.read_events(cx, poll);
         }
         if work == 0 {
+            poll.busy = 0;
             return Polled::Idle;
         }
-        // The poll comes again in any case, so one acknowledgement for all until now is enough. The exchange is a full
-        // barrier: the events of an interrupt whose flag it clears are older than the acknowledgement.
-        self.interrupted.xchg(false, Full);
-        self.acknowledge(poll);
+        poll.unacknowledged = true;
+        poll.busy = poll.busy.saturating_add(1);
+        poll.idle = 0;
         Polled::Busy(work)
     }
 
@@ -543,10 +547,35 @@ impl<'a> Operations for Nic<'a> {
 }
 
 impl<'a> Nic<'a> {
-    /// Acknowledges all events of the rings.
-    fn acknowledge(&self, poll: &mut Poll<'a>) {
+    /// Acknowledges the events of the rings, if there can be any, before interrupts are unmasked; returns what is in the rings after that.
+    ///
+    /// While interrupts are masked events are good for nothing, so they are acknowledged once, when the rings are empty, and not by each
+    /// poll that finds something. Were they not acknowledged at all, unmasking would interrupt about frames that were seen long ago.
+    ///
+    /// No frame is overlooked, by order. The chip writes a descriptor before it sets its event. An acknowledgement is a posted write
+    /// and takes its time, so it may also clear the event of a frame that came after the poll has looked. The read that follows
+    /// does not overtake it, and its answer does not overtake what the chip wrote to memory before: so of each event that
+    /// was cleared the descriptor is seen by the look after the read. An event that comes after the acknowledgement stays, and interrupts as
+    /// soon as that is possible. The handler may run meanwhile, if an interrupt that was masked too late is still on its way: it sets its
+    /// flag before it schedules a poll, which comes here again. The exchange is a full barrier, so the events of a flag that
+    /// it clears are older than the acknowledgement.
+    fn acknowledge(&self, cx: &PollContext<'_, PagePool<'a>>, poll: &mut Poll<'a>) -> u32 {
+        if !self.interrupted.xchg(false, Full) && !poll.unacknowledged {
+            // Since the last time nothing has been found: an event is of something that came after that, and interrupts.
+            return 0;
+        }
         self.hw.acknowledge(event::RINGS);
-        poll.acknowledged = true;
+        poll.unacknowledged = false;
+        self.read_events(cx, poll);
+        self.work(cx, poll)
+    }
+
+    /// Reads the events and acts on those that are not about the rings.
+    fn read_events(&self, cx: &PollContext<'_, PagePool<'a>>, poll: &mut Poll<'a>) {
+        poll.unread = 0;
+        if let Some(events) = self.events() {
+            self.take(cx.device(), events);
+        }
     }
 
     /// Undoes what Linux' realtek driver does to the PHY when an interface goes down; see

@@ -465,6 +465,8 @@ unsafe extern "C" fn poll_callback<T: Operations>(
     private.polling.store(false, Release);
     let work = match polled {
         Polled::Busy(work) => work,
+        // With less the core would not wait for its timer.
+        Polled::Again => 1,
         Polled::Idle => 0,
     };
     if work >= budget.unsigned_abs().min(MAX_BUDGET) {
@@ -476,7 +478,7 @@ unsafe extern "C" fn poll_callback<T: Operations>(
     if unsafe { bindings::napi_complete_done(napi, work) } {
         match polled {
             Polled::Idle => private.driver.enable_interrupts(),
-            Polled::Busy(_) => dev.schedule_poll(),
+            Polled::Busy(_) | Polled::Again => dev.schedule_poll(),
         }
     }
     work

@@ -79,6 +79,8 @@ pub enum Polled {
     /// There was work, of this amount. At [`RxContext::budget`](super::contexts::RxContext::budget) the poll is called again at once, below it after the time
     /// for which the core defers interrupts (`gro_flush_timeout`), or at once if it does not.
     Busy(u32),
+    /// There was none, but there soon will be: as [`Polled::Busy`] below the budget.
+    Again,
     /// There was none, or no budget. With one the interrupts can be enabled.
     Idle,
 }
