@@ -181,16 +181,17 @@ impl<'a> Operations for Edu<'a> {
 
     fn start_xmit(&self, cx: &XmitContext<'_>, xmit: &mut Self::Xmit, skb: Owned<SkBuff>) {
         let length = skb.length();
+        let mut piece = None;
         // Without Features::SG there is one piece.
-        let mapped = fragment::map(self.pdev, skb, |_| Err(EINVAL));
-        let Ok(piece) = mapped.map_err(drop).and_then(|piece| {
-            let address = piece.dma_address();
-            (length <= SIZE).then_some((address, piece)).ok_or(())
-        }) else {
+        let mapped = fragment::map(self.pdev, skb, &mut |only| {
+            piece = Some(only);
+            Ok(())
+        });
+        let Some(piece) = piece.filter(|_| mapped.is_ok() && length <= SIZE) else {
             cx.device().errors().tx_dropped.count();
             return;
         };
-        let (address, piece) = piece;
+        let address = piece.dma_address();
         let _ = cx.sent(length);
         if xmit.push(piece).is_ok() {
             xmit.publish();

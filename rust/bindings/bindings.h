@@ -8,6 +8,7 @@
 #include <linux/ethtool.h>
 #include <linux/if_vlan.h>
 #include <linux/interrupt.h>
+#include <linux/ip.h>
 #include <linux/netdevice.h>
 #include <linux/pci.h>
 #include <linux/phy.h>
@@ -39,9 +40,14 @@ static const size_t NET_SKB_HEAD = offsetof(struct sk_buff, head);
 static const size_t NET_SKB_END = offsetof(struct sk_buff, end);
 static const size_t NET_SKB_VLAN = offsetof(struct sk_buff, vlan_all);
 static const size_t NET_SKB_VLAN_TAG = offsetof(struct sk_buff, vlan_tci);
+static const size_t NET_SKB_PKT_TYPE = offsetof(struct sk_buff, __pkt_type_offset);
+static const size_t NET_SKB_NETWORK_HEADER = offsetof(struct sk_buff, network_header);
+static const size_t NET_IP_PROTOCOL = offsetof(struct iphdr, protocol);
 static const size_t NET_SHARED_PAGES = offsetof(struct skb_shared_info, nr_frags);
+static const size_t NET_SHARED_TX_FLAGS = offsetof(struct skb_shared_info, tx_flags);
 static const size_t NET_SHARED_GSO_SIZE = offsetof(struct skb_shared_info, gso_size);
 static const size_t NET_SHARED_GSO_SEGMENTS = offsetof(struct skb_shared_info, gso_segs);
+static const unsigned int NET_CHECKSUM_PARTIAL = CHECKSUM_PARTIAL;
 static const int NET_PCIE_LINK_STATE_L1 = PCIE_LINK_STATE_L1;
 static const netdev_features_t NET_F_SG = NETIF_F_SG;
 static const netdev_features_t NET_F_IP_CSUM = NETIF_F_IP_CSUM;

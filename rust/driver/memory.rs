@@ -4,18 +4,25 @@
 
 use super::ring::{
     desc::{
+        self,
         DescriptorMemory,
         DESCRIPTOR_SIZE, //
     },
     rx::RxBuffer,
-    tx::TxFragment, //
+    tx::{
+        TxFragment,
+        TxFrame, //
+    }, //
 };
 use crate::net::{
     dma::{
         Group,
         SharedWords, //
     },
-    fragment::MappedFragment,
+    fragment::{
+        MappedFragment,
+        Pieces, //
+    },
     from_device::FromDevice,
     page_pool,
     pci, //
@@ -67,6 +74,18 @@ impl DescriptorMemory for Descriptors<'_> {
     }
 
     #[inline]
+    fn received(&self, index: u32) -> Option<(FromDevice<u32>, FromDevice<u32>)> {
+        // Looked up once for both.
+        let words = self.descriptor(index)?;
+        let opts1 = words.read::<0>();
+        if opts1.bits(desc::OWN) != 0 {
+            return None;
+        }
+        self.rmb();
+        Some((opts1, words.read::<1>()))
+    }
+
+    #[inline]
     fn rmb(&self) {
         self.0.rmb();
     }
@@ -96,5 +115,13 @@ impl TxFragment for MappedFragment<'_> {
 
     fn length(&self) -> u32 {
         MappedFragment::length(self)
+    }
+}
+
+impl<'a> Pieces<'a> for TxFrame<'_, MappedFragment<'a>> {
+    // A call would move the fragment once more.
+    #[inline(always)]
+    fn take(&mut self, piece: MappedFragment<'a>) -> Result {
+        self.push(piece).map_err(|_| EINVAL)
     }
 }

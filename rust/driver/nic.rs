@@ -74,7 +74,6 @@ use crate::net::{
     phy::Phy,
     skb::{
         self,
-        Offload,
         Protocol,
         SkBuff, //
     },
@@ -407,10 +406,7 @@ impl<'a> Operations for Nic<'a> {
         };
         skb.tx_timestamp();
         let mut frame = xmit.ring.frame();
-        let mapped = fragment::map(self.pdev, skb, |fragment| {
-            frame.push(fragment).map_err(|_| EINVAL)
-        });
-        if !mapped.is_ok_and(|last| frame.push(last).is_ok()) {
+        if fragment::map(self.pdev, skb, &mut frame).is_err() {
             drop(frame);
             return self.drop_frame(dev, xmit);
         }
@@ -599,13 +595,18 @@ impl<'a> Nic<'a> {
     /// have asked.
     #[inline]
     fn command(skb: &SkBuff) -> Option<TxCommand> {
-        let command = match skb.offload() {
-            Offload::None => TxCommand::plain(),
-            Offload::Checksum(Protocol::Tcp) => TxCommand::plain().checksum(TxChecksum::Tcp),
-            Offload::Checksum(Protocol::Udp) => TxCommand::plain().checksum(TxChecksum::Udp),
-            Offload::Checksum(Protocol::Other(_)) => return None,
-            Offload::Segment(mss) if mss <= desc::TX_MSS_MAX => TxCommand::plain().segment(mss),
-            Offload::Segment(_) => return None,
+        let size = skb.segment_size();
+        let command = if size > desc::TX_MSS_MAX {
+            return None;
+        } else if size != 0 {
+            TxCommand::plain().segment(size)
+        } else {
+            match skb.checksum() {
+                None => TxCommand::plain(),
+                Some(Protocol::Tcp) => TxCommand::plain().checksum(TxChecksum::Tcp),
+                Some(Protocol::Udp) => TxCommand::plain().checksum(TxChecksum::Udp),
+                Some(Protocol::Other) => return None,
+            }
         };
         Some(match skb.vlan_tag() {
             Some(tag) => command.vlan(tag),

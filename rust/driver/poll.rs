@@ -4,15 +4,20 @@
 //! the poll of [`Nic`] are made of.
 
 use super::{
+    memory::Descriptors,
     nic::{
         Nic,
         Poll, //
     },
     regs::event,
-    ring::desc::{
-        self,
-        RxChecksum,
-        RxError, //
+    ring::{
+        desc::{
+            self,
+            RxChecksum,
+            RxError,
+            RxFrameInfo, //
+        },
+        rx::Received, //
     }, //
 };
 use crate::net::{
@@ -22,7 +27,10 @@ use crate::net::{
     },
     device::NetDevice,
     fragment::Completed,
-    page_pool::PagePool,
+    page_pool::{
+        PagePool,
+        RxBuffer, //
+    },
     phy::Phy, //
 };
 use kernel::sync::atomic::Relaxed;
@@ -35,8 +43,10 @@ const COPY_BREAK: u32 = 256;
 struct Wanted {
     /// Damaged frames.
     damaged: bool,
-    /// The FCS at the end of each.
-    fcs: bool,
+    /// So many bytes of the FCS at the end of each: all or none.
+    fcs: u32,
+    /// Frames up to this many bytes are copied out of their buffers.
+    copied: u32,
 }
 
 impl<'a> Nic<'a> {
@@ -78,23 +88,31 @@ impl<'a> Nic<'a> {
             return sent.into();
         };
         let mut done = 0;
-        let (mut packets, mut bytes) = (0u32, 0u32);
+        let (mut missed, mut bytes) = (0u32, 0u32);
         let wanted = Wanted {
             damaged: self.keep_damaged.load(Relaxed),
-            fcs: self.keep_fcs.load(Relaxed),
+            fcs: if self.keep_fcs.load(Relaxed) {
+                desc::FCS_LENGTH
+            } else {
+                0
+            },
+            copied: if rx.has_xdp() {
+                0
+            } else if rx.is_bounced() {
+                u32::MAX
+            } else {
+                COPY_BREAK
+            },
         };
         while done < rx.budget() {
-            let Some(length) = Self::receive_one(&rx, poll, &wanted) else {
+            let Some(length) = Self::receive_one(&rx, poll, &wanted, &mut missed) else {
                 break;
             };
             done += 1;
-            if length > 0 {
-                packets = packets.wrapping_add(1);
-                bytes = bytes.wrapping_add(length);
-            }
+            bytes = bytes.wrapping_add(length);
         }
-        if packets > 0 {
-            rx.received(packets, bytes);
+        if done > missed {
+            rx.received(done - missed, bytes);
         }
         done.max(sent.into())
     }
@@ -123,57 +141,56 @@ impl<'a> Nic<'a> {
         true
     }
 
-    /// Hands up the next frame if the chip has finished a descriptor; returns the length of the frame, 0 if none went up.
+    /// Hands up the next frame if the chip has finished a descriptor; returns the length of the frame. If none went up it is missed, and
+    /// that is 0.
     #[inline]
     fn receive_one(
         rx: &RxContext<'_, PagePool<'a>>,
         poll: &mut Poll<'a>,
         wanted: &Wanted,
+        missed: &mut u32,
     ) -> Option<u32> {
         let received = poll.rx.next(&poll.rx_memory)?;
-        let frame = match received.info() {
-            Ok(frame) => frame,
-            Err(error) => {
-                count_error(rx.device(), error);
-                let Some(frame) = wanted.damaged.then(|| received.damaged()).flatten() else {
-                    received.recycle(&poll.rx_memory);
-                    return Some(0);
-                };
-                frame
-            }
+        let length = match received.info() {
+            Ok(frame) => Self::receive(rx, &poll.rx_memory, received, frame, wanted),
+            Err(error) => Self::receive_damaged(rx, poll, error, wanted)?,
         };
-        let length = if wanted.fcs {
-            frame.length_with_fcs()
-        } else {
-            frame.length()
-        };
+        Some(length.unwrap_or_else(|| {
+            *missed = missed.wrapping_add(1);
+            0
+        }))
+    }
 
+    /// Hands up a frame; returns its length, or `None` if it did not go up.
+    #[inline(always)]
+    fn receive(
+        rx: &RxContext<'_, PagePool<'a>>,
+        memory: &Descriptors<'a>,
+        received: Received<'_, RxBuffer<'a>>,
+        frame: RxFrameInfo,
+        wanted: &Wanted,
+    ) -> Option<u32> {
+        // Both are small.
+        let length = frame.length().wrapping_add(wanted.fcs);
         let tag = desc::rx_vlan(received.opts2());
-        let copied = !rx.has_xdp() && (length <= COPY_BREAK || rx.is_bounced());
+        let copied = length <= wanted.copied;
         // The ring gets another buffer before the frame's is used up.
         let new = if copied { None } else { rx.alloc() };
         let skb = match new {
-            Some(new) => {
-                let buffer = received.replace(&poll.rx_memory, new);
-                if rx.has_xdp() {
-                    match rx.run_xdp(buffer, length) {
-                        Some(skb) => Some(skb),
-                        // The program has it, or it is counted.
-                        None => return Some(0),
-                    }
-                } else {
-                    buffer.into_skb(rx, length)
-                }
+            Some(new) if rx.has_xdp() => {
+                // Without an answer the program has it, or it is counted.
+                Some(rx.run_xdp(received.replace(memory, new), length)?)
             }
+            Some(new) => received.replace(memory, new).into_skb(rx, length),
             None => {
                 let skb = copied.then(|| received.buffer().copy_to_skb(rx, length));
-                received.recycle(&poll.rx_memory);
+                received.recycle(memory);
                 skb.flatten()
             }
         };
         let Some(mut skb) = skb else {
             rx.device().errors().rx_dropped.count();
-            return Some(0);
+            return None;
         };
         if frame.checksum() != RxChecksum::Unknown {
             skb.set_checksum_right();
@@ -186,10 +203,31 @@ impl<'a> Nic<'a> {
         rx.receive(skb);
         Some(length)
     }
+
+    /// Counts the next descriptor, which holds no good frame, and hands up what is in it if that is wanted.
+    // It looks the descriptor up once more: to be passed it would have to be put into memory for every good frame as well.
+    #[cold]
+    #[inline(never)]
+    fn receive_damaged(
+        rx: &RxContext<'_, PagePool<'a>>,
+        poll: &mut Poll<'a>,
+        error: RxError,
+        wanted: &Wanted,
+    ) -> Option<Option<u32>> {
+        count_error(rx.device(), error);
+        let memory = &poll.rx_memory;
+        let received = poll.rx.next(memory)?;
+        Some(match wanted.damaged.then(|| received.damaged()).flatten() {
+            Some(frame) => Self::receive(rx, memory, received, frame, wanted),
+            None => {
+                received.recycle(memory);
+                None
+            }
+        })
+    }
 }
 
 /// Counts a descriptor that holds no good frame.
-#[cold]
 fn count_error(dev: &NetDevice, error: RxError) {
     let errors = dev.errors();
     errors.rx_errors.count();

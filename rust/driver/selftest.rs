@@ -158,10 +158,7 @@ impl<'a> Nic<'a> {
 
         let skb = Owned::<SkBuff>::from_slice(rtnl.device(), &sent)?;
         let mut frame = xmit.ring.frame();
-        let last = fragment::map(self.pdev, skb, |fragment| {
-            frame.push(fragment).map_err(|_| EINVAL)
-        })?;
-        frame.push(last).map_err(|_| EINVAL)?;
+        fragment::map(self.pdev, skb, &mut frame)?;
         frame.commit(&xmit.memory, TxCommand::plain());
         self.hw.ring_doorbell();
 

@@ -1,9 +1,12 @@
 /* SPDX-License-Identifier: GPL-2.0 */
 /* Streaming DMA. */
 
+/* All ones if it could not be mapped. */
 dma_addr_t net_helper_dma_map_single(struct device *dev, void *data, size_t len)
 {
-	return dma_map_single(dev, data, len, DMA_TO_DEVICE);
+	dma_addr_t addr = dma_map_single(dev, data, len, DMA_TO_DEVICE);
+
+	return dma_mapping_error(dev, addr) ? ~(dma_addr_t)0 : addr;
 }
 
 void net_helper_dma_unmap_single(struct device *dev, dma_addr_t addr, size_t len)
@@ -14,11 +17,6 @@ void net_helper_dma_unmap_single(struct device *dev, dma_addr_t addr, size_t len
 void net_helper_dma_unmap_page(struct device *dev, dma_addr_t addr, size_t len)
 {
 	dma_unmap_page(dev, addr, len, DMA_TO_DEVICE);
-}
-
-bool net_helper_dma_mapping_error(struct device *dev, dma_addr_t addr)
-{
-	return dma_mapping_error(dev, addr);
 }
 
 void net_helper_dma_sync_single_for_cpu(struct device *dev, dma_addr_t addr, size_t len)
@@ -41,9 +39,11 @@ int net_helper_dma_set_mask_and_coherent(struct device *dev, unsigned int bits)
 	return dma_set_mask_and_coherent(dev, DMA_BIT_MASK(bits));
 }
 
+/* All ones if it could not be mapped. */
 dma_addr_t net_helper_skb_frag_dma_map(struct device *dev, const struct sk_buff *skb, unsigned int frag)
 {
 	const skb_frag_t *f = &skb_shinfo(skb)->frags[frag];
+	dma_addr_t addr = skb_frag_dma_map(dev, f, 0, skb_frag_size(f), DMA_TO_DEVICE);
 
-	return skb_frag_dma_map(dev, f, 0, skb_frag_size(f), DMA_TO_DEVICE);
+	return dma_mapping_error(dev, addr) ? ~(dma_addr_t)0 : addr;
 }

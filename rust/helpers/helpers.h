@@ -71,28 +71,28 @@ void net_helper_netif_napi_set_irq(struct napi_struct *napi, int irq);
 void net_helper_netif_napi_del(struct napi_struct *napi);
 struct net_device *net_helper_napi_dev(const struct napi_struct *napi);
 void net_helper_napi_schedule(struct napi_struct *napi);
-void net_helper_napi_gro_receive(struct napi_struct *napi, struct sk_buff *skb);
+bool net_helper_napi_receive(struct napi_struct *napi, struct net_device *dev, struct sk_buff *skb, bool csum_right);
 
 /* skbuff.c */
+/* Where the bit field ip_summed is in the byte at __pkt_type_offset; skbuff.c makes sure of that. */
+#ifdef __BIG_ENDIAN_BITFIELD
+#define NET_SKB_SUMMED_SHIFT	1
+#else
+#define NET_SKB_SUMMED_SHIFT	5
+#endif
 unsigned int net_helper_skb_frag_size(const struct sk_buff *skb, unsigned int frag);
-bool net_helper_skb_is_csum_partial(const struct sk_buff *skb);
-u8 net_helper_skb_ip_protocol(const struct sk_buff *skb);
 void net_helper___vlan_hwaccel_put_tag(struct sk_buff *skb, u16 tag);
-void net_helper_skb_set_csum_unnecessary(struct sk_buff *skb);
 netdev_features_t net_helper_vlan_features_check(struct sk_buff *skb, netdev_features_t features);
 struct sk_buff *net_helper_netdev_alloc_skb(struct net_device *dev, unsigned int len);
 void net_helper_skb_put_data(struct sk_buff *skb, const void *data, unsigned int len);
-void net_helper_skb_mark_for_recycle(struct sk_buff *skb);
 void net_helper_skb_metadata_set(struct sk_buff *skb, u32 len);
 void net_helper_skb_tx_timestamp(struct sk_buff *skb);
 void net_helper_dev_kfree_skb_any(struct sk_buff *skb);
-bool net_helper_skb_set_protocol(struct sk_buff *skb, struct net_device *dev);
 
 /* dma.c */
 dma_addr_t net_helper_dma_map_single(struct device *dev, void *data, size_t len);
 void net_helper_dma_unmap_single(struct device *dev, dma_addr_t addr, size_t len);
 void net_helper_dma_unmap_page(struct device *dev, dma_addr_t addr, size_t len);
-bool net_helper_dma_mapping_error(struct device *dev, dma_addr_t addr);
 void net_helper_dma_sync_single_for_cpu(struct device *dev, dma_addr_t addr, size_t len);
 void net_helper_dma_sync_single_for_device(struct device *dev, dma_addr_t addr, size_t len);
 bool net_helper_is_swiotlb_force_bounce(struct device *dev);
@@ -100,13 +100,11 @@ int net_helper_dma_set_mask_and_coherent(struct device *dev, unsigned int bits);
 dma_addr_t net_helper_skb_frag_dma_map(struct device *dev, const struct sk_buff *skb, unsigned int frag);
 
 /* page_pool.c */
-struct page *net_helper_page_pool_alloc_frag(struct page_pool *pool, unsigned int *offset,
-					     unsigned int size, gfp_t gfp);
-dma_addr_t net_helper_page_pool_get_dma_addr(const struct page *page);
+void *net_helper_page_pool_alloc_frag(struct page_pool *pool, dma_addr_t *addr, unsigned int size, gfp_t gfp);
+struct sk_buff *net_helper_page_pool_build_skb(void *frag, unsigned int size);
 void net_helper_page_pool_enable_direct_recycling(struct page_pool *pool, struct napi_struct *napi);
-void net_helper_page_pool_put_full_page(struct page *page);
-struct page_pool *net_helper_page_pool_of_page(const struct page *page);
-void *net_helper_page_address(const struct page *page);
+void net_helper_page_pool_put_frag(void *frag);
+struct page_pool *net_helper_page_pool_of_frag(const void *frag);
 
 /* xdp.c */
 struct net_helper_xdp {

@@ -6,15 +6,26 @@
 #define pp_page_to_nmdesc(page) (page)
 #endif
 
-struct page *net_helper_page_pool_alloc_frag(struct page_pool *pool, unsigned int *offset,
-					     unsigned int size, gfp_t gfp)
+/* Returns where a fragment is that it takes out; for the device at addr. */
+void *net_helper_page_pool_alloc_frag(struct page_pool *pool, dma_addr_t *addr, unsigned int size, gfp_t gfp)
 {
-	return page_pool_alloc_frag(pool, offset, size, gfp);
+	unsigned int offset;
+	struct page *page = page_pool_alloc_frag(pool, &offset, size, gfp);
+
+	if (unlikely(!page))
+		return NULL;
+	*addr = page_pool_get_dma_addr(page) + offset;
+	return page_address(page) + offset;
 }
 
-dma_addr_t net_helper_page_pool_get_dma_addr(const struct page *page)
+/* A frame, still empty, that returns the fragment to its pool when it is freed. */
+struct sk_buff *net_helper_page_pool_build_skb(void *frag, unsigned int size)
 {
-	return page_pool_get_dma_addr(page);
+	struct sk_buff *skb = napi_build_skb(frag, size);
+
+	if (likely(skb))
+		skb_mark_for_recycle(skb);
+	return skb;
 }
 
 /*
@@ -30,17 +41,14 @@ void net_helper_page_pool_enable_direct_recycling(struct page_pool *pool, struct
 #endif
 }
 
-void net_helper_page_pool_put_full_page(struct page *page)
+struct page_pool *net_helper_page_pool_of_frag(const void *frag)
 {
-	page_pool_put_full_page(pp_page_to_nmdesc(page)->pp, page, false);
-}
+	const struct page *page = virt_to_head_page(frag);
 
-struct page_pool *net_helper_page_pool_of_page(const struct page *page)
-{
 	return pp_page_to_nmdesc(page)->pp;
 }
 
-void *net_helper_page_address(const struct page *page)
+void net_helper_page_pool_put_frag(void *frag)
 {
-	return page_address(page);
+	page_pool_put_full_page(net_helper_page_pool_of_frag(frag), virt_to_head_page(frag), false);
 }

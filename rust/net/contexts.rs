@@ -230,14 +230,13 @@ impl<P> RxContext<'_, P> {
     /// Hands a received frame up the stack; [`RxContext::received`] counts it.
     pub fn receive(&self, skb: RxSkBuff) {
         let dev = self.dev.as_raw();
-        let skb = skb.into_raw();
+        let right = skb.is_checksum_right();
         // SAFETY: The device is live, this is its poll, and the reference to the frame is given up. By the invariants of the type
         // the frame has an Ethernet header.
-        unsafe {
-            if bindings::skb_set_protocol(skb, dev) {
-                self.dev.errors().multicast.count();
-            }
-            bindings::napi_gro_receive(self.dev.napi(), skb);
+        let multicast =
+            unsafe { bindings::napi_receive(self.dev.napi(), dev, skb.into_raw(), right) };
+        if multicast {
+            self.dev.errors().multicast.count();
         }
     }
 

@@ -92,9 +92,10 @@ impl<'a> MappedFragment<'a> {
         Self::checked(pdev, address, length, Area::Page)
     }
 
+    /// Makes one of the answer of a mapping function for this device: all ones if it failed.
+    #[inline]
     fn checked(pdev: &'a pci::Device, address: u64, length: u32, area: Area) -> Result<Self> {
-        // SAFETY: `address` is the answer of a mapping function for this device.
-        if unsafe { bindings::dma_mapping_error(pci::device(pdev), address) } {
+        if address == bindings::dma_addr_t::MAX {
             return Err(ENOMEM);
         }
         // INVARIANT: The mapping succeeded.
@@ -183,40 +184,47 @@ impl Drop for MappedFragment<'_> {
     }
 }
 
-/// Maps a frame for a device to read, piece by piece: returns the last piece, which owns the frame; `each` takes those before
-/// it in order.
+/// What takes the pieces of a frame that is mapped: the slots of a transmit ring, or a closure.
+pub trait Pieces<'a> {
+    /// Takes the next piece.
+    ///
+    /// # Errors
+    ///
+    /// It could not be taken, and is dropped.
+    fn take(&mut self, piece: MappedFragment<'a>) -> Result;
+}
+
+impl<'a, F: FnMut(MappedFragment<'a>) -> Result> Pieces<'a> for F {
+    fn take(&mut self, piece: MappedFragment<'a>) -> Result {
+        self(piece)
+    }
+}
+
+/// Maps a frame for a device to read, piece by piece: `pieces` takes all of them in order. The last owns the frame.
 ///
 /// # Errors
 ///
-/// `ENOMEM` if a piece cannot be mapped; that of `each`. The frame is freed then, and `each` should
+/// `ENOMEM` if a piece cannot be mapped; that of [`Pieces::take`]. The frame is freed then, and `pieces` should
 /// give up what it took.
-#[inline]
-pub fn map<'a>(
-    pdev: &'a pci::Device,
-    skb: Owned<SkBuff>,
-    mut each: impl FnMut(MappedFragment<'a>) -> Result,
-) -> Result<MappedFragment<'a>> {
-    let pages = skb.pages();
-    let mut piece = MappedFragment::head(pdev, &skb)?;
-    if pages > 0 {
-        piece = map_pages(pdev, &skb, pages, piece, &mut each)?;
+// A call would save and restore more registers than it needs.
+#[inline(always)]
+pub fn map<'a>(pdev: &'a pci::Device, skb: Owned<SkBuff>, pieces: &mut impl Pieces<'a>) -> Result {
+    if skb.pages() > 0 {
+        return map_pages(pdev, skb, pieces);
     }
+    let mut piece = MappedFragment::head(pdev, &skb)?;
     piece.frame = FrameOwner::Skb(skb);
-    Ok(piece)
+    pieces.take(piece)
 }
 
-/// Maps the pages of a frame; `each` takes `piece` and all of them but the last, which is returned.
+/// The same for a frame that has pages. Most have none: what only these need would cost the others registers.
 #[inline(never)]
-fn map_pages<'a>(
-    pdev: &'a pci::Device,
-    skb: &SkBuff,
-    pages: u32,
-    mut piece: MappedFragment<'a>,
-    each: &mut dyn FnMut(MappedFragment<'a>) -> Result,
-) -> Result<MappedFragment<'a>> {
-    for nth in 0..pages {
-        each(piece)?;
-        piece = MappedFragment::page(pdev, skb, nth)?;
+fn map_pages<'a>(pdev: &'a pci::Device, skb: Owned<SkBuff>, pieces: &mut dyn Pieces<'a>) -> Result {
+    let mut piece = MappedFragment::head(pdev, &skb)?;
+    for nth in 0..skb.pages() {
+        pieces.take(piece)?;
+        piece = MappedFragment::page(pdev, &skb, nth)?;
     }
-    Ok(piece)
+    piece.frame = FrameOwner::Skb(skb);
+    pieces.take(piece)
 }

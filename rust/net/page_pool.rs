@@ -27,7 +27,10 @@ use super::{
 };
 use crate::bindings;
 use core::{
-    mem::ManuallyDrop,
+    mem::{
+        ManuallyDrop,
+        MaybeUninit, //
+    },
     ptr::NonNull, //
 };
 use kernel::{
@@ -49,13 +52,17 @@ pub const XDP_BUFFER_SIZE: u32 =
 ///
 /// # Invariants
 ///
-/// `slot` is a power of two, and `headroom + NET_SKB_OVERHEAD` less than it.
+/// `slot` is a power of two, and `headroom + size + NET_SKB_OVERHEAD` not more than it.
 #[derive(Clone, Copy)]
+// As a whole it is moved by one instruction.
+#[repr(align(8))]
 struct Layout {
     /// What a buffer occupies, in bytes.
     slot: u16,
     /// Where in that the device begins to write, in bytes.
     headroom: u16,
+    /// How many bytes it may write, in the units of 8 bytes that the chip wants.
+    size: u16,
 }
 
 impl Layout {
@@ -75,10 +82,12 @@ impl Layout {
             .and_then(u32::checked_next_power_of_two)
             .ok_or(EINVAL)?
             .max(bindings::NET_PAGE_SIZE as u32 / 2);
-        // INVARIANT: `slot` is a power of two, and what is left of it is at least `size`.
+        let size = slot.saturating_sub(around) & !7;
+        // INVARIANT: `slot` is a power of two, and what is left of it is `size`, but for what was rounded off.
         Ok(Self {
             slot: slot.try_into().map_err(|_| EINVAL)?,
             headroom,
+            size: size.try_into().map_err(|_| EINVAL)?,
         })
     }
 
@@ -90,11 +99,10 @@ impl Layout {
         self.headroom.into()
     }
 
-    /// Returns what a device may write of a buffer, in bytes, in the units of 8 bytes that the chip
-    /// wants.
+    /// Returns what a device may write of a buffer, in bytes.
     #[inline]
     fn size(&self) -> u32 {
-        self.room().wrapping_sub(self.headroom()) & !7
+        self.size.into()
     }
 
     /// Returns what `build_skb` leaves of a buffer, in bytes.
@@ -289,25 +297,22 @@ impl<'a> PagePool<'a> {
     ///
     /// Nothing else may take buffers out at the same time; if the pool was handed over this must be the poll that it was handed over to.
     unsafe fn alloc_with(&self, flags: bindings::gfp_t) -> Option<RxBuffer<'a>> {
-        let mut offset = 0;
-        // SAFETY: The pool is live; the rest is the caller's promise.
-        let page = NonNull::new(unsafe {
+        let mut address = MaybeUninit::uninit();
+        // SAFETY: The pool is live, and maps its pages; the rest is the caller's promise.
+        let start = NonNull::new(unsafe {
             bindings::page_pool_alloc_frag(
                 self.pool.as_ptr(),
-                &mut offset,
+                address.as_mut_ptr(),
                 self.layout.slot(),
                 flags | self.zone,
             )
         })?;
-        // SAFETY: The page comes from a pool that maps its pages.
-        let address = unsafe { bindings::page_pool_get_dma_addr(page.as_ptr()) };
+        // SAFETY: With a fragment there is an address.
+        let address = unsafe { address.assume_init() };
         // INVARIANT: The fragment was just taken out, and `slot` bytes of it are this value's.
         Some(RxBuffer {
-            page,
-            offset,
-            address: address
-                .wrapping_add(offset.into())
-                .wrapping_add(self.layout.headroom().into()),
+            start: start.cast(),
+            address: address.wrapping_add(self.layout.headroom().into()),
             pdev: self.pdev,
             layout: self.layout,
         })
@@ -347,6 +352,8 @@ impl<'a> RxContext<'_, PagePool<'a>> {
 
     /// Runs the XDP program, if there is one, on a frame of `length` bytes in a buffer of the pool. Returns
     /// what goes up the stack; all else is done.
+    // Where there are no programs it would cost each frame registers.
+    #[inline(never)]
     pub fn run_xdp(&self, buffer: RxBuffer<'a>, length: u32) -> Option<RxSkBuff> {
         let pool = self.pool();
         let dropped = &self.device().errors().rx_dropped;
@@ -354,14 +361,16 @@ impl<'a> RxContext<'_, PagePool<'a>> {
             dropped.count();
             return None;
         };
-        // SAFETY: The page is live, and of a pool.
-        if unsafe { bindings::page_pool_of_page(buffer.page.as_ptr()) } != pool.pool.as_ptr() {
+        // SAFETY: The fragment is live, and of a pool.
+        if unsafe { bindings::page_pool_of_frag(buffer.start.as_ptr().cast()) }
+            != pool.pool.as_ptr()
+        {
             dropped.count();
             return None;
         }
         buffer.sync_for_cpu(length);
         let place = run::Buffer {
-            start: buffer.start().as_ptr().cast(),
+            start: buffer.start.as_ptr().cast(),
             size: buffer.layout.slot(),
             headroom: buffer.layout.headroom(),
             length,
@@ -409,11 +418,10 @@ impl<'a> RxContext<'_, PagePool<'a>> {
 ///
 /// # Invariants
 ///
-/// It owns one fragment of a page of a page pool: the `layout.slot` bytes at `offset`, which are mapped
+/// It owns one fragment of a page of a page pool, in the kernel's linear map: the `layout.slot` bytes at `start`, which are mapped
 /// for `pdev` from `address - layout.headroom` on.
 pub struct RxBuffer<'a> {
-    page: NonNull<bindings::page>,
-    offset: u32,
+    start: NonNull<u8>,
     address: u64,
     pdev: &'a pci::Device,
     layout: Layout,
@@ -428,18 +436,10 @@ impl RxBuffer<'_> {
         self.address
     }
 
-    fn start(&self) -> NonNull<u8> {
-        // SAFETY: The page is live and its pages are in the kernel's linear map; `offset` is in it.
-        unsafe {
-            let page = bindings::page_address(self.page.as_ptr()).cast::<u8>();
-            NonNull::new_unchecked(page.add(self.offset as usize))
-        }
-    }
-
     /// Returns where the device writes.
     fn frame(&self) -> NonNull<u8> {
         // SAFETY: By the invariants of the layout that is in the buffer.
-        unsafe { self.start().add(self.layout.headroom() as usize) }
+        unsafe { self.start.add(self.layout.headroom() as usize) }
     }
 
     fn sync_for_cpu(&self, length: u32) {
@@ -452,6 +452,8 @@ impl RxBuffer<'_> {
     /// Copies a frame of `length` bytes out; the buffer can be used again.
     ///
     /// Returns `None` if there is no memory, or if `length` is more than the buffer has or no whole Ethernet header.
+    // The frames that are not copied are those that come in numbers.
+    #[inline(never)]
     pub fn copy_to_skb<P>(&self, rx: &RxContext<'_, P>, length: u32) -> Option<RxSkBuff> {
         if !self.layout.holds(length) {
             return None;
@@ -489,7 +491,7 @@ impl RxBuffer<'_> {
         // SAFETY: By the safety requirements that is in the buffer, and the `sk_buff` has room for it; C copies it, whatever the device
         // writes at the same time. The `sk_buff` is this function's alone.
         unsafe {
-            let from = self.start().as_ptr().add((headroom - metadata) as usize);
+            let from = self.start.as_ptr().add((headroom - metadata) as usize);
             bindings::skb_put_data(skb.as_ptr(), from.cast(), all);
             bindings::skb_pull(skb.as_ptr(), metadata);
             Some(RxSkBuff::from_raw(skb))
@@ -546,13 +548,12 @@ impl RxBuffer<'_> {
     unsafe fn build_skb(self, headroom: u32, length: u32) -> Option<RxSkBuff> {
         // SAFETY: The slot is this value's alone, and becomes the frame's, which is new; the rest is the caller's promise.
         unsafe {
-            let skb = NonNull::new(bindings::napi_build_skb(
-                self.start().as_ptr().cast(),
+            let skb = NonNull::new(bindings::page_pool_build_skb(
+                self.start.as_ptr().cast(),
                 self.layout.slot(),
             ))?;
             // The frame returns the fragment to its pool when it is freed.
             let _ = ManuallyDrop::new(self);
-            bindings::skb_mark_for_recycle(skb.as_ptr());
             Some(RxSkBuff::with_frame(skb, headroom, length))
         }
     }
@@ -561,6 +562,6 @@ impl RxBuffer<'_> {
 impl Drop for RxBuffer<'_> {
     fn drop(&mut self) {
         // SAFETY: By the type invariants this gives up the fragment that is owned.
-        unsafe { bindings::page_pool_put_full_page(self.page.as_ptr()) };
+        unsafe { bindings::page_pool_put_frag(self.start.as_ptr().cast()) };
     }
 }

@@ -32,19 +32,8 @@ pub enum Protocol {
     Tcp,
     /// UDP.
     Udp,
-    /// Something else, by its number.
-    Other(u8),
-}
-
-/// What a frame wants done with it when it is sent.
-#[derive(Clone, Copy, PartialEq, Eq)]
-pub enum Offload {
-    /// Nothing.
-    None,
-    /// Fill in the checksum of this protocol over IPv4.
-    Checksum(Protocol),
-    /// Cut it into TCP segments with this many bytes of payload, over IPv4.
-    Segment(u32),
+    /// Something else.
+    Other,
 }
 
 /// A frame (`struct sk_buff`) to look at.
@@ -118,8 +107,9 @@ impl SkBuff {
         pages.into()
     }
 
-    /// Returns the payload of each frame that this one is to be cut into, in bytes; 0 if it is not.
-    pub(super) fn segment_size(&self) -> u32 {
+    /// Returns the payload of each TCP segment, over IPv4, that this frame is to be cut into, in bytes; 0 if it is not.
+    #[inline]
+    pub fn segment_size(&self) -> u32 {
         // SAFETY: That is the offset of `unsigned short gso_size`.
         let size: u16 = unsafe { self.shared_field(bindings::NET_SHARED_GSO_SIZE) };
         size.into()
@@ -130,25 +120,27 @@ impl SkBuff {
         self.pages() + 1
     }
 
-    /// Returns what the frame wants done with it.
+    /// Returns the protocol over IPv4 whose checksum is to be filled in, if one is; in a frame that is to be cut, in each piece.
     #[inline]
-    pub fn offload(&self) -> Offload {
-        let size = self.segment_size();
-        if size != 0 {
-            return Offload::Segment(size);
+    pub fn checksum(&self) -> Option<Protocol> {
+        // SAFETY: That is the offset of a byte, in which `ip_summed` is (`check_ip_summed` in helpers/skbuff.c).
+        let bits: u8 = unsafe { self.field(bindings::NET_SKB_PKT_TYPE) };
+        if u32::from(bits >> bindings::NET_SKB_SUMMED_SHIFT & 3) != bindings::NET_CHECKSUM_PARTIAL {
+            return None;
         }
-        // SAFETY: By the type invariants. A frame that wants its checksum computed has its headers
-        // in the linear area, and its network header set; only IPv4 is announced.
-        unsafe {
-            if !bindings::skb_is_csum_partial(self.as_raw()) {
-                return Offload::None;
-            }
-            Offload::Checksum(match bindings::skb_ip_protocol(self.as_raw()) {
-                6 => Protocol::Tcp,
-                17 => Protocol::Udp,
-                other => Protocol::Other(other),
-            })
-        }
+        // SAFETY: Those are the offsets of `unsigned char *head` and `__u16 network_header`, which counts from there. A frame that
+        // wants its checksum computed has its headers in the linear area, and its network header set; only IPv4 is announced.
+        let protocol = unsafe {
+            let head: *const u8 = self.field(bindings::NET_SKB_HEAD);
+            let network: u16 = self.field(bindings::NET_SKB_NETWORK_HEADER);
+            head.add(usize::from(network) + bindings::NET_IP_PROTOCOL)
+                .read()
+        };
+        Some(match protocol {
+            6 => Protocol::Tcp,
+            17 => Protocol::Udp,
+            _ => Protocol::Other,
+        })
     }
 
     /// Returns how many frames this one is to be cut into; 0 if it is not.
@@ -160,7 +152,7 @@ impl SkBuff {
 
     /// Returns whether the frame wants its checksum computed, and is not to be cut.
     pub fn wants_checksum(&self) -> bool {
-        matches!(self.offload(), Offload::Checksum(_))
+        self.segment_size() == 0 && self.checksum().is_some()
     }
 
     /// Returns whether the frame, without its Ethernet header, or each packet that it is to be cut into, is longer than `mtu`.
@@ -181,10 +173,15 @@ impl SkBuff {
         }
     }
 
-    /// Takes the software time stamp of the transmission, if one was asked for.
+    /// Takes the software time stamp of the transmission, if one was asked for, or has the PHY take one.
+    #[inline]
     pub fn tx_timestamp(&self) {
-        // SAFETY: By the type invariants.
-        unsafe { bindings::skb_tx_timestamp(self.as_raw()) };
+        // SAFETY: That is the offset of `__u8 tx_flags`.
+        let wanted: u8 = unsafe { self.shared_field(bindings::NET_SHARED_TX_FLAGS) };
+        if wanted != 0 {
+            // SAFETY: By the type invariants.
+            unsafe { bindings::skb_tx_timestamp(self.as_raw()) };
+        }
     }
 }
 
@@ -248,7 +245,11 @@ impl Owned<SkBuff> {
 ///
 /// The pointer is to a live `sk_buff` of which this value has the only reference, whose linear area holds an Ethernet header at
 /// least.
-pub struct RxSkBuff(NonNull<bindings::sk_buff>);
+pub struct RxSkBuff {
+    skb: NonNull<bindings::sk_buff>,
+    /// The device has found its checksum right.
+    checksum_right: bool,
+}
 
 // SAFETY: An `sk_buff` belongs to no CPU; ownership may move.
 unsafe impl Send for RxSkBuff {}
@@ -265,7 +266,10 @@ impl RxSkBuff {
     /// linear area.
     pub(super) unsafe fn from_raw(skb: NonNull<bindings::sk_buff>) -> Self {
         // INVARIANT: By the safety requirements.
-        Self(skb)
+        Self {
+            skb,
+            checksum_right: false,
+        }
     }
 
     /// Takes over a frame, and makes it the `length` bytes from `headroom` on, counted from the start of the linear area.
@@ -290,22 +294,25 @@ impl RxSkBuff {
                 .write(data);
             raw.byte_add(bindings::NET_SKB_TAIL)
                 .cast::<u32>()
-                .write(headroom + length);
+                .write(headroom.wrapping_add(length));
             raw.byte_add(bindings::NET_SKB_LEN)
                 .cast::<u32>()
                 .write(length);
         }
         // INVARIANT: By the safety requirements.
-        Self(skb)
+        Self {
+            skb,
+            checksum_right: false,
+        }
     }
 
     fn as_raw(&self) -> *mut bindings::sk_buff {
-        self.0.as_ptr()
+        self.skb.as_ptr()
     }
 
     /// Gives the reference up to the caller.
     pub(super) fn into_raw(self) -> *mut bindings::sk_buff {
-        ManuallyDrop::new(self).0.as_ptr()
+        ManuallyDrop::new(self).skb.as_ptr()
     }
 
     /// Returns the length of the frame in bytes.
@@ -324,8 +331,12 @@ impl RxSkBuff {
 
     /// Records that the device has found the checksum of the frame right.
     pub fn set_checksum_right(&mut self) {
-        // SAFETY: By the type invariants the frame is this value's alone.
-        unsafe { bindings::skb_set_csum_unnecessary(self.as_raw()) };
+        self.checksum_right = true;
+    }
+
+    /// Returns whether the device has found the checksum of the frame right.
+    pub(super) fn is_checksum_right(&self) -> bool {
+        self.checksum_right
     }
 
     /// Records the VLAN tag that the device has stripped from the frame.

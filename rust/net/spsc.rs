@@ -81,13 +81,13 @@ pub fn channel<T>(capacity: u32) -> Result<(Producer<T>, Consumer<T>), Error> {
     }
 
     let start = first_count(capacity);
-    // INVARIANT: `capacity` was checked above and `slots` has that many elements. Both counters
+    // INVARIANT: `capacity` was checked above, is no 0, and `slots` has that many elements. Both counters
     // are equal: every slot is empty and belongs to the producer.
     let inner = sync::shared(Inner {
         published: Counter::new(start),
         released: Counter::new(start),
         slots: Table::from_fn(capacity, |_| Ok::<_, Error>(SlotCell::new(None)))?,
-        capacity,
+        mask: capacity.wrapping_sub(1),
     })?;
 
     // INVARIANT: All counters of both halves equal the shared ones, and these are the only halves.
@@ -96,7 +96,7 @@ pub fn channel<T>(capacity: u32) -> Result<(Producer<T>, Consumer<T>), Error> {
             inner: inner.clone(),
             pushed: start,
             published: start,
-            released: start,
+            end: start.wrapping_add(capacity),
             _items: PhantomData,
         },
         Consumer {
@@ -129,12 +129,12 @@ pub fn restart<T>(
 
     // INVARIANT: The ring is empty, and nobody else looks at it: both halves are borrowed
     // exclusively. All counters become equal again, so every slot is the producer's.
-    let start = first_count(producer.inner.capacity);
+    let start = first_count(producer.inner.capacity());
     producer.inner.released.release(start);
     producer.inner.published.release(start);
     producer.pushed = start;
     producer.published = start;
-    producer.released = start;
+    producer.end = start.wrapping_add(producer.inner.capacity());
     consumer.popped = start;
     consumer.released = start;
     consumer.published = start;
@@ -151,43 +151,45 @@ fn first_count(capacity: u32) -> u32 {
 /// # Invariants
 ///
 /// - It is the only producer of `inner`, and `published` equals the shared counter.
-/// - `released` is a value that the shared counter had: it is never ahead of it.
-/// - `published <= pushed <= released + capacity` modulo 2^32; the slots of `published..pushed`
-///   are full, the slots of `pushed..released + capacity` are empty.
+/// - `end - capacity` is a value that the shared counter `released` had: it is never ahead of it.
+/// - `published <= pushed <= end` modulo 2^32; the slots of `published..pushed`
+///   are full, the slots of `pushed..end` are empty.
 pub struct Producer<T> {
     inner: Arc<Inner<T>>,
     pushed: u32,
     published: u32,
-    released: u32,
+    end: u32,
     _items: PhantomData<T>,
 }
 
 impl<T> Producer<T> {
     /// Returns the number of slots of the ring.
+    #[inline]
     pub fn capacity(&self) -> u32 {
-        self.inner.capacity
+        self.inner.capacity()
     }
 
     /// Returns how many more items fit at this moment; the consumer can only make it more.
     ///
     /// Reads the consumer's cache line: use [`Producer::has_room`] on the hot path.
     pub fn free(&self) -> u32 {
-        self.free_since(self.inner.released.acquire())
+        self.end_now().wrapping_sub(self.pushed)
     }
 
     /// Returns whether `need` more items fit; looks at the consumer's counter only if it must.
     #[inline]
     pub fn has_room(&mut self, need: u32) -> bool {
-        if self.free_since(self.released) < need {
-            // INVARIANT: This is a value of the shared counter. It only grows, up to `published`.
-            self.released = self.inner.released.acquire();
+        if self.end.wrapping_sub(self.pushed) < need {
+            // INVARIANT: `released` only grows, up to `published`.
+            self.end = self.end_now();
         }
-        self.free_since(self.released) >= need
+        self.end.wrapping_sub(self.pushed) >= need
     }
 
-    fn free_since(&self, released: u32) -> u32 {
-        let used = self.pushed.wrapping_sub(released);
-        self.inner.capacity.wrapping_sub(used)
+    /// Returns where the slots end that are the producer's at this moment.
+    fn end_now(&self) -> u32 {
+        let released = self.inner.released.acquire();
+        released.wrapping_add(self.inner.capacity())
     }
 
     /// Returns the index that the next push takes, in `0..capacity`.
@@ -233,9 +235,9 @@ impl<T> Producer<T> {
         // it leaves is emptied below.
         self.pushed = self.pushed.wrapping_sub(1);
 
-        // SAFETY: The slot is not published, so by the type invariants it is the producer's, and
+        // SAFETY: The slot was pushed and is not published, so by the type invariants it is full and the producer's, and
         // `&mut self` makes this its only access.
-        unsafe { self.inner.take_if(self.pushed, |_, _| true) }
+        Some(unsafe { self.inner.take(self.pushed) })
     }
 
     /// Returns how many items are pushed and not published.
@@ -251,9 +253,9 @@ impl<T> Producer<T> {
         }
         let count = self.published.wrapping_add(n);
 
-        // SAFETY: The slot is not published, so by the type invariants it is the producer's, which
+        // SAFETY: The slot is pushed and not published, so by the type invariants it is full and the producer's, which
         // writes slots with `&mut self` only.
-        let item = unsafe { self.inner.get(count) }?;
+        let item = unsafe { self.inner.get(count) };
         Some((self.inner.index(count), item))
     }
 
@@ -330,8 +332,13 @@ impl<T> Consumer<T> {
         }
 
         // SAFETY: `popped` is behind an acquired value of `published`, so by the type invariants
-        // the slot is the consumer's, and `&mut self` makes this its only access.
-        let item = unsafe { self.inner.take_if(self.popped, wanted) }?;
+        // the slot is full and the consumer's, and `&mut self` makes this its only access.
+        let item = unsafe { self.inner.get(self.popped) };
+        if !wanted(self.inner.index(self.popped), item) {
+            return None;
+        }
+        // SAFETY: As above.
+        let item = unsafe { self.inner.take(self.popped) };
 
         // INVARIANT: `popped` was behind `published`, and its slot is empty now.
         self.popped = self.popped.wrapping_add(1);
@@ -357,7 +364,7 @@ impl<T> Consumer<T> {
         full_barrier();
         if queue.is_stopped() {
             let used = self.inner.published.acquire().wrapping_sub(self.released);
-            if self.inner.capacity.wrapping_sub(used) >= threshold {
+            if self.inner.capacity().wrapping_sub(used) >= threshold {
                 queue.wake();
             }
         }

@@ -99,15 +99,11 @@ impl<B: RxBuffer> RxRing<B> {
     pub fn next<'a>(&'a mut self, memory: &impl DescriptorMemory) -> Option<Received<'a, B>> {
         let index = self.next;
         let slot = self.slots.get_mut(index)?;
-        let opts1 = memory.opts1(index);
-        if opts1.bits(desc::OWN) != 0 {
-            return None;
-        }
-        memory.rmb();
+        let (opts1, opts2) = memory.received(index)?;
 
         Some(Received {
             opts1,
-            opts2: memory.opts2(index),
+            opts2,
             index,
             slot,
             next: &mut self.next,

@@ -20,6 +20,7 @@ use crate::net::spsc::{
     TxQueue,
     EINVAL, //
 };
+use core::mem::ManuallyDrop;
 
 /// A piece of a frame that the chip can send from.
 ///
@@ -193,25 +194,45 @@ impl<F: TxFragment> TxFrame<'_, F> {
     /// completion (time stamp, byte queue limits) must be done before this is called.
     #[inline]
     pub fn commit(self, memory: &impl DescriptorMemory, command: TxCommand) {
-        let count = self.ring.unpublished();
-        for nth in (0..count).rev() {
-            if let Some((index, fragment)) = self.ring.peek_unpublished(nth) {
-                let opts1 = command.opts1(
-                    fragment.length(),
-                    nth == 0,
-                    is_end(nth, count),
-                    is_end(index, self.ring.capacity()),
-                );
-                memory.publish(index, fragment.dma_address(), opts1, command.opts2());
-            }
+        // Then there is nothing to take back.
+        let mut this = ManuallyDrop::new(self);
+        let count = this.ring.unpublished();
+        if count == 1 {
+            // The most frequent by far.
+            this.write(memory, command, 0, true, true);
+        } else {
+            this.write_all(memory, command, count);
         }
-        self.ring.publish();
+        this.ring.publish();
+    }
+
+    #[inline(never)]
+    fn write_all(&self, memory: &impl DescriptorMemory, command: TxCommand, count: u32) {
+        for nth in (0..count).rev() {
+            self.write(memory, command, nth, nth == 0, is_end(nth, count));
+        }
+    }
+
+    /// Gives the descriptor of the `nth` fragment to the chip.
+    #[inline(always)]
+    fn write(
+        &self,
+        memory: &impl DescriptorMemory,
+        command: TxCommand,
+        nth: u32,
+        first: bool,
+        last: bool,
+    ) {
+        if let Some((index, fragment)) = self.ring.peek_unpublished(nth) {
+            let end = is_end(index, self.ring.capacity());
+            let opts1 = command.opts1(fragment.length(), first, last, end);
+            memory.publish(index, fragment.dma_address(), opts1, command.opts2());
+        }
     }
 }
 
 impl<F: TxFragment> Drop for TxFrame<'_, F> {
     fn drop(&mut self) {
-        // After `commit` there is nothing to take back.
         take_back(self.ring);
     }
 }

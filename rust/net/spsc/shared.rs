@@ -12,7 +12,7 @@ use super::sync::{
 ///
 /// # Invariants
 ///
-/// - `slots` has `capacity` elements; `capacity` is a power of two, at most [`super::MAX_CAPACITY`].
+/// - `slots` has `mask + 1` elements, the capacity, which is a power of two and at most [`super::MAX_CAPACITY`].
 /// - `published` is written by the producer only, `released` by the consumer only, and
 ///   `published - released <= capacity` modulo 2^32.
 /// - The slots of the counts `released..published` belong to the consumer and are full (up to
@@ -23,7 +23,7 @@ pub(super) struct Inner<T> {
     pub(super) published: Counter,
     pub(super) released: Counter,
     pub(super) slots: Table<SlotCell<Option<T>>>,
-    pub(super) capacity: u32,
+    pub(super) mask: u32,
 }
 
 // SAFETY: The only parts of `Inner` that are not `Sync` by themselves are the cells in `slots`. By
@@ -38,13 +38,15 @@ impl<T> Inner<T> {
     ///
     /// # Safety
     ///
-    /// The slot must belong to the caller's half, which must not write it during `'_`.
+    /// The slot must be full and belong to the caller's half, which must not write it during `'_`.
     #[inline]
-    pub(super) unsafe fn get(&self, count: u32) -> Option<&T> {
-        let slot = self.slots.get(self.index(count))?;
+    pub(super) unsafe fn get(&self, count: u32) -> &T {
         // SAFETY: The pointer comes from a cell that `self` keeps alive. By the safety requirement
         // and the type invariants nobody writes through it while the reference lives.
-        slot.with(|cell| unsafe { &*cell }).as_ref()
+        let item = self.slot(count).with(|cell| unsafe { &*cell }).as_ref();
+        debug_assert!(item.is_some());
+        // SAFETY: By the safety requirement.
+        unsafe { item.unwrap_unchecked() }
     }
 
     /// Puts an item into the slot counted `count`; one that is in it already is leaked.
@@ -55,37 +57,45 @@ impl<T> Inner<T> {
     /// meanwhile.
     #[inline]
     pub(super) unsafe fn fill(&self, count: u32, item: T) {
-        if let Some(slot) = self.slots.get(self.index(count)) {
-            // SAFETY: The pointer comes from a cell that `self` keeps alive. By the safety requirement
-            // and the type invariants this is the only access.
-            slot.with_mut(|cell| unsafe { cell.write(Some(item)) });
-        }
+        let slot = self.slot(count);
+        // SAFETY: The pointer comes from a cell that `self` keeps alive. By the safety requirement
+        // and the type invariants this is the only access.
+        slot.with_mut(|cell| unsafe { cell.write(Some(item)) });
     }
 
-    /// Takes the item out of the slot counted `count` if `wanted` says so, which gets the index of the slot, too.
+    /// Takes the item out of the slot counted `count`.
     ///
     /// # Safety
     ///
-    /// As for [`Inner::fill`].
+    /// As for [`Inner::fill`], and the slot must be full.
     #[inline]
-    pub(super) unsafe fn take_if(
-        &self,
-        count: u32,
-        wanted: impl FnOnce(u32, &T) -> bool,
-    ) -> Option<T> {
-        let index = self.index(count);
-        // SAFETY: As in `fill`.
-        self.slots.get(index)?.with_mut(|cell| unsafe {
-            match &*cell {
-                Some(item) if wanted(index, item) => (*cell).take(),
-                _ => None,
-            }
+    pub(super) unsafe fn take(&self, count: u32) -> T {
+        // SAFETY: As in `fill`; the rest is the caller's promise. What is read of the slot is forgotten there. (`Option::take`
+        // copies the slot before it is looked at again.)
+        self.slot(count).with_mut(|cell| unsafe {
+            let item = core::ptr::read((*cell).as_ref().unwrap_unchecked());
+            cell.write(None);
+            item
         })
+    }
+
+    /// Returns the slot counted `count`.
+    #[inline]
+    fn slot(&self, count: u32) -> &SlotCell<Option<T>> {
+        // SAFETY: By the type invariants there are `mask + 1` slots, and the index is not above `mask`.
+        unsafe { self.slots.get_unchecked(self.index(count)) }
+    }
+
+    /// Returns the number of slots.
+    #[inline]
+    pub(super) fn capacity(&self) -> u32 {
+        // By the type invariants that does not wrap.
+        self.mask.wrapping_add(1)
     }
 
     /// Returns the index of the slot counted `count`, in `0..capacity`.
     #[inline]
     pub(super) fn index(&self, count: u32) -> u32 {
-        count & self.capacity.wrapping_sub(1)
+        count & self.mask
     }
 }

@@ -198,6 +198,17 @@ impl<T> Table<T> {
         self.0.get(index as usize)
     }
 
+    /// The same without a look at the size of the table.
+    ///
+    /// # Safety
+    ///
+    /// `index` must be below the number of values that the table was made of.
+    pub(super) unsafe fn get_unchecked(&self, index: u32) -> &T {
+        debug_assert!(self.get(index).is_some());
+        // SAFETY: By the safety requirement.
+        unsafe { self.0.get_unchecked(index as usize) }
+    }
+
     pub(crate) fn get_mut(&mut self, index: u32) -> Option<&mut T> {
         self.0.get_mut(index as usize)
     }
