@@ -195,6 +195,7 @@ fn serves_a_bond(case: &Case) -> Result<()> {
     // r8169 refuses both while it sleeps.
     let ours = case.is_ours();
     let (mut bench, interface) = Setup {
+        neighbour: true,
         more_modules: &["bonding", "dummy"],
         ..case.setup()
     }
@@ -217,10 +218,11 @@ fn serves_a_bond(case: &Case) -> Result<()> {
         carries(&mut bench, "dummy0")?;
         wait_status(&mut bench, "suspended")?;
         if ours && round == "first" {
-            bench.guest.check(&format!(
-                "ip link set bond7 mtu 1400 && ip link set bond7 address {OTHER}"
-            ))?;
-            wait_status(&mut bench, "suspended")?;
+            // Each wakes the card for a while, in which the other would find it awake.
+            for change in ["mtu 1400".to_owned(), format!("address {OTHER}")] {
+                bench.guest.check(&format!("ip link set bond7 {change}"))?;
+                wait_status(&mut bench, "suspended")?;
+            }
         }
         bench.model()?.set_link(true)?;
         carries(&mut bench, &interface)?;
@@ -230,6 +232,7 @@ fn serves_a_bond(case: &Case) -> Result<()> {
         drive::send(&mut bench)?;
     }
     if ours {
+        bench.check_nothing_written_asleep()?;
         let has = bench.guest.check(&format!(
             "cat /sys/class/net/{interface}/mtu /sys/class/net/{interface}/address"
         ))?;
