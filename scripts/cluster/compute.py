@@ -97,7 +97,7 @@ class Cluster:
         self.result: dict[str, Any] = {"nodes": count}
 
     def say(self, text):
-        """A line for who watches."""
+        """Prints a line of progress."""
         print(f"{time.monotonic() - self.start:7.1f} s  {text}", flush=True)
 
     def set_up(self):

@@ -53,7 +53,7 @@ class Demo:
         self.wrong = []
 
     def say(self, text):
-        """A line for who watches."""
+        """Prints a line of progress."""
         print(f"{time.time() - self.start:7.1f} s  {text}", flush=True)
 
     def _key(self):

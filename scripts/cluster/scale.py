@@ -131,7 +131,7 @@ class Room:
         self.shaped = False
 
     def say(self, text):
-        """A line for who watches."""
+        """Prints a line of progress."""
         passed = time.monotonic() - self.start if self.start else 0
         print(f"{passed:7.1f} s  {text}", flush=True)
 

@@ -560,7 +560,7 @@ unsafe extern "C" fn get_eeprom_callback<T: Operations>(
     if end.is_none_or(|end| end > private.driver().eeprom_size()) {
         return EINVAL.to_errno();
     }
-    // SAFETY: The core's buffer has room for that many bytes, and nobody else looks at them.
+    // SAFETY: The core's buffer has room for that many bytes, and no other reference to them exists.
     let bytes = unsafe {
         data.write_bytes(0, length);
         core::slice::from_raw_parts_mut(data, length)
