@@ -113,7 +113,8 @@ http {{
 	reset_timedout_connection on;
 	client_header_timeout 10;
 	client_body_timeout 10;
-	keepalive_timeout 30;
+	# A connection that is reset while it is answered stays open this long.
+	keepalive_timeout 10;
 	keepalive_requests 10000;
 	# Requests are short. A line of the log fits into what a pipe takes at once.
 	client_header_buffer_size 1k;

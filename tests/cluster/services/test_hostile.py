@@ -111,7 +111,7 @@ class Hostile(Case):
         before = self.processes(head)
         written = self.size()
         self.attack(what)
-        # A wait without an answer ends after some time.
+        # The longest wait of nginx for a client that is gone is 10 s.
         end = time.monotonic() + 20
         while (after := self.processes(head))[1] - before[1] >= GROWTH_DESCRIPTORS + transfers and time.monotonic() < end:
             time.sleep(0.2)
