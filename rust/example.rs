@@ -30,10 +30,12 @@ use crate::net::{
     },
     operations::{
         IrqReturn,
+        Napi,
         Opened,
         Operations,
         Polled,
-        RingConfig, //
+        RingConfig,
+        Transmit, //
     },
     owned::Owned,
     page_pool::{
@@ -130,9 +132,6 @@ impl Edu<'_> {
 impl Ethtool for Edu<'_> {}
 
 impl<'a> Operations for Edu<'a> {
-    type Xmit = Producer<MappedFragment<'a>>;
-    type Poll = Poll<'a>;
-    type Pool = PagePool<'a>;
     type Mdio = NoPhy;
 
     fn open(&self, dev: &NetDevice, config: &RingConfig) -> Result<Opened<Self>> {
@@ -160,20 +159,10 @@ impl<'a> Operations for Edu<'a> {
         spsc::restart(xmit, &mut poll.sent, drop);
         poll.back = None;
     }
+}
 
-    // Its interrupts cannot be masked; each is asked for by `copy`.
-    fn enable_interrupts(&self) {}
-    fn disable_interrupts(&self) {}
-
-    fn interrupt(&self, dev: &NetDevice) -> IrqReturn {
-        let raised = self.bar.read(IRQ_STATUS).into_raw();
-        if raised == 0 {
-            return IrqReturn::None;
-        }
-        self.bar.write_reg(IRQ_ACK::from(raised));
-        dev.schedule_poll();
-        IrqReturn::Handled
-    }
+impl<'a> Transmit for Edu<'a> {
+    type Xmit = Producer<MappedFragment<'a>>;
 
     fn has_room(&self, cx: &XmitContext<'_>, xmit: &mut Self::Xmit, _skb: &SkBuff) -> bool {
         !xmit.stop_if_full(cx.queue(), 2)
@@ -198,6 +187,25 @@ impl<'a> Operations for Edu<'a> {
             self.copy(address, BUFFER.into(), length, false);
         }
         xmit.stop_if_full(cx.queue(), 2);
+    }
+}
+
+impl<'a> Napi for Edu<'a> {
+    type Poll = Poll<'a>;
+    type Pool = PagePool<'a>;
+
+    // Its interrupts cannot be masked; each is asked for by `copy`.
+    fn enable_interrupts(&self) {}
+    fn disable_interrupts(&self) {}
+
+    fn interrupt(&self, dev: &NetDevice) -> IrqReturn {
+        let raised = self.bar.read(IRQ_STATUS).into_raw();
+        if raised == 0 {
+            return IrqReturn::None;
+        }
+        self.bar.write_reg(IRQ_ACK::from(raised));
+        dev.schedule_poll();
+        IrqReturn::Handled
     }
 
     fn poll(&self, cx: &PollContext<'_, PagePool<'a>>, poll: &mut Poll<'a>) -> Polled {

@@ -11,10 +11,8 @@
 
 use super::{
     eeprom,
-    nic::{
-        self,
-        Nic, //
-    },
+    hw::ORDINARY_MTU,
+    nic::Nic,
     regs,
     ring::desc,
     selftest,
@@ -107,7 +105,7 @@ impl Ethtool for Nic<'_> {
     }
 
     fn check_pause(&self, mtu: u32) -> Result<(), Refused> {
-        if mtu > nic::ORDINARY_MTU {
+        if mtu > ORDINARY_MTU {
             // As r8169.
             return Err(Refused::unsupported(c"no flow control with jumbo frames"));
         }

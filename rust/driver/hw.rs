@@ -41,6 +41,12 @@ use kernel::{
     },
 };
 
+/// The largest MTU that the chip takes as an ordinary frame, in bytes.
+pub(super) const ORDINARY_MTU: u32 = 1500;
+
+/// The header of a frame, in bytes.
+pub(super) const HEADER: u32 = 14;
+
 /// How often the chip is asked whether it has done something, and for how long: 10 ms.
 const POLL: Delta = Delta::from_micros(100);
 const TIMEOUT: Delta = Delta::from_millis(10);

@@ -9,13 +9,14 @@ pub mod eeprom;
 mod ethtool;
 mod hw;
 mod memory;
+mod napi;
 mod nic;
 pub(crate) mod phy;
-mod poll;
 mod regs;
 pub mod ring;
 mod selftest;
 mod tally;
+mod xmit;
 
 use crate::net::{
     driver::{

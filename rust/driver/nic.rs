@@ -1,31 +1,32 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! The network interface: frames between the network core and the rings.
+//! The network interface: its state, and all of its operations but those of the frames, which are in [`napi`](super::napi) and
+//! [`xmit`](super::xmit).
 
 use super::{
     eeprom,
-    hw::Hw,
+    hw::{
+        Hw,
+        HEADER,
+        ORDINARY_MTU, //
+    },
     memory::Descriptors,
+    napi::{
+        IrqState,
+        Poll, //
+    },
     phy::{
         self,
         PhyAccess, //
     },
-    regs::event,
     ring::{
-        desc::{
-            self,
-            TxChecksum,
-            TxCommand, //
-        },
+        desc,
         rx::RxRing,
-        tx::{
-            self,
-            TxConsumer,
-            TxProducer, //
-        }, //
+        tx, //
     },
     selftest::InterruptTest,
-    tally::Tally, //
+    tally::Tally,
+    xmit::Xmit, //
 };
 use crate::net::{
     address::{
@@ -33,36 +34,23 @@ use crate::net::{
         MacAddress, //
     },
     atomic::Flag,
-    contexts::{
-        PollContext,
-        Rtnl,
-        XdpContext,
-        XmitContext, //
-    },
+    contexts::Rtnl,
     device::NetDevice,
     ethtool::{
         TestResult,
         WakeEvents, //
     },
     features::Features,
-    fragment::{
-        self,
-        MappedFragment, //
-    },
     operations::{
-        IrqReturn,
         Opened,
         Operations,
-        Polled,
         RingConfig,
         RxFilter,
         WakeBy, //
     },
-    owned::Owned,
     page_pool::{
         self,
-        PagePool,
-        RxBuffer, //
+        PagePool, //
     },
     pci::{
         self,
@@ -72,48 +60,19 @@ use crate::net::{
         Enabled, //
     },
     phy::Phy,
-    skb::{
-        self,
-        Protocol,
-        SkBuff, //
-    },
-    xdp::XdpFrame, //
+    skb, //
 };
 use core::ffi::CStr;
 use kernel::{
     prelude::*,
     sync::{
-        atomic::{
-            Full,
-            Relaxed, //
-        },
+        atomic::Relaxed,
         Arc, //
     },
 };
 
-/// After how many polls the events are read in any case: those that are not about the rings have no interrupt while it is masked.
-const POLLS_UNREAD: u32 = 256;
-
-/// How many polls that find nothing may follow upon each other before interrupts are unmasked, at most, and half as many as polls found
-/// something since that was last done: a stream of frames has gaps, and the interrupt after one costs more than these. A question
-/// and its answer are one poll, or two, and wait for nothing.
-const IDLE_POLLS: u32 = 8;
-
-/// The largest MTU that the chip takes as an ordinary frame, in bytes.
-pub(super) const ORDINARY_MTU: u32 = 1500;
-
-/// The most that an ordinary frame has behind its header, in bytes: two VLAN tags may be in it, as in what a bridge forwards.
-const ORDINARY_LENGTH: u32 = ORDINARY_MTU + 8;
-
-/// The header of a frame, in bytes.
-const HEADER: u32 = 14;
-
 /// What a frame has besides its payload: header, VLAN tag and FCS, in bytes.
 const FRAME_OVERHEAD: u32 = HEADER + 4 + desc::FCS_LENGTH;
-
-/// The shortest frame whose checksum the chip computes right, in bytes; r8169 calls it a bug of
-/// the hardware.
-const CHECKSUM_MIN: u32 = 60;
 
 /// The driver's side of one network interface.
 ///
@@ -122,10 +81,7 @@ pub(crate) struct Nic<'a> {
     pub(super) tally: Tally<'a>,
     pub(super) hw: Arc<Hw<'a>>,
     pub(super) interrupt_test: InterruptTest,
-    /// Interrupts are unmasked, except while the handler looks.
-    unmasked: Flag,
-    /// The chip interrupted, and the poll has not acknowledged the events of the rings yet.
-    pub(super) interrupted: Flag,
+    pub(super) irq: IrqState,
     /// Damaged frames are wanted.
     pub(super) keep_damaged: Flag,
     /// The FCS of frames is wanted.
@@ -138,37 +94,6 @@ pub(crate) struct Nic<'a> {
     /// The MAC address that the EEPROM has or else the chip had, for the driver that comes after this one.
     permanent_address: MacAddress,
     enabled: Enabled<'a>,
-}
-
-/// What sending needs.
-pub(crate) struct Xmit<'a> {
-    pub(super) memory: Descriptors<'a>,
-    pub(super) ring: TxProducer<MappedFragment<'a>>,
-    /// The MTU is above [`ORDINARY_MTU`].
-    jumbo: bool,
-}
-
-/// What the poll needs.
-pub(crate) struct Poll<'a> {
-    pub(super) tx_memory: Descriptors<'a>,
-    pub(super) tx: TxConsumer<MappedFragment<'a>>,
-    pub(super) rx_memory: Descriptors<'a>,
-    pub(super) rx: RxRing<RxBuffer<'a>>,
-    /// What the chip may write into a receive buffer, in bytes.
-    buffer_size: u32,
-    /// How many descriptors are free before a stopped queue wakes: enough for a burst, so that it
-    /// does not stop at once again.
-    pub(super) wake_threshold: u32,
-    /// The MTU is above [`ORDINARY_MTU`].
-    jumbo: bool,
-    /// Something was found in the rings, whose events have not been acknowledged since.
-    unacknowledged: bool,
-    /// Polls since the events were read.
-    unread: u32,
-    /// Polls that found something, since interrupts were unmasked.
-    busy: u32,
-    /// Polls that found nothing, since one that did.
-    idle: u32,
 }
 
 impl<'a> Nic<'a> {
@@ -188,8 +113,7 @@ impl<'a> Nic<'a> {
         Ok(Self {
             tally: Tally::new(pdev)?,
             interrupt_test: InterruptTest::new(),
-            unmasked: Flag::new(false),
-            interrupted: Flag::new(false),
+            irq: IrqState::new(),
             keep_damaged: Flag::new(false),
             keep_fcs: Flag::new(false),
             // Not what the last kernel had set when it crashed.
@@ -223,9 +147,6 @@ impl<'a> Operations for Nic<'a> {
     const TSO_MAX_SIZE: u32 = 32000;
     const TSO_MAX_SEGMENTS: u16 = 24;
 
-    type Xmit = Xmit<'a>;
-    type Poll = Poll<'a>;
-    type Pool = PagePool<'a>;
     type Mdio = PhyAccess<'a>;
 
     fn registered(&self) {
@@ -247,25 +168,10 @@ impl<'a> Operations for Nic<'a> {
         let mut pool = PagePool::new(self.pdev, dev, config.rx, frame, config.xdp)?;
         let buffer_size = pool.buffer_size();
         let rx = RxRing::new(&rx_memory, buffer_size, |_| pool.alloc().ok_or(ENOMEM))?;
+        let wake_threshold = (config.tx / 4).max(skb::MAX_FRAGMENTS);
         Ok(Opened {
-            xmit: Xmit {
-                memory: tx_memory.clone(),
-                ring: producer,
-                jumbo,
-            },
-            poll: Poll {
-                tx_memory,
-                tx: consumer,
-                rx_memory,
-                rx,
-                buffer_size,
-                wake_threshold: (config.tx / 4).max(skb::MAX_FRAGMENTS),
-                jumbo,
-                unacknowledged: false,
-                unread: 0,
-                busy: 0,
-                idle: 0,
-            },
+            xmit: Xmit::new(tx_memory.clone(), producer, jumbo),
+            poll: Poll::new(tx_memory, consumer, wake_threshold, rx_memory, rx),
             pool,
         })
     }
@@ -293,11 +199,11 @@ impl<'a> Operations for Nic<'a> {
         self.hw.start(
             xmit.memory.dma_address(),
             poll.rx_memory.dma_address(),
-            poll.buffer_size as u16,
-            poll.jumbo,
+            poll.rx.buffer_size() as u16,
+            xmit.is_jumbo(),
         );
         // Larger reads stall the chip with large frames (r8169, Realtek's r8168).
-        let read_request = if poll.jumbo { 512 } else { 4096 };
+        let read_request = if xmit.is_jumbo() { 512 } else { 4096 };
         self.enabled.set_max_read_request(read_request);
         self.tally.begin(&self.hw);
     }
@@ -335,139 +241,10 @@ impl<'a> Operations for Nic<'a> {
         self.hw.is_dead()
     }
 
-    fn enable_interrupts(&self) {
-        self.unmasked.store(true, Relaxed);
-        self.hw.unmask();
-    }
-
-    fn disable_interrupts(&self) {
-        self.unmasked.store(false, Relaxed);
-        self.hw.mask();
-    }
-
     fn link_changed(&self, phy: &Phy) {
         if let Some(speed) = phy.speed() {
             self.hw.set_speed(speed);
         }
-    }
-
-    fn interrupt(&self, dev: &NetDevice) -> IrqReturn {
-        if let Some(answer) = self.interrupt_test.take(&self.hw) {
-            return answer;
-        }
-        // Masked first, so that the read waits until the chip has released the line: an interrupt handler that
-        // returns before is called once more for nothing, and pays for a second read.
-        self.hw.mask();
-        let Some(events) = self.events() else {
-            // Another device of the line interrupted. If the poll unmasks meanwhile, it has set the flag before
-            // and does it after the mask has arrived, so that in the end one of the two did.
-            if self.unmasked.load(Relaxed) {
-                self.hw.unmask();
-            }
-            return IrqReturn::None;
-        };
-        self.unmasked.store(false, Relaxed);
-        self.take(dev, events);
-        dev.schedule_poll();
-        IrqReturn::Handled
-    }
-
-    #[inline]
-    fn has_room(&self, cx: &XmitContext<'_>, xmit: &mut Xmit<'a>, skb: &SkBuff) -> bool {
-        let room = xmit.ring.has_room(skb.fragments());
-        if !room {
-            // The queue should have been stopped: it is now, and the poll will wake it.
-            xmit.ring.stop_if_full(cx.queue(), skb::MAX_FRAGMENTS);
-        }
-        room
-    }
-
-    #[inline]
-    fn start_xmit(&self, cx: &XmitContext<'_>, xmit: &mut Xmit<'a>, mut skb: Owned<SkBuff>) {
-        let dev = cx.device();
-        // `check_features` sees to that, but for the last piece of a large frame that the core has cut:
-        // nobody asks about the pieces. (r8169 has the chip do it.)
-        if Self::is_too_short(&skb) && skb.checksum_in_software().is_err() {
-            return self.drop_frame(dev, xmit);
-        }
-        // From a connection that has not noticed yet that the MTU is a smaller one.
-        if !xmit.jumbo && Self::is_too_long(&skb) {
-            return self.drop_frame(dev, xmit);
-        }
-        let Some(command) = Self::command(&skb) else {
-            return self.drop_frame(dev, xmit);
-        };
-
-        let length = skb.length();
-        let segments = if command.segments() {
-            skb.segments()
-        } else {
-            0
-        };
-        skb.tx_timestamp();
-        let mut frame = xmit.ring.frame();
-        if fragment::map(self.pdev, skb, &mut frame).is_err() {
-            drop(frame);
-            return self.drop_frame(dev, xmit);
-        }
-        if segments > 0 {
-            cx.segmented(segments);
-        }
-        let last_of_batch = cx.sent(length);
-        frame.commit(&xmit.memory, command);
-
-        let stopped = xmit.ring.stop_if_full(cx.queue(), skb::MAX_FRAGMENTS);
-        if last_of_batch || stopped {
-            self.send_queued(dev, xmit);
-        }
-    }
-
-    fn has_room_xdp(&self, _cx: &XdpContext<'_>, xmit: &mut Xmit<'a>, frame: &XdpFrame) -> bool {
-        xmit.ring.has_room(1) && desc::TX_FRAGMENT_SIZES.contains(&frame.length())
-    }
-
-    fn send_xdp(&self, cx: &XdpContext<'_>, xmit: &mut Xmit<'a>, frame: XdpFrame) {
-        let posted = MappedFragment::xdp(self.pdev, frame).is_ok_and(|fragment| {
-            let ring = &mut xmit.ring;
-            ring.post(&xmit.memory, fragment, TxCommand::plain())
-                .is_ok()
-        });
-        if !posted {
-            cx.device().errors().tx_dropped.count();
-        }
-    }
-
-    fn flush_xdp(&self, cx: &XdpContext<'_>, xmit: &mut Xmit<'a>) {
-        xmit.ring.stop_if_full(cx.queue(), skb::MAX_FRAGMENTS);
-        self.send_queued(cx.device(), xmit);
-    }
-
-    fn poll(&self, cx: &PollContext<'_, PagePool<'a>>, poll: &mut Poll<'a>) -> Polled {
-        let mut work = self.work(cx, poll);
-        if cx.receiver().is_none() {
-            // Nothing is received: what is acknowledged then may never be looked at.
-            return Polled::Idle;
-        }
-        poll.unread = poll.unread.saturating_add(1);
-        if work == 0 {
-            if poll.idle < (poll.busy / 2).min(IDLE_POLLS) {
-                poll.idle += 1;
-                return Polled::Again;
-            }
-            work = self.acknowledge(cx, poll);
-        }
-        if poll.unread >= POLLS_UNREAD {
-            // Where the core polls by a timer, whether there are frames or not, interrupts are never unmasked.
-            self.read_events(cx, poll);
-        }
-        if work == 0 {
-            poll.busy = 0;
-            return Polled::Idle;
-        }
-        poll.unacknowledged = true;
-        poll.busy = poll.busy.saturating_add(1);
-        poll.idle = 0;
-        Polled::Busy(work)
     }
 
     fn set_rx_filter(&self, filter: RxFilter) {
@@ -532,102 +309,12 @@ impl<'a> Operations for Nic<'a> {
             features.contains(Features::VLAN_RX),
         );
     }
-
-    fn check_features(&self, skb: &SkBuff, features: Features) -> Features {
-        if Self::is_too_short(skb) || Self::is_too_long(skb) {
-            features.without_checksums()
-        } else {
-            features
-        }
-    }
 }
 
 impl<'a> Nic<'a> {
-    /// Acknowledges the events of the rings, if there can be any, before interrupts are unmasked; returns what is in the rings after that.
-    ///
-    /// While interrupts are masked events are good for nothing, so they are acknowledged once, when the rings are empty, and not by each
-    /// poll that finds something. Were they not acknowledged at all, unmasking would interrupt about frames that were seen long ago.
-    ///
-    /// No frame is overlooked, by order. The chip writes a descriptor before it sets its event. An acknowledgement is a posted write
-    /// and takes its time, so it may also clear the event of a frame that came after the poll has looked. The read that follows
-    /// does not overtake it, and its answer does not overtake what the chip wrote to memory before: so of each event that
-    /// was cleared the descriptor is seen by the look after the read. An event that comes after the acknowledgement stays, and interrupts as
-    /// soon as that is possible. The handler may run meanwhile, if an interrupt that was masked too late is still on its way: it sets its
-    /// flag before it schedules a poll, which comes here again. The exchange is a full barrier, so the events of a flag that
-    /// it clears are older than the acknowledgement.
-    fn acknowledge(&self, cx: &PollContext<'_, PagePool<'a>>, poll: &mut Poll<'a>) -> u32 {
-        if !self.interrupted.xchg(false, Full) && !poll.unacknowledged {
-            // Since the last time nothing has been found: an event is of something that came after that, and interrupts.
-            return 0;
-        }
-        self.hw.acknowledge(event::RINGS);
-        poll.unacknowledged = false;
-        self.read_events(cx, poll);
-        self.work(cx, poll)
-    }
-
-    /// Reads the events and acts on those that are not about the rings.
-    fn read_events(&self, cx: &PollContext<'_, PagePool<'a>>, poll: &mut Poll<'a>) {
-        poll.unread = 0;
-        if let Some(events) = self.events() {
-            self.take(cx.device(), events);
-        }
-    }
-
     /// Undoes what Linux' realtek driver does to the PHY when an interface goes down; see
     /// [`PhyAccess::allow_link`].
     fn allow_link(phy: &Phy) -> Result {
         phy::with_page(phy, 0, |page| page.write(14, 0))
-    }
-
-    /// Returns whether a frame wants a checksum that the chip gets wrong.
-    fn is_too_short(skb: &SkBuff) -> bool {
-        skb.length() < CHECKSUM_MIN && skb.wants_checksum()
-    }
-
-    /// Returns whether a frame is a jumbo frame, or to be cut into such. Of these the chip computes no checksums, and while the
-    /// MTU changes they come when it is not set up for them. (r8169 has the chip send them.)
-    fn is_too_long(skb: &SkBuff) -> bool {
-        skb.length() > ORDINARY_LENGTH + HEADER && skb.exceeds(ORDINARY_LENGTH)
-    }
-
-    /// Returns what the chip shall do with a frame, or `None` if it cannot: the core should not
-    /// have asked.
-    #[inline]
-    fn command(skb: &SkBuff) -> Option<TxCommand> {
-        let size = skb.segment_size();
-        let command = if size > desc::TX_MSS_MAX {
-            return None;
-        } else if size != 0 {
-            TxCommand::plain().segment(size)
-        } else {
-            match skb.checksum() {
-                None => TxCommand::plain(),
-                Some(Protocol::Tcp) => TxCommand::plain().checksum(TxChecksum::Tcp),
-                Some(Protocol::Udp) => TxCommand::plain().checksum(TxChecksum::Udp),
-                Some(Protocol::Other) => return None,
-            }
-        };
-        Some(match skb.vlan_tag() {
-            Some(tag) => command.vlan(tag),
-            None => command,
-        })
-    }
-
-    /// Has the chip send what is in the ring. What it has finished meanwhile, being busy with the frames before, is
-    /// looked after.
-    #[inline(never)]
-    fn send_queued(&self, dev: &NetDevice, xmit: &Xmit<'a>) {
-        self.hw.ring_doorbell();
-        if xmit.ring.finished_early(&xmit.memory) {
-            dev.schedule_poll();
-        }
-    }
-
-    /// Counts a frame that could not be sent.
-    fn drop_frame(&self, dev: &NetDevice, xmit: &Xmit<'a>) {
-        dev.errors().tx_dropped.count();
-        // It may have been the last of a batch, whose other frames wait for that.
-        self.send_queued(dev, xmit);
     }
 }

@@ -6,13 +6,11 @@
 
 use super::{
     hw::Hw,
-    nic::{
-        Nic,
-        Poll,
-        Xmit, //
-    },
+    napi::Poll,
+    nic::Nic,
     regs::event,
-    ring::desc::TxCommand, //
+    ring::desc::TxCommand,
+    xmit::Xmit, //
 };
 use crate::net::{
     contexts::Rtnl,
@@ -77,7 +75,7 @@ impl InterruptTest {
     }
 
     /// Answers for the chip while an interrupt is waited for. Hard interrupt context.
-    pub(super) fn take(&self, hw: &Hw<'_>) -> Option<IrqReturn> {
+    pub(super) fn handle(&self, hw: &Hw<'_>) -> Option<IrqReturn> {
         if self.0.load(Relaxed) != ARMED {
             return None;
         }

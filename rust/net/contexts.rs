@@ -47,7 +47,7 @@ impl TxQueue for Queue {
     }
 }
 
-/// The surroundings of a call of [`Operations::start_xmit`](super::operations::Operations::start_xmit).
+/// The surroundings of a call of [`Transmit::start_xmit`](super::operations::Transmit::start_xmit).
 pub struct XmitContext<'a> {
     dev: &'a NetDevice,
     // Only for the callback that it is made for.
@@ -92,7 +92,7 @@ impl<'a> XmitContext<'a> {
     }
 }
 
-/// The surroundings of a call of [`Operations::send_xdp`](super::operations::Operations::send_xdp), whose frames the
+/// The surroundings of a call of [`Transmit::send_xdp`](super::operations::Transmit::send_xdp), whose frames the
 /// byte queue limits do not count.
 pub struct XdpContext<'a> {
     dev: &'a NetDevice,
@@ -122,11 +122,11 @@ impl<'a> XdpContext<'a> {
     }
 }
 
-/// The most frames that one call of [`Operations::poll`](super::operations::Operations::poll) receives. Only a
+/// The most frames that one call of [`Napi::poll`](super::operations::Napi::poll) receives. Only a
 /// busy poll asks for more, if its socket says so.
 pub(super) const MAX_BUDGET: u32 = bindings::NET_NAPI_WEIGHT;
 
-/// The surroundings of a call of [`Operations::poll`](super::operations::Operations::poll), of a device whose receive
+/// The surroundings of a call of [`Napi::poll`](super::operations::Napi::poll), of a device whose receive
 /// buffers are from a `P`.
 pub struct PollContext<'a, P> {
     dev: &'a NetDevice,

@@ -102,7 +102,7 @@ impl NetDevice {
         self.core().napi.get()
     }
 
-    /// Has [`Operations::poll`] called soon, if it is not scheduled already.
+    /// Has [`Napi::poll`](super::operations::Napi::poll) called soon, if it is not scheduled already.
     pub fn schedule_poll(&self) {
         // SAFETY: The NAPI instance lives as long as the device. While it is disabled this does
         // nothing.

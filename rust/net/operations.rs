@@ -7,14 +7,15 @@
 //! The network core already serializes its callbacks: `ndo_start_xmit` runs under the lock of the
 //! transmit queue, a NAPI poll runs once at a time, `ndo_open` and `ndo_stop` run under RTNL. So a
 //! driver needs no locks of its own on the hot path, if what it touches is split along these lines.
-//! [`Operations`] makes the split part of the types: [`Operations::open`] returns two halves,
+//! [`Operations`] makes the split part of the types. It is made of [`Transmit`], [`Napi`] and the slow paths, and
+//! [`Operations::open`] returns two halves,
 //!
-//! - [`Operations::Xmit`], which [`Operations::start_xmit`] gets as `&mut`, and
-//! - [`Operations::Poll`], which [`Operations::poll`] gets as `&mut`;
+//! - [`Transmit::Xmit`], which [`Transmit::start_xmit`] gets as `&mut`, and
+//! - [`Napi::Poll`], which [`Napi::poll`] gets as `&mut`;
 //!
 //! and [`Operations::start`] and [`Operations::stop`] get both, because they run when neither of
 //! the others can. Everything else sees `&self`. Receive buffers come from a third part,
-//! [`Operations::Pool`], which the framework keeps and lends to the poll.
+//! [`Napi::Pool`], which the framework keeps and lends to the poll.
 //!
 //! What is allowed in some calls only takes a value that they get: see [`contexts`](super::contexts).
 //!
@@ -64,7 +65,7 @@ use crate::bindings;
 use core::ffi::CStr;
 use kernel::prelude::*;
 
-/// The answer of [`Operations::interrupt`].
+/// The answer of [`Napi::interrupt`].
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub enum IrqReturn {
     /// It was not this device's: the line is shared.
@@ -73,7 +74,7 @@ pub enum IrqReturn {
     Handled,
 }
 
-/// The answer of [`Operations::poll`].
+/// The answer of [`Napi::poll`].
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub enum Polled {
     /// There was work, of this amount. At [`RxContext::budget`](super::contexts::RxContext::budget) the poll is called again at once, below it after the time
@@ -96,10 +97,70 @@ pub enum WakeBy {
     Link,
 }
 
-/// What a driver does. See the [module](self) for who runs when.
+/// How frames are sent. See the [module](self) for who runs when.
+pub trait Transmit {
+    /// What sending needs: the producer's half of the transmit ring.
+    type Xmit: Send;
+
+    /// Returns what of `features` is possible for this frame. Any context.
+    fn check_features(&self, _skb: &SkBuff, features: Features) -> Features {
+        features
+    }
+
+    /// Returns whether there is room for a frame. If there is none, although the queue was not stopped, the core keeps the
+    /// frame: the driver stops the queue, and the poll wakes it.
+    ///
+    /// Runs before [`Transmit::start_xmit`], under the same lock.
+    fn has_room(&self, cx: &XmitContext<'_>, xmit: &mut Self::Xmit, skb: &SkBuff) -> bool;
+
+    /// Sends a frame that there is room for, or drops it. Runs under the lock of the transmit queue, with soft interrupts off.
+    fn start_xmit(&self, cx: &XmitContext<'_>, xmit: &mut Self::Xmit, skb: Owned<SkBuff>);
+
+    /// Returns whether a frame without an `sk_buff` can be queued. Runs before [`Transmit::send_xdp`], under the same lock.
+    fn has_room_xdp(
+        &self,
+        _cx: &XdpContext<'_>,
+        _xmit: &mut Self::Xmit,
+        _frame: &XdpFrame,
+    ) -> bool {
+        false
+    }
+
+    /// Queues a frame without an `sk_buff`, or drops it; [`Transmit::flush_xdp`] follows. Runs as
+    /// [`Transmit::start_xmit`]. The byte queue limits do not count such frames.
+    fn send_xdp(&self, _cx: &XdpContext<'_>, _xmit: &mut Self::Xmit, _frame: XdpFrame) {}
+
+    /// Has the device send what was queued. Runs as [`Transmit::start_xmit`].
+    fn flush_xdp(&self, _cx: &XdpContext<'_>, _xmit: &mut Self::Xmit) {}
+}
+
+/// How interrupts are handled and the rings polled. See the [module](self) for who runs when.
+pub trait Napi {
+    /// What the poll needs: the receive ring and the consumer's half of the transmit ring.
+    type Poll: Send;
+    /// Where receive buffers come from: [`PagePool`](super::page_pool::PagePool) or [`NoPool`](super::page_pool::NoPool).
+    type Pool: Pool;
+
+    /// Unmasks the interrupts. Any context.
+    fn enable_interrupts(&self);
+
+    /// Masks the interrupts, before [`Operations::stop`]. A handler that runs meanwhile may unmask them once
+    /// more, one that begins later may not. Process context.
+    fn disable_interrupts(&self);
+
+    /// Looks at an interrupt. Hard interrupt context; may come at any time while open, but not after
+    /// [`Operations::prepare_sleep`] until [`Operations::wake_up`].
+    fn interrupt(&self, dev: &NetDevice) -> IrqReturn;
+
+    /// Completes what was sent and hands up what was received: [`RxContext::budget`](super::contexts::RxContext::budget) frames
+    /// at most. Soft interrupt context.
+    fn poll(&self, cx: &PollContext<'_, Self::Pool>, poll: &mut Self::Poll) -> Polled;
+}
+
+/// The operations of a driver: these, and those of the traits that they are made of. See the [module](self) for who runs when.
 ///
 /// What has a default is optional. `rust/example.rs` is a driver that needs little more than the rest.
-pub trait Operations: Ethtool + Send + Sync {
+pub trait Operations: Ethtool + Transmit + Napi + Send + Sync {
     /// The version that `ethtool -i` shows.
     const VERSION: &'static CStr = c"";
     /// The largest MTU, in bytes.
@@ -120,12 +181,6 @@ pub trait Operations: Ethtool + Send + Sync {
     /// The most segments to cut a frame into.
     const TSO_MAX_SEGMENTS: u16 = u16::MAX;
 
-    /// What sending needs: the producer's half of the transmit ring.
-    type Xmit: Send;
-    /// What the poll needs: the receive ring and the consumer's half of the transmit ring.
-    type Poll: Send;
-    /// Where receive buffers come from: [`PagePool`](super::page_pool::PagePool) or [`NoPool`](super::page_pool::NoPool).
-    type Pool: Pool;
     /// How the PHY is reached: [`NoPhy`](super::phy::NoPhy) if there is none.
     type Mdio: Mdio;
 
@@ -172,50 +227,9 @@ pub trait Operations: Ethtool + Send + Sync {
         false
     }
 
-    /// Unmasks the interrupts. Any context.
-    fn enable_interrupts(&self);
-
-    /// Masks the interrupts, before [`Operations::stop`]. A handler that runs meanwhile may unmask them once
-    /// more, one that begins later may not. Process context.
-    fn disable_interrupts(&self);
-
     /// Hears that the link has come, gone, or changed its speed. Process context, while the interface
     /// is up; phylib's lock of the PHY is held.
     fn link_changed(&self, _phy: &Phy) {}
-
-    /// Looks at an interrupt. Hard interrupt context; may come at any time while open, but not after
-    /// [`Operations::prepare_sleep`] until [`Operations::wake_up`].
-    fn interrupt(&self, dev: &NetDevice) -> IrqReturn;
-
-    /// Returns whether there is room for a frame. If there is none, although the queue was not stopped, the core keeps the
-    /// frame: the driver stops the queue, and the poll wakes it.
-    ///
-    /// Runs before [`Operations::start_xmit`], under the same lock.
-    fn has_room(&self, cx: &XmitContext<'_>, xmit: &mut Self::Xmit, skb: &SkBuff) -> bool;
-
-    /// Sends a frame that there is room for, or drops it. Runs under the lock of the transmit queue, with soft interrupts off.
-    fn start_xmit(&self, cx: &XmitContext<'_>, xmit: &mut Self::Xmit, skb: Owned<SkBuff>);
-
-    /// Returns whether a frame without an `sk_buff` can be queued. Runs before [`Operations::send_xdp`], under the same lock.
-    fn has_room_xdp(
-        &self,
-        _cx: &XdpContext<'_>,
-        _xmit: &mut Self::Xmit,
-        _frame: &XdpFrame,
-    ) -> bool {
-        false
-    }
-
-    /// Queues a frame without an `sk_buff`, or drops it; [`Operations::flush_xdp`] follows. Runs as
-    /// [`Operations::start_xmit`]. The byte queue limits do not count such frames.
-    fn send_xdp(&self, _cx: &XdpContext<'_>, _xmit: &mut Self::Xmit, _frame: XdpFrame) {}
-
-    /// Has the device send what was queued. Runs as [`Operations::start_xmit`].
-    fn flush_xdp(&self, _cx: &XdpContext<'_>, _xmit: &mut Self::Xmit) {}
-
-    /// Completes what was sent and hands up what was received: [`RxContext::budget`](super::contexts::RxContext::budget) frames
-    /// at most. Soft interrupt context.
-    fn poll(&self, cx: &PollContext<'_, Self::Pool>, poll: &mut Self::Poll) -> Polled;
 
     /// Sets the receive filter to `filter`. Runs under the lock of the address lists.
     fn set_rx_filter(&self, _filter: RxFilter) {}
@@ -253,11 +267,6 @@ pub trait Operations: Ethtool + Send + Sync {
     /// Switches on the offloads of reception in `features`, and the others off. Runs under RTNL, up
     /// or down; [`Operations::set_rx_filter`] follows if frames are received.
     fn set_features(&self, _features: Features) {}
-
-    /// Returns what of `features` is possible for this frame. Any context.
-    fn check_features(&self, _skb: &SkBuff, features: Features) -> Features {
-        features
-    }
 }
 
 /// What [`Operations::open`] allocates.

@@ -91,6 +91,11 @@ impl<B: RxBuffer> RxRing<B> {
         self.next = 0;
     }
 
+    /// Returns what the chip may write into a buffer, in bytes.
+    pub fn buffer_size(&self) -> u32 {
+        self.buffer_size
+    }
+
     /// Returns what the chip received next, or `None` if it still owns that descriptor.
     ///
     /// The ring goes on when the answer is given to [`Received::replace`] or
@@ -122,7 +127,7 @@ fn is_end(index: u32, count: u32) -> bool {
 ///
 /// It borrows the ring, so there is one at a time and it cannot reach another ring. It ends in
 /// [`Received::replace`] or [`Received::recycle`].
-#[must_use = "the ring stands still until the descriptor is replaced or recycled"]
+#[must_use = "the ring does not go on until the descriptor is replaced or recycled"]
 pub struct Received<'a, B> {
     opts1: FromDevice<u32>,
     opts2: FromDevice<u32>,
