@@ -17,7 +17,6 @@ use crate::regs::tally;
 use crate::regs::Reg;
 use crate::regs::TXCONFIG_WRITABLE;
 use crate::timing::TIMER_INT_BITS;
-use crate::timing::TIMER_NS;
 
 impl Chip {
     /// A driver reads `width` at `offset` of either window. What is not there reads as zero.
@@ -85,7 +84,7 @@ impl Chip {
                 bit(self.tx_busy[NORMAL], poll::NORMAL) | bit(self.tx_busy[HIGH], poll::HIGH)
             }
             Reg::PhyStatus => self.phy.status().into(),
-            Reg::Timer => (self.now.saturating_sub(self.timer_start) / TIMER_NS) as u32,
+            Reg::Timer => self.timer.count(self.now),
             Reg::RxMissed => u32::from(self.tally.rx_missed),
             Reg::Cfg9346 => {
                 let value = self.get(reg);
@@ -103,6 +102,10 @@ impl Chip {
 
     /// A driver writes `width` at `offset` of either window.
     pub fn write(&mut self, bus: &mut dyn Bus, offset: u16, width: Width, value: u32) {
+        self.watched(|chip| chip.write_now(bus, offset, width, value));
+    }
+
+    fn write_now(&mut self, bus: &mut dyn Bus, offset: u16, width: Width, value: u32) {
         self.accessed = self.now;
         self.accesses.add(true, offset, width, value);
         self.counters.mmio_writes += 1;
@@ -132,7 +135,6 @@ impl Chip {
         if let Some(bits) = self.faults.lie_interrupt() {
             self.raise(bits);
         }
-        self.watch_line();
     }
 
     fn check_alignment(&mut self, offset: u16, width: Width, what: &str) {
@@ -190,8 +192,7 @@ impl Chip {
                 self.set(reg, merged & TXCONFIG_WRITABLE);
             }
             Reg::Timer => {
-                self.timer_start = self.now;
-                self.set_timer();
+                self.timer.restart(self.now, self.get(Reg::TimerInt));
             }
             Reg::RxMissed => self.tally.rx_missed = 0,
             Reg::Cfg9346 => self.write_lock(merged),
@@ -207,7 +208,7 @@ impl Chip {
             Reg::Config0 | Reg::PhyStatus | Reg::Ersr => {}
             Reg::TimerInt => {
                 self.set(reg, merged & TIMER_INT_BITS);
-                self.set_timer();
+                self.timer.set_end(self.now, merged & TIMER_INT_BITS);
             }
             // These chips have nothing behind it; Realtek's driver uses it on all it knows. Commands end at once and
             // read zero [guess].

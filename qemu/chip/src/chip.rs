@@ -23,6 +23,7 @@ use crate::regs::REGISTER_COUNT;
 use crate::rx::Corruption;
 use crate::stall::Fifo;
 use crate::timing::Mitigation;
+use crate::timing::Timer;
 use crate::wake::Wake;
 use crate::writeback::DelayedWritebacks;
 
@@ -69,7 +70,7 @@ pub struct Chip {
     pub(crate) delayed: DelayedWritebacks,
     pub(crate) eeprom: Serial,
     pub(crate) mitigation: Mitigation,
-    pub(crate) timer_due: Option<u64>,
+    pub(crate) timer: Timer,
     pub(crate) woken: Option<Wake>,
     pub(crate) accesses: Accesses,
     /// When the driver has last accessed a register.
@@ -80,7 +81,6 @@ pub struct Chip {
     pulse: bool,
     was_reset: bool,
     pub(crate) now: u64,
-    pub(crate) timer_start: u64,
 }
 
 impl Chip {
@@ -111,7 +111,7 @@ impl Chip {
             delayed: DelayedWritebacks::default(),
             eeprom: Serial::new(config.eeprom.words(config.mac)),
             mitigation: Mitigation::default(),
-            timer_due: None,
+            timer: Timer::default(),
             woken: None,
             accesses: Accesses::default(),
             accessed: 0,
@@ -120,32 +120,38 @@ impl Chip {
             pulse: false,
             was_reset: false,
             now: 0,
-            timer_start: 0,
         };
-        chip.power_on();
+        chip.power_cycle();
         chip
     }
 
     /// Cuts the power: everything but the counters for the person who watches is as after power-on. The
     /// cable stays as it is plugged.
     pub fn power_on(&mut self) {
+        self.watched(Chip::power_cycle);
+    }
+
+    fn power_cycle(&mut self) {
         let cable = self.phy.cable();
         self.phy = self.config.phy(self.phy.partner(), self.now);
         self.phy.plug(cable);
-        self.pci_reset();
+        self.bus_reset();
     }
 
     /// Resets the bus, as a warm reboot does: the PHY is not reset and stays as it is (iPXE
     /// #390; #584 reports the same of a reboot out of Linux).
     pub fn pci_reset(&mut self) {
+        self.watched(Chip::bus_reset);
+    }
+
+    fn bus_reset(&mut self) {
         self.phy_done = 0;
         self.reset_done = 0;
         self.values = [0; REGISTER_COUNT];
         self.tx = [Ring::default(); 2];
         self.rx = Ring::default();
         self.tally = Tally::default();
-        self.timer_start = self.now;
-        self.timer_due = None;
+        self.timer = Timer::started(self.now);
         self.master = false;
         self.load_address();
         // Memory and I/O space on, power management on. The LED bits are a guess.
@@ -227,13 +233,19 @@ impl Chip {
         pending != 0 && !self.muted && !self.gone()
     }
 
-    /// Counts the rising edges of the line; to be called at the end of whatever may have moved it.
-    pub(crate) fn watch_line(&mut self) {
+    /// Does something to the chip that may move the interrupt line, and counts the line's rising edge. All that comes from outside is
+    /// done in here; the tests find out what is not.
+    pub(crate) fn watched<T>(&mut self, act: impl FnOnce(&mut Self) -> T) -> T {
+        if cfg!(any(test, debug_assertions)) {
+            assert_eq!(self.line, self.interrupt(), "the line has moved unseen");
+        }
+        let result = act(self);
         let line = self.interrupt();
         if line && !self.line {
             self.counters.interrupts_raised += 1;
         }
         self.line = line;
+        result
     }
 
     /// The counters.
@@ -258,18 +270,22 @@ impl Chip {
 
     /// Plugs the cable in or pulls it.
     pub fn set_link(&mut self, up: bool) {
+        self.watched(|chip| chip.plug(up));
+    }
+
+    fn plug(&mut self, up: bool) {
         if self.phy.plug(up) {
             self.link_moved();
         }
-        self.watch_line();
     }
 
     /// Plugs the cable into another partner.
     pub fn set_partner(&mut self, partner: Partner) {
-        if self.phy.set_partner(partner) {
-            self.link_moved();
-        }
-        self.watch_line();
+        self.watched(|chip| {
+            if chip.phy.set_partner(partner) {
+                chip.link_moved();
+            }
+        });
     }
 
     fn link_moved(&mut self) {
@@ -294,6 +310,10 @@ impl Chip {
 
     /// Sets the time, in nanoseconds from any beginning, and does what is due.
     pub fn tick(&mut self, bus: &mut dyn Bus, now: u64) {
+        self.watched(|chip| chip.advance(bus, now));
+    }
+
+    fn advance(&mut self, bus: &mut dyn Bus, now: u64) {
         self.now = self.now.max(now);
         if self.phy.tick(self.now) {
             self.link_moved();
@@ -301,13 +321,12 @@ impl Chip {
         let due = self.faults.due(self.now);
         self.pulse |= due.pulse && !self.gone();
         if due.flap {
-            self.set_link(!self.phy.cable());
+            self.plug(!self.phy.cable());
         }
         self.give_back(bus);
         self.empty_fifo(bus);
         self.run_dump(bus);
         self.timing();
-        self.watch_line();
     }
 
     /// When [`Chip::tick`] has something to do of its own accord.
@@ -334,6 +353,10 @@ impl Chip {
 
     /// Turns a fault on or off.
     pub fn fault(&mut self, bus: &mut dyn Bus, config: FaultConfig) {
+        self.watched(|chip| chip.configure(bus, config));
+    }
+
+    fn configure(&mut self, bus: &mut dyn Bus, config: FaultConfig) {
         let was_on = self.faults.on(config.kind);
         self.faults.configure(config, self.now);
         if !config.on && was_on {
@@ -344,16 +367,15 @@ impl Chip {
                     self.soft_reset();
                 }
                 FaultKind::LostInterrupt => self.muted = false,
-                FaultKind::LinkFlap => self.set_link(true),
+                FaultKind::LinkFlap => self.plug(true),
                 FaultKind::DelayOwn => {
                     self.delayed.make_due();
                     self.give_back(bus);
                 }
-                FaultKind::Gone => self.power_on(),
+                FaultKind::Gone => self.power_cycle(),
                 _ => {}
             }
         }
-        self.watch_line();
     }
 
     /// Whether the card has been pulled out.
@@ -394,8 +416,7 @@ impl Chip {
 
     /// Carries on sending after the cable was not ready. True if there is still something to do.
     pub fn resume(&mut self, bus: &mut dyn Bus) -> bool {
-        self.run_tx(bus);
-        self.watch_line();
+        self.watched(|chip| chip.run_tx(bus));
         self.sending()
     }
 
@@ -409,10 +430,6 @@ impl Chip {
         !self.halted()
             && !self.stalled()
             && (0..2).any(|ring| self.tx_busy[ring] && !self.tx_held(ring))
-    }
-
-    pub(crate) fn frame_done(&mut self) {
-        self.watch_line();
     }
 }
 

@@ -27,6 +27,7 @@ mod desc;
 mod eeprom;
 mod faults;
 mod fields;
+mod filter;
 mod offload;
 mod partner;
 mod phy;

@@ -73,9 +73,7 @@ impl Chip {
     /// A frame comes in, complete but for its check sequence. `again` says that this one has been offered before and
     /// had to wait, so that it is counted and reported once.
     pub fn frame_in(&mut self, bus: &mut dyn Bus, frame: &[u8], again: bool) -> Received {
-        let outcome = self.receive(bus, frame, again);
-        self.frame_done();
-        outcome
+        self.watched(|chip| chip.receive(bus, frame, again))
     }
 
     fn receive(&mut self, bus: &mut dyn Bus, frame: &[u8], again: bool) -> Received {
@@ -127,7 +125,7 @@ impl Chip {
             }
             None => frame,
         };
-        let Some(mut status) = self.filter(frame) else {
+        let Some(mut status) = self.filter().accepts(frame) else {
             self.counters.rx_filtered += 1;
             return Received::Filtered;
         };
@@ -233,7 +231,7 @@ impl Chip {
         Received::Wait
     }
 
-    /// Draws the corruption of a frame by the faults that are on; to be called once for each.
+    /// Draws the corruption of a frame by the faults that are on, when it is first offered.
     fn corrupt(&mut self, frame: &[u8]) -> Corruption {
         let mut corruption = Corruption {
             crc: self.faults.fires(FaultKind::CrcError),
@@ -279,42 +277,6 @@ impl Chip {
         self.tally.rx_err = self.tally.rx_err.wrapping_add(1);
         self.raise(intr::RX_ERR);
         Received::Dropped
-    }
-
-    /// The status bits for the frame's destination, `None` if it is not for us.
-    fn filter(&self, frame: &[u8]) -> Option<u32> {
-        let destination: [u8; 6] = frame.get(..6)?.try_into().ok()?;
-        let accept = self.get(Reg::RxConfig);
-        if destination == [0xff; 6] {
-            return (accept & rxcfg::ACCEPT_BROADCAST != 0).then_some(rx::BROADCAST);
-        }
-        if destination[0] & 1 != 0 {
-            let wanted = accept & rxcfg::ACCEPT_MULTICAST != 0 && self.hashed(destination);
-            return wanted.then_some(rx::MULTICAST);
-        }
-        let ours = destination == self.station();
-        if ours && accept & (rxcfg::ACCEPT_MY_PHYS | rxcfg::ACCEPT_ALL_PHYS) != 0 {
-            return Some(rx::UNICAST);
-        }
-        // Promiscuous is for unicast; drivers open the multicast filter besides.
-        (accept & rxcfg::ACCEPT_ALL_PHYS != 0).then_some(0)
-    }
-
-    /// Our address.
-    pub(crate) fn station(&self) -> [u8; 6] {
-        let [a, b, c, d] = self.get(Reg::Mac0).to_le_bytes();
-        let [e, f, ..] = self.get(Reg::Mac4).to_le_bytes();
-        [a, b, c, d, e, f]
-    }
-
-    /// Bit n of the hash is bit n % 8 of the filter's byte 7 - n / 8: r8169 swaps the words and their bytes.
-    pub(crate) fn hashed(&self, destination: [u8; 6]) -> bool {
-        let bit = crc::multicast_hash(destination);
-        let low = self.get(Reg::Mar0).to_le_bytes();
-        let high = self.get(Reg::Mar4).to_le_bytes();
-        let byte = 7 - usize::from(bit / 8);
-        let value = if byte < 4 { low[byte] } else { high[byte - 4] };
-        (value >> (bit % 8)) & 1 != 0
     }
 
     /// Writes the frame to memory and gives the descriptors to the driver.

@@ -94,8 +94,7 @@ impl Chip {
             self.faults
                 .configure(FaultConfig::off(FaultKind::BusStall), self.now);
         }
-        self.carry_on(bus);
-        self.watch_line();
+        self.watched(|chip| chip.carry_on(bus));
     }
 
     /// Returns whether the chip may use the bus.

@@ -25,6 +25,112 @@ pub(crate) struct Mitigation {
     rx: Held,
 }
 
+impl Mitigation {
+    fn held(&mut self, event: u16) -> &mut Held {
+        if event == intr::TX_OK {
+            &mut self.tx
+        } else {
+            &mut self.rx
+        }
+    }
+
+    /// A frame is done whose event is TxOK or RxOK. Returns whether that is raised now; otherwise it is held back.
+    ///
+    /// `settings` is IntrMitigate, `unit` is that of its times in nanoseconds. That a time of zero means at once, whatever the
+    /// count says, is a guess.
+    pub(crate) fn frame(&mut self, event: u16, now: u64, unit: u64, settings: u32) -> bool {
+        let settings = if event == intr::TX_OK {
+            settings >> 8
+        } else {
+            settings
+        };
+        let (units, frames) = (u64::from((settings >> 4) & 15), (settings & 15) * 4);
+        if units == 0 {
+            return true;
+        }
+        let held = self.held(event);
+        if held.frames == 0 {
+            held.due = now.saturating_add(units * unit).max(1);
+        }
+        held.frames += 1;
+        let full = frames != 0 && held.frames >= frames;
+        if full {
+            *held = Held::default();
+        }
+        full
+    }
+
+    /// Returns whether the event of frames that were held back is due. They are not held back any more then.
+    pub(crate) fn take_due(&mut self, event: u16, now: u64) -> bool {
+        let held = self.held(event);
+        let due = held.frames != 0 && held.due <= now;
+        if due {
+            *held = Held::default();
+        }
+        due
+    }
+
+    /// When an event is due at the latest.
+    pub(crate) fn deadline(&self) -> Option<u64> {
+        let held = |held: Held| (held.frames != 0).then_some(held.due);
+        held(self.tx).into_iter().chain(held(self.rx)).min()
+    }
+}
+
+/// The timer. TimerInt, in which its end is, is a register; here is what follows from it.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Timer {
+    start: u64,
+    due: Option<u64>,
+}
+
+impl Timer {
+    /// The timer after power-on: it counts, without an end.
+    pub(crate) fn started(now: u64) -> Self {
+        Timer {
+            start: now,
+            due: None,
+        }
+    }
+
+    /// Counts from zero again, up to `end`; zero is none.
+    pub(crate) fn restart(&mut self, now: u64, end: u32) {
+        self.start = now;
+        self.set_end(now, end);
+    }
+
+    /// Gives it another end: the next time that it gets there.
+    pub(crate) fn set_end(&mut self, now: u64, end: u32) {
+        self.due = (end != 0).then(|| {
+            let round = (u64::from(u32::MAX) + 1) * TIMER_NS;
+            let mut due = self.start.saturating_add(u64::from(end) * TIMER_NS);
+            if due <= now {
+                due = due.saturating_add(((now - due) / round + 1) * round);
+            }
+            due
+        });
+    }
+
+    /// Returns its count.
+    pub(crate) fn count(&self, now: u64) -> u32 {
+        (now.saturating_sub(self.start) / TIMER_NS) as u32
+    }
+
+    /// Returns whether it has got to its end. It goes on and comes round again after 2^32 counts.
+    pub(crate) fn take_due(&mut self, now: u64, end: u32) -> bool {
+        let due = self.due.is_some_and(|due| due <= now);
+        if due {
+            self.set_end(now, end);
+        }
+        due
+    }
+
+    /// When it gets to its end.
+    pub(crate) fn deadline(&self) -> Option<u64> {
+        self.due
+    }
+}
+
 impl Chip {
     /// One unit of IntrMitigate's times by CPlusCmd bits 1:0, in nanoseconds: r8169's figures for the 8168.
     fn unit(&self) -> u64 {
@@ -37,79 +143,29 @@ impl Chip {
         least * scale
     }
 
-    /// A frame is done: TxOK or RxOK, now or later. That IntrStatus does not show it before is a guess; so is that a time
-    /// of zero means at once, whatever the count says.
-    pub(crate) fn raise_frame(&mut self, bit: u16) {
-        let settings = self.get(Reg::IntrMitigate);
-        let settings = if bit == intr::TX_OK {
-            settings >> 8
-        } else {
-            settings
-        };
-        let (units, frames) = (u64::from((settings >> 4) & 15), (settings & 15) * 4);
-        if units == 0 {
-            self.raise(bit);
-            return;
+    /// A frame is done: TxOK or RxOK, now or later. That IntrStatus does not show it before is a guess.
+    pub(crate) fn raise_frame(&mut self, event: u16) {
+        let (unit, settings) = (self.unit(), self.get(Reg::IntrMitigate));
+        if self.mitigation.frame(event, self.now, unit, settings) {
+            self.raise(event);
         }
-        let due = self.now.saturating_add(units * self.unit()).max(1);
-        let held = self.held(bit);
-        if held.frames == 0 {
-            held.due = due;
-        }
-        held.frames += 1;
-        if frames != 0 && held.frames >= frames {
-            *held = Held::default();
-            self.raise(bit);
-        }
-    }
-
-    fn held(&mut self, bit: u16) -> &mut Held {
-        if bit == intr::TX_OK {
-            &mut self.mitigation.tx
-        } else {
-            &mut self.mitigation.rx
-        }
-    }
-
-    /// The timer has been started again, or given another end.
-    pub(crate) fn set_timer(&mut self) {
-        let end = u64::from(self.get(Reg::TimerInt));
-        self.timer_due = (end != 0).then(|| {
-            let round = (u64::from(u32::MAX) + 1) * TIMER_NS;
-            let mut due = self.timer_start.saturating_add(end * TIMER_NS);
-            if due <= self.now {
-                due = due.saturating_add(((self.now - due) / round + 1) * round);
-            }
-            due
-        });
     }
 
     /// When something is due.
     pub(crate) fn timing_deadline(&self) -> Option<u64> {
-        let held = |held: Held| (held.frames != 0).then_some(held.due);
-        [
-            self.timer_due,
-            held(self.mitigation.tx),
-            held(self.mitigation.rx),
-        ]
-        .into_iter()
-        .flatten()
-        .min()
+        let deadlines = [self.timer.deadline(), self.mitigation.deadline()];
+        deadlines.into_iter().flatten().min()
     }
 
-    /// Does what is due. The timer goes on and comes round again after 2^32 counts.
+    /// Does what is due.
     pub(crate) fn timing(&mut self) {
-        for bit in [intr::TX_OK, intr::RX_OK] {
-            let now = self.now;
-            let held = self.held(bit);
-            if held.frames != 0 && held.due <= now {
-                *held = Held::default();
-                self.raise(bit);
+        for event in [intr::TX_OK, intr::RX_OK] {
+            if self.mitigation.take_due(event, self.now) {
+                self.raise(event);
             }
         }
-        if self.timer_due.is_some_and(|due| due <= self.now) {
+        if self.timer.take_due(self.now, self.get(Reg::TimerInt)) {
             self.raise(intr::PCS_TIMEOUT);
-            self.set_timer();
         }
     }
 }

@@ -1,6 +1,7 @@
 //! Waking the machine: which frames do it while the card sleeps (Config3, Config5), and a change of the link.
 
 use crate::chip::Chip;
+use crate::filter::Filter;
 use crate::regs::cmd;
 use crate::regs::config3;
 use crate::regs::config5;
@@ -21,6 +22,33 @@ pub enum Wake {
     Link,
 }
 
+/// Returns what a frame wakes the machine by, if it does, with these settings in Config3 and Config5.
+fn wakes(filter: &Filter, config3: u32, config5: u32, frame: &[u8]) -> Option<Wake> {
+    let destination: [u8; 6] = frame.get(..6)?.try_into().ok()?;
+    let on = |wanted: u32, wake| (config5 & wanted != 0).then_some(wake);
+    let by_address = if destination == [0xff; 6] {
+        on(config5::BROADCAST, Wake::Broadcast)
+    } else if destination[0] & 1 != 0 {
+        on(config5::MULTICAST, Wake::Multicast).filter(|_| filter.hashed(destination))
+    } else if destination == filter.station() {
+        on(config5::UNICAST, Wake::Unicast)
+    } else {
+        None
+    };
+    let magic = config3 & config3::MAGIC != 0 && is_magic(filter.station(), frame);
+    by_address.or(magic.then_some(Wake::Magic))
+}
+
+/// Six ones and sixteen times our address, anywhere behind the header, in a frame to us or to a group.
+fn is_magic(address: [u8; 6], frame: &[u8]) -> bool {
+    let ours = frame.starts_with(&address) || frame.first().is_some_and(|byte| byte & 1 != 0);
+    let mut pattern = [0xff; 6 + 16 * 6];
+    for copy in pattern[6..].chunks_exact_mut(6) {
+        copy.copy_from_slice(&address);
+    }
+    ours && frame.windows(pattern.len()).any(|part| part == pattern)
+}
+
 impl Chip {
     /// A frame has come while the card sleeps.
     pub(crate) fn frame_asleep(&mut self, frame: &[u8]) {
@@ -33,37 +61,10 @@ impl Chip {
         if !receiving {
             return;
         }
-        if let Some(wake) = self.wakes(frame) {
+        let (config3, config5) = (self.get(Reg::Config3), self.get(Reg::Config5));
+        if let Some(wake) = wakes(&self.filter(), config3, config5, frame) {
             self.wake(wake);
         }
-    }
-
-    fn wakes(&self, frame: &[u8]) -> Option<Wake> {
-        let destination: [u8; 6] = frame.get(..6)?.try_into().ok()?;
-        let (config3, config5) = (self.get(Reg::Config3), self.get(Reg::Config5));
-        let on = |wanted: u32, wake| (config5 & wanted != 0).then_some(wake);
-        let by_address = if destination == [0xff; 6] {
-            on(config5::BROADCAST, Wake::Broadcast)
-        } else if destination[0] & 1 != 0 {
-            on(config5::MULTICAST, Wake::Multicast).filter(|_| self.hashed(destination))
-        } else if destination == self.station() {
-            on(config5::UNICAST, Wake::Unicast)
-        } else {
-            None
-        };
-        let magic = config3 & config3::MAGIC != 0 && self.is_magic(frame);
-        by_address.or(magic.then_some(Wake::Magic))
-    }
-
-    /// Six ones and sixteen times our address, anywhere behind the header, in a frame to us or to a group.
-    fn is_magic(&self, frame: &[u8]) -> bool {
-        let address = self.station();
-        let ours = frame.starts_with(&address) || frame.first().is_some_and(|byte| byte & 1 != 0);
-        let mut pattern = [0xff; 6 + 16 * 6];
-        for copy in pattern[6..].chunks_exact_mut(6) {
-            copy.copy_from_slice(&address);
-        }
-        ours && frame.windows(pattern.len()).any(|part| part == pattern)
     }
 
     /// The link has changed while the card sleeps.

@@ -10,12 +10,24 @@ use crate::faults::FaultKind;
 /// The limit of delayed write-backs; beyond it all are immediate.
 const MAX_DELAYED: usize = 256;
 
+/// A descriptor's first word that is to be written, and the event of that.
 #[derive(Clone, Copy, Debug)]
 struct Word {
     due: u64,
     address: u64,
     opts1: u32,
     interrupt: u16,
+}
+
+/// The way of a descriptor to the driver.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum HandOver {
+    /// It is written now.
+    Now,
+    /// It is kept here.
+    Later,
+    /// It is written now, after all that are kept here, which are due.
+    Flush,
 }
 
 /// Descriptors that have not been given back, in their order.
@@ -42,11 +54,45 @@ impl DelayedWritebacks {
             word.due = 0;
         }
     }
+
+    fn has_room(&self) -> bool {
+        self.0.len() < MAX_DELAYED
+    }
+
+    /// Takes a descriptor that a fault delays until `fault`, if one does. One ring's descriptors keep their order: while any is
+    /// delayed, so are those that follow.
+    fn hand_over(
+        &mut self,
+        fault: Option<u64>,
+        address: u64,
+        opts1: u32,
+        interrupt: u16,
+    ) -> HandOver {
+        let Some(due) = fault.or(self.0.back().map(|last| last.due)) else {
+            return HandOver::Now;
+        };
+        if !self.has_room() {
+            self.make_due();
+            return HandOver::Flush;
+        }
+        self.0.push_back(Word {
+            due,
+            address,
+            opts1,
+            interrupt,
+        });
+        HandOver::Later
+    }
+
+    /// Takes out the next one if it is due.
+    fn take_due(&mut self, now: u64) -> Option<Word> {
+        let due = self.0.front().is_some_and(|word| word.due <= now);
+        due.then(|| self.0.pop_front()).flatten()
+    }
 }
 
 impl Chip {
-    /// Gives a descriptor to the driver, now or delayed. One ring's descriptors keep their order: while any is delayed,
-    /// so are those that follow.
+    /// Gives a descriptor to the driver, now or delayed.
     pub(crate) fn hand_over(
         &mut self,
         bus: &mut dyn Bus,
@@ -54,29 +100,18 @@ impl Chip {
         opts1: u32,
         interrupt: u16,
     ) -> Result<(), BusError> {
-        let room = self.delayed.0.len() < MAX_DELAYED;
-        let fires = room && self.faults.fires(FaultKind::DelayOwn);
-        if !fires && self.delayed.0.is_empty() {
-            return bus.store(address, opts1);
+        // Only one that can be delayed is an opportunity.
+        let fires = self.delayed.has_room() && self.faults.fires(FaultKind::DelayOwn);
+        let delay = self.faults.delay(FaultKind::DelayOwn);
+        let fault = fires.then(|| self.now.saturating_add(delay));
+        match self.delayed.hand_over(fault, address, opts1, interrupt) {
+            HandOver::Now => bus.store(address, opts1),
+            HandOver::Later => Ok(()),
+            HandOver::Flush => {
+                self.give_back(bus);
+                bus.store(address, opts1)
+            }
         }
-        if !room {
-            self.delayed.make_due();
-            self.give_back(bus);
-            return bus.store(address, opts1);
-        }
-        let due = match self.delayed.0.back() {
-            Some(last) if !fires => last.due,
-            _ => self
-                .now
-                .saturating_add(self.faults.delay(FaultKind::DelayOwn)),
-        };
-        self.delayed.0.push_back(Word {
-            due,
-            address,
-            opts1,
-            interrupt,
-        });
-        Ok(())
     }
 
     /// Gives back the descriptors that are due, if the bus can be used.
@@ -85,8 +120,7 @@ impl Chip {
             return;
         }
         let mut any = false;
-        while let Some(&word) = self.delayed.0.front().filter(|word| word.due <= self.now) {
-            self.delayed.0.pop_front();
+        while let Some(word) = self.delayed.take_due(self.now) {
             any = true;
             if let Err(fault) = bus.store(word.address, word.opts1) {
                 self.dma_fault("delayed descriptor", word.address, fault);

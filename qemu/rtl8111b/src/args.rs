@@ -123,13 +123,13 @@ pub(crate) struct Serve {
     /// Capture the cable's frames
     #[arg(long, value_name = "FILE")]
     pub(crate) pcap: Option<PathBuf>,
-    /// Of each frame, only so much: what is left is its length
+    /// Capture at most BYTES of each frame; its length is kept
     #[arg(long, value_name = "BYTES", requires = "pcap", value_parser = clap::value_parser!(u32).range(14..))]
     pub(crate) pcap_snaplen: Option<u32>,
     /// Write down everything that happens to the chip: "rtl8111b trace" reads it
     #[arg(long, value_name = "FILE")]
     pub(crate) trace: Option<PathBuf>,
-    /// How: a line per event, or half of the size
+    /// The encoding: a line per event, or binary, half of the size
     #[arg(long, value_enum, default_value_t = TraceFormat::Text)]
     trace_format: TraceFormat,
     /// Only the last of it: a file of so many MiB is renamed to FILE.before and the next begins. It can be shown, not replayed

@@ -107,7 +107,7 @@ pub(crate) fn run(options: &Serve) -> Result<(), ServeError> {
     let chip = Chip::new(options.chip());
     let config = ConfigSpace::new(identity, chip.eeprom());
     let mut device = Device::new(chip, config, sender);
-    device.prompt_acks = !options.late_acks;
+    device.set_prompt_acks(!options.late_acks);
     if let Some(path) = &options.trace {
         device.record(Recorder::create(
             path,

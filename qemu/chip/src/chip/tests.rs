@@ -201,7 +201,7 @@ fn soft_reset_clears_interrupts_and_keeps_addresses() {
     let mut bench = Bench::open(Config::default());
     bench.w32(Reg::Mar0, 0x1111_1111);
     bench.w16(Reg::IntrMask, 0xffff);
-    bench.chip.raise(intr::LINK_CHG);
+    bench.chip.watched(|chip| chip.raise(intr::LINK_CHG));
     bench.chip.tx[NORMAL].index = 7;
     bench.w8(Reg::ChipCmd, 0x10);
     assert_eq!(bench.r8(Reg::ChipCmd) & 0x1c, 0);

@@ -1,13 +1,24 @@
 use std::fs::File;
 use std::io::Read;
 use std::os::unix::net::UnixStream;
+use std::sync::Arc;
+use std::time::Instant;
 
 use rtl8111b_chip::BusError;
+use rtl8111b_chip::Chip;
 use rtl8111b_chip::Config;
+use rtl8111b_chip::FaultKind;
+use rtl8111b_chip::Reg;
 use rtl8111b_chip::RxMode;
+use rtl8111b_pci::ConfigSpace;
 use rtl8111b_pci::Identity;
+use rtl8111b_trace::Event;
+use rtl8111b_trace::Recorder;
 use rtl8111b_transport::Rights;
+use rtl8111b_wire::Sender;
 
+use super::card::ACK_WAIT;
+use super::card::RING;
 use super::*;
 
 const PAGE: u64 = 4096;
@@ -41,7 +52,7 @@ fn ready() -> Device {
         read: true,
         write: true,
     };
-    device.dma.map(RAM, 16 * PAGE, file, 0, rights).unwrap();
+    device.dma().map(RAM, 16 * PAGE, file, 0, rights).unwrap();
     device.write(Region::Config, 4, &[0x06, 0]);
     device
 }
@@ -112,7 +123,7 @@ fn accesses_of_any_size_do_no_harm() {
 fn a_frame_goes_from_memory_to_the_cable() {
     let mut device = ready();
     let (ours, mut theirs) = UnixStream::pair().unwrap();
-    device.sender.attach(Some(Link::Stream(ours)));
+    device.card().sender.attach(Some(Link::Stream(ours)));
     one_frame(&mut device);
     device.write(BAR, at(Reg::TxPoll), &[0x40]);
     let mut frame = [0; 64];
@@ -144,7 +155,7 @@ fn a_ring_of_zeroes_is_memory_that_is_not_shared() {
 fn memory_without_a_file_is_no_violation() {
     let mut device = ready();
     one_frame(&mut device);
-    device.dma.note_without_file(RAM, 16 * PAGE);
+    device.dma().note_without_file(RAM, 16 * PAGE);
     device.write(BAR, at(Reg::TxPoll), &[0x40]);
     let counters = device.chip.counters();
     assert_eq!((counters.dma_faults, counters.violations), (1, 0));
@@ -174,7 +185,7 @@ fn without_bus_master_there_are_no_messages() {
     theirs.set_nonblocking(true).unwrap();
     // Index 1 is MSI; an eventfd that triggers it.
     let file = File::from(std::os::fd::OwnedFd::from(ours));
-    device.lines.configure(1, 0x24, 1, vec![file]);
+    device.lines().configure(1, 0x24, 1, vec![file]);
     let mut messages = || theirs.read(&mut [0; 64]).unwrap_or(0) / 8;
     device.write(BAR, at(Reg::IntrMask), &0x20u16.to_le_bytes());
     device.write(Region::Config, 4, &[0x02, 0]);
@@ -192,7 +203,7 @@ fn without_bus_master_there_are_no_messages() {
 fn without_bus_master_the_host_refuses() {
     let mut device = ready();
     device.write(Region::Config, 4, &[0x02, 0]);
-    let result = device.with_bus(|_, host| host.load(RAM));
+    let result = device.card().with_bus(|_, host| host.load(RAM));
     assert_eq!(result, Err(BusError::BusMasterOff));
 }
 
@@ -200,7 +211,7 @@ fn without_bus_master_the_host_refuses() {
 fn a_fault_is_a_master_abort() {
     let mut device = ready();
     one_frame(&mut device);
-    device.dma.clear();
+    device.dma().clear();
     device.write(BAR, at(Reg::TxPoll), &[0x40]);
     let mut status = [0; 2];
     device.read(Region::Config, 6, &mut status);
@@ -309,11 +320,11 @@ fn frames_wait_for_room() {
     let ring = RAM + 2 * PAGE;
     {
         let mut device = shared.lock();
-        device.chip = Chip::new(Config {
+        device.card().chip = Chip::new(Config {
             rx_mode: RxMode::Wait,
             ..Config::default()
         });
-        device.follow_bus_master();
+        device.card().follow_bus_master();
         write32(&mut device, Reg::RxDescAddrHigh, 0);
         write32(&mut device, Reg::RxDescAddrLow, ring as u32);
         write32(&mut device, Reg::RxConfig, 0xe70f);
@@ -369,7 +380,7 @@ fn transfers_that_an_iommu_blocks_go_wrong_in_silence() {
     device.dma.read(RAM, &mut before).unwrap();
     assert_eq!(before, [0; 64]);
     assert_eq!(device.chip.counters().dma_faults, 0);
-    let ones = device.with_bus(|_, host| host.load(RAM));
+    let ones = device.card().with_bus(|_, host| host.load(RAM));
     assert_eq!(ones, Ok(u32::MAX));
 }
 
@@ -424,7 +435,7 @@ fn frames_wait_for_an_acknowledgement_if_they_are_to() {
     };
     read_event();
     assert_eq!(offer(false), (true, 1), "it was not asked for");
-    shared.lock().prompt_acks = true;
+    shared.lock().set_prompt_acks(true);
     read_event();
     assert_eq!(offer(false), (false, 1));
     assert_eq!(offer(true), (false, 1));
@@ -453,7 +464,7 @@ fn a_frame_that_was_kept_waits_for_the_acknowledgement() {
     };
     {
         let mut device = shared.lock();
-        device.prompt_acks = true;
+        device.set_prompt_acks(true);
         give(&mut device);
         write32(&mut device, Reg::RxDescAddrLow, ring as u32);
         device.write(BAR, at(Reg::RxMaxSize), &[0x00, 0x06]);
