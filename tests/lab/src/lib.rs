@@ -10,6 +10,7 @@ pub mod boots;
 pub mod case;
 pub mod channel;
 pub mod debug;
+pub mod disk;
 pub mod dmesg;
 pub mod drive;
 mod error;

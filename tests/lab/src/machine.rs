@@ -53,6 +53,13 @@ pub enum Loader {
     },
 }
 
+/// QEMU with a machine of this kind, and nothing in it. All of QEMU's command lines begin here.
+pub(crate) fn qemu(machine: &str) -> Command {
+    let mut command = Command::new("qemu-system-x86_64");
+    command.args(["-machine", machine, "-nodefaults", "-display", "none"]);
+    command
+}
+
 /// QEMU with processors and memory that a device model can share, and nothing else.
 ///
 /// It has no HPET. With one, Linux 7.2 and 7.3 compare the TSCs of the processors while they boot: in a timer's handler
@@ -66,13 +73,13 @@ pub(crate) fn machine(memory_mib: u32, cpus: u8) -> Result<Command> {
 
 /// The same with memory that is made otherwise.
 pub(crate) fn machine_of(memory: &str, memory_mib: u32, cpus: u8) -> Result<Command> {
-    let mut command = Command::new("qemu-system-x86_64");
+    let mut command = qemu("q35,memory-backend=mem,hpet=off");
     command
-        .args(["-machine", "q35,memory-backend=mem,hpet=off", "-object"])
+        .arg("-object")
         .arg(format!("{memory},id=mem,size={memory_mib}M"))
         .args(["-m", &format!("{memory_mib}M")])
         .args(["-smp", &cpus.to_string()])
-        .args(["-nodefaults", "-display", "none", "-no-reboot"])
+        .arg("-no-reboot")
         .args(accelerator()?);
     Ok(command)
 }

@@ -1,9 +1,9 @@
 //! The outside world as QEMU's user network makes it: like `passt`'s, and with a boot file by TFTP.
 
 use std::path::{Path, PathBuf};
-use std::process::Command;
 use std::time::Duration;
 
+use crate::machine::qemu;
 use crate::passt::{GATEWAY, GUEST};
 use crate::process::{wait_for, Process};
 use crate::Result;
@@ -22,9 +22,8 @@ impl Slirp {
         let network = GATEWAY
             .rsplit_once('.')
             .map_or(GATEWAY, |(prefix, _)| prefix);
-        let mut command = Command::new("qemu-system-x86_64");
+        let mut command = qemu("none");
         command
-            .args(["-machine", "none", "-nodefaults", "-display", "none"])
             .arg("-netdev")
             .arg(format!(
                 "user,id=world,ipv6=off,net={network}.0/24,host={GATEWAY},dhcpstart={GUEST},tftp={},bootfile={boot_file}",

@@ -439,7 +439,7 @@ fn more_of_ours(bench: &mut Bench, interface: &str) -> Result<()> {
         .map(|_| ())
 }
 
-#[guest_test(name = "ethtool_sets_{driver}", ours(b300, b380))]
+#[guest_test(name = "ethtool_sets_{driver}", ours(b300, b380), debug)]
 fn settings(case: &Case) -> Result<()> {
     let (mut bench, interface) = Setup {
         pcap: false,
@@ -455,7 +455,7 @@ fn settings(case: &Case) -> Result<()> {
     bench.finish()
 }
 
-#[guest_test(name = "ethtool_shows_{driver}", ours(b300, b380))]
+#[guest_test(name = "ethtool_shows_{driver}", ours(b300, b380), debug)]
 fn reports(case: &Case) -> Result<()> {
     let (mut bench, interface) = Setup {
         pcap: false,

@@ -11,7 +11,8 @@ use rtl8111b_control::Hex;
 #[guest_test(
     name = "carrier_of_{driver}_follows_the_cable",
     ours(b300, b380),
-    r8169 = b380
+    r8169 = b380,
+    debug
 )]
 fn link_follows_the_cable(case: &Case) -> Result<()> {
     let (mut bench, interface) = case.setup().lease()?;

@@ -1,6 +1,7 @@
 //! `lab`: a stock kernel on the emulated chip.
 
 mod boots;
+mod disk;
 mod node;
 mod run;
 mod selftests;
@@ -31,6 +32,8 @@ enum Command {
     Shell(run::Options),
     /// Boot the same guest again and again; the exit status is 0 when all boots reached their first program
     Boots(boots::BootOptions),
+    /// Boot a machine without a card from a disk, by UEFI with Secure Boot; the exit status is QEMU's
+    Disk(disk::DiskOptions),
     /// Switch a node of a cluster on, do what the lines of the standard input ask for, switch it off at their end; see
     /// lab::node
     Node(node::NodeOptions),
@@ -44,6 +47,7 @@ fn main() -> ExitCode {
         Command::Run(options) => run::run(options),
         Command::Shell(options) => run::shell(options).map(|()| true),
         Command::Boots(options) => boots::run(options),
+        Command::Disk(options) => disk::run(options),
         Command::Node(options) => node::run(options).map(|()| true),
         Command::Selftests(options) => selftests::run(options),
     };
