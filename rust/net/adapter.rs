@@ -7,6 +7,27 @@
 //!
 //! C headers: [`include/linux/pm.h`](srctree/include/linux/pm.h),
 //! [`include/linux/pci.h`](srctree/include/linux/pci.h)
+//!
+//! # Examples
+//!
+//! ```
+//! use crate::net::{
+//!     adapter::DriverRegistration,
+//!     driver::{
+//!         DeviceTable,
+//!         Driver, //
+//!     }, //
+//! };
+//! use kernel::prelude::*;
+//!
+//! /// What `Module::init` does; the module keeps what is returned.
+//! fn init<D: Driver>(
+//!     module: &'static ThisModule,
+//!     table: &'static DeviceTable<2>,
+//! ) -> Result<DriverRegistration<D>> {
+//!     DriverRegistration::new(module, table)
+//! }
+//! ```
 
 use super::{
     chars,

@@ -2,6 +2,32 @@
 
 //! MAC addresses, and where they come from.
 //!
+//! # Examples
+//!
+//! ```
+//! use crate::net::{
+//!     address::{
+//!         self,
+//!         MacAddress,
+//!         StationAddress, //
+//!     },
+//!     pci, //
+//! };
+//!
+//! /// The address in the EEPROM of a device, or that which the firmware has for it, or any.
+//! fn station(pdev: &pci::Device, eeprom: MacAddress) -> StationAddress {
+//!     Some(eeprom)
+//!         .filter(address::is_valid)
+//!         .or_else(|| address::of_platform(pdev))
+//!         .map_or_else(StationAddress::random, StationAddress::Own)
+//! }
+//!
+//! fn show(pdev: &pci::Device, station: &StationAddress) {
+//!     let text: address::Text = address::text(station.bytes());
+//!     pci::dev_info!(pdev, "{}\n", text.as_str());
+//! }
+//! ```
+//!
 //! C header: [`include/linux/etherdevice.h`](srctree/include/linux/etherdevice.h)
 
 use super::pci;

@@ -2,6 +2,30 @@
 
 //! Atomic flags and pointers, made of the atomic integers that `kernel::sync::atomic` has on every supported kernel: it
 //! has `Atomic<bool>` since Linux 7.0, `AtomicFlag` and `Atomic<*mut T>` since 7.1.
+//!
+//! # Examples
+//!
+//! ```
+//! use crate::net::atomic::Flag;
+//! use kernel::sync::atomic::{
+//!     Full,
+//!     Relaxed, //
+//! };
+//!
+//! /// Work that is asked for in one context and done in another.
+//! struct Request(Flag);
+//!
+//! impl Request {
+//!     fn ask(&self) {
+//!         self.0.store(true, Relaxed);
+//!     }
+//!
+//!     /// Returns whether it was asked for since the last time.
+//!     fn take(&self) -> bool {
+//!         self.0.xchg(false, Full)
+//!     }
+//! }
+//! ```
 
 use core::{
     marker::PhantomData,

@@ -5,6 +5,63 @@
 //! A context is made for one call and handed down by reference: holding one proves that the caller runs inside
 //! that call. The stop flag of the transmit queue is reached through contexts only, because it is what keeps
 //! `ndo_start_xmit` off a device that is quiet.
+//!
+//! # Examples
+//!
+//! ```
+//! use crate::net::{
+//!     address::MacAddress,
+//!     contexts::{
+//!         PollContext,
+//!         Queue,
+//!         Rtnl,
+//!         RxContext,
+//!         XdpContext,
+//!         XmitContext, //
+//!     },
+//!     spsc::TxQueue, //
+//! };
+//!
+//! /// Accounts a frame that was queued. Returns whether the doorbell is to be rung.
+//! fn queued(cx: &XmitContext<'_>, length: u32, full: bool) -> bool {
+//!     let last = cx.sent(length);
+//!     if full {
+//!         stop(cx.queue());
+//!     }
+//!     last || full
+//! }
+//!
+//! /// A frame of XDP is not accounted.
+//! fn queued_xdp(cx: &XdpContext<'_>, full: bool) {
+//!     if full {
+//!         stop(cx.queue());
+//!     }
+//! }
+//!
+//! fn stop(queue: &Queue) {
+//!     queue.stop();
+//! }
+//!
+//! /// Receives frames until there are no more, or as many as are allowed.
+//! fn poll<P>(cx: &PollContext<'_, P>, mut next: impl FnMut(&RxContext<'_, P>) -> Option<u32>) {
+//!     let Some(rx) = cx.receiver() else {
+//!         return;
+//!     };
+//!     let (mut frames, mut bytes) = (0, 0);
+//!     while frames < rx.budget() {
+//!         let Some(length) = next(&rx) else {
+//!             break;
+//!         };
+//!         frames += 1;
+//!         bytes += length;
+//!     }
+//!     rx.received(frames, bytes);
+//! }
+//!
+//! fn address(rtnl: &Rtnl<'_>) -> MacAddress {
+//!     rtnl.address()
+//! }
+//! ```
 
 use super::{
     address::MacAddress,

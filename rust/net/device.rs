@@ -2,6 +2,23 @@
 
 //! Network devices, as their drivers see them from any context.
 //!
+//! # Examples
+//!
+//! ```
+//! use crate::net::device::NetDevice;
+//!
+//! /// A frame came in whose check sequence is wrong.
+//! fn damaged(dev: &NetDevice) {
+//!     dev.errors().rx_errors.count();
+//!     dev.errors().rx_crc_errors.count();
+//! }
+//!
+//! /// The device can go on only after a reset, which needs process context.
+//! fn needs_reset(dev: &NetDevice) {
+//!     dev.schedule_reset();
+//! }
+//! ```
+//!
 //! C header: [`include/linux/netdevice.h`](srctree/include/linux/netdevice.h)
 
 use super::{

@@ -2,6 +2,41 @@
 
 //! DMA memory: coherent words for descriptor rings.
 //!
+//! # Examples
+//!
+//! ```
+//! use crate::net::{
+//!     dma::{
+//!         Group,
+//!         SharedWords, //
+//!     },
+//!     pci, //
+//! };
+//! use kernel::prelude::*;
+//!
+//! /// The device has it while it owns a descriptor, which is 4 words.
+//! const OWN: u32 = 1 << 31;
+//!
+//! fn ring(pdev: &pci::Device) -> Result<SharedWords<'_>> {
+//!     SharedWords::new(pdev, 256 * 4)
+//! }
+//!
+//! /// Gives a descriptor to the device: the word with `OWN` last.
+//! fn give(ring: &SharedWords<'_>, index: usize, address: u64, length: u32) {
+//!     let descriptor: Option<Group<'_, 4>> = ring.group(index);
+//!     if let Some(words) = descriptor {
+//!         words.write::<2>(address as u32);
+//!         words.write::<3>((address >> 32) as u32);
+//!         ring.wmb();
+//!         words.write::<0>(OWN | length);
+//!     }
+//! }
+//!
+//! fn is_done(ring: &SharedWords<'_>, index: usize) -> bool {
+//!     ring.read(4 * index).bits(OWN) == 0
+//! }
+//! ```
+//!
 //! C header: [`include/linux/dma-mapping.h`](srctree/include/linux/dma-mapping.h)
 
 use super::{

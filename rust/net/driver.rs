@@ -1,6 +1,46 @@
 // SPDX-License-Identifier: GPL-2.0
 
 //! PCI drivers of network devices, and the devices that they drive.
+//!
+//! # Examples
+//!
+//! ```
+//! use crate::net::{
+//!     address::StationAddress,
+//!     driver::{
+//!         device_table,
+//!         DeviceTable,
+//!         Driver,
+//!         Interface, //
+//!     },
+//!     operations::Operations,
+//!     pci::{
+//!         Enabled,
+//!         Probing, //
+//!     }, //
+//! };
+//! use kernel::prelude::*;
+//!
+//! device_table!("example", PCI_TABLE, 1, [(0x1234, 0x11e8)]);
+//!
+//! /// What [`Driver::probe`] does for a device without a PHY and without an address.
+//! fn probe<'a, D: Driver>(
+//!     pdev: Probing<'a>,
+//!     make: impl FnOnce(Enabled<'a>) -> D::Operations<'a>,
+//! ) -> Result<Interface<'a, D::Operations<'a>>>
+//! where
+//!     D::Operations<'a>: Operations,
+//! {
+//!     let enabled = Enabled::new::<32>(pdev)?;
+//!     let pdev = enabled.device();
+//!     let address = StationAddress::random();
+//!     Ok(Interface::new(pdev, address, None, make(enabled)))
+//! }
+//!
+//! fn table() -> &'static DeviceTable<1> {
+//!     &PCI_TABLE
+//! }
+//! ```
 
 use super::{
     address::StationAddress,

@@ -6,9 +6,49 @@
 //! otherwise every method runs in process context under RTNL, so one at a time; the interface may be
 //! up or down. EEE has no method: the core refuses it for a driver without the operation.
 //!
+//! # Examples
+//!
+//! ```
+//! use crate::net::{
+//!     device::NetDevice,
+//!     ethtool::{
+//!         Coalesce,
+//!         Ethtool,
+//!         Refused,
+//!         RingSizes,
+//!         TestResult,
+//!         WakeEvents, //
+//!     }, //
+//! };
+//!
+//! struct Card;
+//!
+//! impl Ethtool for Card {
+//!     const RINGS: Option<RingSizes> = Some(RingSizes {
+//!         rx: 16..=1024,
+//!         tx: 32..=1024,
+//!         default: 256,
+//!     });
+//!     const WAKE_EVENTS: WakeEvents = WakeEvents::MAGIC.with(WakeEvents::UNICAST);
+//!     const HAS_COALESCE: bool = true;
+//!
+//!     fn set_coalesce(&self, _dev: &NetDevice, wanted: &Coalesce) -> Result<(), Refused> {
+//!         if wanted.rx_usecs > 100 {
+//!             return Err(Refused::invalid(c"interrupts wait for 100 us at most"));
+//!         }
+//!         Ok(())
+//!     }
+//! }
+//!
+//! fn register_test(written: u32, read: u32) -> TestResult {
+//!     TestResult::of(read == written)
+//! }
+//! ```
+//!
 //! C header: [`include/linux/ethtool.h`](srctree/include/linux/ethtool.h)
 
 pub(super) mod ops;
+mod reports;
 
 use super::{
     device::NetDevice,

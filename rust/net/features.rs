@@ -2,6 +2,25 @@
 
 //! Offloads that a network device can do.
 //!
+//! # Examples
+//!
+//! ```
+//! use crate::net::features::Features;
+//!
+//! const OFFLOADS: Features = Features::SG
+//!     .with(Features::IP_CSUM)
+//!     .with(Features::TSO);
+//!
+//! /// The offloads of a device that computes no checksums of jumbo frames.
+//! fn fix(mtu: u32, wanted: Features) -> Features {
+//!     if mtu > 1500 {
+//!         wanted.without_checksums()
+//!     } else {
+//!         wanted
+//!     }
+//! }
+//! ```
+//!
 //! C header: [`include/linux/netdev_features.h`](srctree/include/linux/netdev_features.h)
 
 use crate::bindings;

@@ -2,6 +2,57 @@
 
 //! Frames that are mapped for a device to read, piece by piece.
 //!
+//! # Examples
+//!
+//! ```
+//! use crate::net::{
+//!     contexts::PollContext,
+//!     fragment::{
+//!         self,
+//!         Completed,
+//!         MappedFragment,
+//!         Pieces, //
+//!     },
+//!     owned::Owned,
+//!     pci,
+//!     skb::SkBuff, //
+//! };
+//! use kernel::prelude::*;
+//!
+//! /// A ring of one descriptor.
+//! struct Slot<'a>(Option<MappedFragment<'a>>);
+//!
+//! impl<'a> Pieces<'a> for Slot<'a> {
+//!     fn take(&mut self, piece: MappedFragment<'a>) -> Result {
+//!         if self.0.is_some() {
+//!             return Err(EBUSY);
+//!         }
+//!         self.0 = Some(piece);
+//!         Ok(())
+//!     }
+//! }
+//!
+//! /// Returns where the device finds the frame.
+//! fn send<'a>(
+//!     pdev: &'a pci::Device,
+//!     slot: &mut Slot<'a>,
+//!     skb: Owned<SkBuff>,
+//! ) -> Result<(u64, u32)> {
+//!     fragment::map(pdev, skb, slot)?;
+//!     let piece = slot.0.as_ref().ok_or(EINVAL)?;
+//!     Ok((piece.dma_address(), piece.length()))
+//! }
+//!
+//! /// The device has sent it.
+//! fn complete<P>(cx: &PollContext<'_, P>, slot: &mut Slot<'_>) {
+//!     let mut all = Completed::default();
+//!     if let Some(piece) = slot.0.take() {
+//!         cx.complete(piece, &mut all);
+//!     }
+//!     cx.completed(all);
+//! }
+//! ```
+//!
 //! C header: [`include/linux/dma-mapping.h`](srctree/include/linux/dma-mapping.h)
 
 use super::{

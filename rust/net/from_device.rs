@@ -4,6 +4,17 @@
 //!
 //! A device may be broken, unplugged or hostile, so a number that it wrote is a claim and not a
 //! fact. [`FromDevice`] keeps such a number apart until the driver has narrowed it.
+//!
+//! # Examples
+//!
+//! ```
+//! use crate::net::from_device::FromDevice;
+//!
+//! /// The length in a descriptor, if it is one of a frame.
+//! fn length(status: FromDevice<u32>) -> Option<u32> {
+//!     FromDevice::new(status.bits(0x3fff)).bounded(64..=1522)
+//! }
+//! ```
 
 use core::{
     fmt,

@@ -5,6 +5,44 @@
 //! The names and the grammar of [`register!`] are those of `kernel::io` in Linux 7.3, which earlier kernels have in part
 //! (`register!` since 7.1) or in another shape (`Bar`).
 //!
+//! # Examples
+//!
+//! ```
+//! use crate::net::{
+//!     mmio::{
+//!         register,
+//!         Bar,
+//!         Location,
+//!         Register,
+//!         Word, //
+//!     },
+//!     pci, //
+//! };
+//! use kernel::prelude::*;
+//!
+//! register! {
+//!     /// Begins a reset, and shows whether it is done.
+//!     COMMAND(u8) @ 0x37 {
+//!         4:4 reset => bool;
+//!         3:2 mode;
+//!     }
+//! }
+//!
+//! fn map(pdev: &pci::Device) -> Result<Bar<'_, 0x100>> {
+//!     Bar::new(pdev, 2, c"example")
+//! }
+//!
+//! /// Returns whether the reset is done at once.
+//! fn reset(bar: &Bar<'_, 0x100>) -> bool {
+//!     bar.write_reg(COMMAND::zeroed().with_const_mode::<1>().with_reset(true));
+//!     !bar.read(COMMAND).reset()
+//! }
+//!
+//! fn raw<T: Word, R: Register<Raw = T>>(bar: &Bar<'_, 0x100>, register: Location<R>) -> T {
+//!     bar.read(register).into_raw()
+//! }
+//! ```
+//!
 //! C header: [`include/linux/io.h`](srctree/include/linux/io.h)
 
 use super::{

@@ -36,6 +36,91 @@
 //!
 //! A device without a link sleeps in the same way while the system runs; see `runtime_pm`.
 //!
+//! # Examples
+//!
+//! ```
+//! use crate::net::{
+//!     contexts::{
+//!         PollContext,
+//!         XmitContext, //
+//!     },
+//!     device::NetDevice,
+//!     ethtool::Ethtool,
+//!     operations::{
+//!         IrqReturn,
+//!         Napi,
+//!         Opened,
+//!         Operations,
+//!         Polled,
+//!         RingConfig,
+//!         RxFilter,
+//!         Transmit,
+//!         WakeBy, //
+//!     },
+//!     owned::Owned,
+//!     page_pool::NoPool,
+//!     phy::NoPhy,
+//!     skb::SkBuff, //
+//! };
+//! use kernel::prelude::*;
+//!
+//! /// The least there can be: nothing is received, and what is sent is dropped.
+//! struct Null;
+//!
+//! impl Ethtool for Null {}
+//!
+//! impl Transmit for Null {
+//!     type Xmit = ();
+//!
+//!     fn has_room(&self, _cx: &XmitContext<'_>, _xmit: &mut (), _skb: &SkBuff) -> bool {
+//!         true
+//!     }
+//!
+//!     fn start_xmit(&self, cx: &XmitContext<'_>, _xmit: &mut (), skb: Owned<SkBuff>) {
+//!         drop(skb);
+//!         cx.device().errors().tx_dropped.count();
+//!     }
+//! }
+//!
+//! impl Napi for Null {
+//!     type Poll = ();
+//!     type Pool = NoPool;
+//!
+//!     fn enable_interrupts(&self) {}
+//!
+//!     fn disable_interrupts(&self) {}
+//!
+//!     fn interrupt(&self, _dev: &NetDevice) -> IrqReturn {
+//!         IrqReturn::None
+//!     }
+//!
+//!     fn poll(&self, _cx: &PollContext<'_, NoPool>, _poll: &mut ()) -> Polled {
+//!         Polled::Idle
+//!     }
+//! }
+//!
+//! impl Operations for Null {
+//!     type Mdio = NoPhy;
+//!
+//!     fn open(&self, _dev: &NetDevice, _config: &RingConfig) -> Result<Opened<Self>> {
+//!         Ok(Opened {
+//!             xmit: (),
+//!             poll: (),
+//!             pool: NoPool,
+//!         })
+//!     }
+//!
+//!     fn start(&self, _dev: &NetDevice, _xmit: &mut (), _poll: &mut ()) {}
+//!
+//!     fn stop(&self, _dev: &NetDevice, _xmit: &mut (), _poll: &mut ()) {}
+//!
+//!     // All others are optional, as these are.
+//!     fn set_rx_filter(&self, _filter: RxFilter) {}
+//!
+//!     fn prepare_sleep(&self, _wake: WakeBy) {}
+//! }
+//! ```
+//!
 //! C header: [`include/linux/netdevice.h`](srctree/include/linux/netdevice.h)
 
 use super::{

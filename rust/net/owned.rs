@@ -1,6 +1,20 @@
 // SPDX-License-Identifier: GPL-2.0
 
 //! Values of the C side that are owned by pointer, as `kernel::types::Owned` of later kernels has them.
+//!
+//! # Examples
+//!
+//! ```
+//! use crate::net::{
+//!     owned::Owned,
+//!     skb::SkBuff, //
+//! };
+//!
+//! /// A frame is freed with the value that owns it.
+//! fn discard(skb: Owned<SkBuff>) -> u32 {
+//!     skb.length()
+//! }
+//! ```
 
 use core::{
     mem::ManuallyDrop,

@@ -12,7 +12,52 @@
 //! the pages for a device that does not reach all of the memory come from below 4 GiB, and where everything is bounced,
 //! as in a guest whose memory is encrypted, frames are copied.
 //!
+//! # Examples
+//!
+//! ```
+//! use crate::net::{
+//!     contexts::{
+//!         PollContext,
+//!         RxContext, //
+//!     },
+//!     page_pool::{
+//!         PagePool,
+//!         Pool,
+//!         RxBuffer, //
+//!     }, //
+//! };
+//! use kernel::prelude::*;
+//!
+//! /// Fills a ring when the interface is opened.
+//! fn fill<'a>(pool: &mut PagePool<'a>, ring: &mut [Option<RxBuffer<'a>>]) -> Result {
+//!     for slot in ring {
+//!         *slot = Some(pool.alloc().ok_or(ENOMEM)?);
+//!     }
+//!     Ok(())
+//! }
+//!
+//! /// Hands up a frame without copying; another buffer takes its place in the ring.
+//! fn receive<'a>(
+//!     rx: &RxContext<'_, PagePool<'a>>,
+//!     slot: &mut RxBuffer<'a>,
+//!     length: u32,
+//! ) -> Option<()> {
+//!     let new = rx.alloc()?;
+//!     let skb = core::mem::replace(slot, new).into_skb(rx, length)?;
+//!     rx.receive(skb);
+//!     rx.received(1, length);
+//!     Some(())
+//! }
+//!
+//! /// Returns whether frames may be received, whatever the buffers come from.
+//! fn may_receive<P: Pool>(cx: &PollContext<'_, P>) -> bool {
+//!     cx.receiver().is_some()
+//! }
+//! ```
+//!
 //! C header: [`include/net/page_pool/helpers.h`](srctree/include/net/page_pool/helpers.h)
+
+mod layout;
 
 use super::{
     contexts::RxContext,
@@ -22,8 +67,10 @@ use super::{
         RxSkBuff,
         ETHERNET_HEADER, //
     },
-    xdp::run, //
-    xdp::RxQueue,
+    xdp::{
+        run,
+        RxQueue, //
+    }, //
 };
 use crate::bindings;
 use core::{
@@ -37,6 +84,7 @@ use kernel::{
     error::from_err_ptr,
     prelude::*, //
 };
+use layout::Layout;
 
 /// Room in front of a frame, for the headers that a router or a tunnel puts there (`NET_SKB_PAD`).
 const HEADROOM: u16 = 64;
@@ -47,97 +95,6 @@ const XDP_HEADROOM: u16 = 256;
 /// The largest buffer that XDP can work on, in bytes: what is left of a page.
 pub const XDP_BUFFER_SIZE: u32 =
     (bindings::NET_PAGE_SIZE - XDP_HEADROOM as usize - bindings::NET_SKB_OVERHEAD) as u32 & !7;
-
-/// How buffers lie in their pages. It is in every buffer, so it is small.
-///
-/// # Invariants
-///
-/// `slot` is a power of two, and `headroom + size + NET_SKB_OVERHEAD` not more than it.
-#[derive(Clone, Copy)]
-// As a whole it is moved by one instruction.
-#[repr(align(8))]
-struct Layout {
-    /// What a buffer occupies, in bytes.
-    slot: u16,
-    /// Where in that the device begins to write, in bytes.
-    headroom: u16,
-    /// How many bytes it may write, in the units of 8 bytes that the chip wants.
-    size: u16,
-}
-
-impl Layout {
-    /// Returns the layout for buffers of at least `size` bytes, with `headroom` in front.
-    ///
-    /// # Errors
-    ///
-    /// `EINVAL` if that is more than 32 KiB, or nothing.
-    fn new(size: u32, headroom: u16) -> Result<Self> {
-        if size == 0 {
-            return Err(EINVAL);
-        }
-        let around = u32::from(headroom) + bindings::NET_SKB_OVERHEAD as u32;
-        // A buffer of less than half a page saves nothing.
-        let slot = size
-            .checked_add(around)
-            .and_then(u32::checked_next_power_of_two)
-            .ok_or(EINVAL)?
-            .max(bindings::NET_PAGE_SIZE as u32 / 2);
-        let size = slot.saturating_sub(around) & !7;
-        // INVARIANT: `slot` is a power of two, and what is left of it is `size`, but for what was rounded off.
-        Ok(Self {
-            slot: slot.try_into().map_err(|_| EINVAL)?,
-            headroom,
-            size: size.try_into().map_err(|_| EINVAL)?,
-        })
-    }
-
-    fn slot(&self) -> u32 {
-        self.slot.into()
-    }
-
-    fn headroom(&self) -> u32 {
-        self.headroom.into()
-    }
-
-    /// Returns what a device may write of a buffer, in bytes.
-    #[inline]
-    fn size(&self) -> u32 {
-        self.size.into()
-    }
-
-    /// Returns what `build_skb` leaves of a buffer, in bytes.
-    #[inline]
-    fn room(&self) -> u32 {
-        self.slot().wrapping_sub(bindings::NET_SKB_OVERHEAD as u32)
-    }
-
-    /// Returns whether a device can have written a frame of this many bytes into a buffer: one that has an Ethernet header.
-    #[inline]
-    fn holds(&self, length: u32) -> bool {
-        (ETHERNET_HEADER..=self.size()).contains(&length)
-    }
-
-    /// Returns the size of a page, as a power of two of `PAGE_SIZE`.
-    fn order(&self) -> u32 {
-        self.page_size()
-            .div_ceil(bindings::NET_PAGE_SIZE as u32)
-            .trailing_zeros()
-    }
-
-    /// Returns the size of a page, in bytes.
-    fn page_size(&self) -> u32 {
-        self.slot().max(bindings::NET_PAGE_SIZE as u32)
-    }
-
-    /// Returns how many pages `buffers` buffers are in.
-    fn pages_of(&self, buffers: u32) -> u32 {
-        if self.slot() < self.page_size() {
-            buffers.div_ceil(2)
-        } else {
-            buffers
-        }
-    }
-}
 
 /// Where the receive buffers of a device come from: a [`PagePool`], or [`NoPool`].
 ///

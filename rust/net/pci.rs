@@ -4,6 +4,33 @@
 //!
 //! Not those of `kernel::pci`: its traits and types change from release to release.
 //!
+//! # Examples
+//!
+//! ```
+//! use crate::net::pci::{
+//!     dev_warn,
+//!     Device,
+//!     Enabled,
+//!     Level,
+//!     Probing, //
+//! };
+//! use kernel::prelude::*;
+//!
+//! /// Enables a device that reaches 32 bits of addresses.
+//! fn enable(pdev: Probing<'_>) -> Result<Enabled<'_>> {
+//!     let enabled = Enabled::new::<32>(pdev)?;
+//!     enabled.try_set_mwi();
+//!     enabled.set_master(true);
+//!     Ok(enabled)
+//! }
+//!
+//! fn warn(pdev: &Device) {
+//!     dev_warn!(pdev, "interrupt {} does not come\n", pdev.irq());
+//!     // That is short for this.
+//!     pdev.print(Level::WARNING, format_args!("nothing is received\n"));
+//! }
+//! ```
+//!
 //! C header: [`include/linux/pci.h`](srctree/include/linux/pci.h)
 
 use super::chars;

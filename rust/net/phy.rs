@@ -4,6 +4,52 @@
 //!
 //! `kernel::net::phy` is for drivers of PHYs; this is the other side.
 //!
+//! # Examples
+//!
+//! ```
+//! use crate::net::{
+//!     atomic::Flag,
+//!     phy::{
+//!         Mdio,
+//!         NoPhy,
+//!         Phy,
+//!         Registers, //
+//!     }, //
+//! };
+//! use kernel::{
+//!     prelude::*,
+//!     sync::atomic::Relaxed, //
+//! };
+//!
+//! /// An MDIO bus on which nothing has to be waited for.
+//! struct Bus {
+//!     is_gone: Flag,
+//! }
+//!
+//! impl Mdio for Bus {
+//!     fn read(&self, _register: u8) -> Result<u16> {
+//!         if self.is_gone.load(Relaxed) {
+//!             return Err(ENODEV);
+//!         }
+//!         Ok(0)
+//!     }
+//!
+//!     fn write(&self, _register: u8, _value: u16) -> Result {
+//!         Ok(())
+//!     }
+//! }
+//!
+//! /// Has the PHY negotiate again (`BMCR_ANENABLE`, `BMCR_ANRESTART`).
+//! fn negotiate(phy: &Phy) -> Result {
+//!     phy.with_registers(|registers: &Registers<'_>| registers.set_bits(0, 0x1200))
+//! }
+//!
+//! /// The bus of a device without a PHY: there is none.
+//! fn bus() -> Option<NoPhy> {
+//!     None
+//! }
+//! ```
+//!
 //! C header: [`include/linux/phy.h`](srctree/include/linux/phy.h)
 
 use super::{

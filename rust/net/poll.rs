@@ -1,6 +1,39 @@
 // SPDX-License-Identifier: GPL-2.0
 
 //! Waiting for a device, by the name and arguments of `kernel::io::poll` of Linux 6.18 and later.
+//!
+//! # Examples
+//!
+//! ```
+//! use crate::net::{
+//!     mmio::{
+//!         register,
+//!         Bar, //
+//!     },
+//!     poll::read_poll_timeout, //
+//! };
+//! use kernel::{
+//!     prelude::*,
+//!     time::Delta, //
+//! };
+//!
+//! register! {
+//!     COMMAND(u8) @ 0x37 {
+//!         4:4 reset => bool;
+//!     }
+//! }
+//!
+//! /// Waits up to 10 ms for the end of a reset.
+//! fn wait(bar: &Bar<'_, 0x100>) -> Result {
+//!     read_poll_timeout(
+//!         || Ok(bar.read(COMMAND)),
+//!         |command| !command.reset(),
+//!         Delta::from_micros(100),
+//!         Delta::from_millis(10),
+//!     )
+//!     .map(|_| ())
+//! }
+//! ```
 
 use kernel::{
     prelude::*,

@@ -2,6 +2,36 @@
 
 //! Socket buffers.
 //!
+//! # Examples
+//!
+//! ```
+//! use crate::net::skb::{
+//!     Protocol,
+//!     RxSkBuff,
+//!     SkBuff, //
+//! };
+//!
+//! /// The bits by which a device computes a checksum; `None` if it cannot.
+//! fn checksum(skb: &SkBuff) -> Option<u32> {
+//!     match skb.checksum() {
+//!         None => Some(0),
+//!         Some(Protocol::Tcp) => Some(1 << 16),
+//!         Some(Protocol::Udp) => Some(1 << 17),
+//!         Some(Protocol::Other) => None,
+//!     }
+//! }
+//!
+//! /// Notes what the device has found out about a received frame.
+//! fn note(skb: &mut RxSkBuff, checked: bool, tag: Option<u16>) {
+//!     if checked {
+//!         skb.set_checksum_right();
+//!     }
+//!     if let Some(tag) = tag {
+//!         skb.set_vlan_tag(tag);
+//!     }
+//! }
+//! ```
+//!
 //! C header: [`include/linux/skbuff.h`](srctree/include/linux/skbuff.h)
 
 use super::{

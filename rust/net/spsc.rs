@@ -31,6 +31,37 @@
 //! The reverse can happen: the consumer decides to wake, the producer fills the ring and stops, and
 //! the wake-up comes after that. So a producer that finds no room in a running queue calls
 //! [`Producer::stop_if_full`] again and answers "busy" if it returns `true`.
+//!
+//! # Examples
+//!
+//! ```
+//! use crate::net::spsc::{
+//!     self,
+//!     Consumer,
+//!     Error,
+//!     Producer,
+//!     TxQueue, //
+//! };
+//!
+//! fn ring() -> Result<(Producer<u64>, Consumer<u64>), Error> {
+//!     spsc::channel(256)
+//! }
+//!
+//! /// Returns the descriptor of an item; gives the item back if the ring is full.
+//! fn send(queue: &impl TxQueue, ring: &mut Producer<u64>, item: u64) -> Result<u32, u64> {
+//!     let index = ring.push(item)?;
+//!     ring.publish();
+//!     ring.stop_if_full(queue, 1);
+//!     Ok(index)
+//! }
+//!
+//! /// Takes out what is done, by the index of its descriptor.
+//! fn complete(queue: &impl TxQueue, ring: &mut Consumer<u64>, mut done: impl FnMut(u32) -> bool) {
+//!     while ring.pop_if(|index, _| done(index)).is_some() {}
+//!     ring.release();
+//!     ring.wake_if_stopped(queue, 64);
+//! }
+//! ```
 
 #[path = "spsc/shared.rs"]
 mod shared;

@@ -5,6 +5,35 @@
 //! Packets and bytes are counted per CPU by the network core (`tstats`). Errors are rare, so they
 //! are plain atomic counters, which may be counted and read from any context.
 //!
+//! # Examples
+//!
+//! ```
+//! use crate::net::stats::{
+//!     Counter,
+//!     Errors,
+//!     HardwareErrors,
+//!     MacStatistics, //
+//! };
+//!
+//! fn dropped(errors: &Errors) {
+//!     let counter: &Counter = &errors.tx_dropped;
+//!     counter.count();
+//! }
+//!
+//! /// What a device has counted by itself.
+//! fn counted(missed: u64, sent: u64) -> (HardwareErrors, MacStatistics) {
+//!     let errors = HardwareErrors {
+//!         rx_missed_errors: missed,
+//!         ..HardwareErrors::default()
+//!     };
+//!     let mac = MacStatistics {
+//!         frames_transmitted_ok: sent,
+//!         ..MacStatistics::default()
+//!     };
+//!     (errors, mac)
+//! }
+//! ```
+//!
 //! C header: [`include/uapi/linux/if_link.h`](srctree/include/uapi/linux/if_link.h)
 
 use crate::bindings;

@@ -8,6 +8,25 @@
 //!
 //! What runs them is in [`run`], what the network core calls in [`ops`].
 //!
+//! # Examples
+//!
+//! ```
+//! use crate::net::{
+//!     fragment::MappedFragment,
+//!     pci,
+//!     xdp::XdpFrame, //
+//! };
+//! use kernel::prelude::*;
+//!
+//! /// Maps a frame that a program sends, if it is no jumbo frame; otherwise it is freed.
+//! fn map(pdev: &pci::Device, frame: XdpFrame) -> Result<MappedFragment<'_>> {
+//!     if frame.length() > 1514 {
+//!         return Err(EINVAL);
+//!     }
+//!     MappedFragment::xdp(pdev, frame)
+//! }
+//! ```
+//!
 //! C header: [`include/net/xdp.h`](srctree/include/net/xdp.h)
 
 pub(super) mod ops;
