@@ -233,3 +233,12 @@ class Table(Stubs):
         self.assertEqual(rows[2:4], ["| 7.2.12+deb13-amd64 | - | **failed**: it is damaged |", "| 7.1.13+deb13-amd64 | - | skipped: it is gone |"])
         self.assertTrue(rows[4].startswith("| 6.12.107+deb13-amd64 |"), said)
         self.assertIn(" 7.2.12+deb13-amd64 6.12.107+deb13-amd64:layout", said.splitlines()[-1])
+
+
+class Launcher(unittest.TestCase):
+    """QEMU's command lines."""
+
+    def test_there_is_one(self):
+        command = ["git", "grep", "-l", "qemu-system-", "--", "scripts", "tests", "qemu", ":!*.packages", ":!tests/build"]
+        found = subprocess.run(command, cwd=TOP, capture_output=True, text=True, check=True).stdout.split()
+        self.assertEqual(found, ["tests/lab/src/machine.rs"], "machines are made by tests/lab: `lab node`, `lab disk`")
