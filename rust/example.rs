@@ -66,7 +66,7 @@ register! {
     /// Which interrupts are raised, and their acknowledgement.
     IRQ_STATUS(u32) @ 0x24 {}
     IRQ_ACK(u32) @ 0x64 {}
-    /// What is copied from where to where, and how many bytes.
+    /// Source, target and size of the copy.
     DMA_SOURCE(u32) @ 0x80 {}
     DMA_TARGET(u32) @ 0x88 {}
     DMA_COUNT(u32) @ 0x90 {}
@@ -108,7 +108,7 @@ pub(crate) struct Edu<'a> {
     _enabled: Enabled<'a>,
 }
 
-/// What the poll needs: frames to be sent, the one that is on its way back, and a buffer for it.
+/// The half of the state that the poll needs: frames to be sent, the one that is on its way back, and a buffer for it.
 pub(crate) struct Poll<'a> {
     sent: Consumer<MappedFragment<'a>>,
     back: Option<MappedFragment<'a>>,

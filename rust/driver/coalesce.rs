@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! How long interrupts wait: IntrMitigate and the unit in CPlusCmd.
+//! Interrupt coalescing: IntrMitigate and the unit in CPlusCmd.
 //!
 //! ```text
 //! IntrMitigate  15:12  wait after a frame was sent, in units       11:8  or this many times 4 frames
@@ -29,7 +29,7 @@ const FRAMES: u32 = 4;
 /// The units, in multiples of that for 0.
 const UNITS: [u32; 4] = [1, 8, 16, 32];
 
-/// What goes into the two registers.
+/// The values of the two registers.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Mitigation {
     unit: u16,

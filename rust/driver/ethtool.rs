@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! What `ethtool` shows of the chip and sets on it.
+//! The chip's side of `ethtool`: what it shows and sets.
 //!
 //! # The dump of registers
 //!

@@ -47,7 +47,7 @@ pub(super) const ORDINARY_MTU: u32 = 1500;
 /// The header of a frame, in bytes.
 pub(super) const HEADER: u32 = 14;
 
-/// How often the chip is asked whether it has done something, and for how long: 10 ms.
+/// The interval at which the chip is asked whether it has done something, and the limit: 10 ms.
 const POLL: Delta = Delta::from_micros(100);
 const TIMEOUT: Delta = Delta::from_millis(10);
 
@@ -58,18 +58,18 @@ pub(super) struct Hw<'a> {
     settings: Pin<KBox<Mutex<Settings>>>,
 }
 
-/// What the chip only echoes. The lock also covers [`Hw::unlocked`] and CPlusCmd: RTNL does not keep
-/// the reset and the news of the link from running beside what the user sets.
+/// Cached settings, of which the driver and not the chip is the master. The lock also covers [`Hw::unlocked`] and CPlusCmd: RTNL
+/// does not keep a reset and a change of the link from running beside what the user sets.
 struct Settings {
     /// CPlusCmd: what the firmware left there and is kept, the offloads of reception, and the unit
     /// of `mitigation`.
     cplus: u16,
-    /// How interrupts are to wait.
+    /// The coalescing that was asked for.
     coalesce: Coalesce,
     /// The same for a link of this speed; 1000 Mbit/s before there was one.
     mitigation: Mitigation,
     speed: Option<u32>,
-    /// What is to wake the machine up.
+    /// The events that are to wake the machine up.
     wake: WakeEvents,
 }
 
@@ -123,10 +123,6 @@ impl<'a> Hw<'a> {
 
     pub(super) fn bar(&self) -> &Bar<'a, { regs::END }> {
         &self.bar
-    }
-
-    pub(super) fn sleep(&self, time: Delta) {
-        fsleep(time);
     }
 
     /// Waits until everything written has reached the chip: a read does not overtake writes.
@@ -187,7 +183,7 @@ impl<'a> Hw<'a> {
             .write_reg(regs::INTR_MASK::from(self.chip.events));
     }
 
-    /// Returns what the chip wants to tell; all ones if it is gone.
+    /// Returns IntrStatus; all ones if the chip is gone.
     pub(super) fn events(&self) -> FromDevice<u16> {
         FromDevice::new(self.bar().read(regs::INTR_STATUS).into_raw())
     }
@@ -197,7 +193,7 @@ impl<'a> Hw<'a> {
         self.bar().write_reg(regs::INTR_STATUS::from(events));
     }
 
-    /// Tells the chip that there are frames to send.
+    /// Rings the doorbell: there are frames to send.
     pub(super) fn ring_doorbell(&self) {
         self.bar()
             .write_reg(regs::TX_POLL::zeroed().with_normal(true));
@@ -251,14 +247,14 @@ impl<'a> Hw<'a> {
         }
     }
 
-    /// Returns what is to wake the machine up, as [`Hw::set_wake_events`] has set it.
+    /// Returns the events that are to wake the machine up, as [`Hw::set_wake_events`] has set it.
     pub(super) fn wake_events(&self) -> WakeEvents {
         self.settings.lock().wake
     }
 
-    /// Sets what is to wake the machine up (Config3 and Config5, as r8169 and Realtek's r8168).
+    /// Sets the events that are to wake the machine up (Config3 and Config5, as r8169 and Realtek's r8168).
     ///
-    /// The bits stay over a reset of the chip. They do nothing while it is not asleep.
+    /// The bits stay over a reset of the chip. They have no effect while it is in D0.
     pub(super) fn set_wake_events(&self, events: WakeEvents) {
         self.unlocked(|settings| {
             settings.wake = events;
@@ -267,7 +263,7 @@ impl<'a> Hw<'a> {
     }
 
     /// Has a change of the link, and nothing else, wake the chip, until [`Hw::set_wake_events`].
-    pub(super) fn watch_link(&self) {
+    pub(super) fn arm_link_wake(&self) {
         self.unlocked(|_| self.write_wake_events(WakeEvents::PHY));
     }
 
@@ -288,7 +284,7 @@ impl<'a> Hw<'a> {
         });
     }
 
-    /// Returns whether the PHY tells the chip that there is a link. A chip that is gone has none.
+    /// Returns whether PHYstatus shows a link. A chip that is gone has none.
     pub(super) fn has_link(&self) -> bool {
         let status = self.bar().read(regs::PHY_STATUS);
         status.into_raw() != !0 && status.link()
@@ -402,7 +398,7 @@ impl<'a> Hw<'a> {
         self.bar().write_reg(regs::CFG_9346::zeroed());
     }
 
-    /// Returns the MAC address that the chip has, from its EEPROM or from whoever drove it before.
+    /// Returns the MAC address that the chip has, from its EEPROM or from the driver before this one.
     pub(super) fn mac_address(&self) -> MacAddress {
         let [a, b, c, d] = self.bar().read(regs::IDR0).into_raw().to_le_bytes();
         let [e, f, _, _] = self.bar().read(regs::IDR4).into_raw().to_le_bytes();
@@ -441,8 +437,8 @@ impl<'a> Hw<'a> {
     }
 
     /// Lets the chip look at frames without receiving them, so that one can wake the system.
-    pub(super) fn watch_for_wake(&self) {
-        (self.chip.watch_for_wake)(self);
+    pub(super) fn arm_wol(&self) {
+        (self.chip.arm_wol)(self);
     }
 
     /// Has the receiver run, without a filter for anything but what is for this host.

@@ -8,6 +8,7 @@ pub(crate) mod coalesce;
 pub mod eeprom;
 mod ethtool;
 mod hw;
+mod irq_test;
 mod memory;
 mod napi;
 mod nic;
@@ -47,7 +48,7 @@ use phy::PhyAccess;
 pub(crate) struct Driver;
 
 /// The addresses that the chip can reach: 32 bits, as r8169 assumes. It has dual address cycles by
-/// its documents, but nobody enables them on a machine that matters.
+/// its documents, but no driver enables them on a machine of its time.
 const DMA_BITS: u32 = 32;
 
 impl driver::Driver for Driver {

@@ -54,8 +54,8 @@ use kernel::sync::atomic::{
 /// After how many polls the events are read in any case: those that are not about the rings have no interrupt while it is masked.
 const POLLS_UNREAD: u32 = 256;
 
-/// How many polls that find nothing may follow upon each other before interrupts are unmasked, at most, and half as many as polls found
-/// something since that was last done: a stream of frames has gaps, and the interrupt after one costs more than these. A question
+/// The limit of polls in a row that find nothing before interrupts are unmasked. It is half as many as polls found something since that was
+/// last done, if that is less: a stream of frames has gaps, and the interrupt after one costs more than these. A question
 /// and its answer are one poll, or two, and wait for nothing.
 const IDLE_POLLS: u32 = 8;
 
@@ -67,13 +67,13 @@ const COPY_BREAK: u32 = 256;
 struct Wanted {
     /// Damaged frames.
     damaged: bool,
-    /// So many bytes of the FCS at the end of each: all or none.
+    /// The bytes of the FCS that each has at its end: all or none.
     fcs: u32,
     /// Frames up to this many bytes are copied out of their buffers.
     copied: u32,
 }
 
-/// What the handler and the poll have to know of each other.
+/// The state that the handler and the poll share.
 pub(super) struct IrqState {
     /// Interrupts are unmasked, except while the handler looks.
     unmasked: Flag,
@@ -90,13 +90,13 @@ impl IrqState {
     }
 }
 
-/// What the poll needs.
+/// The half of the driver's state that the poll needs.
 pub(crate) struct Poll<'a> {
     pub(super) tx_memory: Descriptors<'a>,
     pub(super) tx: TxConsumer<MappedFragment<'a>>,
     pub(super) rx_memory: Descriptors<'a>,
     pub(super) rx: RxRing<RxBuffer<'a>>,
-    /// How many descriptors are free before a stopped queue wakes: enough for a burst, so that it
+    /// The free descriptors at which a stopped queue wakes: enough for a burst, so that it
     /// does not stop at once again.
     wake_threshold: u32,
     /// Something was found in the rings, whose events have not been acknowledged since.
@@ -316,7 +316,7 @@ impl<'a> Nic<'a> {
             return None;
         };
         if frame.checksum() != RxChecksum::Unknown {
-            skb.set_checksum_right();
+            skb.set_csum_unnecessary();
         }
         if let Some(tag) = tag {
             skb.set_vlan_tag(tag);

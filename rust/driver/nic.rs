@@ -10,6 +10,7 @@ use super::{
         HEADER,
         ORDINARY_MTU, //
     },
+    irq_test::InterruptTest,
     memory::Descriptors,
     napi::{
         IrqState,
@@ -24,7 +25,6 @@ use super::{
         rx::RxRing,
         tx, //
     },
-    selftest::InterruptTest,
     tally::Tally,
     xmit::Xmit, //
 };
@@ -71,7 +71,7 @@ use kernel::{
     },
 };
 
-/// What a frame has besides its payload: header, VLAN tag and FCS, in bytes.
+/// The parts of a frame besides its payload: header, VLAN tag and FCS, in bytes.
 const FRAME_OVERHEAD: u32 = HEADER + 4 + desc::FCS_LENGTH;
 
 /// The driver's side of one network interface.
@@ -187,13 +187,12 @@ impl<'a> Operations for Nic<'a> {
 
     fn start(&self, dev: &NetDevice, xmit: &mut Xmit<'a>, poll: &mut Poll<'a>) {
         if self.hw.is_in_reset() {
-            // It may have the rings of before, whose memory is somebody else's by now. Bus mastering stays off; the
+            // It may have the rings of before, whose memory may have another use by now. Bus mastering stays off; the
             // transmit watchdog will have it reset once more.
             dev_err!(self.pdev, "the chip does not come out of its reset\n");
         } else {
             self.enabled.set_master(true);
-            // What the chip had to say of the link while it was stopped was acknowledged with all else, or lost in the
-            // reset. (Its PHY cannot be read while it is in one: without a carrier there would be no watchdog.)
+            // A change of the link while the chip was stopped was acknowledged with all else, or lost in the reset. (Its PHY cannot be read while it is in one: without a carrier there would be no watchdog.)
             dev.phy().map(Phy::mac_interrupt);
         }
         self.hw.start(
@@ -205,11 +204,11 @@ impl<'a> Operations for Nic<'a> {
         // Larger reads stall the chip with large frames (r8169, Realtek's r8168).
         let read_request = if xmit.is_jumbo() { 512 } else { 4096 };
         self.enabled.set_max_read_request(read_request);
-        self.tally.begin(&self.hw);
+        self.tally.init_baseline(&self.hw);
     }
 
     fn stop(&self, dev: &NetDevice, xmit: &mut Xmit<'a>, poll: &mut Poll<'a>) {
-        self.tally.undisturbed(|| {
+        self.tally.with_dump_excluded(|| {
             self.hw.halt();
             // So that a chip that ignores the rest can do no harm to buffers that are freed.
             self.enabled.set_master(false);
@@ -256,27 +255,27 @@ impl<'a> Operations for Nic<'a> {
         self.hw.set_mac_address(address);
     }
 
-    fn before_sleep(&self, phy: Option<&Phy>, wake: WakeBy) {
+    fn suspend_prepare(&self, phy: Option<&Phy>, wake: WakeBy) {
         // Where the link itself is to wake, its coming again at another speed would.
         if wake == WakeBy::Events && !self.hw.wake_events().contains(WakeEvents::PHY) {
             phy.map(Phy::speed_down);
         }
     }
 
-    fn prepare_sleep(&self, wake: WakeBy) {
+    fn suspend_late(&self, wake: WakeBy) {
         match wake {
             WakeBy::Nothing => return,
             WakeBy::Events => (),
-            WakeBy::Link => self.hw.watch_link(),
+            WakeBy::Link => self.hw.arm_link_wake(),
         }
-        self.hw.watch_for_wake();
+        self.hw.arm_wol();
     }
 
     fn senses_link(&self) -> bool {
         self.hw.has_link()
     }
 
-    fn wake_up(&self, address: &MacAddress) {
+    fn resume_early(&self, address: &MacAddress) {
         if self.hw.init().is_err() {
             dev_err!(self.pdev, "the chip does not come out of its reset\n");
         }
@@ -284,10 +283,10 @@ impl<'a> Operations for Nic<'a> {
         self.hw.set_wake_events(self.hw.wake_events());
     }
 
-    fn retire(&self, phy: Option<&Phy>) {
+    fn restore(&self, phy: Option<&Phy>) {
         self.hw.set_mac_address(&self.permanent_address);
         // The boot ROM after a reboot may not know that the PHY keeps this; that it is powered down by its control
-        // register everybody knows.
+        // register every driver knows.
         let _ = phy.map(Self::allow_link);
     }
 

@@ -38,7 +38,7 @@ pub(crate) struct PhyAccess<'a> {
     mmd: Flag,
 }
 
-/// How often the chip is asked whether an access is over, and for how long, besides once before: 0.5 ms in all.
+/// The interval at which the chip is asked whether an access is over, and the limit, besides once before: 0.5 ms in all.
 const POLL: Delta = Delta::from_micros(25);
 const TIMEOUT: Delta = Delta::from_micros(475);
 
@@ -94,7 +94,7 @@ impl<'a> PhyAccess<'a> {
 
     /// Brings back a link that the driver before has taken away by register 14, as Linux' realtek driver does when an
     /// interface goes down: the PHY keeps that over resets of its own and of the machine (iPXE #390), and the generic PHY
-    /// driver does not know. If the PHY does not answer somebody else will say so.
+    /// driver does not know. If the PHY does not answer, later accesses report it.
     pub(super) fn allow_link(&self) {
         let _ = self
             .write(PAGE_SELECT, 0)

@@ -81,11 +81,11 @@ register! {
         15:0 events;
     }
 
-    /// TxConfig; the bits that are not ours tell which chip this is.
+    /// TxConfig; the bits that are not ours identify the chip.
     pub(super) TX_CONFIG(u32) @ 0x40 {
         /// Inter-frame gap: 3 is the standard one.
         25:24 inter_frame_gap;
-        /// What is sent is received, and does not leave the MAC (TxMACLoopBack of Realtek's r8168).
+        /// Loopback: frames to be sent are received, and do not leave the MAC (TxMACLoopBack of Realtek's r8168).
         17:17 loopback => bool;
         /// The largest DMA burst, 16 << n bytes; 7 is unlimited.
         10:8 dma_burst;
@@ -141,7 +141,7 @@ register! {
 
     /// Config5.
     pub(super) CONFIG5(u8) @ 0x56 {
-        /// A frame to everybody wakes.
+        /// A broadcast frame wakes.
         6:6 wake_broadcast => bool;
         /// A frame to a group wakes.
         5:5 wake_multicast => bool;
@@ -218,15 +218,15 @@ pub(super) mod event {
     pub(crate) const RX_FIFO_OVERFLOW: u16 = 1 << 6;
     /// Software asked for an interrupt.
     pub(crate) const SOFTWARE: u16 = 1 << 8;
-    /// What is about descriptors and frames, and acknowledged by the poll: all but the rest here.
+    /// The events of descriptors and frames, which the poll acknowledges: all but the rest here.
     pub(crate) const RINGS: u16 = !(LINK_CHANGE | RX_FIFO_OVERFLOW | SOFTWARE);
-    /// What a device that is gone answers.
+    /// The answer of a device that is gone.
     pub(crate) const GONE: u16 = 0xffff;
 }
 
 /// Bits of [`CPLUS_CMD`].
 pub(super) mod cplus {
-    /// What is kept of the firmware's setting: bit 13, which nobody names, and the unit of
+    /// The bits of the firmware's setting that are kept: bit 13, which no driver names, and the unit of
     /// interrupt mitigation. r8169 keeps two more, the offloads below.
     pub(crate) const KEEP: u16 = 0x2003;
     /// The unit of interrupt mitigation; see `coalesce`.

@@ -5,10 +5,9 @@
 //! All but the last want the chip for themselves; they begin and end with a chip that is stopped.
 
 use super::{
-    hw::Hw,
+    irq_test::within_timeout,
     napi::Poll,
     nic::Nic,
-    regs::event,
     ring::desc::TxCommand,
     xmit::Xmit, //
 };
@@ -18,25 +17,14 @@ use crate::net::{
     ethtool::TestResult,
     fragment,
     operations::{
-        IrqReturn,
         Operations,
         RxFilter, //
     },
     owned::Owned,
-    poll::read_poll_timeout,
     skb::SkBuff, //
 };
 use core::ffi::CStr;
-use kernel::{
-    prelude::*,
-    sync::atomic::{
-        Acquire,
-        Atomic,
-        Relaxed,
-        Release, //
-    },
-    time::Delta,
-};
+use kernel::prelude::*;
 
 /// The tests, by their place in [`NAMES`].
 const REGISTERS: usize = 0;
@@ -52,67 +40,11 @@ pub(super) const NAMES: [&CStr; 4] = [
     c"link test (on/offline)",
 ];
 
-/// How long a frame or an interrupt may take.
-const PATIENCE: Delta = Delta::from_millis(100);
-
 /// The length of the test frame, in bytes.
 const FRAME: usize = 512;
 
 /// Its EtherType: one that IEEE 802 leaves to experiments.
 const ETHER_TYPE: [u8; 2] = [0x88, 0xb5];
-
-/// Waits for the interrupt that [`Hw::raise_interrupt`] asks for.
-pub(super) struct InterruptTest(Atomic<u32>);
-
-/// States of an [`InterruptTest`].
-const IDLE: u32 = 0;
-const ARMED: u32 = 1;
-const SEEN: u32 = 2;
-
-impl InterruptTest {
-    pub(super) const fn new() -> Self {
-        Self(Atomic::new(IDLE))
-    }
-
-    /// Answers for the chip while an interrupt is waited for. Hard interrupt context.
-    pub(super) fn handle(&self, hw: &Hw<'_>) -> Option<IrqReturn> {
-        if self.0.load(Relaxed) != ARMED {
-            return None;
-        }
-        let events = hw.events();
-        if events.is_all_ones() || events.bits(event::SOFTWARE) == 0 {
-            return Some(IrqReturn::None);
-        }
-        hw.mask();
-        hw.acknowledge(event::SOFTWARE);
-        self.0.store(SEEN, Release);
-        Some(IrqReturn::Handled)
-    }
-
-    fn run(&self, hw: &Hw<'_>) -> bool {
-        self.0.store(ARMED, Release);
-        hw.raise_interrupt();
-        let seen = within_patience(&mut || {
-            let seen = self.0.load(Acquire) == SEEN;
-            if !seen {
-                // A handler that a neighbour on the line has called, and that has not seen that this one is armed, may
-                // have masked it meanwhile.
-                hw.unmask_test_interrupt();
-            }
-            seen
-        });
-        // Also if it never came: nobody waits for it any more.
-        hw.mask();
-        hw.acknowledge(event::GONE);
-        self.0.store(IDLE, Release);
-        seen
-    }
-}
-
-/// Asks once a millisecond, until the answer is yes or it takes too long.
-fn within_patience(done: &mut dyn FnMut() -> bool) -> bool {
-    read_poll_timeout(|| Ok(done()), |done| *done, Delta::from_millis(1), PATIENCE).is_ok()
-}
 
 impl<'a> Nic<'a> {
     /// The tests that want the chip for themselves.
@@ -137,7 +69,7 @@ impl<'a> Nic<'a> {
         self.stop(rtnl.device(), xmit, poll);
     }
 
-    /// The test that disturbs nobody.
+    /// The test that needs no quiet device.
     pub(super) fn test_link(dev: &NetDevice, results: &mut [TestResult]) {
         if let Some(result) = results.get_mut(LINK) {
             *result = TestResult::of(dev.has_link());
@@ -161,7 +93,7 @@ impl<'a> Nic<'a> {
         self.hw.ring_doorbell();
 
         let mut back = false;
-        let received = within_patience(&mut || {
+        let received = within_timeout(&mut || {
             // What came in by the cable before the loopback was on is passed over.
             while let Some(received) = poll.rx.next(&poll.rx_memory) {
                 let mut frame = [0; FRAME];

@@ -3,8 +3,8 @@
 //! The tally counters: 13 numbers that the chip keeps by itself and writes to memory when asked.
 //!
 //! They cannot be reset. What is reported is what was counted since the driver first looked, so that
-//! the numbers fit those of the interface. Each is as wide as the chip has it and wraps; by adding up
-//! differences the totals do not, if somebody looks before a counter has come round twice. A chip
+//! the numbers fit those of the interface. Each is as wide as the chip has it and wraps; the totals are added up from
+//! differences, and are correct if each counter is read at least once per wrap. A chip
 //! that lost power begins at zero again, which shows when a counter of 64 bits goes back.
 
 use super::hw::Hw;
@@ -115,7 +115,7 @@ impl Place {
 /// The counters of one chip.
 pub(super) struct Tally<'a> {
     memory: SharedWords<'a>,
-    /// What the chip told last; also the lock of asking it.
+    /// The values of the last dump; also the lock for dumps.
     last: Pin<KBox<Mutex<Option<[u64; COUNT]>>>>,
     totals: [Atomic<u64>; COUNT],
 }
@@ -148,9 +148,9 @@ impl<'a> Tally<'a> {
         *last = Some(now);
     }
 
-    /// Runs `f` while nobody asks the chip: it must not be stopped in the middle of an answer, and a
+    /// Runs `f` while there is no dump: the chip must not be stopped in the middle of one, and a
     /// reset work item does not hold RTNL.
-    pub(super) fn undisturbed(&self, f: impl FnOnce()) {
+    pub(super) fn with_dump_excluded(&self, f: impl FnOnce()) {
         let _last = self.last.lock();
         f();
     }
@@ -170,7 +170,7 @@ impl<'a> Tally<'a> {
     }
 
     /// Asks a chip that has just been started for what it counted before, if that is not known yet.
-    pub(super) fn begin(&self, hw: &Hw<'_>) {
+    pub(super) fn init_baseline(&self, hw: &Hw<'_>) {
         let known = self.last.lock().is_some();
         if !known {
             self.refresh(hw);

@@ -47,7 +47,7 @@ const ORDINARY_LENGTH: u32 = ORDINARY_MTU + 8;
 /// the hardware.
 const CHECKSUM_MIN: u32 = 60;
 
-/// What sending needs.
+/// The half of the driver's state that sending needs.
 pub(crate) struct Xmit<'a> {
     pub(super) memory: Descriptors<'a>,
     pub(super) ring: TxProducer<MappedFragment<'a>>,
@@ -79,7 +79,7 @@ impl<'a> Transmit for Nic<'a> {
     type Xmit = Xmit<'a>;
 
     fn check_features(&self, skb: &SkBuff, features: Features) -> Features {
-        if Self::is_too_short(skb) || Self::is_too_long(skb) {
+        if Self::needs_sw_csum(skb) || Self::is_too_long(skb) {
             features.without_checksums()
         } else {
             features
@@ -101,7 +101,7 @@ impl<'a> Transmit for Nic<'a> {
         let dev = cx.device();
         // `check_features` covers this, except for the last segment of a frame that the core has cut, which it does not check
         // again. (r8169 has the chip do it.)
-        if Self::is_too_short(&skb) && skb.checksum_in_software().is_err() {
+        if Self::needs_sw_csum(&skb) && skb.checksum_help().is_err() {
             return self.drop_frame(dev, xmit);
         }
         // From a connection that has not noticed yet that the MTU is a smaller one.
@@ -113,11 +113,7 @@ impl<'a> Transmit for Nic<'a> {
         };
 
         let length = skb.length();
-        let segments = if command.segments() {
-            skb.segments()
-        } else {
-            0
-        };
+        let segments = if command.is_tso() { skb.segments() } else { 0 };
         skb.tx_timestamp();
         let mut frame = xmit.ring.frame();
         if fragment::map(self.pdev, skb, &mut frame).is_err() {
@@ -159,7 +155,7 @@ impl<'a> Transmit for Nic<'a> {
 
 impl<'a> Nic<'a> {
     /// Returns whether a frame wants a checksum that the chip gets wrong.
-    fn is_too_short(skb: &SkBuff) -> bool {
+    fn needs_sw_csum(skb: &SkBuff) -> bool {
         skb.length() < CHECKSUM_MIN && skb.wants_checksum()
     }
 

@@ -3,7 +3,7 @@
 //! The C side of [`driver`](super::driver): what the driver core, the PCI core and the power management core call.
 //!
 //! Sleep, shutdown and PCI errors are all quiescing the device and starting it again, see [`operations`](super::operations).
-//! What happens while the system runs is described in `runtime_pm`.
+//! `runtime_pm` describes what happens while the system runs.
 //!
 //! C headers: [`include/linux/pm.h`](srctree/include/linux/pm.h),
 //! [`include/linux/pci.h`](srctree/include/linux/pci.h)
@@ -38,7 +38,7 @@ use super::{
     },
     lifecycle::{
         self,
-        Doze, //
+        RuntimeSuspend, //
     },
     operations::WakeBy,
     pci::{
@@ -66,7 +66,7 @@ use kernel::{
 // SAFETY: Fields are integers, pointers, arrays and lists of such, and `Option`s of function pointers: zero is valid.
 const ZEROED_DRIVER: bindings::pci_driver = unsafe { MaybeUninit::zeroed().assume_init() };
 
-/// What is registered with the PCI core; dropping it unbinds all devices.
+/// A registration with the PCI core; dropping it unbinds all devices.
 ///
 /// # Invariants
 ///
@@ -211,7 +211,7 @@ unsafe fn net_device<D: Driver>(
     Some(data.as_raw())
 }
 
-/// Returns what wakes a device that sleeps with the system.
+/// Returns the events that end the suspension of a device.
 ///
 /// # Safety
 ///
@@ -234,7 +234,7 @@ unsafe extern "C" fn suspend_callback<D: Driver>(dev: *mut bindings::device) -> 
     // SAFETY: By the safety requirements; the network device is of those operations.
     unsafe {
         if let Some(net) = net_device::<D>(dev) {
-            lifecycle::sleep::<D::Operations<'_>>(net, wake_by(dev));
+            lifecycle::suspend::<D::Operations<'_>>(net, wake_by(dev));
         }
     }
     0
@@ -249,7 +249,7 @@ unsafe extern "C" fn resume_callback<D: Driver>(dev: *mut bindings::device) -> c
     // SAFETY: By the safety requirements; the network device is of those operations.
     unsafe {
         if let Some(net) = net_device::<D>(dev) {
-            lifecycle::wake::<D::Operations<'_>>(net);
+            lifecycle::resume::<D::Operations<'_>>(net);
         }
     }
     0
@@ -265,8 +265,8 @@ unsafe extern "C" fn shutdown_callback<D: Driver>(pdev: *mut bindings::pci_dev) 
     unsafe {
         let dev = pci::device_of(pdev);
         if let Some(net) = net_device::<D>(dev) {
-            lifecycle::sleep::<D::Operations<'_>>(net, wake_by(dev));
-            lifecycle::retire::<D::Operations<'_>>(net);
+            lifecycle::suspend::<D::Operations<'_>>(net, wake_by(dev));
+            lifecycle::restore::<D::Operations<'_>>(net);
             if bindings::is_powering_off() {
                 bindings::pci_prepare_to_sleep(pdev);
             }
@@ -286,7 +286,7 @@ unsafe extern "C" fn error_detected_callback<D: Driver>(
     // SAFETY: By the safety requirements; the network device is of those operations.
     unsafe {
         if let Some(net) = net_device::<D>(pci::device_of(pdev)) {
-            lifecycle::sleep::<D::Operations<'_>>(net, WakeBy::Nothing);
+            lifecycle::suspend::<D::Operations<'_>>(net, WakeBy::Nothing);
         }
     }
     if state == bindings::pci_channel_io_perm_failure {
@@ -327,7 +327,7 @@ unsafe extern "C" fn error_resume_callback<D: Driver>(pdev: *mut bindings::pci_d
     // SAFETY: By the safety requirements; the network device is of those operations.
     unsafe {
         if let Some(net) = net_device::<D>(pci::device_of(pdev)) {
-            lifecycle::wake::<D::Operations<'_>>(net);
+            lifecycle::resume::<D::Operations<'_>>(net);
         }
     }
 }
@@ -362,14 +362,16 @@ unsafe extern "C" fn runtime_idle_callback<D: Driver>(dev: *mut bindings::device
 /// Called by the power management core, with a device of `D`.
 unsafe extern "C" fn runtime_suspend_callback<D: Driver>(dev: *mut bindings::device) -> c_int {
     // SAFETY: By the safety requirements; the network device is of those operations.
-    let doze = unsafe {
-        net_device::<D>(dev).map_or(Doze::InUse, |net| lifecycle::doze::<D::Operations<'_>>(net))
+    let answer = unsafe {
+        net_device::<D>(dev).map_or(RuntimeSuspend::InUse, |net| {
+            lifecycle::runtime_suspend::<D::Operations<'_>>(net)
+        })
     };
-    match doze {
-        Doze::Asleep => 0,
+    match answer {
+        RuntimeSuspend::Suspended => 0,
         // When that changes, the device is asked again.
-        Doze::InUse => EBUSY.to_errno(),
-        Doze::NotNow => {
+        RuntimeSuspend::InUse => EBUSY.to_errno(),
+        RuntimeSuspend::NotNow => {
             // The core tries again when the delay is over.
             // SAFETY: The device is live.
             unsafe { bindings::pm_runtime_mark_last_busy(dev) };
@@ -387,7 +389,7 @@ unsafe extern "C" fn runtime_resume_callback<D: Driver>(dev: *mut bindings::devi
     // SAFETY: By the safety requirements; the network device is of those operations.
     unsafe {
         if let Some(net) = net_device::<D>(dev) {
-            lifecycle::rouse::<D::Operations<'_>>(net);
+            lifecycle::runtime_resume::<D::Operations<'_>>(net);
         }
     }
     0

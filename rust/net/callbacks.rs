@@ -32,7 +32,7 @@ use super::{
     queues,
     runtime_pm::{
         self,
-        Awake, //
+        RpmGuard, //
     },
     settings,
     skb::SkBuff,
@@ -160,9 +160,9 @@ pub(super) unsafe fn init<T: Operations>(
             polling: Flag::new(false),
             opened: Flag::new(false),
             running: Flag::new(false),
-            receiving: Flag::new(false),
-            asleep: Flag::new(false),
-            dozing: Flag::new(false),
+            rx_enabled: Flag::new(false),
+            suspended: Flag::new(false),
+            runtime_suspended: Flag::new(false),
         });
         let (core, driver) = (&(*private).core, &(*private).driver);
         core.napi.get().write_bytes(0, 1);
@@ -199,7 +199,7 @@ pub(super) unsafe fn init<T: Operations>(
         driver.set_features(T::DEFAULT_FEATURES);
         bindings::netif_napi_add(dev, core.napi.get(), Some(poll_callback::<T>));
         bindings::netif_napi_set_irq(core.napi.get(), irq as c_int);
-        // Until `open` starts it: nobody but `ndo_xdp_xmit` looks before.
+        // Until `open` starts it: only `ndo_xdp_xmit` looks before.
         bindings::netif_stop_queue(dev);
     }
 }
@@ -210,7 +210,7 @@ pub(super) unsafe fn init<T: Operations>(
 ///
 /// `dev` must have been through [`init`] for the same `T`, and must not be registered.
 pub(super) unsafe fn free<T: Operations>(dev: NonNull<bindings::net_device>) {
-    // SAFETY: By the safety requirements the area is initialized and nobody else uses it: its work
+    // SAFETY: By the safety requirements the area is initialized and has no other user: its work
     // item is disabled, as the interface is not up.
     unsafe {
         let private = private_area(dev.as_ptr()).cast::<Private<T>>();
@@ -229,7 +229,7 @@ pub(super) unsafe fn free<T: Operations>(dev: NonNull<bindings::net_device>) {
 unsafe extern "C" fn open_callback<T: Operations>(dev: *mut bindings::net_device) -> c_int {
     // SAFETY: The core calls this with a registered device, whose operations are for `T`.
     let (dev, private) = unsafe { Private::<T>::of(dev) };
-    let _awake = Awake::new(dev);
+    let _guard = RpmGuard::new(dev);
     let driver = &private.driver;
 
     let opened = match driver.open(dev, &private.config(dev)) {
@@ -275,7 +275,7 @@ unsafe extern "C" fn open_callback<T: Operations>(dev: *mut bindings::net_device
 unsafe extern "C" fn stop_callback<T: Operations>(dev: *mut bindings::net_device) -> c_int {
     // SAFETY: The core calls this with a registered device, whose operations are for `T`.
     let (dev, private) = unsafe { Private::<T>::of(dev) };
-    let _awake = Awake::new(dev);
+    let _guard = RpmGuard::new(dev);
 
     // SAFETY: `open` succeeded, so the interrupt is requested with this cookie and the PHY is
     // connected. Once the device is down nothing else borrows the halves. The work item that is waited for does
@@ -313,8 +313,8 @@ unsafe extern "C" fn reset_work_callback<T: Operations>(work: *mut bindings::wor
     // SAFETY: The interface is up and stays so while this runs: `stop` and whatever else is a slow
     // path waits for this work item before it begins.
     unsafe {
-        private.quiesce(dev);
-        private.resume_and_wake(dev);
+        private.stop_hw(dev);
+        private.start_and_wake_queue(dev);
     }
 }
 
@@ -390,7 +390,7 @@ unsafe extern "C" fn interrupt_callback<T: Operations>(dev: *mut bindings::net_d
     // SAFETY: By the safety requirements.
     let (dev, private) = unsafe { Private::<T>::of(dev) };
     // In D3 a device takes no writes and does not interrupt.
-    !private.asleep.load(Relaxed) && private.driver.interrupt(dev) == IrqReturn::Handled
+    !private.suspended.load(Relaxed) && private.driver.interrupt(dev) == IrqReturn::Handled
 }
 
 /// `ndo_start_xmit`: under the lock of the transmit queue, soft interrupts off.
@@ -497,7 +497,7 @@ unsafe extern "C" fn eth_ioctl_callback<T: Operations>(
     // SAFETY: The core calls this with a device whose operations are for `T`, and what it gave is passed on.
     unsafe {
         let (dev, _) = Private::<T>::of(dev);
-        let _awake = Awake::new(dev);
+        let _guard = RpmGuard::new(dev);
         bindings::phy_do_ioctl_running(dev.as_raw(), request, command)
     }
 }

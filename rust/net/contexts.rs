@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! What a driver may do only while the network core calls it to send or to poll, or while RTNL is held.
+//! The rights that a driver has only while the network core calls it to send or to poll, or while RTNL is held.
 //!
 //! A context is made for one call and handed down by reference: holding one proves that the caller runs inside
 //! that call. The stop flag of the transmit queue is reached through contexts only, because it is what keeps
@@ -134,8 +134,8 @@ impl<'a> XmitContext<'a> {
 
     /// Accounts `bytes` to the byte queue limits, before the device can have sent them.
     ///
-    /// Returns whether the device must be told now: `false` if another frame follows at once.
-    #[must_use = "the device must be told when no other frame follows"]
+    /// Returns whether the doorbell must be rung now: `false` if another frame follows at once.
+    #[must_use = "the doorbell must be rung when no other frame follows"]
     pub fn sent(&self, bytes: u32) -> bool {
         // SAFETY: The device is live, and this is `ndo_start_xmit` of its only queue.
         unsafe { bindings::netdev_sent_queue_more(self.dev.as_raw(), bytes) }
@@ -287,7 +287,7 @@ impl<P> RxContext<'_, P> {
     /// Hands a received frame up the stack; [`RxContext::received`] counts it.
     pub fn receive(&self, skb: RxSkBuff) {
         let dev = self.dev.as_raw();
-        let right = skb.is_checksum_right();
+        let right = skb.is_csum_unnecessary();
         // SAFETY: The device is live, this is its poll, and the reference to the frame is given up. By the invariants of the type
         // the frame has an Ethernet header.
         let multicast =

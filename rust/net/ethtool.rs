@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! What `ethtool` asks a driver for, and sets.
+//! The driver's side of `ethtool`.
 //!
-//! A driver implements [`Ethtool`] besides [`Operations`](super::device::Operations). Unless it says
+//! A driver implements [`Ethtool`] besides [`Operations`](super::operations::Operations). Unless it says
 //! otherwise every method runs in process context under RTNL, so one at a time; the interface may be
 //! up or down. EEE has no method: the core refuses it for a driver without the operation.
 //!
@@ -94,7 +94,7 @@ pub struct RingSizes {
     pub rx: RangeInclusive<u32>,
     /// Any power of two in this range.
     pub tx: RangeInclusive<u32>,
-    /// What both have until somebody asks for something else.
+    /// The size of both until another is set.
     pub default: u32,
 }
 
@@ -120,7 +120,7 @@ impl RingSizes {
     }
 }
 
-/// How long interrupts wait, and for how many frames; all zero: they do not.
+/// Interrupt coalescing: how long interrupts wait, and for how many frames; all zero: they do not.
 #[derive(Clone, Copy, Default, PartialEq, Eq)]
 pub struct Coalesce {
     /// After a frame was received: microseconds.
@@ -133,7 +133,7 @@ pub struct Coalesce {
     pub tx_frames: u32,
 }
 
-/// What wakes a machine up.
+/// A set of events that wake a machine up.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct WakeEvents(u32);
 
@@ -146,7 +146,7 @@ impl WakeEvents {
     pub const UNICAST: Self = Self(bindings::WAKE_UCAST);
     /// A frame to a group.
     pub const MULTICAST: Self = Self(bindings::WAKE_MCAST);
-    /// A frame to everybody.
+    /// A broadcast frame.
     pub const BROADCAST: Self = Self(bindings::WAKE_BCAST);
     /// A frame with the MAC address 16 times in it.
     pub const MAGIC: Self = Self(bindings::WAKE_MAGIC);
@@ -201,7 +201,7 @@ impl TestResult {
 /// The most tests that a driver may have.
 pub const MAX_TESTS: usize = 8;
 
-/// What a driver answers to `ethtool`. See the [module](self) for when.
+/// The answers of a driver to `ethtool`. See the [module](self) for when.
 ///
 /// All of it is optional: what a driver leaves out is not supported.
 pub trait Ethtool {
@@ -216,7 +216,7 @@ pub trait Ethtool {
     const SELF_TESTS: &'static [&'static CStr] = &[];
     /// The size of the dump of [`Ethtool::read_registers`], in bytes.
     const REGISTER_BYTES: usize = 0;
-    /// What can wake the machine up.
+    /// The events that can wake the machine up.
     const WAKE_EVENTS: WakeEvents = WakeEvents::NONE;
     /// The number by which `ethtool` names the kind of the EEPROM, if there is an [`Ethtool::read_eeprom`].
     const EEPROM_MAGIC: Option<u32> = None;
@@ -240,7 +240,7 @@ pub trait Ethtool {
     /// Asks the device for its counters. Process context, up or down; not always under RTNL.
     fn refresh_statistics(&self) {}
 
-    /// Returns a number that tells what the dump of registers means.
+    /// Returns the version of the layout of the dump.
     fn register_version(&self) -> u32 {
         0
     }
@@ -276,12 +276,12 @@ pub trait Ethtool {
         Ok(())
     }
 
-    /// Returns what is to wake the machine up.
+    /// Returns the events that are to wake the machine up.
     fn wake_events(&self) -> WakeEvents {
         WakeEvents::NONE
     }
 
-    /// Sets what is to wake the machine up; all of it is in [`Ethtool::WAKE_EVENTS`].
+    /// Sets the events that are to wake the machine up; all of them are in [`Ethtool::WAKE_EVENTS`].
     fn set_wake_events(&self, _events: WakeEvents) {}
 
     /// Returns the size of the EEPROM of the device, in bytes; 0 if it has none.

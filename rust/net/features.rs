@@ -49,7 +49,7 @@ impl Features {
     pub const RXFCS: Self = Self(bindings::NET_F_RXFCS);
     /// Receiving frames with a wrong check sequence, and runts.
     pub const RXALL: Self = Self(bindings::NET_F_RXALL);
-    /// What depends on checksums: without them it cannot be had.
+    /// The offloads that depend on checksums.
     const NEED_CSUM: Self = Self(bindings::NET_F_CSUM_MASK | bindings::NET_F_GSO_MASK);
 
     pub(super) const fn from_raw(raw: bindings::netdev_features_t) -> Self {

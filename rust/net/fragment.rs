@@ -64,7 +64,7 @@ use super::{
 use crate::bindings;
 use kernel::prelude::*;
 
-/// What a mapping keeps alive.
+/// The frame that a mapping keeps alive.
 enum FrameOwner {
     /// Nothing: another piece of the same frame does.
     Nothing,
@@ -72,7 +72,7 @@ enum FrameOwner {
     Xdp(XdpFrame),
 }
 
-/// What a poll has completed; see [`PollContext::complete`](super::contexts::PollContext::complete).
+/// The frames that a poll has completed; see [`PollContext::complete`](super::contexts::PollContext::complete).
 #[derive(Default)]
 pub struct Completed {
     packets: u32,
@@ -93,7 +93,7 @@ impl Completed {
     }
 }
 
-/// What is mapped of a frame, and so how it is unmapped.
+/// The part of a frame that is mapped, and so how it is unmapped.
 #[derive(Clone, Copy)]
 enum Area {
     Head,
@@ -235,7 +235,7 @@ impl Drop for MappedFragment<'_> {
     }
 }
 
-/// What takes the pieces of a frame that is mapped: the slots of a transmit ring, or a closure.
+/// A taker of the pieces of a frame that is mapped: the slots of a transmit ring, or a closure.
 pub trait Pieces<'a> {
     /// Takes the next piece.
     ///

@@ -24,7 +24,7 @@ use core::{
     },
 };
 
-/// A value that a device wrote and that nobody has checked yet.
+/// A value that a device wrote and that has not been checked yet.
 ///
 /// There is no `Deref`, no comparison and no way to the plain value but a check.
 #[derive(Clone, Copy)]

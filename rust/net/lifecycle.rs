@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Quiesce and resume, and the slow paths made of them; see [`operations`](super::operations).
+//! Starting and stopping the hardware, and the slow paths made of these; see [`operations`](super::operations).
 
 use super::{
     contexts::Rtnl,
@@ -14,7 +14,7 @@ use super::{
     },
     page_pool::Sealed as _,
     private::Private,
-    runtime_pm::Awake, //
+    runtime_pm::RpmGuard, //
 };
 use crate::bindings;
 use core::ptr::NonNull;
@@ -60,7 +60,7 @@ impl<T: Operations> Private<T> {
     /// # Safety
     ///
     /// The device must be quiet: the queue is stopped, NAPI is disabled, no other slow path runs.
-    unsafe fn resume(&self, dev: &NetDevice) {
+    unsafe fn start_hw(&self, dev: &NetDevice) {
         // SAFETY: By the safety requirements nothing else borrows the halves, and NAPI is disabled. The pool was made for this device by
         // its `open`, it is dropped by `set_halves` or with the device only, and lent to the poll only.
         let halves = unsafe {
@@ -78,7 +78,7 @@ impl<T: Operations> Private<T> {
         // `ndo_set_rx_mode`. NAPI is disabled, so it may be enabled.
         unsafe {
             bindings::netif_addr_lock_bh(dev.as_raw());
-            self.receiving.store(true, Relaxed);
+            self.rx_enabled.store(true, Relaxed);
             self.apply_rx_filter(dev);
             bindings::netif_addr_unlock_bh(dev.as_raw());
             bindings::napi_enable(dev.napi());
@@ -92,19 +92,19 @@ impl<T: Operations> Private<T> {
     /// # Safety
     ///
     /// The device must be running, and no other slow path may run. Process context.
-    pub(super) unsafe fn quiesce(&self, dev: &NetDevice) {
+    pub(super) unsafe fn stop_hw(&self, dev: &NetDevice) {
         // SAFETY: The device is live. `napi_disable` keeps the poll from running and waits until it has called
         // `napi_complete_done`, `synchronize_net` until its rest is over, too, which unmasks the interrupts (a poll
         // runs with soft interrupts off, which is a read side of RCU). `tx_disable` keeps `ndo_start_xmit` from
-        // running and waits for it; NAPI is enabled. In this order, because the poll wakes a stopped queue, whoever
-        // stopped it. A filter that is set while the device stops, as joining a multicast group may do at any time,
+        // running and waits for it; NAPI is enabled. In this order, because the poll wakes a stopped queue, whatever
+        // has stopped it. A filter that is set while the device stops, as joining a multicast group may do at any time,
         // would have it receive again.
         unsafe {
             bindings::napi_disable(dev.napi());
             bindings::synchronize_net();
             bindings::netif_tx_disable(dev.as_raw());
             bindings::netif_addr_lock_bh(dev.as_raw());
-            self.receiving.store(false, Relaxed);
+            self.rx_enabled.store(false, Relaxed);
             bindings::netif_addr_unlock_bh(dev.as_raw());
         }
         self.driver.disable_interrupts();
@@ -138,7 +138,7 @@ impl<T: Operations> Private<T> {
         // SAFETY: By the safety requirements, and because the work items are disabled while the
         // device is down, as NAPI is, the device is quiet.
         unsafe {
-            self.resume(dev);
+            self.start_hw(dev);
             self.allow_work();
         }
         if let Some(phy) = phy {
@@ -164,48 +164,49 @@ impl<T: Operations> Private<T> {
             if let Some(phy) = dev.phy() {
                 phy.stop();
             }
-            // The last chance for a while: a stopped device does not tell its counters.
+            // The last chance for a while: a stopped device does not dump its counters.
             self.driver.refresh_statistics();
-            self.quiesce(dev);
+            self.stop_hw(dev);
         }
         if let Some(phy) = dev.phy() {
-            phy.settle();
+            phy.wait_state_machine();
         }
     }
 }
 
-/// Puts a device to sleep, or to rest because it cannot be reached; nothing happens to one that is
-/// already. It watches for `wake`.
+/// Suspends a device, or quiets one that cannot be reached (a PCI error). No effect if it is detached already. It is armed for
+/// `wake`.
 ///
 /// # Safety
 ///
 /// `dev` must be registered with operations for `T`, and stay so. Process context, without RTNL.
-pub(super) unsafe fn sleep<T: Operations>(dev: NonNull<bindings::net_device>, wake: WakeBy) {
+pub(super) unsafe fn suspend<T: Operations>(dev: NonNull<bindings::net_device>, wake: WakeBy) {
     // SAFETY: By the safety requirements; RTNL is held in between.
     unsafe {
         let (dev, private) = Private::<T>::of(dev.as_ptr());
         bindings::rtnl_lock();
-        // The power management core wakes a device that dozes first.
-        if bindings::netif_device_present(dev.as_raw()) && !private.dozing.load(Relaxed) {
+        // The power management core resumes a device that is runtime-suspended first.
+        if bindings::netif_device_present(dev.as_raw()) && !private.runtime_suspended.load(Relaxed)
+        {
             bindings::netif_device_detach(dev.as_raw());
-            private.go_to_sleep(dev, wake);
+            private.suspend_device(dev, wake);
         }
         bindings::rtnl_unlock();
     }
 }
 
-/// Undoes [`sleep`]. The device may have forgotten everything.
+/// Undoes [`suspend`]. The device may have forgotten everything.
 ///
 /// # Safety
 ///
-/// As [`sleep`].
-pub(super) unsafe fn wake<T: Operations>(dev: NonNull<bindings::net_device>) {
+/// As [`suspend`].
+pub(super) unsafe fn resume<T: Operations>(dev: NonNull<bindings::net_device>) {
     // SAFETY: By the safety requirements; RTNL is held in between.
     unsafe {
         let (dev, private) = Private::<T>::of(dev.as_ptr());
         bindings::rtnl_lock();
         if !bindings::netif_device_present(dev.as_raw()) {
-            private.come_back(dev);
+            private.resume_device(dev);
             bindings::netif_device_attach(dev.as_raw());
             if private.driver.is_dead() {
                 // Without a carrier nothing is sent, so the transmit watchdog would not find that out.
@@ -216,65 +217,67 @@ pub(super) unsafe fn wake<T: Operations>(dev: NonNull<bindings::net_device>) {
     }
 }
 
-/// Returns whether an interface is up and has a carrier: it is not to sleep.
+/// Returns whether an interface is up and has a carrier: it is not to be runtime-suspended.
 pub(super) fn is_in_use(dev: &NetDevice) -> bool {
     // SAFETY: The device is live.
     unsafe { bindings::netif_running(dev.as_raw()) && dev.has_link() }
 }
 
-/// The answer of [`doze`].
-pub(super) enum Doze {
-    /// It sleeps.
-    Asleep,
-    /// It does not, and shall not: it is in use.
+/// The answer of [`runtime_suspend`].
+pub(super) enum RuntimeSuspend {
+    /// It is.
+    Suspended,
+    /// It is not, and shall not be: it is in use.
     InUse,
-    /// It does not, because of something that will pass.
+    /// It is not, because of something that will pass.
     NotNow,
 }
 
-/// Puts a device to sleep that is not in use, until it is roused, or calls because its link has come.
+/// Runtime-suspends a device that is not in use, until it is resumed or raises PME on link-up.
 ///
 /// # Safety
 ///
-/// As [`sleep`], but that somebody may hold RTNL, and wait for this. No other slow path may put the device
-/// to sleep or wake it before [`rouse`] is called.
-pub(super) unsafe fn doze<T: Operations>(dev: NonNull<bindings::net_device>) -> Doze {
+/// As [`suspend`], but that another thread may hold RTNL, and wait for this. No other slow path may suspend or resume the device
+/// before [`runtime_resume`] is called.
+pub(super) unsafe fn runtime_suspend<T: Operations>(
+    dev: NonNull<bindings::net_device>,
+) -> RuntimeSuspend {
     // SAFETY: By the safety requirements; RTNL is held where it is unlocked.
     unsafe {
         let (dev, private) = Private::<T>::of(dev.as_ptr());
         if bindings::rtnl_trylock() == 0 {
-            return Doze::NotNow;
+            return RuntimeSuspend::NotNow;
         }
-        let answer = private.doze(dev);
+        let answer = private.runtime_suspend(dev);
         bindings::rtnl_unlock();
         answer
     }
 }
 
-/// Undoes a [`doze`] after which the device sleeps.
+/// Undoes a [`runtime_suspend`] that succeeded.
 ///
 /// # Safety
 ///
-/// As [`doze`].
-pub(super) unsafe fn rouse<T: Operations>(dev: NonNull<bindings::net_device>) {
+/// As [`runtime_suspend`].
+pub(super) unsafe fn runtime_resume<T: Operations>(dev: NonNull<bindings::net_device>) {
     // SAFETY: By the safety requirements.
     unsafe {
         let (dev, private) = Private::<T>::of(dev.as_ptr());
-        if private.dozing.load(Relaxed) {
-            private.rouse(dev);
+        if private.runtime_suspended.load(Relaxed) {
+            private.runtime_resume(dev);
         }
     }
 }
 
-/// Leaves a device, which sleeps, as the next driver or the firmware wants to find it.
+/// Leaves a suspended device as the next driver or the firmware wants to find it.
 ///
 /// # Safety
 ///
-/// As [`sleep`].
-pub(super) unsafe fn retire<T: Operations>(dev: NonNull<bindings::net_device>) {
+/// As [`suspend`].
+pub(super) unsafe fn restore<T: Operations>(dev: NonNull<bindings::net_device>) {
     // SAFETY: By the safety requirements.
     let (dev, private) = unsafe { Private::<T>::of(dev.as_ptr()) };
-    private.driver.retire(dev.phy());
+    private.driver.restore(dev.phy());
 }
 
 impl<T: Operations> Private<T> {
@@ -284,22 +287,22 @@ impl<T: Operations> Private<T> {
         self.opened.load(Relaxed) && unsafe { bindings::netif_running(dev.as_raw()) }
     }
 
-    /// Puts a device to sleep. Its queue is stopped.
+    /// Stops a device and has it suspended. Its queue is stopped.
     ///
     /// # Safety
     ///
     /// RTNL must be held.
-    unsafe fn go_to_sleep(&self, dev: &NetDevice, wake: WakeBy) {
+    unsafe fn suspend_device(&self, dev: &NetDevice, wake: WakeBy) {
         // SAFETY: The device is live; RTNL is held.
         unsafe {
             if self.running.load(Relaxed) {
-                self.driver.before_sleep(dev.phy(), wake);
+                self.driver.suspend_prepare(dev.phy(), wake);
             }
             self.down(dev);
             if self.is_open(dev) {
-                self.driver.prepare_sleep(wake);
-                self.asleep.store(true, Relaxed);
-                // A handler that has not seen it yet is to be over before the bus puts the device to sleep. The
+                self.driver.suspend_late(wake);
+                self.suspended.store(true, Relaxed);
+                // A handler that has not seen it yet is to be over before the bus suspends the device. The
                 // interrupt is requested while the interface is running.
                 bindings::synchronize_irq(self.core.irq);
             }
@@ -313,19 +316,19 @@ impl<T: Operations> Private<T> {
     ///
     /// RTNL must be held, the interface be up, and this not be one of the work items that a slow path waits for.
     pub(super) unsafe fn revive(&self, dev: &NetDevice) {
-        let _awake = Awake::new(dev);
+        let _guard = RpmGuard::new(dev);
         if !self.running.load(Relaxed) || !self.driver.is_dead() {
             return;
         }
-        // SAFETY: The device is live and is that of a PCI device; RTNL is held. Nobody else wakes it: it does not doze,
-        // and what does so otherwise takes RTNL.
+        // SAFETY: The device is live and is that of a PCI device; RTNL is held. Nothing else resumes it: it is not
+        // runtime-suspended, and what does so otherwise takes RTNL.
         unsafe {
             dev.print_error(
                 c"the card does not answer: resetting it through its bus",
                 EIO.to_errno(),
             );
             bindings::netif_device_detach(dev.as_raw());
-            self.go_to_sleep(dev, WakeBy::Nothing);
+            self.suspend_device(dev, WakeBy::Nothing);
             let answer = bindings::pci_reset_bus(dev.pdev());
             if answer == 0 {
                 dev.restore_config();
@@ -339,22 +342,22 @@ impl<T: Operations> Private<T> {
                 );
                 return;
             }
-            self.come_back(dev);
+            self.resume_device(dev);
             bindings::netif_device_attach(dev.as_raw());
         }
     }
 
-    /// Undoes [`Private::go_to_sleep`], but for the queue; returns whether the device runs.
+    /// Undoes [`Private::suspend_device`], but for the queue; returns whether the device runs.
     ///
     /// # Safety
     ///
-    /// The device must sleep, and nobody else be about to wake it. The interface must be detached, or its queue be
+    /// The device must be suspended, and nothing else be about to resume it. The interface must be detached, or its queue be
     /// stopped.
-    unsafe fn come_back(&self, dev: &NetDevice) -> bool {
-        self.asleep.store(false, Relaxed);
-        // SAFETY: The address is set by who keeps the device awake only, and it sleeps.
+    unsafe fn resume_device(&self, dev: &NetDevice) -> bool {
+        self.suspended.store(false, Relaxed);
+        // SAFETY: The address is set only while the device is kept resumed, and it is suspended.
         let address = unsafe { dev.address() };
-        self.driver.wake_up(&address);
+        self.driver.resume_early(&address);
         // SAFETY: The device is live. An interface that is open has all that `open` gave it, and its queue is stopped.
         unsafe {
             let running = self.is_open(dev);
@@ -367,41 +370,41 @@ impl<T: Operations> Private<T> {
 
     /// # Safety
     ///
-    /// RTNL must be held; the rest as [`doze`].
-    unsafe fn doze(&self, dev: &NetDevice) -> Doze {
-        // SAFETY: The device is live; RTNL is held. What fails to sleep wakes.
+    /// RTNL must be held; the rest as [`runtime_suspend`].
+    unsafe fn runtime_suspend(&self, dev: &NetDevice) -> RuntimeSuspend {
+        // SAFETY: The device is live; RTNL is held. A device that cannot be suspended is resumed.
         unsafe {
             if !bindings::netif_device_present(dev.as_raw()) {
-                // After an error that it did not recover from it rests already.
-                return Doze::Asleep;
+                // After an error that it did not recover from it is quiet already.
+                return RuntimeSuspend::Suspended;
             }
             if is_in_use(dev) {
-                return Doze::InUse;
+                return RuntimeSuspend::InUse;
             }
-            self.dozing.store(true, Relaxed);
+            self.runtime_suspended.store(true, Relaxed);
             // Else phylib would power the PHY down, which then could not see a link.
             bindings::netdev_set_wol_enabled(dev.as_raw(), true);
-            self.go_to_sleep(dev, WakeBy::Link);
+            self.suspend_device(dev, WakeBy::Link);
             if self.is_open(dev) && self.driver.senses_link() {
-                // It came before the device watched for it, so it would never call.
-                self.rouse(dev);
-                return Doze::NotNow;
+                // It came before the device was armed for it, so there would never be a PME.
+                self.runtime_resume(dev);
+                return RuntimeSuspend::NotNow;
             }
         }
-        Doze::Asleep
+        RuntimeSuspend::Suspended
     }
 
     /// # Safety
     ///
-    /// The device must doze.
-    unsafe fn rouse(&self, dev: &NetDevice) {
+    /// The device must be runtime-suspended.
+    unsafe fn runtime_resume(&self, dev: &NetDevice) {
         let wakes = !self.driver.wake_events().is_none();
-        self.dozing.store(false, Relaxed);
-        // SAFETY: The device is live and sleeps; its queue is stopped as long as it dozes, and the power management
+        self.runtime_suspended.store(false, Relaxed);
+        // SAFETY: The device is live and suspended; its queue is stopped as long as it is, and the power management
         // core lets one callback run at a time.
         unsafe {
             bindings::netdev_set_wol_enabled(dev.as_raw(), wakes);
-            if self.come_back(dev) {
+            if self.resume_device(dev) {
                 bindings::netif_trans_update(dev.as_raw());
                 bindings::netif_wake_queue(dev.as_raw());
             }
@@ -415,36 +418,36 @@ impl<T: Operations> Private<T> {
     ///
     /// RTNL must be held and the interface be up.
     pub(super) unsafe fn reopen(&self, dev: &NetDevice, config: &RingConfig) -> Result {
-        // A device that is roused meanwhile, which RTNL does not prevent, would borrow the halves.
-        let _awake = Awake::new(dev);
+        // A device that is runtime-resumed meanwhile, which RTNL does not prevent, would borrow the halves.
+        let _guard = RpmGuard::new(dev);
         let opened = self.driver.open(dev, config)?;
         let running = self.running.load(Relaxed);
         // SAFETY: With RTNL held and the work items disabled this is the only slow path. Once the
-        // device is quiet, or while it sleeps, nothing else borrows the halves, and NAPI is
+        // device is quiet, or while it is suspended, nothing else borrows the halves, and NAPI is
         // disabled.
         unsafe {
             if running {
                 self.forbid_work();
-                self.quiesce(dev);
+                self.stop_hw(dev);
             }
             self.set_halves(Some(opened));
             if running {
-                self.resume_and_wake(dev);
+                self.start_and_wake_queue(dev);
                 self.allow_work();
             }
         }
         Ok(())
     }
 
-    /// Ends what [`Private::quiesce`] began, on an interface that is up.
+    /// Ends what [`Private::stop_hw`] began, on an interface that is up.
     ///
     /// # Safety
     ///
-    /// As [`Private::resume`].
-    pub(super) unsafe fn resume_and_wake(&self, dev: &NetDevice) {
+    /// As [`Private::start_hw`].
+    pub(super) unsafe fn start_and_wake_queue(&self, dev: &NetDevice) {
         // SAFETY: By the safety requirements. The watchdog must not count the time that it took.
         unsafe {
-            self.resume(dev);
+            self.start_hw(dev);
             bindings::netif_trans_update(dev.as_raw());
             bindings::netif_wake_queue(dev.as_raw());
         }
@@ -473,24 +476,24 @@ impl<T: Operations> Private<T> {
         Ok(())
     }
 
-    /// Has the driver do something that wants a quiet device, whether the interface is up or down. A device that sleeps has been woken.
+    /// Has the driver do something that wants a quiet device, whether the interface is up or down. A device that is runtime-suspended is resumed.
     ///
     /// # Safety
     ///
     /// RTNL must be held.
     pub(super) unsafe fn while_quiet(&self, dev: &NetDevice, f: impl FnOnce(&T)) {
-        // A device that goes to sleep meanwhile, which RTNL does not prevent, would be quiesced twice.
-        let _awake = Awake::new(dev);
+        // A device that is runtime-suspended meanwhile, which RTNL does not prevent, would be stopped twice.
+        let _guard = RpmGuard::new(dev);
         let running = self.running.load(Relaxed);
         // SAFETY: RTNL is held, so the device keeps running, or being down. With the work items disabled this is the only slow path.
         unsafe {
             if running {
                 self.forbid_work();
-                self.quiesce(dev);
+                self.stop_hw(dev);
             }
             f(&self.driver);
             if running {
-                self.resume_and_wake(dev);
+                self.start_and_wake_queue(dev);
                 self.allow_work();
             }
         }
@@ -517,12 +520,12 @@ impl<T: Operations> Private<T> {
         // only slow path; once the device is quiet nothing else borrows the halves.
         unsafe {
             self.forbid_work();
-            self.quiesce(dev);
+            self.stop_hw(dev);
             let halves = ((*self.xmit.get()).as_mut(), (*self.poll.get()).as_mut());
             if let (Some(xmit), Some(poll)) = halves {
                 self.driver.self_test(&Rtnl::new(dev), xmit, poll, results);
             }
-            self.resume_and_wake(dev);
+            self.start_and_wake_queue(dev);
             self.allow_work();
         }
         Ok(())

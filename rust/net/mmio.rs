@@ -106,7 +106,7 @@ word!(u32, readl, writel);
 pub trait Register: Copy {
     /// The type of the value.
     type Raw: Word;
-    /// Where the register is, in bytes from the beginning of the BAR.
+    /// The offset of the register in the BAR, in bytes.
     const OFFSET: usize;
 
     /// Returns the register with this value.
@@ -149,7 +149,7 @@ impl<'a, const SIZE: usize> Bar<'a, SIZE> {
     ///
     /// # Errors
     ///
-    /// `EINVAL` if it is no memory BAR or has fewer bytes; `EBUSY` if somebody else has requested it; `ENOMEM`.
+    /// `EINVAL` if it is no memory BAR or has fewer bytes; `EBUSY` if another driver has requested it; `ENOMEM`.
     pub fn new(pdev: &'a Device, index: u32, name: &'static CStr) -> Result<Self> {
         const { assert!(SIZE > 0, "a BAR that does not exist has 0 bytes") };
         let raw = pdev.as_raw();

@@ -2,8 +2,8 @@
 
 //! Safe abstractions over the network core, written as if for `rust/kernel/net`.
 //!
-//! All `unsafe` code of the module is here. What the core guarantees about its callbacks (who may
-//! run at the same time as whom, who owns a buffer) is turned into borrows once, in [`operations`];
+//! All `unsafe` code of the module is here. What the core guarantees about its callbacks (which may
+//! run at the same time, who owns a buffer) is turned into borrows once, in [`operations`];
 //! a driver above gets `&mut` where it has exclusive access and values where it has ownership.
 
 use core::ffi::CStr;

@@ -17,24 +17,24 @@
 //! the others can. Everything else sees `&self`. Receive buffers come from a third part,
 //! [`Napi::Pool`], which the framework keeps and lends to the poll.
 //!
-//! What is allowed in some calls only takes a value that they get: see [`contexts`](super::contexts).
+//! Some things are allowed in some calls only, and take a value that these get: see [`contexts`](super::contexts).
 //!
 //! # A quiet device
 //!
-//! All slow paths are the same two verbs, quiesce and resume:
+//! All slow paths are made of starting and stopping the hardware:
 //!
 //! ```text
-//!   up:      wake PHY -> resume -> allow resets -> start PHY
-//!   down:    no more resets -> stop PHY -> quiesce
+//!   up:      resume PHY -> start_hw -> allow resets -> start PHY
+//!   down:    no more resets -> stop PHY -> stop_hw
 //!   open:    Operations::open -> request IRQ -> connect PHY -> up
 //!   stop:    down -> free IRQ -> disconnect PHY -> drop halves
-//!   reset:   quiesce -> resume                  (a work item; after a timeout or a fatal error)
-//!   revive:  sleep -> reset of the bus -> wake  (a work item; after a timeout, if the device does not answer)
-//!   sleep:   detach -> before_sleep -> down -> prepare_sleep    (also when the PCI bus reports an error)
-//!   wake:    wake_up -> up -> attach
+//!   reset:   stop_hw -> start_hw                (a work item; after a timeout or a fatal error)
+//!   revive:  suspend -> reset of the bus -> resume  (a work item; after a timeout, if the device does not answer)
+//!   suspend: detach -> suspend_prepare -> down -> suspend_late    (also when the PCI bus reports an error)
+//!   resume:  resume_early -> up -> attach
 //! ```
 //!
-//! A device without a link sleeps in the same way while the system runs; see `runtime_pm`.
+//! A device without a link is suspended in the same way while the system runs; see `runtime_pm`.
 //!
 //! # Examples
 //!
@@ -117,7 +117,7 @@
 //!     // All others are optional, as these are.
 //!     fn set_rx_filter(&self, _filter: RxFilter) {}
 //!
-//!     fn prepare_sleep(&self, _wake: WakeBy) {}
+//!     fn suspend_late(&self, _wake: WakeBy) {}
 //! }
 //! ```
 //!
@@ -171,20 +171,20 @@ pub enum Polled {
     Idle,
 }
 
-/// What ends the sleep of a device, besides the host.
+/// The events that end the suspension of a device, besides those of the host.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub enum WakeBy {
-    /// Nothing does.
+    /// None.
     Nothing,
-    /// What [`Ethtool::set_wake_events`] has set.
+    /// Those that [`Ethtool::set_wake_events`] has set.
     Events,
     /// The link, when it comes.
     Link,
 }
 
-/// How frames are sent. See the [module](self) for who runs when.
+/// The sending of frames. See the [module](self) for who runs when.
 pub trait Transmit {
-    /// What sending needs: the producer's half of the transmit ring.
+    /// The state that sending needs: the producer's half of the transmit ring.
     type Xmit: Send;
 
     /// Returns what of `features` is possible for this frame. Any context.
@@ -219,11 +219,11 @@ pub trait Transmit {
     fn flush_xdp(&self, _cx: &XdpContext<'_>, _xmit: &mut Self::Xmit) {}
 }
 
-/// How interrupts are handled and the rings polled. See the [module](self) for who runs when.
+/// The handling of interrupts and the polling of the rings. See the [module](self) for who runs when.
 pub trait Napi {
-    /// What the poll needs: the receive ring and the consumer's half of the transmit ring.
+    /// The state that the poll needs: the receive ring and the consumer's half of the transmit ring.
     type Poll: Send;
-    /// Where receive buffers come from: [`PagePool`](super::page_pool::PagePool) or [`NoPool`](super::page_pool::NoPool).
+    /// The source of receive buffers: [`PagePool`](super::page_pool::PagePool) or [`NoPool`](super::page_pool::NoPool).
     type Pool: Pool;
 
     /// Unmasks the interrupts. Any context.
@@ -234,7 +234,7 @@ pub trait Napi {
     fn disable_interrupts(&self);
 
     /// Looks at an interrupt. Hard interrupt context; may come at any time while open, but not after
-    /// [`Operations::prepare_sleep`] until [`Operations::wake_up`].
+    /// [`Operations::suspend_late`] until [`Operations::resume_early`].
     fn interrupt(&self, dev: &NetDevice) -> IrqReturn;
 
     /// Completes what was sent and hands up what was received: [`RxContext::budget`](super::contexts::RxContext::budget) frames
@@ -244,7 +244,7 @@ pub trait Napi {
 
 /// The operations of a driver: these, and those of the traits that they are made of. See the [module](self) for who runs when.
 ///
-/// What has a default is optional. `rust/example.rs` is a driver that needs little more than the rest.
+/// Whatever has a default is optional. `rust/example.rs` is a driver that needs little more than the rest.
 pub trait Operations: Ethtool + Transmit + Napi + Send + Sync {
     /// The version that `ethtool -i` shows.
     const VERSION: &'static CStr = c"";
@@ -266,10 +266,10 @@ pub trait Operations: Ethtool + Transmit + Napi + Send + Sync {
     /// The most segments to cut a frame into.
     const TSO_MAX_SEGMENTS: u16 = u16::MAX;
 
-    /// How the PHY is reached: [`NoPhy`](super::phy::NoPhy) if there is none.
+    /// The way to the PHY: [`NoPhy`](super::phy::NoPhy) if there is none.
     type Mdio: Mdio;
 
-    /// Is told that the interface is registered.
+    /// Called when the interface is registered.
     fn registered(&self) {}
 
     /// Allocates what a running interface needs; does not touch the device.
@@ -304,7 +304,7 @@ pub trait Operations: Ethtool + Transmit + Napi + Send + Sync {
     ) {
     }
 
-    /// Runs the tests of [`Ethtool::SELF_TESTS`] that disturb nobody. Under RTNL, up or down.
+    /// Runs the tests of [`Ethtool::SELF_TESTS`] that need no quiet device. Under RTNL, up or down.
     fn self_test_online(&self, _dev: &NetDevice, _results: &mut [TestResult]) {}
 
     /// Returns whether the device does not answer at all. Any context.
@@ -312,7 +312,7 @@ pub trait Operations: Ethtool + Transmit + Napi + Send + Sync {
         false
     }
 
-    /// Hears that the link has come, gone, or changed its speed. Process context, while the interface
+    /// Called when the link has come, gone, or changed its speed. Process context, while the interface
     /// is up; phylib's lock of the PHY is held.
     fn link_changed(&self, _phy: &Phy) {}
 
@@ -322,27 +322,26 @@ pub trait Operations: Ethtool + Transmit + Napi + Send + Sync {
     /// Sets the MAC address. Runs under RTNL, up or down, and once before the interface is registered.
     fn set_mac_address(&self, _address: &MacAddress) {}
 
-    /// Is told that a device that is up will be put to sleep, while its PHY still knows what the other end of the
-    /// link offers. Runs under RTNL.
-    fn before_sleep(&self, _phy: Option<&Phy>, _wake: WakeBy) {}
+    /// Called before a running device is suspended, while the link partner's abilities are still known. Runs under RTNL.
+    fn suspend_prepare(&self, _phy: Option<&Phy>, _wake: WakeBy) {}
 
-    /// Puts a device that was up and is quiet to sleep, and has it watch for what shall wake it.
+    /// Prepares a device that was up and is quiet for a suspension, and arms it for what is to end that.
     ///
     /// Works on a device that is dead or gone too. Runs under RTNL.
-    fn prepare_sleep(&self, _wake: WakeBy) {}
+    fn suspend_late(&self, _wake: WakeBy) {}
 
-    /// Returns whether there is a link now, by the device's own word. The device watches for one, or runs.
+    /// Returns the MAC's own link state (PHYstatus). The device runs, or is armed for link wake.
     fn senses_link(&self) -> bool {
         false
     }
 
-    /// Undoes [`Operations::prepare_sleep`]. The device may have lost all its registers; it has
+    /// Undoes [`Operations::suspend_late`]. The device may have lost all its registers; it has
     /// this address again afterwards. The interface is detached.
-    fn wake_up(&self, _address: &MacAddress) {}
+    fn resume_early(&self, _address: &MacAddress) {}
 
-    /// Leaves the device to the firmware or to the next driver, after it was put to sleep or its interface
+    /// Leaves the device to the firmware or to the next driver, after it was suspended or its interface
     /// unregistered.
-    fn retire(&self, _phy: Option<&Phy>) {}
+    fn restore(&self, _phy: Option<&Phy>) {}
 
     /// Returns what of `wanted` is possible with an MTU of `mtu` bytes.
     fn fix_features(&self, _mtu: u32, wanted: Features) -> Features {
@@ -354,13 +353,13 @@ pub trait Operations: Ethtool + Transmit + Napi + Send + Sync {
     fn set_features(&self, _features: Features) {}
 }
 
-/// What [`Operations::open`] allocates.
+/// The allocations of [`Operations::open`].
 pub struct Opened<T: Operations> {
     /// For sending.
     pub xmit: T::Xmit,
     /// For the poll.
     pub poll: T::Poll,
-    /// Where the buffers for receiving come from.
+    /// The source of the buffers for receiving.
     pub pool: T::Pool,
 }
 
@@ -377,7 +376,7 @@ pub struct RingConfig {
     pub xdp: bool,
 }
 
-/// What a device is to receive, besides frames to its own address and broadcasts.
+/// The frames that a device is to receive, besides frames to its own address and broadcasts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum RxFilter {
     /// Nothing.

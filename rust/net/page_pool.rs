@@ -96,7 +96,7 @@ const XDP_HEADROOM: u16 = 256;
 pub const XDP_BUFFER_SIZE: u32 =
     (bindings::NET_PAGE_SIZE - XDP_HEADROOM as usize - bindings::NET_SKB_OVERHEAD) as u32 & !7;
 
-/// Where the receive buffers of a device come from: a [`PagePool`], or [`NoPool`].
+/// The source of the receive buffers of a device: a [`PagePool`], or [`NoPool`].
 ///
 /// The driver makes it in [`Operations::open`](super::operations::Operations::open) and gives it away with what that returns. From
 /// then on it takes buffers out through [`RxContext`] only, so that nothing but the poll does. It is dropped while NAPI is disabled.
@@ -138,7 +138,7 @@ mod sealed {
     }
 }
 
-/// What a device has that does not receive into a [`PagePool`].
+/// The pool of a device that does not receive into a [`PagePool`].
 #[allow(dead_code, reason = "for drivers of such devices")]
 pub struct NoPool;
 
@@ -155,11 +155,11 @@ pub struct PagePool<'a> {
     pool: NonNull<bindings::page_pool>,
     pdev: &'a pci::Device,
     layout: Layout,
-    /// Where pages may come from: flags of their allocation.
+    /// The memory that pages may come from: flags of their allocation.
     zone: bindings::gfp_t,
     /// Every page is bounced, wherever it comes from.
     bounced: bool,
-    /// What XDP programs know the ring by; of this pool. `None` if there are none to be run.
+    /// The identity of the ring for XDP programs; of this pool. `None` if there are none to be run.
     queue: Option<RxQueue>,
 }
 

@@ -74,7 +74,7 @@ use kernel::{
     }, //
 };
 
-/// What a MAC does to reach the registers of its PHY. Process context, one call at a time.
+/// A MAC's way to the registers of its PHY. Process context, one call at a time.
 pub trait Mdio: Send + Sync {
     /// Whether there can be a PHY: only [`NoPhy`] says no.
     #[doc(hidden)]
@@ -95,7 +95,7 @@ pub trait Mdio: Send + Sync {
     fn write(&self, register: u8, value: u16) -> Result;
 }
 
-/// What a device has that has no PHY.
+/// The way to the PHY of a device that has none.
 #[allow(dead_code, reason = "for drivers of such devices")]
 pub enum NoPhy {}
 
@@ -139,7 +139,7 @@ pub struct Phy {
     free_ops: unsafe fn(*mut c_void),
     /// Between [`Phy::start`] and [`Phy::stop`].
     started: Flag,
-    /// What [`Phy::allow_pause`] took away.
+    /// The bits that [`Phy::allow_pause`] took away.
     pause_bits: Atomic<u32>,
 }
 
@@ -219,7 +219,7 @@ impl Phy {
             unsafe { free_ops::<M>(ops) };
             return Err(ENOMEM);
         };
-        // SAFETY: The bus is allocated and not registered, so nobody else uses it.
+        // SAFETY: The bus is allocated and not registered, so it has no other user.
         let result = unsafe {
             let raw = bus.as_ptr();
             bindings::mdiobus_setup(
@@ -235,7 +235,7 @@ impl Phy {
             if e == ENODEV {
                 dev_err!(pdev, "no PHY answers on its MDIO bus\n");
             }
-            // SAFETY: The bus is not registered, and nobody else uses it or the operations.
+            // SAFETY: The bus is not registered, and neither it nor the operations have another user.
             unsafe {
                 bindings::mdiobus_free(bus.as_ptr());
                 free_ops::<M>(ops);
@@ -309,8 +309,8 @@ impl Phy {
         }
     }
 
-    /// Has the link renegotiated to the lowest speed that both ends have, for a sleeper that is to be
-    /// woken: it costs less power. Without a link nothing happens.
+    /// Has the link renegotiated to the lowest speed that both ends have, for a device that is suspended with
+    /// Wake-on-LAN: it costs less power. Without a link nothing happens.
     ///
     /// Does nothing after [`Phy::stop`], which forgets what the other end has.
     pub fn speed_down(&self) {
@@ -334,10 +334,10 @@ impl Phy {
         unsafe { bindings::phy_stop(self.phydev.as_ptr()) };
     }
 
-    /// Takes back what a [`Phy::mac_interrupt`] asked for that found the PHY started just before [`Phy::stop`].
+    /// Cancels, or waits for, the state machine that a [`Phy::mac_interrupt`] asked for which found the PHY started just before [`Phy::stop`].
     ///
     /// No other may run, and the PHY must be stopped. Process context, not within phylib; RTNL may be held.
-    pub(super) fn settle(&self) {
+    pub(super) fn wait_state_machine(&self) {
         // SAFETY: The PHY lives as long as the bus, and its work item was initialized with it. This waits for the state
         // machine, which takes no RTNL and never calls this.
         unsafe { bindings::phy_cancel_state_machine(self.phydev.as_ptr()) };
@@ -349,7 +349,7 @@ impl Phy {
         unsafe { bindings::phy_disconnect(self.phydev.as_ptr()) };
     }
 
-    /// Tells phylib that the MAC has seen the link change, if phylib watches it. Any context.
+    /// Reports to phylib that the MAC has seen the link change, if phylib watches it. Any context.
     ///
     /// Where it does not, and has stopped before, it would answer by powering the PHY down: without the lock of
     /// [`Phy::start`], and perhaps in the midst of that.

@@ -34,18 +34,18 @@ pub(super) struct Private<T: Operations> {
     /// A poll borrows `poll` and `pool`. NAPI runs it once at a time, but for a netpoll that begins while netpoll is being set up.
     pub(super) polling: Flag,
     /// The interface has its halves, interrupt and PHY. Unlike the core's `netif_running` it is not set while `ndo_open`
-    /// wakes the device. Written with RTNL held, and the device awake.
+    /// resumes the device. Written with RTNL held, and the device resumed.
     pub(super) opened: Flag,
-    /// The device runs: it is up, and not asleep. Written by slow paths only.
+    /// The device runs: it is up, and not suspended. Written by slow paths only.
     pub(super) running: Flag,
     /// The device is to receive, so its filter may be set. Changed under the lock of the address
     /// lists, which is the only lock that the core always holds when it sets the filter.
-    pub(super) receiving: Flag,
-    /// The device sleeps and is not to be touched, whoever interrupts on its line. Written by slow paths only.
-    pub(super) asleep: Flag,
-    /// The device sleeps because nobody uses it. Written by the callbacks of `runtime_pm` only, of which
+    pub(super) rx_enabled: Flag,
+    /// The device is suspended and not to be touched, whichever device interrupts on its line. Written by slow paths only.
+    pub(super) suspended: Flag,
+    /// The device is suspended because it is not in use. Written by the callbacks of `runtime_pm` only, of which
     /// the core runs one at a time.
-    pub(super) dozing: Flag,
+    pub(super) runtime_suspended: Flag,
 }
 
 impl<T: Operations> Private<T> {

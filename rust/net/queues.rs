@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! What the queues are tied to, and what they have done (the netdev family of generic netlink).
+//! The queues' NAPI instance and their statistics (the netdev family of generic netlink).
 //!
 //! C header: [`include/net/netdev_queues.h`](srctree/include/net/netdev_queues.h)
 

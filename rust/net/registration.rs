@@ -26,11 +26,11 @@ use kernel::{
 ///
 /// # Invariants
 ///
-/// `dev` was allocated for a `Private<T>` that is initialized. It is registered, and its parent may sleep if `may_sleep` says
+/// `dev` was allocated for a `Private<T>` that is initialized. It is registered, and its parent may be runtime-suspended if `may_suspend` says
 /// so.
 pub(super) struct Registration<'a, T: Operations + 'a> {
     dev: NonNull<bindings::net_device>,
-    may_sleep: bool,
+    may_suspend: bool,
     _owns: PhantomData<(&'a (), T)>,
 }
 
@@ -81,7 +81,7 @@ impl<'a, T: Operations + 'a> Registration<'a, T> {
             return Err(ENOMEM);
         }
 
-        // SAFETY: The device is not registered, so nobody else looks at it, and it was initialized for `T` above.
+        // SAFETY: The device is not registered, so it has no other user, and it was initialized for `T` above.
         let private = unsafe {
             let kind = match address {
                 StationAddress::Own(_) => bindings::NET_ADDR_PERM,
@@ -100,11 +100,11 @@ impl<'a, T: Operations + 'a> Registration<'a, T> {
         }
         private.driver().registered();
         // SAFETY: It is registered.
-        let may_sleep = runtime_pm::allow(unsafe { NetDevice::from_raw(dev.as_ptr()) });
-        // INVARIANT: `register_netdev` succeeded; `may_sleep` is what `allow` returned.
+        let may_suspend = runtime_pm::allow(unsafe { NetDevice::from_raw(dev.as_ptr()) });
+        // INVARIANT: `register_netdev` succeeded; `may_suspend` is what `allow` returned.
         Ok(Self {
             dev,
-            may_sleep,
+            may_suspend,
             _owns: PhantomData,
         })
     }
@@ -121,11 +121,11 @@ impl<'a, T: Operations + 'a> Drop for Registration<'a, T> {
         // freed and no callback runs, nor will one, so that it may be freed.
         unsafe {
             let (dev, private) = Private::<T>::of(self.dev.as_ptr());
-            if self.may_sleep {
+            if self.may_suspend {
                 runtime_pm::forbid(dev);
             }
             bindings::unregister_netdev(self.dev.as_ptr());
-            private.driver().retire(dev.phy());
+            private.driver().restore(dev.phy());
             callbacks::free::<T>(self.dev);
         }
     }

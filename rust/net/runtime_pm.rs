@@ -1,19 +1,19 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! A device without a link sleeps until a cable is plugged in.
+//! Runtime power management: a device without a link is suspended until a cable is plugged in.
 //!
 //! As in r8169: a PCI device that can signal PME is idle while its interface is down or has no carrier.
-//! When it has been so for a while (`power/autosuspend_delay_ms`, 10 s at first) the device is put to
-//! sleep, watching its link, and the PCI core puts it into D3. It is woken by PME, and by whoever needs
-//! its registers: the network core (`ethtool`, `ip link set up`) and [`Awake`]. Users allow all this with
+//! When it has been so for a while (`power/autosuspend_delay_ms`, 10 s at first) the device is
+//! runtime-suspended, armed for its link, and the PCI core puts it into D3. It is resumed by PME, and by all that needs
+//! its registers: the network core (`ethtool`, `ip link set up`) and [`RpmGuard`]. Users allow all this with
 //! `power/control`. The callbacks are in `adapter`.
 //!
 //! # RTNL
 //!
-//! The core resumes devices with RTNL held, so `runtime_resume` cannot take it, and somebody who holds RTNL may
+//! The core resumes devices with RTNL held, so `runtime_resume` cannot take it, and a thread that holds RTNL may
 //! be waiting for a suspension to end, so `runtime_suspend` may only try to. What the core calls without having resumed the
-//! device, and touches the rings or registers, begins with an [`Awake`]: `ndo_open`, `ndo_stop`, replacing the rings, and
-//! setting the address, the MTU and the features. The queue of a sleeping interface is stopped, so that nothing is sent,
+//! device, and touches the rings or registers, begins with an [`RpmGuard`]: `ndo_open`, `ndo_stop`, replacing the rings, and
+//! setting the address, the MTU and the features. The queue of a suspended interface is stopped, so that nothing is sent,
 //! and it receives nothing, so that its filter is only noted. (Were the interface detached, as r8169 does it, the
 //! core would refuse to set its address and MTU, and a bond could not take it.)
 //!
@@ -24,10 +24,10 @@ use crate::bindings;
 use core::marker::PhantomData;
 use kernel::prelude::*;
 
-/// How long a device is idle before it is put to sleep, unless the user says otherwise (r8169).
+/// The time that a device is idle before it is suspended, unless the user says otherwise (r8169).
 const DELAY_MS: c_int = 10_000;
 
-/// Lets the parent of `dev` sleep when it is idle, if it can call for power; returns whether it can.
+/// Lets the parent of `dev` be suspended when it is idle, if it can signal PME; returns whether it can.
 ///
 /// The first to call the driver because of this is the driver core, when the probe is over.
 pub(super) fn allow(dev: &NetDevice) -> bool {
@@ -42,7 +42,7 @@ pub(super) fn allow(dev: &NetDevice) -> bool {
     }
 }
 
-/// Undoes an [`allow`] that returned `true`: wakes the device, and keeps it awake.
+/// Undoes an [`allow`] that returned `true`: resumes the device, and keeps it so.
 ///
 /// Process context, without RTNL.
 pub(super) fn forbid(dev: &NetDevice) {
@@ -50,7 +50,7 @@ pub(super) fn forbid(dev: &NetDevice) {
     unsafe { bindings::pm_runtime_forbid_autosuspend(dev.parent()) }
 }
 
-/// Has the device wake, or stay awake, if its link has come; has it looked after if the link has gone.
+/// Requests a runtime resume on link-up, an idle check on link-down.
 ///
 /// Any context: neither is waited for.
 pub(super) fn link_changed(dev: &NetDevice) {
@@ -64,25 +64,25 @@ pub(super) fn link_changed(dev: &NetDevice) {
     }
 }
 
-/// A device that is kept awake while this lives.
+/// A device that is kept from runtime suspend while this lives.
 ///
-/// Whoever holds RTNL may make one: to resume a device takes no RTNL.
+/// It may be made with RTNL held: to resume a device takes no RTNL.
 ///
 /// # Invariants
 ///
 /// It is owed one `pm_runtime_put`.
-pub(super) struct Awake<'a> {
+pub(super) struct RpmGuard<'a> {
     parent: *mut bindings::device,
     _dev: PhantomData<&'a NetDevice>,
 }
 
-impl<'a> Awake<'a> {
-    /// Wakes the device. Process context.
+impl<'a> RpmGuard<'a> {
+    /// Resumes the device. Process context.
     pub(super) fn new(dev: &'a NetDevice) -> Self {
         let parent = dev.parent();
         // SAFETY: As above. If it fails the device does not answer, which is no news to a driver.
         unsafe { bindings::pm_runtime_get_sync(parent) };
-        // INVARIANT: The reference was taken, whatever came of it.
+        // INVARIANT: The usage count was raised, even if the resume failed.
         Self {
             parent,
             _dev: PhantomData,
@@ -90,7 +90,7 @@ impl<'a> Awake<'a> {
     }
 }
 
-impl Drop for Awake<'_> {
+impl Drop for RpmGuard<'_> {
     fn drop(&mut self) {
         // SAFETY: The device is live, as its network device is borrowed. By the type invariant.
         unsafe { bindings::pm_runtime_put(self.parent) };

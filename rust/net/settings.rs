@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! What the network core sets: the receive filter, the address, the MTU and the features.
+//! The settings of the network core: the receive filter, the address, the MTU and the features.
 //!
 //! The callbacks of [`callbacks`](super::callbacks) that change how a device works while it may be up.
 
@@ -11,7 +11,7 @@ use super::{
         RingConfig, //
     },
     private::Private,
-    runtime_pm::Awake,
+    runtime_pm::RpmGuard,
     skb::SkBuff, //
 };
 use crate::bindings;
@@ -49,8 +49,8 @@ pub(super) unsafe extern "C" fn set_mac_address_callback<T: Operations>(
     // valid address of 6 bytes.
     unsafe {
         let (dev, private) = Private::<T>::of(dev);
-        // Who wakes the device writes the address, so that it must not change meanwhile.
-        let _awake = Awake::new(dev);
+        // Resuming the device writes the address, so that it must not change meanwhile.
+        let _guard = RpmGuard::new(dev);
         let result = bindings::eth_mac_addr(dev.as_raw(), address);
         if result == 0 {
             private.driver.set_mac_address(&dev.address());
@@ -71,7 +71,7 @@ pub(super) unsafe extern "C" fn change_mtu_callback<T: Operations>(
     // SAFETY: The core calls this with a device whose operations are for `T`, under RTNL.
     unsafe {
         let (dev, private) = Private::<T>::of(dev);
-        let _awake = Awake::new(dev);
+        let _guard = RpmGuard::new(dev);
         let before = private.config(dev);
         if before.xdp && mtu.unsigned_abs() > T::MAX_XDP_MTU {
             bindings::netdev_warn_xdp_mtu(dev.as_raw(), T::MAX_XDP_MTU);
@@ -132,7 +132,7 @@ pub(super) unsafe extern "C" fn set_features_callback<T: Operations>(
 ) -> c_int {
     // SAFETY: The core calls this with a device whose operations are for `T`.
     let (dev, private) = unsafe { Private::<T>::of(dev) };
-    let _awake = Awake::new(dev);
+    let _guard = RpmGuard::new(dev);
     private.driver.set_features(Features::from_raw(features));
     // SAFETY: The device is live, its operations are for `T`, and the lock is the one that the core holds.
     unsafe {

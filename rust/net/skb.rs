@@ -24,7 +24,7 @@
 //! /// Notes what the device has found out about a received frame.
 //! fn note(skb: &mut RxSkBuff, checked: bool, tag: Option<u16>) {
 //!     if checked {
-//!         skb.set_checksum_right();
+//!         skb.set_csum_unnecessary();
 //!     }
 //!     if let Some(tag) = tag {
 //!         skb.set_vlan_tag(tag);
@@ -70,7 +70,7 @@ pub enum Protocol {
 ///
 /// # Invariants
 ///
-/// The `sk_buff` is live and nobody writes to it while the reference is: who sends a frame gave it
+/// The `sk_buff` is live and nothing writes to it while the reference is: the sender of a frame gave it
 /// up, and who receives one has not handed it up.
 #[repr(transparent)]
 pub struct SkBuff(Opaque<bindings::sk_buff>);
@@ -262,7 +262,7 @@ impl Owned<SkBuff> {
     /// # Errors
     ///
     /// `ENOMEM` or `EINVAL`: the frame cannot be sent.
-    pub fn checksum_in_software(&mut self) -> Result {
+    pub fn checksum_help(&mut self) -> Result {
         // SAFETY: By the type invariants, and a frame that is owned may be written to its header, which the function makes sure is
         // no other frame's.
         to_result(unsafe { bindings::skb_checksum_help(self.as_raw()) })
@@ -360,12 +360,12 @@ impl RxSkBuff {
     }
 
     /// Records that the device has found the checksum of the frame right.
-    pub fn set_checksum_right(&mut self) {
+    pub fn set_csum_unnecessary(&mut self) {
         self.checksum_right = true;
     }
 
     /// Returns whether the device has found the checksum of the frame right.
-    pub(super) fn is_checksum_right(&self) -> bool {
+    pub(super) fn is_csum_unnecessary(&self) -> bool {
         self.checksum_right
     }
 

@@ -158,7 +158,7 @@ pub fn restart<T>(
         each(item);
     }
 
-    // INVARIANT: The ring is empty, and nobody else looks at it: both halves are borrowed
+    // INVARIANT: The ring is empty, and nothing else looks at it: both halves are borrowed
     // exclusively. All counters become equal again, so every slot is the producer's.
     let start = first_count(producer.inner.capacity());
     producer.inner.released.release(start);

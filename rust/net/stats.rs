@@ -65,7 +65,7 @@ impl Counter {
     }
 }
 
-/// What the device has segmented; see [`XmitContext::segmented`](super::contexts::XmitContext::segmented).
+/// The frames that the device has segmented; see [`XmitContext::segmented`](super::contexts::XmitContext::segmented).
 pub(super) struct Segmentation {
     /// Frames before that.
     pub(super) frames: Counter,
@@ -82,7 +82,7 @@ impl Segmentation {
     }
 }
 
-/// What can go wrong with a frame; each counter is the one of `struct rtnl_link_stats64` of the
+/// Errors of frames; each counter is the one of `struct rtnl_link_stats64` of the
 /// same name.
 pub struct Errors {
     /// Frames received in error, whatever the reason.

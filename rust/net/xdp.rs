@@ -6,7 +6,7 @@
 //! done is done here; a driver only gets those frames that go up the stack, and sends those that are to be
 //! sent. Frames of several buffers there are none: a program is refused where the MTU would want them.
 //!
-//! What runs them is in [`run`], what the network core calls in [`ops`].
+//! [`run`] runs them, [`ops`] has what the network core calls.
 //!
 //! # Examples
 //!
@@ -84,7 +84,7 @@ impl Drop for XdpFrame {
     }
 }
 
-/// What XDP keeps for a device.
+/// XDP's state of a device.
 pub(super) struct Xdp {
     /// The attached program, or null. Written under RTNL; the poll reads it, and a program that was taken
     /// out lives until polls that may have read it are over (RCU).
@@ -92,7 +92,7 @@ pub(super) struct Xdp {
     pub(super) batch: UnsafeCell<Batch>,
 }
 
-/// What a poll has collected, and what it owes at its end.
+/// The frames that a poll has collected, and what is due at its end.
 pub(super) struct Batch {
     pub(super) frames: [Option<XdpFrame>; BATCH],
     pub(super) count: usize,

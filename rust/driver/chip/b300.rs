@@ -13,7 +13,10 @@ use crate::{
 };
 use kernel::{
     error::Result,
-    time::Delta, //
+    time::{
+        delay::fsleep,
+        Delta, //
+    }, //
 };
 
 pub(super) static CHIP: Chip = Chip {
@@ -30,13 +33,13 @@ pub(super) static CHIP: Chip = Chip {
     // It needs nothing to be set.
     set_jumbo: |_, _| (),
     // Its receiver must run, on a ring whose address is set (Realtek's r8168, BSD's re, r8169 until Linux 6.0).
-    watch_for_wake: |hw| hw.run_receiver(),
+    arm_wol: |hw| hw.run_receiver(),
     fix_phy,
 };
 
 /// There is no way to ask this chip to stop; Realtek's driver waits.
-fn halt(hw: &Hw<'_>) {
-    hw.sleep(Delta::from_millis(10));
+fn halt(_hw: &Hw<'_>) {
+    fsleep(Delta::from_millis(10));
 }
 
 /// As r8169 6.1: page 1, register 0x16 bit 0, then register 0x10. Realtek's driver writes other

@@ -13,7 +13,10 @@ use crate::{
 };
 use kernel::{
     error::Result,
-    time::Delta, //
+    time::{
+        delay::fsleep,
+        Delta, //
+    }, //
 };
 
 pub(super) static CHIP: Chip = Chip {
@@ -25,14 +28,14 @@ pub(super) static CHIP: Chip = Chip {
     set_jumbo: |hw, on| hw.set_config4_jumbo(on),
     // Its receiver must run, as B300's: r8169 until Linux 6.0, and BSD's re. Later versions of r8169 leave it off, by
     // all appearances by accident.
-    watch_for_wake: |hw| hw.run_receiver(),
+    arm_wol: |hw| hw.run_receiver(),
     fix_phy,
 };
 
 /// Asks the chip to finish, and gives it the time that r8169 gives it.
 fn halt(hw: &Hw<'_>) {
     hw.request_stop();
-    hw.sleep(Delta::from_micros(100));
+    fsleep(Delta::from_micros(100));
 }
 
 /// As r8169: page 1, register 0x10. No document explains it.

@@ -25,7 +25,7 @@ pub(crate) struct Chip {
     /// Allows frames above 1518 bytes or not, while the configuration is unlocked.
     pub(super) set_jumbo: fn(&Hw<'_>, bool),
     /// Does what the chip needs to see the frames that shall wake the system.
-    pub(super) watch_for_wake: fn(&Hw<'_>),
+    pub(super) arm_wol: fn(&Hw<'_>),
     /// Mends the PHY after its reset.
     pub(super) fix_phy: fn(&Phy) -> Result,
 }

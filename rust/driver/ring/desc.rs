@@ -122,7 +122,7 @@ pub fn rx_vlan(opts2: FromDevice<u32>) -> Option<u16> {
     (opts2.bits(RX_VLAN) != 0).then_some((opts2.bits(0xffff) as u16).swap_bytes())
 }
 
-/// What the chip shall do with a frame that it sends, besides sending it.
+/// The offloads of a frame that the chip sends.
 ///
 /// It holds the bits that go into every descriptor of the frame. Offloads are added as methods
 /// which return the command with their bits set.
@@ -158,7 +158,7 @@ impl TxCommand {
     }
 
     /// Returns whether the frame is to be cut into segments.
-    pub const fn segments(self) -> bool {
+    pub const fn is_tso(self) -> bool {
         self.opts1 & TX_SEGMENT != 0
     }
 
@@ -200,7 +200,7 @@ fn flag(set: bool, bit: u32) -> u32 {
     }
 }
 
-/// What the chip found out about the checksums of a frame.
+/// The chip's verdict about the checksums of a frame.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum RxChecksum {
     /// Nothing that can be relied on: not IPv4, another protocol, or a failure. Software decides.

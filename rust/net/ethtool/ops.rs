@@ -2,8 +2,8 @@
 
 //! The C side of [`ethtool`](super): the table of operations and what is in it.
 //!
-//! What only shows something is in [`reports`]. The ethtool core calls all of these in process context under RTNL, for a registered device; what
-//! it passes besides is memory of its own, as large as the operation before has said.
+//! Those that only show something are in [`reports`]. The ethtool core calls all of them in process context under RTNL, for a registered
+//! device; what it passes besides is memory of its own, as large as the operation before has said.
 
 use crate::bindings;
 use crate::net::{
@@ -251,7 +251,7 @@ unsafe extern "C" fn set_coalesce_callback<T: Operations>(
         let (dev, private) = Private::<T>::of(dev);
         (dev, private.driver(), &*coalesce)
     };
-    // 1 frame is no wait, see `get_coalesce`; who sets only the time leaves that 1 as it was.
+    // 1 frame is no wait, see `get_coalesce`; user space that changes only the usecs writes the 1 back.
     let frames = |frames| if frames == 1 { 0 } else { frames };
     let wanted = Coalesce {
         rx_usecs: coalesce.rx_coalesce_usecs,

@@ -1,8 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! What `ethtool` shows of a device and finds out by tests: statistics, registers, EEPROM, self-test. The callbacks of the [table](super::ops).
-//!
-//! When they are called is said there.
+//! The operations of [`ops`](super::ops) by which `ethtool` shows a device and tests it: statistics, registers, EEPROM, self-test.
 
 use crate::bindings;
 use crate::net::{
@@ -96,7 +94,7 @@ pub(super) unsafe extern "C" fn get_ethtool_stats_callback<T: Operations>(
     data: *mut u64,
 ) {
     // SAFETY: The core calls this with a device whose operations are for `T`, and with room for that
-    // many values, which it has zeroed and which nobody else looks at.
+    // many values, which it has zeroed and which has no other user.
     let (driver, values) = unsafe {
         (
             Private::<T>::of(dev).1.driver(),
@@ -164,7 +162,7 @@ pub(super) unsafe extern "C" fn get_regs_callback<T: Operations>(
     data: *mut c_void,
 ) {
     // SAFETY: The core calls this with a device whose operations are for `T`, a structure of its own,
-    // and that much room, which it has zeroed and which nobody else looks at.
+    // and that much room, which it has zeroed and which has no other user.
     unsafe {
         let driver = Private::<T>::of(dev).1.driver();
         (*regs).version = driver.register_version();
@@ -229,7 +227,7 @@ pub(super) unsafe extern "C" fn self_test_callback<T: Operations>(
         assert!(T::SELF_TESTS.len() <= MAX_TESTS);
     }
     // SAFETY: The core calls this with a device whose operations are for `T`, a structure of its own,
-    // and that many results, which it has zeroed and which nobody else looks at.
+    // and that many results, which it has zeroed and which has no other user.
     let (dev, private, test, data) = unsafe {
         let (dev, private) = Private::<T>::of(dev);
         let data = core::slice::from_raw_parts_mut(data, T::SELF_TESTS.len());

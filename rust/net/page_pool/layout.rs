@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! How receive buffers lie in the pages of a pool.
+//! The layout of receive buffers in the pages of a pool.
 
 use crate::bindings;
 use crate::net::skb::ETHERNET_HEADER;
 use kernel::prelude::*;
 
-/// How buffers lie in their pages. It is in every buffer, so it is small.
+/// The layout of buffers in their pages. It is in every buffer, so it is small.
 ///
 /// # Invariants
 ///
@@ -15,11 +15,11 @@ use kernel::prelude::*;
 // As a whole it is moved by one instruction.
 #[repr(align(8))]
 pub(super) struct Layout {
-    /// What a buffer occupies, in bytes.
+    /// The bytes that a buffer occupies.
     slot: u16,
-    /// Where in that the device begins to write, in bytes.
+    /// The offset in that at which the device begins to write, in bytes.
     headroom: u16,
-    /// How many bytes it may write, in the units of 8 bytes that the chip wants.
+    /// The bytes that it may write, in the units of 8 bytes that the chip wants.
     size: u16,
 }
 

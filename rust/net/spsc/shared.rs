@@ -8,7 +8,7 @@ use super::sync::{
     Table, //
 };
 
-/// What the two halves share.
+/// The state that the two halves share.
 ///
 /// # Invariants
 ///
@@ -42,7 +42,7 @@ impl<T> Inner<T> {
     #[inline]
     pub(super) unsafe fn get(&self, count: u32) -> &T {
         // SAFETY: The pointer comes from a cell that `self` keeps alive. By the safety requirement
-        // and the type invariants nobody writes through it while the reference lives.
+        // and the type invariants nothing writes through it while the reference lives.
         let item = self.slot(count).with(|cell| unsafe { &*cell }).as_ref();
         debug_assert!(item.is_some());
         // SAFETY: By the safety requirement.

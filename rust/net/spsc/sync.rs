@@ -71,7 +71,7 @@ mod environment {
     #[cfg(not(loom))]
     pub(crate) use std::sync::Arc;
 
-    /// What can go wrong when a ring is made; in the kernel this is `kernel::error::Error`.
+    /// An error when a ring is made; in the kernel this is `kernel::error::Error`.
     #[derive(Clone, Copy, Debug, PartialEq, Eq)]
     pub enum Error {
         /// An argument is out of its range (`EINVAL`).

@@ -69,7 +69,7 @@ impl<T: Operations> Private<T> {
         let mut sent = 0;
         // SAFETY: Soft interrupts are off. The lock keeps `ndo_start_xmit` out. A queue that is not stopped
         // belongs to a device that is up and not quiet: it is stopped from the beginning, and whenever the
-        // device is made quiet (`Private::quiesce`). So this is the only borrow of the half.
+        // device is made quiet (`Private::stop_hw`). So this is the only borrow of the half.
         unsafe {
             bindings::netif_tx_lock_queue(dev.as_raw());
             let usable = !bindings::netif_queue_stopped(dev.as_raw());

@@ -14,13 +14,13 @@ use crate::net::{
 use core::ptr::NonNull;
 use kernel::prelude::*;
 
-/// Where a frame lies that a program is run on.
+/// The place of a frame that a program is run on.
 pub(in crate::net) struct Buffer {
     /// The beginning of its buffer.
     pub(in crate::net) start: *mut c_void,
     /// The size of that.
     pub(in crate::net) size: u32,
-    /// How far from there the frame begins.
+    /// The offset from there at which the frame begins.
     pub(in crate::net) headroom: u32,
     /// Its length.
     pub(in crate::net) length: u32,
