@@ -154,7 +154,7 @@ class Templates(PlanCase):
                 self.assertNotRegex(text, "@[A-Z]+@")
 
     def test_nothing_is_authenticated_by_being_switched_off(self):
-        for path in sorted((TOP / "packaging/cluster").iterdir()):
+        for path in sorted(path for path in (TOP / "packaging/cluster").rglob("*") if path.is_file()):
             self.assertNotIn("unauthenticated", path.read_text())
 
 
