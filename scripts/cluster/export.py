@@ -59,7 +59,9 @@ class Export:
 
     def driver(self):
         """The package with the driver for the nodes' kernel."""
-        found = sorted((self.tree / "mirror/pool/local").glob(f"r8168-rust-modules-{self.kver}_*_amd64.deb"))
+        links = sorted((self.tree / "mirror/pool/local").glob(f"r8168-rust-modules-{self.kver}_*_amd64.deb"))
+        # Its build may have gone since.
+        found = [path for path in links if path.is_file()]
         if len(found) != 1:
             raise UserError(f"found {len(found)} packages with the driver in {self.tree}/mirror/pool/local, expected one; scripts/installer-tree makes it anew")
         return found[0]
@@ -137,6 +139,7 @@ class Export:
         settings = {
             "FAI_DEBOOTSTRAP": f"{suite} {self.debian}",
             "NFSROOT": f"/{FAI_ROOT}",
+            "NFSROOT_SERVER": plan.head,
             "TFTPROOT": f"/{FAI_TFTP}",
             "NFSROOT_HOOKS": f"/{FAI_ETC}/nfsroot-hooks",
             "FAI_CONFIGDIR": f"/{FAI_SPACE}",
@@ -179,7 +182,11 @@ class Export:
         for source, name in (("boot/linux", "linux"), ("boot/initrd", "initrd.img")):
             self._copy(self.tree / source, f"{COBBLER_BOOT}/{name}")
         # In the mirror are links into the cache.
-        shutil.copytree(self.tree / "mirror", self.out / "var/www" / COBBLER_MIRROR, symlinks=False)
+        try:
+            shutil.copytree(self.tree / "mirror", self.out / "var/www" / COBBLER_MIRROR, symlinks=False)
+        except shutil.Error as error:
+            lost = error.args[0][0]
+            raise UserError(f"the mirror cannot be copied: {lost[0]}: {lost[2]}; scripts/installer-tree makes it anew") from None
         self._put(f"var/lib/cobbler/templates/{NAME}.seed", self.seed())
         for kind, items in self.cobbler_items().items():
             for item in items:

@@ -133,7 +133,7 @@ class Fai(Case):
         # Where these would be on the machine that FAI runs on.
         etc, tftp = self.out / FAI_ETC, self.out / FAI_TFTP
         text = (etc / "nfsroot.conf").read_text().replace(f"/{FAI_TFTP}", str(tftp))
-        (etc / "nfsroot.conf").write_text(text + f'NFSROOT_SERVER="{PLAN.head}"\n')
+        (etc / "nfsroot.conf").write_text(text)
         listed = self.fai("usr/sbin/fai-chboot", "-C", etc, "-l")
         self.assertEqual(len(listed.splitlines()), 3)
         for mac in MACS:
@@ -231,6 +231,9 @@ class Cobbler(Case):
         path = self.out / f"var/www/cobbler/distro_mirror/{NAME}/pool/local/{DRIVER}"
         self.assertFalse(path.is_symlink())
         self.assertEqual(path.read_text(), "the driver")
+        (self.dir / "cache" / DRIVER).unlink()
+        with self.assertRaisesRegex(UserError, "the mirror cannot be copied: .*; scripts/installer-tree makes it anew"):
+            self.export().write("cobbler")
 
     def test_the_answers_have_no_word_of_ours_and_no_dollar_that_is_not_cobblers(self):
         text = (TOP / "packaging/cluster/cluster.conf").read_text().replace("slurm = no", "slurm = yes")
