@@ -131,6 +131,9 @@ test-signing: ## Load signed and unsigned modules on a machine with Secure Boot
 test-scale: ## Simulate a hundred nodes that are switched on at once before one head node: a table and a picture (NODES= SIZE= WIRE= DIE= SEED=)
 	@scripts/test-scale
 
+test-page: ## Look at the head node's page with a browser: a hundred nodes, wide and narrow, kept up to date (173 MB to download once)
+	@scripts/test-page
+
 test-slurm: ## Have nodes compute by Slurm and MPI: srun, a checked answer, a ping-pong, a node that loses its power (NODES=2)
 	@scripts/test-slurm
 

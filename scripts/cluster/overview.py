@@ -92,8 +92,9 @@ class Overview:
         return f"""\
 <!DOCTYPE html>
 <html lang="en"><head><meta charset="utf-8"><meta http-equiv="refresh" content="2"><title>{html.escape(title)}</title>
-<style>body {{ font-family: sans-serif; margin: 2em; max-width: 75em }} table {{ border-collapse: collapse; margin-bottom: 2em; width: 100% }}
-td, th {{ text-align: left; padding: 0.3em 1em 0.3em 0; border-bottom: 1px solid #ccc; vertical-align: top; overflow-wrap: anywhere }}</style></head>
+<style>body {{ font-family: sans-serif; margin: 1em; max-width: 75em }} table {{ border-collapse: collapse; margin-bottom: 2em; width: 100% }}
+td, th {{ text-align: left; padding: 0.3em 0.8em 0.3em 0; border-bottom: 1px solid #ccc; vertical-align: top }}
+td:nth-child(3) {{ overflow-wrap: anywhere }}</style></head>
 <body><h1>{html.escape(title)}</h1>
 <table id="phases"><thead>{row(HEADINGS, "th")}</thead><tbody>
 {rows}
