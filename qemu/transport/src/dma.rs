@@ -19,6 +19,13 @@ use vm_memory::FileOffset;
 use vm_memory::VolatileMemory;
 use vm_memory::VolatileSlice;
 
+/// The most ranges that are kept: half of the mappings that Linux lets a process have. A guest with an IOMMU of its own may map as
+/// many pages as it likes, each as a range.
+const RANGES: usize = 32_768;
+
+/// The most ranges that are kept of what came without a file: only the reason of a failure is lost with more.
+const WITHOUT_FILE: usize = 1024;
+
 /// The rights of the device on a range.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Rights {
@@ -59,6 +66,14 @@ pub enum MapError {
     /// The file is shorter than what is to be mapped: touching the rest would kill the process.
     #[error("cannot map {size:#x} bytes at {address:#x}: the file ends before")]
     File {
+        /// Where it should begin.
+        address: u64,
+        /// Its size.
+        size: u64,
+    },
+    /// There are as many ranges as are kept.
+    #[error("cannot map {size:#x} bytes at {address:#x}: {RANGES} ranges are mapped already")]
+    Many {
         /// Where it should begin.
         address: u64,
         /// Its size.
@@ -147,6 +162,9 @@ impl DmaMap {
         if !holds {
             return Err(MapError::File { address, size });
         }
+        if self.ranges.len() >= RANGES {
+            return Err(MapError::Many { address, size });
+        }
         // A page that may only be read is not even mapped for writing.
         let protection = match rights {
             Rights { write: true, .. } => libc::PROT_READ | libc::PROT_WRITE,
@@ -179,7 +197,9 @@ impl DmaMap {
     pub fn note_without_file(&mut self, address: u64, size: u64) {
         let last = address.saturating_add(size.saturating_sub(1));
         self.remove(address, last);
-        self.without_file.push((address, last));
+        if self.without_file.len() < WITHOUT_FILE {
+            self.without_file.push((address, last));
+        }
     }
 
     /// Returns the descriptor that is held already for the same file and the same rights, or else this one.
@@ -243,9 +263,9 @@ impl DmaMap {
         }
     }
 
-    /// Keeps what of `range`, which began at `start`, lies beyond `last`.
+    /// Keeps what of `range`, which began at `start`, lies beyond `last`, if there is room: to have less is safe.
     fn keep_tail(&mut self, start: u64, mut range: Range, last: u64) {
-        if range.last > last {
+        if range.last > last && self.ranges.len() < RANGES {
             range.offset += last + 1 - start;
             self.ranges.insert(last + 1, range);
         }

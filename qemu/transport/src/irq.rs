@@ -211,4 +211,72 @@ mod tests {
         assert_eq!(taken(&mut seen), 2);
         assert_eq!(taken(&mut line_seen), 0);
     }
+
+    /// A message is sent for an edge, and one that came before there were messages would be lost.
+    #[test]
+    fn messages_switched_on_late_send_what_is_pending() {
+        for level in [false, true] {
+            let (file, mut seen) = event();
+            let mut lines = Lines::new();
+            assert!(!lines.msi());
+            lines.set(level);
+            lines.configure(MSI, EVENT, 1, vec![file]);
+            assert!(lines.msi());
+            assert_eq!(taken(&mut seen), usize::from(level));
+            assert_eq!(lines.sent(), u64::from(level));
+        }
+    }
+
+    #[test]
+    fn a_client_masks_the_line() {
+        let mask = VFIO_IRQ_SET_DATA_NONE | VFIO_IRQ_SET_ACTION_MASK;
+        let (file, mut seen) = event();
+        let mut lines = Lines::new();
+        lines.configure(INTX, EVENT, 1, vec![file]);
+        lines.configure(INTX, mask, 1, vec![]);
+        lines.set(true);
+        assert_eq!(taken(&mut seen), 0);
+        // Of no line, and of another one.
+        lines.configure(INTX, UNMASK, 0, vec![]);
+        lines.configure(MSI, UNMASK, 1, vec![]);
+        assert_eq!(taken(&mut seen), 0);
+        lines.configure(INTX, UNMASK, 1, vec![]);
+        assert_eq!(taken(&mut seen), 1);
+        lines.configure(INTX, mask, 0, vec![]);
+        lines.set(false);
+        lines.configure(INTX, UNMASK, 1, vec![]);
+        lines.set(true);
+        assert_eq!(taken(&mut seen), 1);
+    }
+
+    #[test]
+    fn a_client_fires_a_line_itself() {
+        let now = VFIO_IRQ_SET_DATA_NONE | VFIO_IRQ_SET_ACTION_TRIGGER;
+        let (line, mut line_seen) = event();
+        let (file, mut seen) = event();
+        let mut lines = Lines::new();
+        lines.configure(INTX, EVENT, 1, vec![line]);
+        lines.configure(MSI, EVENT, 1, vec![file]);
+        for (index, expected) in [(INTX, (1, 0)), (MSI, (0, 1)), (2, (0, 0))] {
+            lines.configure(index, now, 1, vec![]);
+            assert_eq!((taken(&mut line_seen), taken(&mut seen)), expected);
+        }
+        assert_eq!(lines.sent(), 2);
+    }
+
+    #[test]
+    fn a_client_that_goes_leaves_nothing_but_a_count() {
+        let (file, mut seen) = event();
+        let mut lines = Lines::new();
+        lines.configure(INTX, EVENT, 1, vec![file]);
+        lines.set(true);
+        assert_eq!(taken(&mut seen), 1);
+        lines.disconnect();
+        assert_eq!(lines.sent(), 1);
+        let (file, mut seen) = event();
+        lines.configure(INTX, EVENT, 1, vec![file]);
+        assert_eq!(taken(&mut seen), 0, "the level was that client's");
+        lines.set(true);
+        assert_eq!(taken(&mut seen), 1, "and so was the mask");
+    }
 }

@@ -3,6 +3,7 @@
 
 use std::fs::File;
 use std::io::Read;
+use std::io::Write;
 use std::os::fd::AsRawFd;
 use std::os::unix::net::UnixListener;
 use std::os::unix::net::UnixStream;
@@ -214,4 +215,81 @@ fn one_client_after_another_and_visitors() {
         assert_eq!(serving.join().unwrap().unwrap(), Ended::Client);
     }
     assert_eq!(bench.device.lock().unwrap().value, 3);
+}
+
+/// A message, whose size is what it says.
+fn message(command: u16, size: u32, body: &[u8]) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    bytes.extend_from_slice(&1u16.to_le_bytes());
+    bytes.extend_from_slice(&command.to_le_bytes());
+    bytes.extend_from_slice(&size.to_le_bytes());
+    bytes.extend_from_slice(&[0; 8]);
+    bytes.extend_from_slice(body);
+    bytes
+}
+
+fn numbers(flags: u32, wide: &[u64]) -> Vec<u8> {
+    let mut bytes = 32u32.to_le_bytes().to_vec();
+    bytes.extend_from_slice(&flags.to_le_bytes());
+    bytes.extend(wide.iter().flat_map(|number| number.to_le_bytes()));
+    bytes
+}
+
+#[test]
+fn memory_without_a_file_and_memory_taken_away_at_once() {
+    let bench = Bench::new("all");
+    let serving = bench.serve();
+    let mut stream = UnixStream::connect(&bench.path).unwrap();
+    let mut ask = |command, body: &[u8], answer: usize| {
+        let size = 16 + body.len() as u32;
+        stream.write_all(&message(command, size, body)).unwrap();
+        stream.read_exact(&mut vec![0; answer]).unwrap();
+    };
+    let found = |address| bench.device.lock().unwrap().dma.read(address, &mut [0]);
+    ask(2, &numbers(3, &[0, PAGE, PAGE]), 16);
+    assert_eq!(found(PAGE), Err(DmaError::NoFile));
+    assert_eq!(found(2 * PAGE), Err(DmaError::Unmapped));
+    // One page of another, then all.
+    ask(3, &numbers(0, &[4 * PAGE, PAGE]), 40);
+    assert_eq!(found(PAGE), Err(DmaError::NoFile));
+    ask(3, &numbers(4, &[0, 0]), 40);
+    assert_eq!(found(PAGE), Err(DmaError::Unmapped));
+    drop(stream);
+    assert_eq!(serving.join().unwrap().unwrap(), Ended::Client);
+}
+
+/// The crate panics at such a message, and the next client is served.
+#[test]
+fn a_malformed_message_ends_its_connection_only() {
+    let bench = Bench::new("malformed");
+    let serving = bench.serve();
+    let mut stream = UnixStream::connect(&bench.path).unwrap();
+    stream.write_all(&message(1, 19, &[0, 0, 1, 0])).unwrap();
+    let ended = serving.join().unwrap();
+    assert!(matches!(ended, Err(ServeError::Malformed)), "{ended:?}");
+    let serving = bench.serve();
+    drop(Client::new(&bench.path).unwrap());
+    assert!(serving.join().unwrap().is_ok());
+}
+
+/// A client that is killed leaves half a message behind: an end, if it had been served before.
+#[test]
+fn half_a_message_is_an_end_for_a_client_and_an_error_for_a_visitor() {
+    let bench = Bench::new("half");
+    for used in [false, true] {
+        let serving = bench.serve();
+        let mut stream = UnixStream::connect(&bench.path).unwrap();
+        if used {
+            stream.write_all(&message(13, 16, &[])).unwrap();
+            stream.read_exact(&mut [0; 16]).unwrap();
+        }
+        stream.write_all(&message(9, 32, &[0; 4])).unwrap();
+        drop(stream);
+        let ended = serving.join().unwrap();
+        if used {
+            assert_eq!(ended.unwrap(), Ended::Client);
+        } else {
+            assert!(matches!(ended, Err(ServeError::Protocol(_))), "{ended:?}");
+        }
+    }
 }

@@ -279,3 +279,30 @@ fn pages_of_one_file_share_a_descriptor() {
     map.map(0, PAGE, file(1), 0, BOTH).unwrap();
     assert_eq!(view(&map, 0, 1), [Some(0)]);
 }
+
+/// A client takes every other page away, again and again: what it leaves are ranges of their own.
+#[test]
+fn there_are_so_many_ranges_and_no_more() {
+    let pages = 3 * RANGES as u64;
+    let file = file(1);
+    file.set_len(pages * PAGE).unwrap();
+    let mut map = DmaMap::new();
+    map.map(0, pages * PAGE, file, 0, BOTH).unwrap();
+    for page in (1..pages).step_by(2) {
+        map.unmap(page * PAGE, PAGE);
+    }
+    assert_eq!(map.len(), RANGES);
+    assert_eq!(map.read(0, &mut [0]), Ok(()));
+    assert_eq!(map.read(PAGE, &mut [0]), Err(DmaError::Unmapped));
+    assert_eq!(
+        map.read((pages - 2) * PAGE, &mut [0]),
+        Err(DmaError::Unmapped)
+    );
+    let more = map.map(pages * PAGE, PAGE, self::file(1), 0, BOTH);
+    assert!(matches!(more, Err(MapError::Many { .. })), "{more:?}");
+
+    for page in 0..2 * WITHOUT_FILE as u64 {
+        map.note_without_file(page * PAGE, PAGE);
+    }
+    assert_eq!(map.without_file.len(), WITHOUT_FILE);
+}
