@@ -63,6 +63,10 @@ diskless-demo: ## Boot nodes without a disk over the emulated chip, the root loa
 usb-stick: ## Make an image for a USB stick: the Debian installer with the driver, for one PC without a network (OUT= PRESEED= KEY= CERT=)
 	@scripts/usb-stick $(if $(OUT),-o "$(OUT)") $(if $(PRESEED),--preseed "$(PRESEED)") $(if $(KEY),--key "$(KEY)") $(if $(CERT),--cert "$(CERT)")
 
+offline: ## Make one file that gives a machine without a network its driver, to be carried there (KVER="KVER..." WITH_KERNEL=1 MODULE= OUT=)
+	@scripts/make-offline $(if $(OUT),-o "$(OUT)") $(if $(WITH_KERNEL),--with-kernel) $(if $(MODULE),--module "$(MODULE)") \
+		$(if $(filter command,$(origin KVER)),$(KVER))
+
 deb: ## Make Debian packages: DKMS, prebuilt, udeb (KVER= or MODULE=)
 	@scripts/make-deb $(packed)
 
@@ -115,6 +119,9 @@ test-selftests: ## The kernel's own selftests, with r8169's results beside ours 
 
 test-stick: ## Test the image for a USB stick: bytes, refusals, boots by BIOS and UEFI, an installation (T=PART)
 	@scripts/test-stick $(T)
+
+test-offline: ## Test the file for a machine without a network: its bytes, and in a guest that has none (T=PART)
+	@scripts/test-offline $(T)
 
 test-witnesses: ## Other drivers of the chip, and ours, on both chips: a table (W="NAME..." for some of them)
 	@scripts/lab witnesses $(W)

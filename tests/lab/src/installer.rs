@@ -9,6 +9,7 @@ use std::time::Duration;
 use crate::dmesg;
 use crate::machine::{add_console, add_nic, essentials, machine, with_path, Loader, Nic};
 use crate::model::{self, Chip, Model};
+use crate::node::{add_stick, Slot};
 use crate::passt::{self, Passt};
 use crate::pcap;
 use crate::process::{tail, wait_for, Process};
@@ -25,6 +26,8 @@ pub struct Options<'a> {
     pub append: &'a str,
     /// Main memory.
     pub memory_mib: u32,
+    /// An image that it has as a disk on USB, if it has one.
+    pub stick: Option<&'a Path>,
     /// The device model's program.
     pub model: &'a Path,
     /// Where logs are written.
@@ -78,6 +81,9 @@ impl Node {
             .arg(options.initrd)
             .args(["-append", &append, "-nic", "none"]);
         add_console(&mut command, &console);
+        if let Some(stick) = options.stick {
+            add_stick(&mut command, stick, Slot::Usb, false);
+        }
         add_nic(
             &mut command,
             0,

@@ -130,7 +130,7 @@ impl Node {
             add_uefi(&mut command, firmware, true);
         }
         if let Some((image, slot)) = options.stick {
-            add_stick(&mut command, image, slot);
+            add_stick(&mut command, image, slot, true);
         }
         add_console(&mut command, &file("console.log"));
         add_qmp(&mut command, &monitor);
@@ -249,16 +249,21 @@ enum Request {
     },
 }
 
-/// Puts an image into the machine, to be booted first. The controller is xHCI: that of EHCI looks for work once a millisecond, which is minutes
-/// for an initrd on a busy host, and firmware hides from what it boots which one it is.
-fn add_stick(command: &mut Command, image: &Path, slot: Slot) {
+/// Puts an image into the machine, to be booted first or not at all. The controller is xHCI: that of EHCI looks for work once a millisecond, which
+/// is minutes for an initrd on a busy host, and firmware hides from what it boots which one it is.
+pub(crate) fn add_stick(command: &mut Command, image: &Path, slot: Slot, first: bool) {
     let drive = "if=none,id=stick,format=raw,readonly=on,file=";
+    let turn = if first { ",bootindex=0" } else { "" };
     command.arg("-drive").arg(with_path(drive, image));
     match slot {
         Slot::Usb => command
             .args(["-device", "qemu-xhci,id=usb", "-device"])
-            .arg("usb-storage,bus=usb.0,drive=stick,bootindex=0,removable=on"),
-        Slot::Cd => command.args(["-device", "ide-cd,drive=stick,bus=ide.1,bootindex=0"]),
+            .arg(format!(
+                "usb-storage,bus=usb.0,drive=stick,removable=on{turn}"
+            )),
+        Slot::Cd => command
+            .arg("-device")
+            .arg(format!("ide-cd,drive=stick,bus=ide.1{turn}")),
     };
 }
 

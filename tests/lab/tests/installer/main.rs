@@ -22,6 +22,7 @@ fn boot(inputs: &Inputs, image: PathBuf, initrd: PathBuf, append: &str) -> Resul
         initrd: &initrd,
         append,
         memory_mib: 1024,
+        stick: None,
         model: &inputs.model()?,
         artifacts: &inputs.artifacts,
     })
