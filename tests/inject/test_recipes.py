@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0
 """The commands of docs/installer.md for an initrd, run as they stand there, in a directory where its files are."""
 
+import hashlib
 import os
 import shutil
 import subprocess
@@ -35,6 +36,11 @@ def recipe(heading):
     return commands.replace(written, KVER)
 
 
+def sha256(path):
+    """The sum of a file."""
+    return hashlib.sha256(path.read_bytes()).hexdigest()
+
+
 class Recipes(Case):
     def setUp(self):
         super().setUp()
@@ -50,10 +56,14 @@ class Recipes(Case):
         (self.programs / name).write_text(f"#!/bin/sh\nset -e\n{text}\n")
         (self.programs / name).chmod(0o755)
 
-    def follow(self, heading):
-        """Runs the commands; each has to succeed."""
+    def follow(self, heading, changes=()):
+        """Runs the commands, with these words in place of others; each has to succeed."""
         environment = {**os.environ, "PATH": f"{self.programs}:{os.environ['PATH']}", "TMPDIR": str(self.dir / "tmp")}
-        done = subprocess.run(["sh", "-exuc", recipe(heading)], cwd=self.work, capture_output=True, text=True, check=False, env=environment)
+        commands = recipe(heading)
+        for old, new in changes:
+            self.assertIn(old, commands)
+            commands = commands.replace(old, new)
+        done = subprocess.run(["sh", "-exuc", commands], cwd=self.work, capture_output=True, text=True, check=False, env=environment)
         self.assertEqual(done.returncode, 0, f"{done.stdout}{done.stderr}")
         self.assertNotIn("WARNING", done.stderr)
         return done.stdout
@@ -123,6 +133,71 @@ class Recipes(Case):
         root = like_the_kernel(self.work / "initrd-new.img", self.dir)
         self.assertIn("r8168_rust.ko", modprobe(root, MODALIAS))
         self.assertEqual((self.work / "called").read_text().split()[1:3], ["driver-disk", "FLAVOR=anaconda"])
+
+    def medium(self, initrd, kernel):
+        """Makes original.iso with these files under these names, which boots as Ubuntu's does: by a BIOS and by UEFI, as a CD and as a disk."""
+        tree = self.dir / "medium"
+        for name, source in ((initrd[0], initrd[1]), (kernel, KERNEL / "vmlinuz")):
+            (tree / name).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy(source, tree / name)
+        (tree / "EFI/BOOT").mkdir(parents=True)
+        for path, size in (
+            (tree / "boot.img", 40000),
+            (tree / "EFI/BOOT/BOOTX64.EFI", 5000),
+            (tree / "other", 5000),
+            (self.dir / "mbr", 512),
+            (self.dir / "efi", 1 << 20),
+        ):
+            path.write_bytes(b"\xa5" * size)
+        command = (
+            "-as mkisofs -r -V MEDIUM -partition_offset 16 --mbr-force-bootable -appended_part_as_gpt -c boot.cat -b boot.img -no-emul-boot -boot-load-size 4"
+        )
+        command += " -boot-info-table --grub2-boot-info -eltorito-alt-boot -e --interval:appended_partition_2::: -no-emul-boot"
+        efi = ["-append_partition", "2", "28732ac11ff8d211ba4b00a0c93ec93b", self.dir / "efi"]
+        self.xorriso(*command.split(), "--grub2-mbr", self.dir / "mbr", *efi, "-o", self.work / "original.iso", tree)
+        shutil.rmtree(tree)
+
+    def xorriso(self, *arguments):
+        """Runs it; returns what it prints."""
+        done = subprocess.run(["xorriso", *map(str, arguments)], cwd=self.work, capture_output=True, text=True, check=False)
+        self.assertEqual(done.returncode, 0, done.stderr)
+        return done.stdout
+
+    def boots_by(self, name):
+        """How an ISO boots, without the places and sizes of its parts."""
+        lines = self.xorriso("-indev", name, "-report_el_torito", "plain", "-report_system_area", "plain").splitlines()
+        found = [line for line in lines if line.startswith(("El Torito img opts", "System area", "GPT type GUID"))]
+        # The gap behind the last partition has an entry of its own, or none.
+        return [line for line in found if not line.startswith("GPT type GUID      :   3")] + [
+            line[:50] for line in lines if line.startswith("El Torito boot img")
+        ]
+
+    def test_an_iso(self):
+        for initrd, kernel, made in (
+            ("casper/initrd", "casper/vmlinuz", "initramfs-tools.zstd+microcode"),
+            ("images/pxeboot/initrd.img", "images/pxeboot/vmlinuz", "dracut.xz"),
+        ):
+            with self.subTest(initrd):
+                subprocess.run("[ ! -d out ] || chmod -R u+w out; rm -rf out initrd vmlinuz initrd-new *.iso", shell=True, cwd=self.work, check=True)
+                self.medium((initrd, MADE / made), kernel)
+                before = sha256(self.work / "original.iso")
+                self.assertIn(initrd, self.listed())
+                said = self.follow("An ISO of another", (("casper/initrd", initrd), ("casper/vmlinuz", kernel)))
+                self.assertIn("r8168_rust", said)
+                self.assertEqual(sha256(self.work / "original.iso"), before)
+                self.assertEqual(self.boots_by("new.iso"), self.boots_by("original.iso"))
+                self.assertGreater(len(self.boots_by("new.iso")), 4)
+                self.xorriso("-osirrox", "on", "-indev", "new.iso", "-extract", "/", "out")
+                for name, expected in ((initrd, self.work / "initrd-new"), (kernel, KERNEL / "vmlinuz")):
+                    self.assertEqual(sha256(self.work / "out" / name), sha256(expected), name)
+                self.assertEqual((self.work / "out/other").read_bytes(), b"\xa5" * 5000)
+                self.finds_the_driver("initrd-new")
+
+    def listed(self):
+        """What inject-initrd says of the ISO."""
+        done = subprocess.run([TOP / "scripts/inject-initrd", "--list", "original.iso"], cwd=self.work, capture_output=True, text=True, check=False)
+        self.assertNotEqual(done.returncode, 0)
+        return done.stderr
 
     def test_rhel4(self):
         decompress(next(KERNEL.rglob("r8169.ko*")), "xz", self.work / "r8168.ko")
