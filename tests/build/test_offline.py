@@ -261,6 +261,8 @@ class Offline(unittest.TestCase):
         self.held()
         self.assertTrue((self.root / "lib" / fedora / "updates/r8168_rust.ko").exists())
         # With dpkg it wants a package.
+        (self.root / "sys/bus/pci/devices" / CARD / "net/enp2s0").rmdir()
+        (self.root / "sys/bus/pci/devices" / CARD / "net").rmdir()
         self.write("dpkg-status", "")
         (self.root / "called").unlink()
         self.refused(f"found no package for {fedora}")

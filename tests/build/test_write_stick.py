@@ -56,7 +56,11 @@ class WriteStick(unittest.TestCase):
     def run_script(self, *arguments):
         """Runs it; returns the exit status, and what it says."""
         done = subprocess.run(
-            ["sh", self.root / "scripts/write-stick", *arguments], capture_output=True, text=True, check=False, env={"PATH": "/usr/bin:/bin", "HOME": "/"}
+            ["sh", self.root / "scripts/write-stick", *arguments],
+            capture_output=True,
+            text=True,
+            check=False,
+            env={"PATH": f"{self.root}/bin:/usr/bin:/bin", "HOME": "/"},
         )
         return done.returncode, done.stdout, done.stderr
 
@@ -74,6 +78,14 @@ class WriteStick(unittest.TestCase):
         self.assertIn("read back as it was written", error)
         written = self.stick.read_bytes()
         self.assertEqual((written[: 2 * MIB], len(written)), (self.image.read_bytes(), 4 * MIB))
+
+    def test_a_stick_that_loses_what_is_written_is_noticed(self):
+        self.write("bin/dd", 'case $* in *conv=fsync*) ;; *) exec /usr/bin/dd "$@" ;; esac')
+        (self.root / "bin/dd").write_text("#!/bin/sh\n" + (self.root / "bin/dd").read_text())
+        (self.root / "bin/dd").chmod(0o755)
+        status, _, error = self.run_script(self.image, self.stick)
+        self.assertEqual(status, 1)
+        self.assertIn("what was read back", error)
 
     def test_sticks_are_listed(self):
         self.disk("sda", 64 * MIB, removable=0)
