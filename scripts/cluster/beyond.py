@@ -5,6 +5,7 @@ switches that pass on whatever their ports can take; requests, DHCP and the node
 import argparse
 import heapq
 import json
+import math
 import random
 from pathlib import Path
 from typing import Any
@@ -79,13 +80,21 @@ def cache_per_rack(count, size, wire, deaths, chance):
     return slowest
 
 
+def lost(count, loss, chance):
+    """The number of nodes, out of `count`, that lose a packet; by the distances between those that do."""
+    found = at = 0
+    while loss and (at := at + int(math.log(1 - chance.random()) / math.log1p(-loss)) + 1) <= count:
+        found += 1
+    return found
+
+
 def multicast(count, size, wire, loss, chance):
     """The head node sends every packet to all, and again what at least one of them has lost, until none has; nodes that die wait for the next turn."""
     missing = [count] * -(-size // PACKET)
     sent = 0
     while missing:
         sent += len(missing)
-        missing = [left for waiting in missing if (left := chance.binomialvariate(waiting, loss))]
+        missing = [left for waiting in missing if (left := lost(waiting, loss, chance))]
     return 5 + sent * PACKET / min(wire, GIGABIT)
 
 

@@ -34,8 +34,10 @@ def text_of(value):
 class Export:
     """Files in the form of another system, and their sources. `tree` is what scripts/installer-tree has made, `key` lets the head node in as root."""
 
-    def __init__(self, plan, names, tree, key, debian, out):
+    def __init__(self, plan, names, tree, key, debian, out, installed=()):
         self.plan = plan
+        # They boot from their disks: the other system is not to install them once more.
+        self.installed = set(installed)
         self.tree = Path(tree)
         self.key = key
         self.debian = debian
@@ -68,6 +70,9 @@ class Export:
 
     def write(self, system):
         """Writes all of it; a tree that was there before goes when the new one is whole."""
+        spared = [name for name, _ in self.nodes if self.plan.mode(name) == "diskless"]
+        if spared and system != "warewulf":
+            raise UserError(f"the plan has {spared[0]} without a disk, and {system} would erase the disk that it may have: give it the mode install")
         whole = self.out
         self.out = whole.with_name(f".{whole.name}.part")
         try:
@@ -166,6 +171,8 @@ class Export:
 
     def fai_boot(self, name):
         """The configuration of PXE by which a node is installed by FAI."""
+        if name in self.installed:
+            return f"# {name}\ndefault local\n\nlabel local\nlocalboot 0\n"
         words = [f"initrd=initrd.img-{self.kver}", "ip=dhcp", f"root=nfs:{self.plan.head}:/{FAI_ROOT}", "rd.live.overlay.overlayfs"]
         words += ["FAI_FLAGS=verbose,sshd,reboot", f"FAI_CONFIG_SRC=nfs://{self.plan.head}/{FAI_SPACE}", "FAI_ACTION=install"]
         return f"# {name}\ndefault fai-generated\n\nlabel fai-generated\nlinux vmlinuz-{self.kver}\nappend {' '.join(words)}\n"
@@ -220,7 +227,7 @@ class Export:
         for name, mac in self.nodes:
             full = f"{name}.{plan.domain}"
             card = {"mac_address": mac, "ip_address": str(plan.address(name)), "netmask": str(plan.netmask), "dns_name": full, "management": True}
-            system = {"name": name, "profile": NAME, "hostname": full, "netboot_enabled": True, "interfaces": {"default": card}}
+            system = {"name": name, "profile": NAME, "hostname": full, "netboot_enabled": name not in self.installed, "interfaces": {"default": card}}
             systems.append({**system, "gateway": str(plan.head)})
         return {"distros": [distro], "profiles": [profile], "systems": systems}
 
@@ -261,6 +268,8 @@ def main(arguments=None):
     add("system", choices=tuple(AFTER))
     add("directory")
     options = parser.parse_args(arguments)
+    # What is written is read by servers that run as other users.
+    os.umask(0o022)
     directory = Path(options.directory).resolve()
     out = directory / f"export-{options.system}"
     try:
@@ -270,9 +279,13 @@ def main(arguments=None):
         key = directory / "id.pub"
         if not key.exists():
             run("ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-C", "head node", "-f", directory / "id")
-        export = Export(plan, HostRegistry(plan, directory / "names").names, options.tree, key.read_text(), options.debian, out)
+        installed = [path.name for path in (directory / "installed").glob("compute-*")]
+        export = Export(plan, HostRegistry(plan, directory / "names").names, options.tree, key.read_text(), options.debian, out, installed)
         export.write(options.system)
-        print(f"export-nodes: {len(export.nodes)} nodes in {out}; on the machine where {options.system} runs: cp -a {out.name}/. /")
+        # Owner and mode of the directories that are there stay as they are.
+        owner = "" if options.system == "warewulf" else " --owner=root --group=root"
+        unpack = f"tar -C {out.name}{owner} -c . | sudo tar -C / -xp --no-overwrite-dir --keep-directory-symlink"
+        print(f"export-nodes: {len(export.nodes)} nodes in {out}; on the machine where {options.system} runs: {unpack}")
         print(f"export-nodes: then: {AFTER[options.system]}")
     except UserError as error:
         print(f"head-node: error: {error}", file=sys.stderr)

@@ -61,18 +61,34 @@ class Any(Case):
         self.assertTrue((self.out / FAI_ETC / DRIVER).is_file())
         self.assertEqual([path.name for path in self.dir.glob(".out*")], [])
 
+    def test_what_is_installed_and_what_has_no_disk_is_not_erased(self):
+        export = self.export()
+        export.installed = {"compute-0-2"}
+        self.assertIn("localboot 0", export.fai_boot("compute-0-2"))
+        self.assertNotIn("FAI_ACTION", export.fai_boot("compute-0-2"))
+        self.assertIn("FAI_ACTION=install", export.fai_boot("compute-0-0"))
+        booted = {system["name"]: system["netboot_enabled"] for system in export.cobbler_items()["systems"]}
+        self.assertEqual(booted, {"compute-0-0": True, "compute-0-2": False, "compute-0-10": True})
+        (self.dir / "plan").write_text(PLAN.path.read_text().replace("[modes]", "[modes]\ncompute-0-10 = diskless"))
+        for system in ("fai", "cobbler"):
+            with self.assertRaisesRegex(UserError, f"the plan has compute-0-10 without a disk, and {system} would erase"):
+                self.export(plan=Plan(self.dir / "plan")).write(system)
+
     def test_nodes_come_by_their_numbers(self):
         self.assertEqual([name for name, _ in self.export().nodes], ["compute-0-0", "compute-0-2", "compute-0-10"])
 
     def test_the_program_writes_those_that_a_head_node_has_named(self):
         (self.dir / "names").write_text("".join(f"{mac} {name}\n" for mac, name in MACS.items()))
         (self.dir / "id.pub").write_text(KEY)
+        (self.dir / "installed").mkdir()
+        (self.dir / "installed/compute-0-2").touch()
         options = ["--tree", str(self.tree), "--plan", str(PLAN.path), "--debian", DEBIAN, "cobbler", str(self.dir)]
         with contextlib.redirect_stdout(io.StringIO()) as said:
             self.assertEqual(main(options), 0)
         self.assertIn("3 nodes in ", said.getvalue())
         systems = self.dir / "export-cobbler/var/lib/cobbler/collections/systems"
         self.assertEqual(sorted(path.stem for path in systems.iterdir()), sorted(MACS.values()))
+        self.assertFalse(json.loads((systems / "compute-0-2.json").read_text())["netboot_enabled"])
 
 
 class Warewulf(Case):
