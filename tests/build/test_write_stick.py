@@ -23,7 +23,10 @@ class WriteStick(unittest.TestCase):
             (self.root / name).write_text((TOP / name).read_text())
         text = (TOP / "scripts/write-stick").read_text()
         # Files are no block devices, and some file systems do without O_DIRECT.
-        for old, new in (("=/sys\n", "=ROOT/sys\n"), ("=/proc\n", "=ROOT/proc\n"), ("=/dev\n", "=ROOT/dev\n"), ("[ -b ", "[ -f "), (" iflag=direct", "")):
+        stubs = [(f"=/{name}\n", f"=ROOT/{name}\n") for name in ("sys", "proc", "dev")]
+        stubs += [("[ -b ", "[ -f "), (" iflag=direct", ""), ('blockdev --rereadpt "$1" 2>/dev/null', "[ ! -e ROOT/busy ]")]
+        stubs += [('echo "$((0x$(stat -c %t "$1"))):$((0x$(stat -c %T "$1")))"', "echo 8:16")]
+        for old, new in stubs:
             self.assertEqual(text.count(old), 1, old)
             text = text.replace(old, new.replace("ROOT", str(self.root)))
         (self.root / "scripts/write-stick").write_text(text)
@@ -47,6 +50,7 @@ class WriteStick(unittest.TestCase):
         self.write(f"sys/class/block/{parent}{name}/size", f"{size // 512}\n")
         if not parent:
             self.write(f"sys/class/block/{name}/removable", f"{removable}\n")
+            self.write(f"sys/class/block/{name}/dev", "8:16\n")
             self.write(f"sys/class/block/{name}/device/model", f"Stick   of {name}\n")
         self.write(f"dev/{name}", "")
         with open(self.root / "dev" / name, "r+b") as disk:
@@ -117,10 +121,20 @@ class WriteStick(unittest.TestCase):
         self.write("sys/class/block/sdb/sdb1/holders/dm-0", "")
         self.refused("in use by dm-0", self.image, self.stick)
 
+    def test_what_only_the_kernel_knows_is_refused(self):
+        self.write("busy", "as the root that /proc calls /dev/root")
+        self.refused("is in use: something is mounted from it", self.image, self.stick)
+        (self.root / "busy").unlink()
+        self.write("sys/class/block/sdb/dev", "8:32\n")
+        self.refused(f"is another disk than {self.stick}", self.image, self.stick)
+        self.refused("is no stick", self.image, self.disk("sr0", 64 * MIB))
+
     def test_other_images_are_refused(self):
         whole = self.image.read_bytes()
         self.image.write_bytes(whole[:-4096])
         self.refused(f"is damaged: it should have {2 * MIB} bytes", self.image, self.stick)
+        self.image.write_bytes(whole[:32774])
+        self.refused("ends within its first blocks", self.image, self.stick)
         self.image.write_bytes(bytes(MIB))
         self.refused("found no ISO image", self.image, self.stick)
         self.refused("found no image", self.root / "nowhere", self.stick, status=2)
