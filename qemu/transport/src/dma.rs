@@ -19,11 +19,11 @@ use vm_memory::FileOffset;
 use vm_memory::VolatileMemory;
 use vm_memory::VolatileSlice;
 
-/// The most ranges that are kept: half of the mappings that Linux lets a process have. A guest with an IOMMU of its own may map as
-/// many pages as it likes, each as a range.
-const RANGES: usize = 32_768;
+/// The most ranges that are kept: what the protocol promises to a client that was not given another number (`max_dma_maps`). A guest with
+/// an IOMMU of its own may map as many pages as it likes, each as a range.
+const RANGES: usize = 65_535;
 
-/// The most ranges that are kept of what came without a file: only the reason of a failure is lost with more.
+/// The most ranges that are kept of what came without a file. Beyond them an access fails as if nothing were mapped there.
 const WITHOUT_FILE: usize = 1024;
 
 /// The rights of the device on a range.
@@ -162,9 +162,6 @@ impl DmaMap {
         if !holds {
             return Err(MapError::File { address, size });
         }
-        if self.ranges.len() >= RANGES {
-            return Err(MapError::Many { address, size });
-        }
         // A page that may only be read is not even mapped for writing.
         let protection = match rights {
             Rights { write: true, .. } => libc::PROT_READ | libc::PROT_WRITE,
@@ -183,6 +180,9 @@ impl DmaMap {
             source,
         })?;
         self.remove(address, last);
+        if self.ranges.len() >= RANGES {
+            return Err(MapError::Many { address, size });
+        }
         let range = Range {
             last,
             memory: Arc::new(memory),

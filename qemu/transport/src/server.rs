@@ -1,5 +1,6 @@
 //! The vfio-user server: regions, the protocol's requests, and one connection at a time.
 
+use std::cmp::Ordering;
 use std::fs::File;
 use std::io;
 use std::os::fd::OwnedFd;
@@ -40,6 +41,9 @@ const LARGEST: usize = 4096;
 
 /// The limit up to which a range without a file is no memory for a device: ROMs, and the memory of graphics cards.
 const LARGEST_WINDOW: u64 = 64 << 20;
+
+/// Refused ranges that are logged, lest a guest fill the disk.
+const LOGGED: u64 = 100;
 
 /// A window of the device.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -149,6 +153,7 @@ impl Server {
             device,
             used: false,
             reported: false,
+            refused: 0,
         };
         // The device's state is behind a lock that the handlers leave whole; the panics are the crate's own.
         let result = catch_unwind(AssertUnwindSafe(|| self.inner.run(&mut backend)));
@@ -179,6 +184,8 @@ struct Backend<'a, E> {
     used: bool,
     /// Memory without a file was reported: firmware maps it again and again.
     reported: bool,
+    /// Ranges that could not be mapped.
+    refused: u64,
 }
 
 impl<E> Backend<'_, E> {
@@ -244,8 +251,14 @@ impl<E: Endpoint> ServerBackend for Backend<'_, E> {
             write: flags.contains(DmaMapFlags::WRITE),
         };
         log::debug!("map {size:#x} bytes at {address:#x} {rights:?}");
-        if let Err(error) = self.device().dma().map(address, size, file, offset, rights) {
-            log::error!("{error}");
+        let result = self.device().dma().map(address, size, file, offset, rights);
+        if let Err(error) = result {
+            self.refused += 1;
+            match self.refused.cmp(&LOGGED) {
+                Ordering::Less => log::error!("{error}"),
+                Ordering::Equal => log::error!("{error}; more of this kind are not logged"),
+                Ordering::Greater => {}
+            }
         }
         Ok(())
     }

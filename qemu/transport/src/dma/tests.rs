@@ -283,7 +283,7 @@ fn pages_of_one_file_share_a_descriptor() {
 /// A client takes every other page away, again and again: what it leaves are ranges of their own.
 #[test]
 fn there_are_so_many_ranges_and_no_more() {
-    let pages = 3 * RANGES as u64;
+    let pages = 2 * RANGES as u64 + 100;
     let file = file(1);
     file.set_len(pages * PAGE).unwrap();
     let mut map = DmaMap::new();
@@ -300,6 +300,22 @@ fn there_are_so_many_ranges_and_no_more() {
     );
     let more = map.map(pages * PAGE, PAGE, self::file(1), 0, BOTH);
     assert!(matches!(more, Err(MapError::Many { .. })), "{more:?}");
+    // One that takes the place of another needs no room.
+    map.map(0, PAGE, self::file(1), 0, BOTH).unwrap();
+    assert_eq!(map.len(), RANGES);
+    // Into the middle of one: two ends and the middle, of which there is room for the first alone.
+    let pages = 2 * RANGES as u64 + 1;
+    let file = self::file(3);
+    file.set_len(pages * PAGE).unwrap();
+    let mut map = DmaMap::new();
+    map.map(0, pages * PAGE, file, 0, BOTH).unwrap();
+    for page in (3..pages).step_by(2) {
+        map.unmap(page * PAGE, PAGE);
+    }
+    assert_eq!(map.len(), RANGES);
+    let middle = map.map(PAGE, PAGE, self::file(1), 0, BOTH);
+    assert!(matches!(middle, Err(MapError::Many { .. })), "{middle:?}");
+    assert_eq!(view(&map, 0, 3), [Some(0), None, None]);
 
     for page in 0..2 * WITHOUT_FILE as u64 {
         map.note_without_file(page * PAGE, PAGE);
