@@ -192,7 +192,8 @@ impl<'a> Operations for Nic<'a> {
             dev_err!(self.pdev, "the chip does not come out of its reset\n");
         } else {
             self.enabled.set_master(true);
-            // A change of the link while the chip was stopped was acknowledged with all else, or lost in the reset. (Its PHY cannot be read while it is in one: without a carrier there would be no watchdog.)
+            // A change of the link while the chip was stopped was acknowledged with all else, or lost in the reset. (Its PHY cannot
+            // be read while it is in one: without a carrier there would be no watchdog.)
             dev.phy().map(Phy::mac_interrupt);
         }
         self.hw.start(

@@ -193,7 +193,7 @@ impl NetDevice {
     ///
     /// # Safety
     ///
-    /// The address must not change meanwhile: RTNL must be held, or the device be kept awake or asleep by the one who changes that.
+    /// The address must not change meanwhile: RTNL must be held, or the device be kept resumed, or suspended, by the one who changes that.
     pub(super) unsafe fn address(&self) -> MacAddress {
         // SAFETY: The device is live, and has an address of 6 bytes, which is not written meanwhile by the safety requirement.
         unsafe {

@@ -46,7 +46,7 @@
 //! /// The device has sent it.
 //! fn complete<P>(cx: &PollContext<'_, P>, slot: &mut Slot<'_>) {
 //!     let mut all = Completed::default();
-//!     if let Some(piece) = slot.0.take() {
+//!     if let Some(piece) = slot.0.take_if(|piece| cx.may_complete(piece)) {
 //!         cx.complete(piece, &mut all);
 //!     }
 //!     cx.completed(all);
