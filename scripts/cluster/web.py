@@ -92,8 +92,9 @@ class Web:
 
     def configuration(self):
         """The configuration of nginx."""
-        # No capability and no file of root's for what reads requests. Without such a user the only one here is the caller's own.
-        user = f"user {USER};" if self.unprivileged else "# No other user is here: it runs as the one who started the head node."
+        # No capability and no file of root's for what reads requests. Without such a user the only one here is the caller's own, whom the
+        # namespace calls root; nginx would take one of its own choice, and could not give it its directories.
+        user = f"user {USER if self.unprivileged else 'root'};"
         files = "".join(f"\t\tlocation /{name}/ {{{' mirror /begin; mirror_request_body off;' if name == 'boot' else ''} }}\n" for name in self.served)
         return f"""\
 # Written by r8168_rust's head node; changes are lost.
