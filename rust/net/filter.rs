@@ -21,7 +21,7 @@ impl<T: Operations> Private<T> {
     /// The lock of the address lists of `dev` must be held.
     pub(super) unsafe fn apply_rx_filter(&self, dev: &NetDevice) {
         if !self.rx_enabled.load(Relaxed) {
-            // A slow path has stopped the receiver; `start_hw` sets the filter of then.
+            // A slow path has stopped the receiver; `start_hw` sets the filter that is current then.
             return;
         }
         // SAFETY: The device is live.

@@ -182,7 +182,7 @@ pub enum WakeBy {
     Link,
 }
 
-/// The sending of frames. See the [module](self) for who runs when.
+/// The sending of frames. The [module](self) says in which context each is called.
 pub trait Transmit {
     /// The state that sending needs: the producer's half of the transmit ring.
     type Xmit: Send;
@@ -219,7 +219,7 @@ pub trait Transmit {
     fn flush_xdp(&self, _cx: &XdpContext<'_>, _xmit: &mut Self::Xmit) {}
 }
 
-/// The handling of interrupts and the polling of the rings. See the [module](self) for who runs when.
+/// The handling of interrupts and the polling of the rings. The [module](self) says in which context each is called.
 pub trait Napi {
     /// The state that the poll needs: the receive ring and the consumer's half of the transmit ring.
     type Poll: Send;
@@ -242,7 +242,7 @@ pub trait Napi {
     fn poll(&self, cx: &PollContext<'_, Self::Pool>, poll: &mut Self::Poll) -> Polled;
 }
 
-/// The operations of a driver: these, and those of the traits that they are made of. See the [module](self) for who runs when.
+/// The operations of a driver: these, and those of the traits that they are made of. The [module](self) says in which context each is called.
 ///
 /// Whatever has a default is optional. `rust/example.rs` is a driver that needs little more than the rest.
 pub trait Operations: Ethtool + Transmit + Napi + Send + Sync {
