@@ -7,7 +7,7 @@
 //! memory, and the same code serves a virtual machine.
 //!
 //! # Where the facts come from
-//! No data sheet of this chip is public. The facts are read out of Linux' r8169 (7.3.4 and 6.1), Realtek's r8168
+//! The facts are read out of Linux' r8169 (7.3.4 and 6.1), Realtek's r8168
 //! driver, iPXE and BSD's if_re; the names of registers and bits are r8169's. Where those do not say, the model does
 //! what seems likeliest and the comment says **guess**.
 //!
