@@ -18,6 +18,7 @@ def modalias_of(question):
     if match := flavours.PCI_ID.fullmatch(question):
         vendor, device, sub_vendor, sub_device = (int(part or "0", 16) for part in match.groups())
         return f"pci:v{vendor:08X}d{device:08X}sv{sub_vendor:08X}sd{sub_device:08X}{CLASS}"
+    question = flavours.in_capitals(question)
     if ":" in question:
         if not re.fullmatch(r"[a-z][a-z0-9_-]*:\S+", question):
             raise UsageError(f"--verify asks for {question!r}, expected a PCI id such as 10ec:8168, a modalias, or the name of a module")
@@ -50,8 +51,8 @@ class Answer:
         return out.decode("utf-8", "replace").splitlines() if status == 0 else []
 
     def _blacklisted(self):
-        text = "\n".join(file.read_text(errors="replace") for file in self._configuration.iterdir())
-        return {name.replace("-", "_") for name in re.findall(r"(?m)^\s*blacklist\s+(\S+)", text)}
+        lines = [line.split() for file in self._configuration.iterdir() for line in flavours.whole_lines(file.read_bytes())]
+        return {words[1].replace("-", "_") for words in lines if len(words) > 1 and words[0] == "blacklist"}
 
     def drivers(self, question):
         """The modules that modprobe comes to, by the indexes and the configuration that are in the initrd."""
@@ -120,7 +121,7 @@ class Answer:
     def _loaded_by(self, question, name):
         ways = []
         for path, what in (("conf/modules", "listed in conf/modules"), ("etc/modules", "listed in etc/modules"), (flavours.SYSTEMD_HINT, "by modules-load.d")):
-            if name in self.initrd.read(path).decode("utf-8", "replace").replace("-", "_").split():
+            if name in flavours.listed(self.initrd.read(path)):
                 ways.append(what)
         if f"rd.driver.pre={name}" in self.initrd.read(flavours.DRACUT_HINT).decode("utf-8", "replace").split():
             ways.append("by rd.driver.pre in " + flavours.DRACUT_HINT)

@@ -141,7 +141,7 @@ def content(archive, name, workdir, limit):
 
 def glob(name):
     """A pattern of bsdtar's that matches just this name."""
-    return re.sub(r"([\\*?\[\]{}])", r"\\\1", name)
+    return re.sub(r"([\\*?\[\]{}$])", r"\\\1", name)
 
 
 def write(out, archives, excluded, additions, time, workdir, limit, form="newc"):
@@ -169,9 +169,11 @@ def write(out, archives, excluded, additions, time, workdir, limit, form="newc")
     if excluded:
         # Of its own, for what is excluded would be excluded from the additions too.
         kept, patterns = workdir / "kept", workdir / "excluded"
-        names = "".join(f"^{glob(name)}\n^./{glob(name)}\n" for name in excluded)
-        patterns.write_text(names, encoding="utf-8", errors="surrogateescape")
-        _bsdtar(kept, ["-X", str(patterns)], sources, limit)
+        globs = [f"{start}{glob(name)}" for name in excluded for start in ("^", "^./")]
+        patterns.write_text("".join(f"{one}\n" for one in globs if "\n" not in one), encoding="utf-8", errors="surrogateescape")
+        # A line is a pattern there.
+        more = [word for one in globs if "\n" in one for word in ("--exclude", one)]
+        _bsdtar(kept, ["-X", str(patterns), *more], sources, limit)
         sources = [kept]
     if additions:
         added = workdir / "additions.cpio"

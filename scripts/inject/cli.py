@@ -18,7 +18,7 @@ from .errors import DamagedError, OperationError, UsageError, UserError
 from .initrd import FLAVOURS, Initrd, sha256_of
 from .kernel import read_module
 from .modules import CLASSES
-from .plan import Planner
+from .plan import Planner, is_file_name
 
 HELP = """\
 Puts kernel modules, PCI ids and files into an initrd, and makes sure that they are found there. Takes the initrds of the
@@ -50,13 +50,17 @@ exit status:
   2  wrong or contradictory options, or a file named in them is not what it should be
   3  a module does not fit the kernel, the initrd has no place for it, or nothing in it drives what --verify asks for
   4  a program is missing on this machine; the package that has it is named
-  5  writing failed, or the result did not read back as it should; no file is left behind
+  5  writing failed, or the result did not read back as it should; no file is left behind (but if only the report could not be written)
   129, 130, 143  the connection was lost (SIGHUP), interrupted, or ended by SIGTERM; no file is left behind
   141  done, but what read the report has gone
 
 SOURCE_DATE_EPOCH sets the time of what is added; without it, that is the newest time in the initrd. TMPDIR is where
 temporary files go, about three times the size of the initrd's content.
 """
+
+
+# The most that --limit may be: more is no limit, and more than a program can be given.
+MOST_MIB = 1 << 30
 
 
 class Parser(argparse.ArgumentParser):
@@ -129,27 +133,54 @@ def parser():
 
 
 def _check(options):
+    _check_empty(options)
+    if not 0 < options.limit <= MOST_MIB:
+        raise UsageError(f"--limit is {options.limit}, expected a number of MiB from 1 to {MOST_MIB}")
     options.limit <<= 20
-    if options.limit <= 0:
-        raise UsageError("--limit is not above 0; expected a number of MiB")
+    output.epoch()
     options.file = [_pair(text) for text in options.file]
     if options.question is not None and not options.verify:
         raise UsageError(f"found two arguments, {options.question} and {options.initrd}, expected INITRD alone; a question goes with --verify")
-    if options.overlay and (options.list or options.verify):
-        raise UsageError("--list and --verify write nothing; leave out --overlay")
-    wants = bool(options.module or options.driver_class or options.alias_only or options.file or options.kernel or options.modules)
     if options.list or options.verify:
-        if options.output:
-            raise UsageError("--list and --verify write nothing; leave out -o")
-    elif not wants:
+        _check_unused(options)
+    wants = bool(options.module or options.driver_class or options.alias_only or options.file or options.kernel or options.modules)
+    if not (options.list or options.verify or wants):
         raise UsageError("nothing to do: give --module, --class, --alias-only, --file, or --kernel with --modules; or --list or --verify")
-    elif not options.output and not options.dry_run:
+    if not (options.list or options.verify or options.output or options.dry_run):
         raise UsageError("where to? give -o OUT (INITRD itself is never changed), or --dry-run")
     _check_input(options.initrd)
     if options.output:
         output.destination_of(options.output, options.initrd)
         if options.overlay:
             output.form_of(Path(options.output).name)
+
+
+def _check_empty(options):
+    """Refuses empty values, as of a shell's variable that is not set: they are not options that are absent."""
+    named = {"INITRD": options.initrd, "-o": options.output, "--kernel": options.kernel, "--modules": options.modules, "--symvers": options.symvers}
+    for name, value in [*named.items(), *(("--module", one) for one in options.module)]:
+        if value == "":
+            raise UsageError(f"{name} is empty, expected a file's name; leave it out, or set the variable that it comes from")
+
+
+def _check_unused(options):
+    """Refuses what --list and --verify do not heed: a user would take it for looked at."""
+    unused = {
+        "-o": options.output,
+        "--file": options.file,
+        "--alias-only": options.alias_only,
+        "--class": options.driver_class,
+        "--modules": options.modules,
+        "--symvers": options.symvers,
+        "--append": options.append,
+        "--repack": options.repack,
+        "--overlay": options.overlay,
+        "--module": options.list and options.module,
+        "--kernel": options.list and options.kernel,
+    }
+    for name, value in unused.items():
+        if value:
+            raise UsageError(f"{'--list' if options.list else '--verify'} only looks at the initrd, and does not heed {name}; leave out {name}")
 
 
 def _check_input(name):
@@ -199,7 +230,7 @@ def _verify(initrd, options, workdir):
     """That each module is there and loads; reading has checked the rest."""
     checks = []
     for number, name in enumerate(options.module):
-        wanted = read_module(name).name if Path(name).is_file() else name.replace("-", "_")
+        wanted = read_module(name).name if is_file_name(name) else name.replace("-", "_")
         (workdir / f"module-{number}").mkdir()
         checks += [line.strip() for line in answer(initrd, wanted, options, workdir / f"module-{number}")]
     if initrd.problems:
@@ -298,7 +329,14 @@ def _end(number, _frame):
     # Once is enough: another one must not stop what is cleaning up.
     for one in (signal.SIGTERM, signal.SIGHUP, signal.SIGINT):
         signal.signal(one, signal.SIG_IGN)
+    if number == signal.SIGINT:
+        raise KeyboardInterrupt
     sys.exit(128 + number)
+
+
+def _printable(text):
+    """Text in which names out of an archive make no line of their own, and draw nothing on the terminal."""
+    return "".join(one if one.isprintable() or "\ud800" <= one <= "\udfff" else ascii(one)[1:-1] for one in text)
 
 
 def _say(text):
@@ -311,7 +349,7 @@ def _say(text):
         return 141
     except (OSError, UnicodeError) as error:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return _fail(argparse.Namespace(json=False), OperationError.status, f"cannot write the report: {error}")
+        return _fail(argparse.Namespace(json=False), OperationError.status, f"done, but the report cannot be written: {error}")
     return 0
 
 
@@ -327,7 +365,7 @@ def main(arguments=None):
     except UsageError as error:
         return _fail(argparse.Namespace(json="--json" in arguments), error.status, str(error))
     # A user who gives up, or whose connection is lost, must not find temporary files or half an initrd.
-    for number in (signal.SIGTERM, signal.SIGHUP):
+    for number in (signal.SIGTERM, signal.SIGHUP, signal.SIGINT):
         if signal.getsignal(number) != signal.SIG_IGN:
             signal.signal(number, _end)
     try:
@@ -348,16 +386,16 @@ def main(arguments=None):
         return _fail(options, 1, "this needs more memory than allowed; the initrd is damaged or no initrd")
     if options.json:
         return _say(json.dumps(report, indent=2, sort_keys=True, default=os.fspath))
-    return _say("\n".join(_lines(report, options)))
+    return _say("\n".join(_printable(line) for line in _lines(report, options)))
 
 
 def _fail(options, status, message):
     if options.json:
         _say(json.dumps({"error": message, "status": status}))
-    # In one line, whatever is in a name.
-    message = message.replace("\n", "\\n")
     try:
-        print(f"inject-initrd: error: {message}", file=sys.stderr, flush=True)
+        # In one line, whatever is in a name. Without a standard error print() would take standard output.
+        if sys.stderr is not None:
+            print(f"inject-initrd: error: {_printable(message)}", file=sys.stderr, flush=True)
     except OSError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stderr.fileno())
     return status

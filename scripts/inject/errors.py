@@ -14,6 +14,10 @@ class DamagedError(UserError):
     status = 1
 
 
+class BrokenOffError(DamagedError):
+    """An archive ends before its trailer."""
+
+
 class UsageError(UserError):
     """The options contradict each other or the files named."""
 

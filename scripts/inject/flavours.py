@@ -16,7 +16,7 @@ RULES = Path(__file__).resolve().parents[2] / "packaging/modprobe.d"
 # What reads rd.driver.pre in a dracut image: without systemd, and with it.
 DRACUT_READERS = ("parse-kernel.sh", "dracut-pre-udev", "dracut-pre-udev.sh")
 
-PCI_ID = re.compile(r"(?:pci:)?([0-9a-fA-F]{4}):([0-9a-fA-F]{4})(?::([0-9a-fA-F]{4}):([0-9a-fA-F]{4}))?")
+PCI_ID = re.compile(r"(?i:pci:)?([0-9a-fA-F]{4}):([0-9a-fA-F]{4})(?::([0-9a-fA-F]{4}):([0-9a-fA-F]{4}))?")
 MODALIAS = re.compile(r"pci:v[0-9A-F]{8}d[0-9A-F]{8}sv([0-9A-F]{8}|\*)sd([0-9A-F]{8}|\*)bc(..|\*)sc(..|\*)i(..|\*)")
 PCI_NUMBERS = re.compile(r"pci:v(\w{8})d(\w{8})sv(\w{8}|\*)sd(\w{8}|\*)")
 
@@ -29,9 +29,16 @@ def with_line(content, line):
     return "".join(f"{one}\n" for one in lines).encode("utf-8", "surrogateescape")
 
 
+def in_capitals(modalias):
+    """A PCI modalias with its numbers as the kernel writes them, in whatever case it was given; anything else as it is."""
+    match = re.fullmatch(r"(?i:pci:v([0-9a-f]{8})d([0-9a-f]{8})sv([0-9a-f]{8}|\*)sd([0-9a-f]{8}|\*)bc(..|\*)sc(..|\*)i(..|\*))", modalias)
+    return "pci:v{}d{}sv{}sd{}bc{}sc{}i{}".format(*(part.upper() for part in match.groups())) if match else modalias
+
+
 def parse_alias(text):
     """DRIVER=ID as (driver, modalias); ID is vendor:device, also with the subsystem's two, or a whole modalias."""
     driver, equals, identity = text.partition("=")
+    identity = in_capitals(identity)
     if not (driver and equals and re.fullmatch(r"[A-Za-z0-9_-]+", driver)):
         raise UsageError(f"--alias-only is {text!r}, expected DRIVER=VENDOR:DEVICE, such as dummy=10ec:8168")
     if MODALIAS.fullmatch(identity):
@@ -111,9 +118,20 @@ def configuration(initrd):
     return {name: initrd.read(path) for name, path in found.items()}
 
 
+def whole_lines(content):
+    """The lines of a file of modprobe's as it reads them: one that ends with a backslash goes on in the next."""
+    return content.decode("utf-8", "replace").replace("\\\n", "").splitlines()
+
+
+def listed(content):
+    """The names in a list of modules, without its comments and what stands behind a name."""
+    lines = [re.split("[#;]", line)[0].split() for line in content.decode("utf-8", "replace").splitlines()]
+    return {words[0].replace("-", "_") for words in lines if words}
+
+
 def barred(initrd, names):
     """The lines of that configuration that keep modules from being loaded."""
-    lines = [line.split() for content in configuration(initrd).values() for line in content.decode("utf-8", "replace").splitlines()]
+    lines = [line.split() for content in configuration(initrd).values() for line in whole_lines(content)]
     return [" ".join(words) for words in lines if len(words) > 1 and words[0] in ("blacklist", "install") and words[1].replace("-", "_") in names]
 
 

@@ -55,6 +55,8 @@ RUNS = {"x86_64": "i386", "arm64": "arm", "powerpc64": "powerpc", "sparc64": "sp
 # A module file's compression, by its first bytes: the end of the file's name.
 SUFFIXES = {b"\xfd7zXZ\0": ".xz", b"\x1f\x8b": ".gz", b"\x28\xb5\x2f\xfd": ".zst"}
 LARGEST_MODULE = 256 << 20
+# lz4's frames, which no initrd is compressed in.
+OTHER_FORMS = {b"\x04\x22\x4d\x18": "lz4"}
 # The checks of xz that the kernel knows, which decompresses modules for today's kmod: none, and CRC32.
 XZ_CHECKS = (0, 1)
 
@@ -94,9 +96,12 @@ def kernel_knows(path):
 def plain(path, called=None):
     """The content of a module file, decompressed."""
     suffix = suffix_of(path)
-    if not suffix:
-        return Path(path).read_bytes()
     called = called or path
+    if not suffix:
+        content = Path(path).read_bytes()
+        if (other := OTHER_FORMS.get(content[:4], segments.known(content[:8]))) not in (None, "none"):
+            raise UnfitError(f"{called} is compressed by {other}, which no program that loads modules can undo; decompress it first")
+        return content
     if suffix == ".zst":
         with open(path, "rb") as stdin:
             status, content, messages = tools.run(["zstd", "-dcq"], LARGEST_MODULE, stdin=stdin)
@@ -141,8 +146,11 @@ class Image:
     def __init__(self, path, workdir):
         self.path = Path(path)
         self.workdir = workdir
+        if self.path.exists() and not self.path.is_file():
+            raise UsageError(f"the kernel {path} is a directory, a device or a pipe, expected a file such as /boot/vmlinuz-VERSION")
         try:
-            self._data = self.path.read_bytes()
+            with open(self.path, "rb") as file:
+                self._data = file.read(LARGEST_KERNEL)
         except OSError as error:
             raise UsageError(f"cannot read the kernel {path}: {error.strerror}") from None
         if len(self._data) < 0x260 or self._data[HEADER_MAGIC : HEADER_MAGIC + 4] != b"HdrS":

@@ -3,6 +3,7 @@
 
 import contextlib
 import os
+import re
 import shutil
 import stat
 import tempfile
@@ -17,10 +18,18 @@ from .modules import Staged
 ENDINGS = {"gz": "gzip", "xz": "xz", "zst": "zstd", "lz4": "lz4", "bz2": "bzip2", "lzma": "lzma"}
 
 
+def epoch():
+    """SOURCE_DATE_EPOCH, if it is set; refuses what is no time that an archive can have."""
+    text = os.environ.get("SOURCE_DATE_EPOCH", "")
+    if text and not (re.fullmatch("[0-9]{1,10}", text) and int(text) < 1 << 32):
+        raise UsageError(f"SOURCE_DATE_EPOCH is {text!r}, expected seconds since 1970, from 0 to {(1 << 32) - 1}")
+    return int(text) if text else None
+
+
 def time_of(initrd):
     """The time of what is added: SOURCE_DATE_EPOCH, else the newest in the initrd."""
-    text = os.environ.get("SOURCE_DATE_EPOCH", "")
-    return int(text) if text.isdigit() else initrd.newest_time()
+    given = epoch()
+    return initrd.newest_time() if given is None else given
 
 
 def main_compression(initrd):
@@ -31,9 +40,12 @@ def main_compression(initrd):
 
 def destination_of(name, initrd_path):
     """The file that is to be made, links followed; refuses what it would destroy."""
+    if name == "-":
+        raise UsageError("-o - would be a file of that name, and standard output is not written to; name a file by -o")
     destination = Path(os.path.realpath(name))
     try:
-        kind = destination.stat().st_mode
+        # By the name that was given: behind /dev/stdout there may be a pipe, which has no path.
+        kind = Path(name).stat().st_mode
     except FileNotFoundError:
         if not destination.parent.is_dir():
             raise UsageError(f"found no directory {destination.parent} to write {name} to; make it first") from None
@@ -76,7 +88,7 @@ def _replacing(destination, mode, workdir):
     """A file beside the destination, which takes its place, with that mode, if the block raises nothing; else nothing is left."""
     try:
         with contextlib.ExitStack() as left:
-            with tempfile.NamedTemporaryFile(dir=destination.parent, prefix=f".{destination.name[:200]}.", delete=False) as out:
+            with tempfile.NamedTemporaryFile(dir=destination.parent, prefix=f".{os.fsdecode(os.fsencode(destination.name)[:200])}.", delete=False) as out:
                 part = Path(out.name)
                 left.callback(part.unlink, missing_ok=True)
                 yield out
@@ -121,6 +133,8 @@ def write_overlay(initrd, plan, destination, workdir, limit):
     archived = workdir / "overlay"
     is_tar, compression = form_of(destination.name)
     compression = compression or main_compression(initrd)
+    if is_tar:
+        _check_tar(destination, plan)
     archive.write(archived, [], [], plan.additions, time_of(initrd), workdir, limit, "ustar" if is_tar else "newc")
     with _replacing(destination, _mode(initrd, plan), workdir) as out:
         if initrd.segments[-1].compression == "lz4" and not is_tar:
@@ -137,6 +151,17 @@ def write_overlay(initrd, plan, destination, workdir, limit):
         "entries": len(plan.additions),
         "segments": [compression],
     }
+
+
+def _check_tar(destination, plan):
+    """Refuses paths that a tar archive of the plain form cannot have: of 100 bytes, or of 155 and 100 with a slash between."""
+    for addition in plan.additions:
+        path = os.fsencode(addition.path + ("/" if addition.source is None else ""))
+        if len(path) > 100 and not any(path[at : at + 1] == b"/" for at in range(max(1, len(path) - 101), min(155, len(path) - 2) + 1)):
+            name = destination.name
+            raise UsageError(
+                f"a tar archive takes no path as long as {addition.path}; make it shorter, or have a cpio archive: a name like x.cpio.gz in place of {name}"
+            )
 
 
 def _verify_overlay(initrd, plan, part, is_tar, workdir, limit):

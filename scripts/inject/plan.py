@@ -2,6 +2,7 @@
 """Decides what is to be in the new initrd: what is added, what goes, what is to be said about it."""
 
 import hashlib
+import re
 import stat
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -48,6 +49,8 @@ class Planner:
         self.workdir = Path(workdir)
         self.plan = Plan(initrd.flavour(options.flavour))
         self._files = {}
+        # Those of them that --file names.
+        self._given = set()
         self._count = 0
 
     def make(self):
@@ -86,7 +89,7 @@ class Planner:
         options, plan = self.options, self.plan
         image = Image(options.kernel, self.workdir) if options.kernel else None
         kernels = self.initrd.kernels()
-        files = [name for name in options.module if _is_file_name(name)]
+        files = [name for name in options.module if is_file_name(name)]
         plan.release = self._release(image, kernels, [read_module(path) for path in files])
         swap = plan.release not in kernels
         source = SourceTree(options.modules, plan.release) if options.modules else None
@@ -183,7 +186,7 @@ class Planner:
             modules.append(module)
         self._refuse_two(modules)
         for module in modules:
-            if _is_file_name(str(module.path)) and not (source and module.path.is_relative_to(source.top)):
+            if is_file_name(str(module.path)) and not (source and module.path.is_relative_to(source.top)):
                 staged.add(module)
             elif module.name not in staged.names:
                 staged.take_module(source, module.name)
@@ -225,7 +228,7 @@ class Planner:
         self.plan.firmware = [one for one in staged.firmware(drivers) if not any(self.initrd.get(base.format(one)) for base in bases)]
 
     def _named(self, name, source):
-        if _is_file_name(name):
+        if is_file_name(name):
             return read_module(name)
         plain = name.replace("-", "_")
         if not source:
@@ -253,7 +256,7 @@ class Planner:
 
     def _symbols(self, image):
         if self.options.symvers:
-            return ["-e", "-E", str(Path(self.options.symvers).resolve())]
+            return ["-e", "-E", _symvers(self.options.symvers)]
         names = image.exported() if image else []
         if not names:
             return None
@@ -329,6 +332,12 @@ class Planner:
             raise UsageError(f"{source} is not executable, and /init is what the kernel runs; chmod +x it")
         if not mode & 0o111 and entry and entry.kind == "file" and entry.mode & 0o111:
             self.plan.notes.append(f"/{path} was executable and is not any more; chmod +x {source} if it is to be")
+        before = self._files.get(path)
+        if before and path in self._given and before[0].read_bytes() != source.read_bytes():
+            raise UsageError(f"{before[0]} and {source} are both to be /{path}, and differ; name one of them")
+        if before and path not in self._given and before[0].read_bytes() != source.read_bytes():
+            self.plan.notes.append(f"/{path} is as {source} has it, and not as it was to be made here: look that the module is loaded all the same")
+        self._given.add(path)
         self._put(path, source, mode)
         self.plan.sources.append(source)
 
@@ -365,6 +374,20 @@ class Planner:
         return any(path == gone or path.startswith(gone + "/") for gone in self.plan.removed)
 
 
+def _symvers(name):
+    """The path of a list of symbols; refuses what is none."""
+    try:
+        sound = Path(name).is_file()
+        if sound:
+            with open(name, "rb") as file:
+                sound = re.match(rb"0x[0-9a-fA-F]{8}\t\S+\t", file.read(4096))
+    except OSError as error:
+        raise UsageError(f"cannot read {name}, which --symvers names: {error.strerror}") from None
+    if not sound:
+        raise UsageError(f"{name} is no list of a kernel's symbols; expected its Module.symvers, with lines like 0x12345678, a tab, and a symbol")
+    return str(Path(name).resolve())
+
+
 def _check_tree(source, reference):
     """Refuses modules of a tree that the kernel of the initrd's own would refuse; releases of some distributions do not tell for which machine."""
     for what in ("machine", "vermagic"):
@@ -379,7 +402,8 @@ def _same(entry, source, mode):
     return entry.sha256 == hashlib.sha256(Path(source).read_bytes()).hexdigest()
 
 
-def _is_file_name(name):
+def is_file_name(name):
+    """Whether what --module names is a file, and no module's name."""
     return "/" in name or ".ko" in name or Path(name).is_file()
 
 

@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import Callable, Protocol
 
 from . import foreign, tools
-from .errors import DamagedError, MissingToolError, OperationError
+from .errors import BrokenOffError, DamagedError, MissingToolError, OperationError
 
 CHUNK = 1 << 20
 # What the kernel's decompressors need at most, but for zstd's window, which its own program bounds likewise.
@@ -158,12 +158,28 @@ def read(path, workdir, limit):
                 plain = workdir / f"segment-{len(segments)}"
                 budget = limit - sum(part.size() for part in segments)
                 end = decompress(file, at, size, compression, plain, budget)
-                segment = Segment(at, end, compression, plain, _archives(plain, at, compression))
+                try:
+                    archives = _archives(plain, at, compression)
+                except BrokenOffError:
+                    _check_parts(file, at, end, compression)
+                    raise
+                segment = Segment(at, end, compression, plain, archives)
             segments.append(segment)
             at = _skip_nuls(file, segment.end)
     if not segments:
         raise DamagedError("found no initrd: the file is empty or all NUL bytes; expected a cpio archive")
     return segments
+
+
+def _check_parts(file, at, end, compression):
+    """Refuses an archive that breaks off in a segment by saying so, if it seems to go on in the next."""
+    following = _skip_nuls(file, end)
+    file.seek(following)
+    if known(file.read(8)) == compression:
+        raise DamagedError(
+            f"the archive in the {compression} segment at byte {at} goes on behind its end, in another at byte {following}: the kernel takes "
+            "none that is compressed in parts; decompress it, and compress it as a whole"
+        ) from None
 
 
 def _check_aligned(at):
@@ -190,7 +206,7 @@ def headers(file, start, size):
         file.seek(at)
         header = file.read(HEADER)
         if len(header) < HEADER:
-            raise DamagedError(f"the cpio archive at byte {start} breaks off at byte {at}: it is truncated, fetch it again")
+            raise BrokenOffError(f"the cpio archive at byte {start} breaks off at byte {at}: it is truncated, fetch it again")
         if not HEADER_FORM.fullmatch(header):
             raise DamagedError(f"found {header[:6]!r} at byte {at} of the cpio archive, expected the header of an entry: it is damaged, fetch or make it again")
         file_size, name_size = int(header[54:62], 16), int(header[94:102], 16)
@@ -210,7 +226,7 @@ def headers(file, start, size):
             return
         at = _align(at + file_size)
         if at > size:
-            raise DamagedError(f"the cpio archive at byte {start} breaks off inside {printable(name)}: it is truncated, fetch it again")
+            raise BrokenOffError(f"the cpio archive at byte {start} breaks off inside {printable(name)}: it is truncated, fetch it again")
     raise DamagedError(f"the cpio archive at byte {start} has more than {MOST_ENTRIES} entries; no initrd has so many")
 
 

@@ -15,6 +15,8 @@ KINDS = {0o1: "fifo", 0o2: "char", 0o4: "dir", 0o6: "block", 0o10: "file", 0o12:
 BUILT_IN = ("dev", "root")
 LONGEST_NAME = 255
 LONGEST_LINK = 4095
+# More in a path the kernel does not follow (MAXSYMLINKS).
+MOST_LINKS = 40
 
 
 @dataclass(frozen=True)
@@ -166,18 +168,20 @@ class Unpacker:
         """`name` with all symbolic links followed, as far as it exists."""
         done: list[str] = []
         todo = normal(name).split("/")
-        for _ in range(200):
-            if not todo:
-                return "/".join(done)
+        links = 0
+        while todo:
             part = todo.pop(0)
             if part == "..":
                 done = done[:-1]
                 continue
             entry = self.tree.get("/".join([*done, part]))
             if entry and entry.kind == "link":
+                links += 1
+                if links > MOST_LINKS:
+                    raise DamagedError(f"the symbolic links at {name} lead in a circle; the initrd is damaged, make it again")
                 if entry.link.startswith("/"):
                     done = []
                 todo = normal(entry.link).split("/") + todo
             elif part:
                 done.append(part)
-        raise DamagedError(f"the symbolic links at {name} lead in a circle; the initrd is damaged, make it again")
+        return "/".join(done)
