@@ -3,11 +3,11 @@
 
 import argparse
 import re
-import sys
 import time
 from pathlib import Path
 
-from archive.errors import UserError
+from archive.ends import ended
+from archive.errors import UserError, printable
 
 from .head import TEMPLATES, includes
 from .kickstart import Kickstart
@@ -70,6 +70,8 @@ def run(options):
                 raise
             result, lines = "refused", [str(error)]
         except OSError as error:
+            if not options.summary:
+                raise
             result, lines = "refused", [f"cannot read {path}: {error.strerror}"]
         # Of a corpus each file is looked at, whatever another has come upon.
         except Exception as error:  # pylint: disable=broad-exception-caught
@@ -80,21 +82,17 @@ def run(options):
             result = "FAILED"
         counts[result] += 1
         if options.summary:
-            print(f"{Path(path).name}: {kind}, {result}{f' ({len(lines)})' if lines else ''}{f': {lines[0]}' if lines else ''}", flush=True)
+            print(printable(f"{Path(path).name}: {kind}, {result}{f' ({len(lines)})' if lines else ''}{f': {lines[0]}' if lines else ''}"), flush=True)
         else:
-            print("".join(f"{Path(path).name}: {line}\n" for line in lines) + f"{Path(path).name}: {len(lines)} answers in it have no effect or are wrong")
+            for line in [*lines, f"{len(lines)} answers in it have no effect or are wrong"]:
+                print(printable(f"{Path(path).name}: {line}"))
     if options.summary:
         print(f"{len(options.file)} answer files: {', '.join(f'{count} {what}' for what, count in counts.items())}")
         return 1 if counts["FAILED"] else 0
-    return 1 if counts["with complaints"] else 0
+    return 0 if counts["as it should be"] == len(options.file) else 1
 
 
 def main(arguments=None):
     """The program."""
-    try:
-        return run(parser().parse_args(arguments))
-    except UserError as error:
-        print(f"answers: error: {error}", file=sys.stderr)
-        return error.status
-    except KeyboardInterrupt:
-        return 130
+    options = parser().parse_args(arguments)
+    return ended("answers", lambda: run(options))

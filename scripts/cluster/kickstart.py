@@ -12,7 +12,7 @@ import tempfile
 from pathlib import Path
 
 from archive import deb822
-from archive.errors import UsageError, UserError
+from archive.errors import UsageError, UserError, printable
 
 # What the head node decides: names, addresses, the mirror, the end. With each, what means the same.
 OURS = {
@@ -47,6 +47,8 @@ TRY_CPU_SECONDS = 5
 TRY_SECONDS = 120
 TRY_OUTPUT = 16 << 20
 
+MARK = "\N{ZERO WIDTH NO-BREAK SPACE}"
+NO_TEXT = "it is no text in UTF-8; convert it, as by iconv -f LATIN1 -t UTF-8"
 _PRESEED = re.compile(r"\s*[a-z0-9][a-z0-9+.-]*[ \t]+[a-z0-9-]+/\S+[ \t]+(string|boolean|select|multiselect|password|note|text|error|title|seen)\b")
 # What files of other kinds have and no kickstart file: where they are read by a program first.
 FOREIGN = (
@@ -81,6 +83,12 @@ ks_run_script() { :; }
 ks_write_script() { cat >/dev/null; }
 . "$1"
 at_handler() { printf 'at\t%s\n' "$1"; }
+# In a section no line can say its number; where one begins is said by its kind.
+for kind in pre post; do
+	eval "$(sed "s/^${kind}_handler_section/read_$kind/" "$HANDLERS/$kind.sh")"
+done
+pre_handler_section() { printf 'section\t%%pre\n'; read_pre "$@"; printf 'at\t0\n'; }
+post_handler_section() { printf 'section\t%%post\n'; read_post "$@"; printf 'at\t0\n'; }
 kickseed "$2"
 """
 
@@ -121,9 +129,10 @@ class Kickstart:
         if not (self.tree / "kickseed/questions").is_file():
             raise UserError(f"found no {self.tree}/kickseed, by which kickstart files are read; scripts/kickstart-tree makes it")
         try:
-            text = self.path.read_text(encoding="utf-8")
+            # What is served has no byte order mark.
+            text = self.path.read_text(encoding="utf-8").removeprefix(MARK)
         except (OSError, UnicodeDecodeError) as error:
-            raise UsageError(f"cannot read {path}: {getattr(error, 'strerror', None) or 'it is no text in UTF-8'}") from None
+            raise UsageError(f"cannot read {path}: {getattr(error, 'strerror', None) or NO_TEXT}") from None
         if "\0" in text:
             raise UsageError(f"cannot read {path}: it is no text, it has a byte of zero")
         # Lines and words are those that the shell finds; Python knows more separators.
@@ -158,8 +167,21 @@ class Kickstart:
             )
 
     def _complain(self, number, text):
-        complaint = f"line {number}: {_word(self.lines[number - 1])}: {text}" if number else text
+        complaint = printable(f"line {number}: {_word(self.lines[number - 1])}: {text}" if number else text)
         self._found.setdefault(complaint, number or len(self.lines))
+
+    def _place_of(self, text):
+        """The line of %packages that a complaint is about, which comes when all have been read; 0 if it is about none."""
+        group = re.search("group '(.*)'", text)
+        section = ""
+        for number, line in enumerate(self.lines, 1):
+            section = _word(line) if _word(line).startswith("%") else section
+            words = line.strip()
+            if section == "%packages" and (
+                (words.startswith("-") and "exclusion" in text) or (words.startswith("@") and "group" in text and (not group or words[1:].strip() == group[1]))
+            ):
+                return number
+        return 0
 
     def _read(self):
         """The text to serve, and the same with the numbers of its lines for a trial."""
@@ -230,6 +252,8 @@ class Kickstart:
                         self._complain(number, f"there is no time zone '{zone}'; expected a name like Europe/Berlin or Etc/UTC")
 
     def _check(self, number, only_words):
+        if only_words is _COMMAND and self.lines[number - 1].endswith("\\"):
+            raise UsageError(f"{self.path}: line {number} ends with a backslash, which joins no lines in a kickstart file; write it in one line")
         if not only_words.fullmatch(self.lines[number - 1]):
             raise UsageError(
                 f"{self.path}: line {number} has characters that kickseed would have the shell run, or a quotation mark too few; "
@@ -247,15 +271,18 @@ class Kickstart:
             command = ["sh", "-c", _TRY, "sh", self.tree / "kickseed/kickseed.sh", file]
             status, output = self._run(command, environment, Path(spool))
         number = 0
+        sections = {kind: iter([at for at, line in enumerate(self.lines, 1) if _word(line) == kind]) for kind in ("%pre", "%post")}
         answers: dict[int, list[list[str]]] = {}
         for line in output.splitlines():
             what, _, rest = line.partition("\t")
             if what == "at":
                 number = int(rest)
+            elif what == "section":
+                number = next(sections[rest], 0)
             elif what == "answer":
                 answers.setdefault(number, []).append(rest.split("\t"))
             elif what == "cannot":
-                self._complain(number, f"kickseed: {rest}")
+                self._complain(number or self._place_of(rest), f"kickseed: {rest}")
             else:
                 # An option that its getopt does not know; it goes on without.
                 self._complain(number, f"kickseed: {line.removeprefix('getopt: ')}")
@@ -330,7 +357,7 @@ class Kickstart:
                 number = next((number for number, line in enumerate(self.lines, 1) if line.strip() == name), 0)
                 self._complain(number, "the mirror has no such package; list it in packaging/cluster/node.packages")
         if self.answers.get("tasksel/first"):
-            self._complain(0, f"the mirror has no tasks (package groups), so this has no effect: {self.answers['tasksel/first']}")
+            self._complain(self._place_of("group"), f"the mirror has no tasks (package groups), so this has no effect: {self.answers['tasksel/first']}")
 
     def preseed(self, lines):
         """Those lines of an answer file that the kickstart file leaves to us."""

@@ -5,9 +5,9 @@ import re
 from dataclasses import dataclass
 from pathlib import Path
 
-from archive.errors import UsageError, UserError
+from archive.errors import UsageError, UserError, printable
 
-from .kickstart import FILE_SYSTEMS, ZONES, is_zone
+from .kickstart import FILE_SYSTEMS, MARK, NO_TEXT, ZONES, is_zone
 
 # As the installer's debconf-set-selections has it.
 TYPES = ("string", "boolean", "select", "multiselect", "password", "note", "text", "title", "error")
@@ -21,7 +21,6 @@ FILE_SYSTEM = re.compile(r"\bfilesystem\{ *([\w-]+) *\}")
 SPACE = " \t\v\f\r"
 # Behind a backslash at the end of the line before it, an answer is a part of that one.
 ANSWER = re.compile(rf"[a-z0-9][\w.+-]*[{SPACE}]+[\w.-]+/\S+[{SPACE}]+({'|'.join(TYPES)}|seen)\b")
-MARK = "\N{ZERO WIDTH NO-BREAK SPACE}"
 STOPS = "the installer stops reading the file there, so all below it has no effect"
 # What programs that keep templates fill in.
 TEMPLATE = re.compile(r"\{\{ *[\w.]+[^{}]*\}\}|<%.*?%>|\{%.*?%\}|@@\w+@@")
@@ -77,7 +76,7 @@ class Preseed:
             with open(path, encoding="utf-8", newline="") as file:
                 text = file.read()
         except (OSError, UnicodeDecodeError) as error:
-            raise UsageError(f"cannot read {path}: {getattr(error, 'strerror', None) or 'it is no text in UTF-8'}") from None
+            raise UsageError(f"cannot read {path}: {getattr(error, 'strerror', None) or NO_TEXT}") from None
         if "\0" in text:
             raise UsageError(f"cannot read {path}: it is no text, it has a byte of zero")
         parts = list(_answers(text))
@@ -92,7 +91,7 @@ class Preseed:
             for later in lines[1:]:
                 if ANSWER.match(later):
                     name = _words(later)[1]
-                    self.complaints.append(f"line {number}: {name}: is no answer but a part of this line, because a backslash stands before it")
+                    self.complaints.append(printable(f"line {number}: {name}: is no answer but a part of this line, because a backslash stands before it"))
 
     def _check_line(self, number, line, ended):
         """Judges an answer by itself."""
@@ -114,7 +113,7 @@ class Preseed:
         if ended and (not self.answers or self.answers[-1] is not None):
             self.answers.append((words[1], [*words, ""][3]) if len(words) > 2 else None)
         if why:
-            self.complaints.append(f"line {number}: {why}")
+            self.complaints.append(printable(f"line {number}: {why}"))
 
     def _fault(self, words):
         """Why an answer has no effect; nothing if it does not."""

@@ -10,6 +10,7 @@ import threading
 import time
 from pathlib import Path
 
+from archive.ends import ended
 from archive.errors import UsageError, UserError
 from archive.tools import run
 
@@ -164,12 +165,10 @@ def main(arguments=None):
     def end(*_):
         raise KeyboardInterrupt
 
-    signal.signal(signal.SIGTERM, end)
-    try:
+    def work():
         if os.geteuid():
             raise UserError("must be root: DHCP, TFTP and HTTP have ports below 1024")
         run_head(options)
-    except UserError as error:
-        print(f"head-node: error: {error}", file=sys.stderr)
-        return error.status
-    return 0
+
+    signal.signal(signal.SIGTERM, end)
+    return ended("head-node", work)

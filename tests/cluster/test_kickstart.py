@@ -225,6 +225,44 @@ class Kickstarts(unittest.TestCase):
         for words in ("line 2: %ksappend: ", "line 4: keyboard: ", "line 6: %ksappend: "):
             self.assertIn(words, said)
 
+    def test_a_byte_order_mark_is_not_served(self):
+        """It was a part of the first word, and could not be seen in what was said of it."""
+        for text in ("lang C.UTF-8\n", "#version=RHEL8\r\ntext\r\n"):
+            file = self.read(f"\N{ZERO WIDTH NO-BREAK SPACE}{text}")
+            self.assertEqual((file.complaints, file.text), ([], text.replace("\r", "")))
+
+    def test_a_backslash_at_the_end_of_a_line_is_named(self):
+        """Single quotes, as for other characters, would not help."""
+        said = self.refused("text\npart / --fstype=ext4 \\\n  --size=3000\n")
+        self.assertIn("line 2 ends with a backslash, which joins no lines", said)
+        self.assertEqual(self.said("text\n%post\necho a \\\n  b\n"), "")
+
+    def test_what_is_said_of_a_section_has_its_line(self):
+        """Some had none: the options of scripts, and groups and exclusions among the packages."""
+        text = "text\n%pre\n\n%pre --interpreter=/usr/bin/python3\n%packages\n@Base\n@ Cluster Support\nless\n-vim\n%post\n%post --log=/root/log\necho\n%end\n"
+        said = self.read(text).complaints
+        for words in (
+            "line 4: %pre: kickseed: %pre interpreters other than /bin/sh",
+            "line 6: @Base: the mirror has no tasks",
+            "line 7: @: kickseed: Package group 'Cluster Support'",
+            "line 9: -vim: kickseed: exclusions in %packages",
+            "line 11: %post: kickseed: unrecognized option '--log=/root/log'",
+        ):
+            self.assertTrue(any(one.startswith(words) for one in said), f"{words}: {said}")
+        self.assertEqual(len(said), 5, said)
+
+    def test_what_is_not_printable_is_shown_as_that(self):
+        """It drew on the terminal."""
+        self.assertIn("line 1: foo\\x1b[31m: kickseed: Unrecognised kickstart command: foo\\x1b[31m", self.said("foo\x1b[31m\n"))
+
+    def test_text_in_another_encoding_is_refused_with_the_way_out(self):
+        for content in (b"text\n# \xe4\n", "text\n".encode("utf-16")):
+            path = self.tree / "ks.cfg"
+            path.write_bytes(content)
+            with self.assertRaises(UsageError) as caught:
+                Kickstart(path, self.tree, OURS)
+            self.assertIn("iconv", str(caught.exception))
+
     def test_a_preseed_file_is_named(self):
         """F16: and where it goes."""
         for text in (

@@ -164,6 +164,7 @@ class Preseeds(unittest.TestCase):
             ("d-i passwd/root-password-crypted password {{ password }}\n", "'{{ password }}' looks like a word of a template"),
             ("d-i time/zone string <%= @host.params['zone'] %>\n", "looks like a word of a template"),
             (sound + "d-i passwd/root-login \n", "the installer stops reading the file there"),
+            ("d-i pass\x1b[31mwd/x string y\n", "line 1: pass\\x1b[31mwd/x: no part of this installer asks that"),
         ):
             with self.subTest(text):
                 self.assertIn(words, self.said(text))
