@@ -257,7 +257,8 @@ def modinfo(path, called=None):
         file.flush()
         status, out, messages = tools.run(["modinfo", "-0", file.name], 0)
     if status:
-        why = tools.last_line(messages).replace(file.name, str(called or path))
+        # It names the file in its own way.
+        why = tools.last_line(messages).rpartition("': ")[2]
         raise UnfitError(f"{called or path} is not a kernel module: modinfo says: {why}")
     fields = []
     for line in out.split(b"\0"):

@@ -408,11 +408,22 @@ def _lz4_end(file, at, size):
         if word == LZ4_MAGIC:
             continue
         if length > LZ4_LARGEST or position + length > size:
+            _check_behind_lz4(file, position - 4)
             raise _bad("lz4", at, f"a block of {length} bytes at byte {position}")
         position += length
     if position != size:
         raise _bad("lz4", at, "it breaks off")
     return size
+
+
+def _check_behind_lz4(file, at):
+    """Refuses another segment where the kernel looks for a block's size, by its name."""
+    file.seek(at)
+    if (other := known(file.read(11).lstrip(b"\0")[:8])) not in (None, "lzma"):
+        raise DamagedError(
+            f"a segment, {other}, begins right behind the lz4 segment that ends at byte {at}, where the kernel takes its first bytes for a block; "
+            "put 4 NUL bytes, and more to a multiple of 4, between the two"
+        )
 
 
 def compress(plain, out, compression, limit):

@@ -42,9 +42,11 @@ def find(program):
 
 def _limit(file_size):
     def apply():
-        resource.setrlimit(resource.RLIMIT_AS, (MEMORY, MEMORY))
-        resource.setrlimit(resource.RLIMIT_CPU, (CPU_SECONDS, CPU_SECONDS))
-        resource.setrlimit(resource.RLIMIT_FSIZE, (file_size, file_size))
+        for what, wanted in ((resource.RLIMIT_AS, MEMORY), (resource.RLIMIT_CPU, CPU_SECONDS), (resource.RLIMIT_FSIZE, file_size)):
+            # The user may have less, and no more can be had than that.
+            most = resource.getrlimit(what)[1]
+            bound = wanted if most == resource.RLIM_INFINITY else min(wanted, most)
+            resource.setrlimit(what, (bound, bound))
 
     return apply
 

@@ -157,6 +157,23 @@ class OddInputs(Case):
             given.write_bytes(subprocess.run(command, input=MODULE.read_bytes()[:5000], capture_output=True, check=True).stdout)
             self.refuse(3, "--module", given, small, "-o", self.out, says=["compressed by", "decompress it"])
 
+    def test_another_segment_right_behind_lz4(self):
+        """The kernel takes its first bytes for the size of a block; it was said to be damaged."""
+        first = subprocess.run(["lz4", "-lqc"], input=self.initrd.read_bytes(), capture_output=True, check=True).stdout
+        for gap, sound in ((bytes(-len(first) % 4), False), (bytes(4 - len(first) % 4 + 4), True)):
+            self.initrd.write_bytes(first + gap + gzip.compress(archive(member("behind", b"x"))))
+            if sound:
+                self.inject("--list", self.initrd)
+            else:
+                self.refuse(1, "--list", self.initrd, says=["gzip", "begins right behind", "4 NUL bytes"])
+
+    def test_what_modinfo_says_has_no_temporary_names(self):
+        """It writes them in its own way."""
+        given = self.dir / "some-text.ko"
+        given.write_bytes(b"text")
+        errors = self.refuse(3, "--module", given, self.initrd, "-o", self.out, says=["some-text.ko is not a kernel module"])
+        self.assertNotRegex(errors, "inject.initrd[-_]")
+
     # Questions
 
     def test_ids_in_whatever_case(self):
@@ -204,6 +221,14 @@ class OddInputs(Case):
         self.assertEqual(status, 5)
         self.assertIn("done, but the report cannot be written", errors)
         self.assertTrue(self.out.exists())
+
+    def test_a_user_who_may_have_less_than_is_given_to_programs(self):
+        """What batch systems and services set; it was a traceback."""
+        for limit, done in (("-v 400000", 0), ("-f 1000", 5), ("-t 100", 0)):
+            status, _, errors = self.shell(f'ulimit {limit}; [ {done} = 0 ] || set -- --file {MODULE}:/x "${{@:3}}"; "$0" "$@"')
+            self.assertEqual((status, "Traceback" in errors), (done, False), errors)
+            self.assertEqual((errors.count("\n"), self.out.exists()), (0 if done == 0 else 1, done == 0), errors)
+            self.out.unlink(missing_ok=True)
 
     def test_one_that_is_interrupted_twice_leaves_nothing(self):
         """The second Ctrl-C came upon what cleans up."""
