@@ -161,7 +161,8 @@ class Image:
         self.release = text.split(" ")[0]
         version = struct.unpack_from("<H", self._data, HEADER_VERSION)[0]
         self.machine = "i386" if version >= 0x20C and not self._data[LOAD_FLAGS] & 1 else "x86_64"
-        if not self.release:
+        # It becomes a directory's name.
+        if not re.fullmatch(r"\w[\w.+~-]*", self.release, re.ASCII):
             raise UsageError(f"found no version in {path}; it is damaged or not a kernel")
 
     def exported(self):

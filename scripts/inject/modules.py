@@ -55,10 +55,10 @@ class SourceTree:
 
     def _relative(self, path):
         """A path in modules.dep: older depmods wrote those of the machine that they ran on, which may be another tree."""
-        if not path.startswith("/"):
-            return path
-        _, mark, rest = path.partition(f"/{self.release}/")
-        if not mark:
+        mark, rest = True, path
+        if path.startswith("/"):
+            _, mark, rest = path.partition(f"/{self.release}/")
+        if not mark or ".." in rest.split("/"):
             raise UsageError(f"{self.top}/modules.dep has {path}, expected a path in that tree; run depmod -b on it")
         return rest
 

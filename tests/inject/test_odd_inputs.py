@@ -3,6 +3,7 @@
 
 import gzip
 import os
+import shutil
 import signal
 import subprocess
 import time
@@ -136,6 +137,25 @@ class OddInputs(Case):
         options = ("--overlay", "--file", f"{self.source}:/{'y' * 101}", self.initrd, "-o")
         self.refuse(2, *options, self.dir / "x.tar.gz", says=["yyy", "tar", "x.cpio.gz"])
         self.inject(*options, self.dir / "x.cpio.gz")
+
+    def test_paths_and_releases_that_lead_out_of_their_place(self):
+        """What is staged was written there, beside the directory of temporary files."""
+        small = small_initrd(self.dir / "small", self.dir / "small.gz")
+        up = "../" * 12 + str(self.dir)[1:]
+        top = tree(self.dir / "tree", {"modules.dep": b""})
+        shutil.copy(next(KERNEL.rglob("tg3.ko*")), top)
+        name = next(top.glob("tg3*")).name
+        shutil.copy(top / name, self.dir / name)
+        (top / "modules.dep").write_text(f"{name}:\n{up}/{name.replace('tg3', 'tg4')}:\n")
+        shutil.copy(top / name, self.dir / name.replace("tg3", "tg4"))
+        self.refuse(2, "--module", "tg4", "--modules", top, small, "-o", self.out, says=["modules.dep has ../", "expected a path in that tree"])
+        image = bytearray((KERNEL / "vmlinuz").read_bytes())
+        start = int.from_bytes(image[0x20E:0x210], "little") + 0x200
+        for release in (str(self.dir), "../../x", "..", "a/b"):
+            image[start : start + len(release) + 1] = release.encode() + b" "
+            (self.dir / "vmlinuz").write_bytes(image)
+            self.refuse(2, "--module", MODULE, "--kernel", self.dir / "vmlinuz", "--modules", top, small, "-o", self.out, says=["found no version"])
+        self.assertFalse((self.dir / "modules.dep").exists())
 
     # Compressions
 
