@@ -263,7 +263,7 @@ impl<'a> Operations for Nic<'a> {
         }
     }
 
-    fn suspend_late(&self, wake: WakeBy) {
+    fn arm_wake(&self, wake: WakeBy) {
         match wake {
             WakeBy::Nothing => return,
             WakeBy::Events => (),
@@ -276,7 +276,7 @@ impl<'a> Operations for Nic<'a> {
         self.hw.has_link()
     }
 
-    fn resume_early(&self, address: &MacAddress) {
+    fn reinit(&self, address: &MacAddress) {
         if self.hw.init().is_err() {
             dev_err!(self.pdev, "the chip does not come out of its reset\n");
         }
@@ -284,7 +284,7 @@ impl<'a> Operations for Nic<'a> {
         self.hw.set_wake_events(self.hw.wake_events());
     }
 
-    fn restore(&self, phy: Option<&Phy>) {
+    fn hand_over(&self, phy: Option<&Phy>) {
         self.hw.set_mac_address(&self.permanent_address);
         // The boot ROM after a reboot may not know that the PHY keeps this; that it is powered down by its control
         // register every driver knows.

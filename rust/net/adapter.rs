@@ -266,7 +266,7 @@ unsafe extern "C" fn shutdown_callback<D: Driver>(pdev: *mut bindings::pci_dev) 
         let dev = pci::device_of(pdev);
         if let Some(net) = net_device::<D>(dev) {
             lifecycle::suspend::<D::Operations<'_>>(net, wake_by(dev));
-            lifecycle::restore::<D::Operations<'_>>(net);
+            lifecycle::hand_over::<D::Operations<'_>>(net);
             if bindings::is_powering_off() {
                 bindings::pci_prepare_to_sleep(pdev);
             }

@@ -274,10 +274,10 @@ pub(super) unsafe fn runtime_resume<T: Operations>(dev: NonNull<bindings::net_de
 /// # Safety
 ///
 /// As [`suspend`].
-pub(super) unsafe fn restore<T: Operations>(dev: NonNull<bindings::net_device>) {
+pub(super) unsafe fn hand_over<T: Operations>(dev: NonNull<bindings::net_device>) {
     // SAFETY: By the safety requirements.
     let (dev, private) = unsafe { Private::<T>::of(dev.as_ptr()) };
-    private.driver.restore(dev.phy());
+    private.driver.hand_over(dev.phy());
 }
 
 impl<T: Operations> Private<T> {
@@ -300,7 +300,7 @@ impl<T: Operations> Private<T> {
             }
             self.down(dev);
             if self.is_open(dev) {
-                self.driver.suspend_late(wake);
+                self.driver.arm_wake(wake);
                 self.suspended.store(true, Relaxed);
                 // A handler that has not seen it yet is to be over before the bus suspends the device. The
                 // interrupt is requested while the interface is running.
@@ -357,7 +357,7 @@ impl<T: Operations> Private<T> {
         self.suspended.store(false, Relaxed);
         // SAFETY: The address is set only while the device is kept resumed, and it is suspended.
         let address = unsafe { dev.address() };
-        self.driver.resume_early(&address);
+        self.driver.reinit(&address);
         // SAFETY: The device is live. An interface that is open has all that `open` gave it, and its queue is stopped.
         unsafe {
             let running = self.is_open(dev);

@@ -30,8 +30,8 @@
 //!   stop:    down -> free IRQ -> disconnect PHY -> drop halves
 //!   reset:   stop_hw -> start_hw                (a work item; after a timeout or a fatal error)
 //!   revive:  suspend -> reset of the bus -> resume  (a work item; after a timeout, if the device does not answer)
-//!   suspend: detach -> suspend_prepare -> down -> suspend_late    (also when the PCI bus reports an error)
-//!   resume:  resume_early -> up -> attach
+//!   suspend: detach -> suspend_prepare -> down -> arm_wake    (also when the PCI bus reports an error)
+//!   resume:  reinit -> up -> attach
 //! ```
 //!
 //! A device without a link is suspended in the same way while the system runs; see `runtime_pm`.
@@ -117,7 +117,7 @@
 //!     // All others are optional, as these are.
 //!     fn set_rx_filter(&self, _filter: RxFilter) {}
 //!
-//!     fn suspend_late(&self, _wake: WakeBy) {}
+//!     fn arm_wake(&self, _wake: WakeBy) {}
 //! }
 //! ```
 //!
@@ -234,7 +234,7 @@ pub trait Napi {
     fn disable_interrupts(&self);
 
     /// Looks at an interrupt. Hard interrupt context; may come at any time while open, but not after
-    /// [`Operations::suspend_late`] until [`Operations::resume_early`].
+    /// [`Operations::arm_wake`] until [`Operations::reinit`].
     fn interrupt(&self, dev: &NetDevice) -> IrqReturn;
 
     /// Completes what was sent and hands up what was received: [`RxContext::budget`](super::contexts::RxContext::budget) frames
@@ -325,23 +325,23 @@ pub trait Operations: Ethtool + Transmit + Napi + Send + Sync {
     /// Called before a running device is suspended, while the link partner's abilities are still known. Runs under RTNL.
     fn suspend_prepare(&self, _phy: Option<&Phy>, _wake: WakeBy) {}
 
-    /// Prepares a device that was up and is quiet for a suspension, and arms it for what is to end that.
+    /// Arms a device that was up and is quiet for what is to end its suspension, which follows.
     ///
     /// Works on a device that is dead or gone too. Runs under RTNL.
-    fn suspend_late(&self, _wake: WakeBy) {}
+    fn arm_wake(&self, _wake: WakeBy) {}
 
     /// Returns the MAC's own link state (PHYstatus). The device runs, or is armed for link wake.
     fn senses_link(&self) -> bool {
         false
     }
 
-    /// Undoes [`Operations::suspend_late`]. The device may have lost all its registers; it has
-    /// this address again afterwards. The interface is detached.
-    fn resume_early(&self, _address: &MacAddress) {}
+    /// Makes the device what [`Operations::start`] expects after a suspension, in which it may have lost all its registers,
+    /// and has it no longer armed. It has this address afterwards. The interface is detached, or its queue stopped.
+    fn reinit(&self, _address: &MacAddress) {}
 
-    /// Leaves the device to the firmware or to the next driver, after it was suspended or its interface
+    /// Leaves the device as the firmware or the next driver wants to find it, after it was suspended or its interface
     /// unregistered.
-    fn restore(&self, _phy: Option<&Phy>) {}
+    fn hand_over(&self, _phy: Option<&Phy>) {}
 
     /// Returns what of `wanted` is possible with an MTU of `mtu` bytes.
     fn fix_features(&self, _mtu: u32, wanted: Features) -> Features {

@@ -125,7 +125,7 @@ impl<'a, T: Operations + 'a> Drop for Registration<'a, T> {
                 runtime_pm::forbid(dev);
             }
             bindings::unregister_netdev(self.dev.as_ptr());
-            private.driver().restore(dev.phy());
+            private.driver().hand_over(dev.phy());
             callbacks::free::<T>(self.dev);
         }
     }
