@@ -2,8 +2,8 @@
 
 //! The C side of [`driver`](super::driver): what the driver core, the PCI core and the power management core call.
 //!
-//! Sleep, shutdown and PCI errors are all quiescing the device and starting it again, see [`operations`](super::operations).
-//! `runtime_pm` describes what happens while the system runs.
+//! System sleep, shutdown and PCI errors stop the device, and all but shutdown start it again: see
+//! [`operations`](super::operations). `runtime_pm` describes runtime suspend.
 //!
 //! C headers: [`include/linux/pm.h`](srctree/include/linux/pm.h),
 //! [`include/linux/pci.h`](srctree/include/linux/pci.h)
@@ -136,7 +136,7 @@ unsafe extern "C" fn probe_callback<D: Driver>(
     })
 }
 
-/// `remove`: process context, with the lock of the device held, and the device awake.
+/// `remove`: process context, with the lock of the device held, and the device resumed.
 ///
 /// # Safety
 ///
@@ -146,7 +146,7 @@ unsafe extern "C" fn remove_callback<D: Driver>(pdev: *mut bindings::pci_dev) {
     let data = unsafe { bindings::dev_get_drvdata(pci::device_of(pdev)) };
     // SAFETY: `probe` has made the private data of such a box. Other callbacks only borrow it, and none of them runs now: those of
     // the power management core and for errors of the bus take the lock of the device, and those of runtime power management
-    // are over, and do not begin while the PCI core keeps the device awake. The driver core forgets the pointer next.
+    // are over, and do not begin while the PCI core keeps the device resumed. The driver core forgets the pointer next.
     drop(unsafe { KBox::from_raw(data.cast::<Registration<'_, D::Operations<'_>>>()) });
 }
 
@@ -168,7 +168,7 @@ const ZEROED_PM: bindings::dev_pm_ops = unsafe { MaybeUninit::zeroed().assume_in
 const ZEROED_ERRORS: bindings::pci_error_handlers = unsafe { MaybeUninit::zeroed().assume_init() };
 
 impl<D: Driver> Callbacks<D> {
-    /// Suspend to memory and to disk are alike for a device that forgets everything.
+    /// Suspend to memory and to disk are alike for a device that loses its registers in both.
     const PM: bindings::dev_pm_ops = {
         let mut pm = ZEROED_PM;
         pm.suspend = Some(suspend_callback::<D>);
@@ -353,7 +353,7 @@ unsafe extern "C" fn runtime_idle_callback<D: Driver>(dev: *mut bindings::device
 /// `runtime_suspend`: process context.
 ///
 /// The lock of the device is not held in any of the three callbacks. There is none while the driver is
-/// unbound, because the PCI core wakes the device first, waits for those that run (`pm_runtime_barrier`),
+/// unbound, because the PCI core resumes the device first, waits for those that run (`pm_runtime_barrier`),
 /// and calls the driver no more afterwards. There may be one before the probe has set the private data,
 /// and that finds none.
 ///

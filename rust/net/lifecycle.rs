@@ -132,7 +132,7 @@ impl<T: Operations> Private<T> {
     pub(super) unsafe fn up(&self, dev: &NetDevice) {
         let phy = dev.phy();
         if let Some(phy) = phy {
-            phy.wake_up();
+            phy.power_up();
             self.driver.init_phy(phy);
         }
         // SAFETY: By the safety requirements, and because the work items are disabled while the

@@ -24,7 +24,7 @@
 //! All slow paths are made of starting and stopping the hardware:
 //!
 //! ```text
-//!   up:      resume PHY -> start_hw -> allow resets -> start PHY
+//!   up:      power PHY up -> start_hw -> allow resets -> start PHY
 //!   down:    no more resets -> stop PHY -> stop_hw
 //!   open:    Operations::open -> request IRQ -> connect PHY -> up
 //!   stop:    down -> free IRQ -> disconnect PHY -> drop halves

@@ -257,8 +257,8 @@ impl Phy {
             dev_err!(pdev, "no PHY answers on its MDIO bus\n");
             return Err(ENODEV);
         }
-        // SAFETY: The PHY is not connected to anything yet. It sleeps and wakes with its MAC, as the
-        // bus to it is of no use without.
+        // SAFETY: The PHY is not connected to anything yet. It is suspended and resumed
+        // with its MAC, without which the bus to it is of no use.
         unsafe {
             bindings::phy_support_asym_pause(this.phydev.as_ptr());
             bindings::phy_set_mac_managed_pm(this.phydev.as_ptr());
@@ -299,7 +299,7 @@ impl Phy {
     }
 
     /// Powers the PHY up, and undoes [`Phy::speed_down`].
-    pub(super) fn wake_up(&self) {
+    pub(super) fn power_up(&self) {
         // SAFETY: The PHY is connected. If its registers do not answer the link stays down, which
         // is all there is to say.
         unsafe {

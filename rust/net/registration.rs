@@ -115,7 +115,7 @@ impl<'a, T: Operations + 'a> Registration<'a, T> {
 }
 
 impl<'a, T: Operations + 'a> Drop for Registration<'a, T> {
-    /// Runs while the parent is being bound or unbound, when the bus keeps it awake.
+    /// Runs while the parent is being bound or unbound, when the bus keeps it resumed.
     fn drop(&mut self) {
         // SAFETY: By the type invariants it is registered, for `T`. Once it is not, the interface is down, its interrupt is
         // freed and no callback runs, nor will one, so that it may be freed.

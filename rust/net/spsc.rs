@@ -388,7 +388,7 @@ impl<T> Consumer<T> {
     /// Wakes `queue` if it is stopped and at least `threshold` slots are free.
     ///
     /// Call it after the last [`Consumer::release`] of a poll. `threshold` must be at least the
-    /// `need` of [`Producer::stop_if_full`] and at most the capacity: the queue sleeps for ever
+    /// `need` of [`Producer::stop_if_full`] and at most the capacity: a queue is never woken
     /// above it.
     pub fn wake_if_stopped(&mut self, queue: &impl TxQueue, threshold: u32) {
         // Pairs with the barrier in `Producer::stop_if_full`.
