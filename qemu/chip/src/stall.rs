@@ -88,13 +88,17 @@ impl Fifo {
 impl Chip {
     /// Sets whether the chip may use the bus, as the command register says; off after power-on.
     pub fn set_bus_master(&mut self, bus: &mut dyn Bus, on: bool) {
+        self.watched(|chip| chip.allow_transfers(bus, on));
+    }
+
+    fn allow_transfers(&mut self, bus: &mut dyn Bus, on: bool) {
         self.master = on;
         self.mastered |= on;
         if !on && self.faults.on(FaultKind::BusStall) {
             self.faults
                 .configure(FaultConfig::off(FaultKind::BusStall), self.now);
         }
-        self.watched(|chip| chip.carry_on(bus));
+        self.carry_on(bus);
     }
 
     /// Returns whether the chip may use the bus.

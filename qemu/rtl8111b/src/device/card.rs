@@ -85,7 +85,8 @@ impl Device {
         Device(Card::new(chip, config, sender))
     }
 
-    /// Does something to the card, and brings the outside up to date with it.
+    /// Does something to the card, and brings the outside up to date with it. Reads do it, too: one changes no register, but
+    /// sets the time first, and what is due then may move the interrupt line.
     pub(super) fn change<T>(&mut self, act: impl FnOnce(&mut Card) -> T) -> T {
         let result = act(&mut self.0);
         self.0.settle();
