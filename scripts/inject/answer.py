@@ -31,10 +31,10 @@ def modalias_of(question):
 class Answer:
     """The answer for one kernel of an initrd."""
 
-    def __init__(self, initrd, release, options, workdir):
+    def __init__(self, initrd, release, request, workdir):
         self.initrd = initrd
         self.release = release
-        self.staged = Staged(workdir / f"answer-{release}", release, options.limit)
+        self.staged = Staged(workdir / f"answer-{release}", release, request.limit)
         self.staged.take_initrd(initrd)
         self.lines = []
         self._configuration = self._take_configuration(workdir / f"modprobe.d-{release}")
@@ -159,22 +159,22 @@ def _fault(name, wrong, missing):
     return None
 
 
-def answer(initrd, question, options, workdir):
+def answer(initrd, question, request, workdir):
     """The lines that answer a question; refuses, with what is missing, when the initrd does not drive that."""
     if inner := initrd.inner_root():
         raise UnfitError(f"the initrd's modules are in /{inner}, which is not looked into; take it apart: unsquashfs, or fsck.erofs --extract")
     if initrd.get(legacy.ARCHIVE):
-        return legacy.answer(initrd, question, modalias_of(question), options, workdir)
-    image = Image(options.kernel, workdir) if options.kernel else None
+        return legacy.answer(initrd, question, modalias_of(question), request, workdir)
+    image = Image(request.kernel, workdir) if request.kernel else None
     releases = sorted(initrd.kernels())
     if image and image.release not in releases:
         has = ", ".join(releases) or "no kernel"
         raise UnfitError(
-            f"the initrd has modules of {has}, the kernel {options.kernel} is {image.release}; nothing in it loads there: swap them by --modules TREE"
+            f"the initrd has modules of {has}, the kernel {request.kernel} is {image.release}; nothing in it loads there: swap them by --modules TREE"
         )
     lines = []
     for release in [image.release] if image else releases:
-        one = Answer(initrd, release, options, workdir)
+        one = Answer(initrd, release, request, workdir)
         drivers = one.drivers(question)
         if not drivers:
             raise UnfitError("; ".join([*one.lines, _nothing(one, question)]))

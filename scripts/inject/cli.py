@@ -7,7 +7,6 @@ import io
 import json
 import os
 import signal
-import stat
 import sys
 import tempfile
 from pathlib import Path
@@ -15,10 +14,12 @@ from pathlib import Path
 from . import output
 from .answer import answer
 from .errors import DamagedError, OperationError, UsageError, UserError
-from .initrd import FLAVOURS, Initrd, sha256_of
+from .flavours import FLAVOURS, flavour_of
+from .initrd import Initrd, sha256_of
 from .kernel import read_module
 from .modules import CLASSES
 from .plan import Planner, is_file_name
+from .request import checked
 
 HELP = """\
 Puts kernel modules, PCI ids and files into an initrd, and makes sure that they are found there. Takes the initrds of the
@@ -57,10 +58,6 @@ exit status:
 SOURCE_DATE_EPOCH sets the time of what is added; without it, that is the newest time in the initrd. TMPDIR is where
 temporary files go, about three times the size of the initrd's content.
 """
-
-
-# The most that --limit may be: more is no limit, and more than a program can be given.
-MOST_MIB = 1 << 30
 
 
 class Parser(argparse.ArgumentParser):
@@ -132,82 +129,6 @@ def parser():
     return result
 
 
-def _check(options):
-    _check_empty(options)
-    if not 0 < options.limit <= MOST_MIB:
-        raise UsageError(f"--limit is {options.limit}, expected a number of MiB from 1 to {MOST_MIB}")
-    options.limit <<= 20
-    output.epoch()
-    options.file = [_pair(text) for text in options.file]
-    if options.question is not None and not options.verify:
-        raise UsageError(f"found two arguments, {options.question} and {options.initrd}, expected INITRD alone; a question goes with --verify")
-    if options.list or options.verify:
-        _check_unused(options)
-    wants = bool(options.module or options.driver_class or options.alias_only or options.file or options.kernel or options.modules)
-    if not (options.list or options.verify or wants):
-        raise UsageError("nothing to do: give --module, --class, --alias-only, --file, or --kernel with --modules; or --list or --verify")
-    if not (options.list or options.verify or options.output or options.dry_run):
-        raise UsageError("where to? give -o OUT (INITRD itself is never changed), or --dry-run")
-    _check_input(options.initrd)
-    if options.output:
-        output.destination_of(options.output, options.initrd)
-        if options.overlay:
-            output.form_of(Path(options.output).name)
-
-
-def _check_empty(options):
-    """Refuses empty values, as of a shell's variable that is not set: they are not options that are absent."""
-    named = {"INITRD": options.initrd, "-o": options.output, "--kernel": options.kernel, "--modules": options.modules, "--symvers": options.symvers}
-    for name, value in [*named.items(), *(("--module", one) for one in options.module)]:
-        if value == "":
-            raise UsageError(f"{name} is empty, expected a file's name; leave it out, or set the variable that it comes from")
-
-
-def _check_unused(options):
-    """Refuses what --list and --verify do not heed: a user would take it for looked at."""
-    unused = {
-        "-o": options.output,
-        "--file": options.file,
-        "--alias-only": options.alias_only,
-        "--class": options.driver_class,
-        "--modules": options.modules,
-        "--symvers": options.symvers,
-        "--append": options.append,
-        "--repack": options.repack,
-        "--overlay": options.overlay,
-        "--module": options.list and options.module,
-        "--kernel": options.list and options.kernel,
-    }
-    for name, value in unused.items():
-        if value:
-            raise UsageError(f"{'--list' if options.list else '--verify'} only looks at the initrd, and does not heed {name}; leave out {name}")
-
-
-def _check_input(name):
-    path = Path(name)
-    try:
-        kind = path.stat().st_mode
-        if stat.S_ISDIR(kind):
-            raise UsageError(f"{name} is a directory, expected an initrd; to make one of it: (cd {name} && find . | cpio -o -H newc) >initrd")
-        if stat.S_ISFIFO(kind) or stat.S_ISSOCK(kind):
-            raise UsageError(f"{name} is a pipe or a socket, which can be read once only; write it into a file first")
-        if not stat.S_ISREG(kind):
-            raise UsageError(f"{name} is a device, expected the file of an initrd; one on a disk has to be named by its path where that is mounted")
-        with open(path, "rb"):
-            pass
-    except FileNotFoundError:
-        raise UsageError(f"found no file {name}; name an initrd") from None
-    except OSError as error:
-        raise UsageError(f"cannot read {name}: {error.strerror}") from None
-
-
-def _pair(text):
-    source, colon, destination = text.rpartition(":")
-    if not (colon and source and destination):
-        raise UsageError(f"--file is {text!r}, expected SOURCE:DESTINATION, such as preseed.cfg:/preseed.cfg")
-    return source, destination
-
-
 def _describe(initrd, flavour):
     kernels = initrd.kernels()
     return {
@@ -226,43 +147,42 @@ def _describe(initrd, flavour):
     }
 
 
-def _verify(initrd, options, workdir):
+def _verify(initrd, request, workdir):
     """That each module is there and loads; reading has checked the rest."""
     checks = []
-    for number, name in enumerate(options.module):
+    for number, name in enumerate(request.module):
         wanted = read_module(name).name if is_file_name(name) else name.replace("-", "_")
         (workdir / f"module-{number}").mkdir()
-        checks += [line.strip() for line in answer(initrd, wanted, options, workdir / f"module-{number}")]
+        checks += [line.strip() for line in answer(initrd, wanted, request, workdir / f"module-{number}")]
     if initrd.problems:
         raise OperationError(initrd.problems[0])
     return checks
 
 
-def run(options, workdir):
-    """Does what the options say; returns the report."""
-    _check(options)
-    initrd = Initrd(options.initrd, workdir / "initrd", options.limit)
-    if options.list or options.verify:
+def run(request, workdir):
+    """Does what is asked for; returns the report."""
+    initrd = Initrd(request.initrd, workdir / "initrd", request.limit)
+    if request.list or request.verify:
         try:
-            flavour = initrd.flavour(options.flavour)
+            flavour = flavour_of(initrd, request.flavour)
         except UserError:
             flavour = "unknown"
         report = {"initrd": _describe(initrd, flavour)}
-        if options.verify:
-            report["checks"] = _verify(initrd, options, workdir)
-            if options.question is not None:
-                report["answer"] = answer(initrd, options.question, options, workdir)
+        if request.verify:
+            report["checks"] = _verify(initrd, request, workdir)
+            if request.question is not None:
+                report["answer"] = answer(initrd, request.question, request, workdir)
         return report
-    plan = Planner(initrd, options, workdir).make()
+    plan = Planner(initrd, request, workdir).make()
     plan.notes += initrd.problems
-    repack = options.repack or (bool(plan.removed) and not options.append and not options.overlay)
+    repack = request.repack or (bool(plan.removed) and not request.append and not request.overlay)
     if repack and initrd.left_out:
         # Others than the kernel would make of these entries what it does not.
         raise DamagedError(f"{initrd.left_out[0]}; until then it is not written anew, only --append is possible")
-    if options.overlay and not plan.additions:
+    if request.overlay and not plan.additions:
         raise UsageError("there is nothing to add, so an overlay would be empty; the initrd is what is wanted already")
-    if options.overlay:
-        wanted, main = output.form_of(options.output or "")[1], output.main_compression(initrd)
+    if request.overlay:
+        wanted, main = output.form_of(request.output or "")[1], output.main_compression(initrd)
         if wanted not in (None, "none", "gzip", main):
             plan.notes.append(f"it is compressed by {wanted}, as its name says, the initrd by {main}: the kernel has to know both")
         plan.notes.append("have it loaded behind the initrd: GRUB: initrd INITRD OUT; iPXE: a second initrd line; Ventoy: its injection plugin")
@@ -270,7 +190,7 @@ def run(options, workdir):
         plan.notes.append("appended only: the old kernel's modules stay in the initrd, of no use; --repack removes them")
     report = {
         "initrd": _describe(initrd, plan.flavour),
-        "mode": "overlay" if options.overlay else "repack" if repack else "append",
+        "mode": "overlay" if request.overlay else "repack" if repack else "append",
         "kernel": plan.release,
         "checks": plan.checks,
         "added": [addition.path for addition in plan.additions],
@@ -279,10 +199,10 @@ def run(options, workdir):
         "firmware": plan.firmware,
         "notes": plan.notes,
     }
-    if not options.dry_run and options.overlay:
-        report["output"] = output.write_overlay(initrd, plan, options.output, workdir, options.limit)
-    elif not options.dry_run:
-        report["output"] = output.write(initrd, plan, options.output, repack, workdir, options.limit)
+    if not request.dry_run and request.overlay:
+        report["output"] = output.write_overlay(initrd, plan, request.output, workdir, request.limit)
+    elif not request.dry_run:
+        report["output"] = output.write(initrd, plan, request.output, repack, workdir, request.limit)
     return report
 
 
@@ -370,7 +290,7 @@ def main(arguments=None):
             signal.signal(number, _end)
     try:
         with tempfile.TemporaryDirectory(prefix="inject-initrd-") as workdir:
-            report = run(options, Path(workdir))
+            report = run(checked(options), Path(workdir))
     except UserError as error:
         return _fail(options, error.status, str(error))
     except KeyboardInterrupt:

@@ -1,10 +1,33 @@
 # SPDX-License-Identifier: GPL-2.0
-"""The ways to have each flavour load a module, besides the alias index that udev and modprobe go by."""
+"""The flavours: what an initrd is known by, and how each is had to load a module, besides the alias index that udev and modprobe go by."""
 
 import re
 from pathlib import Path
 
-from .errors import UsageError
+from .errors import UnfitError, UsageError
+
+FLAVOURS = {
+    "debian-installer": "the Debian installer",
+    "anaconda": "Anaconda (dracut)",
+    "dracut": "dracut",
+    "systemd": "systemd in an initrd (mkosi-initrd and others)",
+    "initramfs-tools": "initramfs-tools",
+    "tiny-initramfs": "tiny-initramfs",
+    "anaconda-legacy": "Anaconda of RHEL 4 times",
+    "busybox": "made by hand with busybox",
+}
+
+# What is in one flavour and in none that stands below it; any of the paths will do.
+MARKS = [
+    ("debian-installer", ["usr/bin/anna", "bin/anna", "usr/lib/debian-installer", "lib/debian-installer"]),
+    ("anaconda-legacy", ["modules/modules.cgz"]),
+    ("anaconda", ["usr/lib/anaconda-lib.sh", "lib/anaconda-lib.sh", "usr/sbin/anaconda-listnet", "sbin/anaconda-listnet"]),
+    ("dracut", ["usr/lib/dracut", "lib/dracut", "usr/lib/dracut/hooks"]),
+    ("systemd", ["usr/lib/initrd-release", "etc/initrd-release"]),
+    ("initramfs-tools", ["conf/initramfs.conf", "conf/arch.conf", "scripts/functions"]),
+    ("busybox", ["usr/bin/busybox", "bin/busybox", "sbin/busybox", "usr/sbin/busybox"]),
+    ("tiny-initramfs", ["target"]),
+]
 
 CONFIGURATION = "etc/modprobe.d/inject-initrd.conf"
 # Where modprobe's configuration is; of two files of the same name the first counts.
@@ -19,6 +42,19 @@ DRACUT_READERS = ("parse-kernel.sh", "dracut-pre-udev", "dracut-pre-udev.sh")
 PCI_ID = re.compile(r"(?i:pci:)?([0-9a-fA-F]{4}):([0-9a-fA-F]{4})(?::([0-9a-fA-F]{4}):([0-9a-fA-F]{4}))?")
 MODALIAS = re.compile(r"pci:v[0-9A-F]{8}d[0-9A-F]{8}sv([0-9A-F]{8}|\*)sd([0-9A-F]{8}|\*)bc(..|\*)sc(..|\*)i(..|\*)")
 PCI_NUMBERS = re.compile(r"pci:v(\w{8})d(\w{8})sv(\w{8}|\*)sd(\w{8}|\*)")
+
+
+def flavour_of(initrd, wanted=None):
+    """Which of FLAVOURS an initrd is."""
+    if wanted:
+        return wanted
+    for name, paths in MARKS:
+        if any(initrd.resolve(path) in initrd.tree for path in paths):
+            return name
+    raise UnfitError(
+        "found no mark of the Debian installer, Anaconda, dracut, systemd, initramfs-tools, busybox or tiny-initramfs in the initrd; say what it "
+        "is by --flavour"
+    )
 
 
 def with_line(content, line):

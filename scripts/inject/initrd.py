@@ -6,32 +6,8 @@ import re
 from pathlib import Path
 
 from . import archive, segments
-from .errors import UnfitError
 from .kernel import elf_machine
 from .unpacker import Unpacker
-
-FLAVOURS = {
-    "debian-installer": "the Debian installer",
-    "anaconda": "Anaconda (dracut)",
-    "dracut": "dracut",
-    "systemd": "systemd in an initrd (mkosi-initrd and others)",
-    "initramfs-tools": "initramfs-tools",
-    "tiny-initramfs": "tiny-initramfs",
-    "anaconda-legacy": "Anaconda of RHEL 4 times",
-    "busybox": "made by hand with busybox",
-}
-
-# What is in one flavour and in none that stands below it; any of the paths will do.
-MARKS = [
-    ("debian-installer", ["usr/bin/anna", "bin/anna", "usr/lib/debian-installer", "lib/debian-installer"]),
-    ("anaconda-legacy", ["modules/modules.cgz"]),
-    ("anaconda", ["usr/lib/anaconda-lib.sh", "lib/anaconda-lib.sh", "usr/sbin/anaconda-listnet", "sbin/anaconda-listnet"]),
-    ("dracut", ["usr/lib/dracut", "lib/dracut", "usr/lib/dracut/hooks"]),
-    ("systemd", ["usr/lib/initrd-release", "etc/initrd-release"]),
-    ("initramfs-tools", ["conf/initramfs.conf", "conf/arch.conf", "scripts/functions"]),
-    ("busybox", ["usr/bin/busybox", "bin/busybox", "sbin/busybox", "usr/sbin/busybox"]),
-    ("tiny-initramfs", ["target"]),
-]
 
 # Microcode and ACPI tables, which the kernel looks for before it decompresses anything.
 EARLY = ("kernel", "early_cpio")
@@ -164,18 +140,6 @@ class Initrd:
         with open(path, "rb") as file:
             file.seek(at)
             return file.read(entry.size)
-
-    def flavour(self, wanted=None):
-        """Which of FLAVOURS it is."""
-        if wanted:
-            return wanted
-        for name, paths in MARKS:
-            if any(self.resolve(path) in self.tree for path in paths):
-                return name
-        raise UnfitError(
-            "found no mark of the Debian installer, Anaconda, dracut, systemd, initramfs-tools, busybox or tiny-initramfs in the initrd; say what it "
-            "is by --flavour"
-        )
 
     def inner_root(self):
         """The image in it that becomes the root in place of the initrd's own tree, if it has one."""

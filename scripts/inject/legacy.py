@@ -22,12 +22,12 @@ ARCHIVE = "modules/modules.cgz"
 ANY = 0xFFFFFFFF
 
 
-def files(initrd, options, plan, workdir):
+def files(initrd, request, plan, workdir):
     """The files of the initrd that change, as {path: (source, mode)}."""
     work = workdir / "legacy"
     work.mkdir()
-    inner = _Inner(initrd, work, options.limit)
-    modules = [read_module(path) for path in options.module]
+    inner = _Inner(initrd, work, request.limit)
+    modules = [read_module(path) for path in request.module]
     tables = _Tables(initrd)
     for module in modules:
         plan.release = inner.release(module)
@@ -39,7 +39,7 @@ def files(initrd, options, plan, workdir):
         tables.add_module(module)
     if modules:
         plan.checks.append("symbols: NOT CHECKED; an initrd of this kind does not show its kernel's")
-    for text in options.alias_only:
+    for text in request.alias_only:
         driver, modalias = parse_alias(text)
         if driver not in inner.names:
             raise UnfitError(f"found no driver {driver} among the {len(inner.names)} modules in modules.cgz; add it by --module")
@@ -52,11 +52,11 @@ def files(initrd, options, plan, workdir):
     return changed
 
 
-def answer(initrd, question, modalias, options, workdir):
+def answer(initrd, question, modalias, request, workdir):
     """The lines that answer what --verify asks of such an initrd; refuses when it does not drive that."""
     work = workdir / "answer"
     work.mkdir(exist_ok=True)
-    inner, drivers = _Inner(initrd, work, options.limit), [question.replace("-", "_")]
+    inner, drivers = _Inner(initrd, work, request.limit), [question.replace("-", "_")]
     if modalias is not None:
         numbers = (pci_numbers([modalias]) or [()])[0]
         rows = [re.findall(r'"[^"]*"|\S+', line) for line in initrd.read("modules/pcitable").decode("utf-8", "replace").splitlines()]

@@ -41,13 +41,13 @@ class Plan:
 
 
 class Planner:
-    """Makes a Plan out of the options."""
+    """Makes a Plan out of a Request."""
 
-    def __init__(self, initrd, options, workdir):
+    def __init__(self, initrd, request, workdir):
         self.initrd = initrd
-        self.options = options
+        self.request = request
         self.workdir = Path(workdir)
-        self.plan = Plan(initrd.flavour(options.flavour))
+        self.plan = Plan(flavours.flavour_of(initrd, request.flavour))
         self._files = {}
         # Those of them that --file names.
         self._given = set()
@@ -55,52 +55,52 @@ class Planner:
 
     def make(self):
         """The whole plan."""
-        options, plan = self.options, self.plan
+        request, plan = self.request, self.plan
         if inner := self.initrd.inner_root():
             raise UnfitError(
                 f"the initrd's init makes its root of /{inner} and throws away all that is beside it, so what is added would be lost; "
                 "make the initrd without that: dracut --omit 'squash squash-squashfs squash-erofs'"
             )
-        if plan.flavour == "tiny-initramfs" and (options.module or options.kernel or options.driver_class or options.alias_only):
+        if plan.flavour == "tiny-initramfs" and (request.module or request.kernel or request.driver_class or request.alias_only):
             raise UnfitError(
                 "tiny-initramfs has no program that loads modules by their indexes: its init loads the files that /modules lists; make the initrd anew "
                 "with the module in it: mktirfs --include-modules=MODULE -o OUT VERSION"
             )
         if plan.flavour == "anaconda-legacy":
             self._refuse_swap_of_legacy()
-            self._files.update(legacy.files(self.initrd, options, plan, self.workdir))
+            self._files.update(legacy.files(self.initrd, request, plan, self.workdir))
         else:
-            if options.module or options.kernel or options.modules or options.driver_class:
+            if request.module or request.kernel or request.modules or request.driver_class:
                 self._modules()
-            if options.alias_only:
+            if request.alias_only:
                 self._aliases()
-        for source, destination in options.file:
+        for source, destination in request.file:
             self._file(source, destination)
         self._settle()
         return plan
 
     def _refuse_swap_of_legacy(self):
-        if self.options.kernel or self.options.modules or self.options.driver_class:
+        if self.request.kernel or self.request.modules or self.request.driver_class:
             raise UsageError("--kernel, --modules and --class are for initrds of today; this one is of RHEL 4 times: name each module by --module")
 
     # Modules
 
     def _modules(self):
-        options, plan = self.options, self.plan
-        image = Image(options.kernel, self.workdir) if options.kernel else None
+        request, plan = self.request, self.plan
+        image = Image(request.kernel, self.workdir) if request.kernel else None
         kernels = self.initrd.kernels()
-        files = [name for name in options.module if is_file_name(name)]
+        files = [name for name in request.module if is_file_name(name)]
         plan.release = self._release(image, kernels, [read_module(path) for path in files])
         swap = plan.release not in kernels
-        source = SourceTree(options.modules, plan.release) if options.modules else None
-        if options.driver_class and not source:
-            raise UsageError(f"--class {options.driver_class} takes drivers from a kernel's modules; name these too: --modules /lib/modules/{plan.release}")
+        source = SourceTree(request.modules, plan.release) if request.modules else None
+        if request.driver_class and not source:
+            raise UsageError(f"--class {request.driver_class} takes drivers from a kernel's modules; name these too: --modules /lib/modules/{plan.release}")
         if swap and not source:
             raise UsageError(
                 f"the initrd has modules of {_list(kernels)}, not of {plan.release}; to swap its kernel give the modules of "
                 f"{plan.release} too: --modules /lib/modules/{plan.release}"
             )
-        staged = Staged(self.workdir / "stage", plan.release, options.limit, self.initrd.suffixes())
+        staged = Staged(self.workdir / "stage", plan.release, request.limit, self.initrd.suffixes())
         if swap:
             self._swap(staged, source, kernels)
         else:
@@ -139,7 +139,7 @@ class Planner:
         plan.notes.append(f"the module tree is that of {plan.release}: {len(chosen)} modules, {len(source.paths) - len(chosen)} others of it left out")
         base = self.initrd.modules_base()
         plan.removed += [f"{base}/{release}" for release in sorted(kernels)]
-        plan.notes.append(f"boot it with the kernel {self.options.kernel or plan.release}")
+        plan.notes.append(f"boot it with the kernel {self.request.kernel or plan.release}")
         if plan.flavour == "debian-installer":
             plan.notes.append("boot it with anna/no_kernel_modules=true: the archive has no udebs of this kernel")
 
@@ -176,9 +176,9 @@ class Planner:
             self._check_decompressors(image)
         if source and source.first and reference:
             _check_tree(source, reference)
-        if machine and (swap or self.options.module or source):
+        if machine and (swap or self.request.module or source):
             self._check_machine(f"the kernel {plan.release}" if reference is None else f"the module {reference.name} of {plan.release}", machine)
-        for name in self.options.module:
+        for name in self.request.module:
             module = self._named(name, source)
             plan.checks.append(f"{module.name}: {check_fit(module, plan.release, reference, machine)}")
             signed = f"signed by {module.signer or 'an unnamed key'}" if module.signed else "not signed: Secure Boot refuses it"
@@ -196,7 +196,7 @@ class Planner:
             plan.notes.append(f"also added, because it is needed: {', '.join(sorted(set(pulled)))}")
         for name in dict.fromkeys(absent):
             plan.notes.append(f"{name} is wanted but not in the initrd; it is used if you give it: --modules TREE")
-        if self.options.driver_class:
+        if self.request.driver_class:
             self._add_class(staged, source)
         names = [module.name for module in modules]
         self._index(staged, names, sorted({*names, *staged.names} - (inside - set(names))), image)
@@ -219,11 +219,11 @@ class Planner:
 
     def _add_class(self, staged, source):
         """Adds all drivers of a class with what they need."""
-        drivers = source.of_class(self.options.driver_class)
+        drivers = source.of_class(self.request.driver_class)
         added = [name for name in sorted(source.with_needs(drivers)) if name not in staged.names]
         for name in added:
             staged.take_module(source, name)
-        self.plan.checks.append(f"--class {self.options.driver_class}: {len(drivers)} drivers; {len(added)} modules were not in the initrd")
+        self.plan.checks.append(f"--class {self.request.driver_class}: {len(drivers)} drivers; {len(added)} modules were not in the initrd")
         bases = [f"{base}/{{}}{end}" for base in ("lib/firmware", "usr/lib/firmware") for end in ("", ".xz", ".zst")]
         self.plan.firmware = [one for one in staged.firmware(drivers) if not any(self.initrd.get(base.format(one)) for base in bases)]
 
@@ -255,8 +255,8 @@ class Planner:
             )
 
     def _symbols(self, image):
-        if self.options.symvers:
-            return ["-e", "-E", _symvers(self.options.symvers)]
+        if self.request.symvers:
+            return ["-e", "-E", _symvers(self.request.symvers)]
         names = image.exported() if image else []
         if not names:
             return None
@@ -287,7 +287,7 @@ class Planner:
     def _aliases(self):
         kernels = self.initrd.kernels()
         inside = {module_name(path) for paths in kernels.values() for path in paths}
-        pairs = [flavours.parse_alias(text) for text in self.options.alias_only]
+        pairs = [flavours.parse_alias(text) for text in self.request.alias_only]
         for driver, modalias in pairs:
             if driver not in inside:
                 raise UnfitError(f"found no driver {driver} among the {len(inside)} modules in the initrd; add it by --module")
