@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! An example for `rust/net`: a network interface on QEMU's `edu`, a PCI device for teaching that can copy between memory and a buffer
-//! of its own. A frame to be sent is copied into that buffer, and from there into a receive buffer: it comes back. One is under way at a
-//! time.
+//! An example for `rust/net`: a network interface on QEMU's `edu`, a PCI device for teaching that
+//! can copy between memory and a buffer of its own. A frame to be sent is copied into that buffer,
+//! and from there into a receive buffer: it comes back. One is under way at a time.
 //!
-//! It has no PHY, no rings to choose from, nothing that wakes a machine, no EEPROM, no XDP and no self-test, and writes nothing for
-//! them. The device is described in QEMU's `docs/specs/edu.rst`.
+//! It has no PHY, no rings to choose from, nothing that wakes a machine, no EEPROM, no XDP and no
+//! self-test, and writes nothing for them. The device is described in QEMU's `docs/specs/edu.rst`.
 
 use crate::net::{
     address::StationAddress,
@@ -108,7 +108,8 @@ pub(crate) struct Edu<'a> {
     _enabled: Enabled<'a>,
 }
 
-/// The half of the state that the poll needs: frames to be sent, the one that is on its way back, and a buffer for it.
+/// The half of the state that the poll needs: frames to be sent, the one that is on its way back,
+/// and a buffer for it.
 pub(crate) struct Poll<'a> {
     sent: Consumer<MappedFragment<'a>>,
     back: Option<MappedFragment<'a>>,

@@ -2,9 +2,10 @@
 
 //! KUnit tests, for what is arithmetic and needs no chip.
 //!
-//! They run when the module is loaded into a kernel that has KUnit (`make test-debug`); the stock kernel
-//! has none, and its module none of this. They are here and not beside what they test, because the
-//! macro expands to code that `driver` may not have. The rings are tested on the host, in `tests/rings`.
+//! They run when the module is loaded into a kernel that has KUnit (`make test-debug`); the stock
+//! kernel has none, and its module none of this. They are here and not beside what they test,
+//! because the macro expands to code that `driver` may not have. The rings are tested on the host,
+//! in `tests/rings`.
 
 use kernel::prelude::kunit_tests;
 

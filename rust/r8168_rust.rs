@@ -2,8 +2,8 @@
 
 //! Driver for the Realtek RTL8111B (PCI id 10ec:8168, XID 0x300 and 0x380).
 //!
-//! `net` holds safe abstractions over the network core and all `unsafe` code; `driver` is the driver
-//! and has none, which the compiler enforces.
+//! `net` holds safe abstractions over the network core and all `unsafe` code; `driver` is the
+//! driver and has none, which the compiler enforces.
 
 use core::ffi::CStr;
 use kernel::prelude::*;
@@ -13,7 +13,8 @@ mod bindings;
 #[cfg(CONFIG_KUNIT)]
 mod kunit;
 
-// Private: what another crate could call would be compiled even if nothing calls it, and not be inlined.
+// Private: what another crate could call would be compiled even if nothing calls it, and not be
+// inlined.
 #[cfg_attr(not(clippy), allow(unreachable_pub))]
 mod net;
 
@@ -22,7 +23,8 @@ mod net;
 #[deny(clippy::mem_forget)]
 mod driver;
 
-/// Has Clippy see as public what would be in crates of their own, for the lints that are about such items only.
+/// Has Clippy see as public what would be in crates of their own, for the lints that are about such
+/// items only.
 #[cfg(clippy)]
 pub mod public {
     pub use crate::driver::*;

@@ -2,9 +2,10 @@
 
 //! Which MAC address an interface gets.
 //!
-//! The first valid one of: the platform's firmware (r8169); the EEPROM (Realtek's r8168); the registers, which the chip
-//! has filled from the EEPROM at power-on, and which firmware or a kernel that has crashed may have changed since (r8169); a
-//! random one. The interface has it written to the chip, which receives nothing for itself with a wrong one.
+//! The first valid one of: the platform's firmware (r8169); the EEPROM (Realtek's r8168); the
+//! registers, which the chip has filled from the EEPROM at power-on, and which firmware or a kernel
+//! that has crashed may have changed since (r8169); a random one. The interface has it written to
+//! the chip, which receives nothing for itself with a wrong one.
 
 use super::nic::Nic;
 use crate::net::{
@@ -16,7 +17,8 @@ use crate::net::{
 };
 
 impl Nic<'_> {
-    /// Returns the address for the interface; the log says so if it is not the one that the chip was found with.
+    /// Returns the address for the interface; the log says so if it is not the one that the chip
+    /// was found with.
     pub(super) fn station_address(&self) -> StationAddress {
         let found = &self.hw.mac_address();
         let (chosen, origin) = if let Some(address) = address::of_platform(self.pdev) {

@@ -36,8 +36,8 @@ pub(crate) struct Mitigation {
     bits: u16,
 }
 
-/// Returns the unit for 0 with a link of `speed` Mbit/s, in nanoseconds. Without a link it is that of
-/// the highest speed, as in r8169; no other speeds are possible.
+/// Returns the unit for 0 with a link of `speed` Mbit/s, in nanoseconds. Without a link it is that
+/// of the highest speed, as in r8169; no other speeds are possible.
 fn base(speed: Option<u32>) -> u32 {
     match speed {
         Some(100) => 2560,
@@ -118,8 +118,9 @@ impl Mitigation {
         NonZeroU64::new(u64::from(base(speed) * multiple)).unwrap_or(NonZeroU64::MIN)
     }
 
-    /// Returns the finest unit that reaches as far as `wanted` wants, if one does; how far it reaches is
-    /// rounded up, as in [`Mitigation::decode`], so that what was shown can be set again.
+    /// Returns the finest unit that reaches as far as `wanted` wants, if one does; how far it
+    /// reaches is rounded up, as in [`Mitigation::decode`], so that what was shown can be set
+    /// again.
     fn unit_for(speed: Option<u32>, wanted: &Coalesce) -> Option<usize> {
         let longest = u64::from(wanted.rx_usecs.max(wanted.tx_usecs));
         (0..UNITS.len()).find(|&unit| {

@@ -3,15 +3,15 @@
 //! Reads the EEPROM that the chip takes its MAC address and settings from: a 93C46 (64 words) or a
 //! 93C56 (128 words) on pins that Cfg9346 leads out.
 //!
-//! A read is a start bit, the command 10, and the address; then the EEPROM answers with 16 bits. Bits
-//! go in at the rising clock and come out after it, the most significant first (the data sheets of
-//! the EEPROMs, by whomever). The addresses of the two parts are 6 and 8 bits long; which part it is
-//! shows by which length finds the signature, as in FreeBSD's re(4).
+//! A read is a start bit, the command 10, and the address; then the EEPROM answers with 16 bits.
+//! Bits go in at the rising clock and come out after it, the most significant first (the data
+//! sheets of the EEPROMs, by whomever). The addresses of the two parts are 6 and 8 bits long; which
+//! part it is shows by which length finds the signature, as in FreeBSD's re(4).
 
 /// The pins, as the EEPROM has them.
 pub trait Pins {
-    /// Sets the inputs, and leaves the EEPROM the time that it needs. Returns the output as it was when they arrived; a one if
-    /// nothing is connected.
+    /// Sets the inputs, and leaves the EEPROM the time that it needs. Returns the output as it was
+    /// when they arrived; a one if nothing is connected.
     fn set(&self, select: bool, clock: bool, data: bool) -> bool;
 }
 
@@ -63,7 +63,8 @@ impl Part {
         address
     }
 
-    /// Reads bytes from this one on, the lower half of a word first. What is beyond the end comes round.
+    /// Reads bytes from this one on, the lower half of a word first. What is beyond the end comes
+    /// round.
     pub fn read(&self, pins: &impl Pins, offset: usize, bytes: &mut [u8]) {
         let mut word = 0;
         for (nth, byte) in bytes.iter_mut().enumerate() {

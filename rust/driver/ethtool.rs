@@ -4,10 +4,10 @@
 //!
 //! # The dump of registers
 //!
-//! `ethtool -d` gives the 256 bytes of the register file in the order of their addresses, each as it
-//! was when it was read, which is in 32-bit accesses from the first to the last; `regs` names those
-//! that the driver uses. The version is the XID in the upper 16 bits and the version of this layout,
-//! 1, in the lower. All ones: the chip is gone.
+//! `ethtool -d` gives the 256 bytes of the register file in the order of their addresses, each as
+//! it was when it was read, which is in 32-bit accesses from the first to the last; `regs` names
+//! those that the driver uses. The version is the XID in the upper 16 bits and the version of this
+//! layout, 1, in the lower. All ones: the chip is gone.
 
 use super::{
     eeprom,

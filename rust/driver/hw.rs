@@ -58,8 +58,9 @@ pub(super) struct Hw<'a> {
     settings: Pin<KBox<Mutex<Settings>>>,
 }
 
-/// Cached settings, of which the driver and not the chip is the master. The lock also covers [`Hw::unlocked`] and CPlusCmd: RTNL
-/// does not keep a reset and a change of the link from running beside what the user sets.
+/// Cached settings, of which the driver and not the chip is the master. The lock also covers
+/// [`Hw::unlocked`] and CPlusCmd: RTNL does not keep a reset and a change of the link from running
+/// beside what the user sets.
 struct Settings {
     /// CPlusCmd: what the firmware left there and is kept, the offloads of reception, and the unit
     /// of `mitigation`.
@@ -252,7 +253,8 @@ impl<'a> Hw<'a> {
         self.settings.lock().wake
     }
 
-    /// Sets the events that are to wake the machine up (Config3 and Config5, as r8169 and Realtek's r8168).
+    /// Sets the events that are to wake the machine up (Config3 and Config5, as r8169 and Realtek's
+    /// r8168).
     ///
     /// The bits stay over a reset of the chip. They have no effect while it is in D0.
     pub(super) fn set_wake_events(&self, events: WakeEvents) {
@@ -292,8 +294,8 @@ impl<'a> Hw<'a> {
 
     /// Has the chip write its tally counters to `address`, which is aligned to 64 bytes.
     ///
-    /// Returns whether it did, within 10 ms. While the receiver is off some chips cannot (r8169), so
-    /// it is not tried; a chip that is gone answers all ones.
+    /// Returns whether it did, within 10 ms. While the receiver is off some chips cannot (r8169),
+    /// so it is not tried; a chip that is gone answers all ones.
     pub(super) fn dump_counters(&self, address: u64) -> bool {
         let command = self.bar().read(regs::CHIP_CMD);
         if command.into_raw() == !0 || !command.rx_enable() {
@@ -314,7 +316,8 @@ impl<'a> Hw<'a> {
         .is_ok_and(|answer| answer.into_raw() != !0)
     }
 
-    /// Reads the whole register file, as 32-bit words. No register of this chip changes by being read.
+    /// Reads the whole register file, as 32-bit words. No register of this chip changes by being
+    /// read.
     pub(super) fn read_all(&self, dump: &mut [u8]) {
         for (word, to) in dump.chunks_exact_mut(size_of::<u32>()).enumerate() {
             // Beyond the end there is nothing.
@@ -323,8 +326,8 @@ impl<'a> Hw<'a> {
         }
     }
 
-    /// Connects the pins of the EEPROM for `f`. While they are, the chip neither sends nor receives:
-    /// only for a chip that is stopped.
+    /// Connects the pins of the EEPROM for `f`. While they are, the chip neither sends nor
+    /// receives: only for a chip that is stopped.
     pub(super) fn with_eeprom<R>(&self, f: impl FnOnce(&EepromPins<'_, 'a>) -> R) -> R {
         let settings = self.settings.lock();
         let result = f(&EepromPins(self));
@@ -334,8 +337,8 @@ impl<'a> Hw<'a> {
         result
     }
 
-    /// Writes patterns to registers that hold whatever is written, and returns whether they do. Only
-    /// for a chip that is stopped; [`Hw::start`] and [`Hw::set_rx_filter`] set them again.
+    /// Writes patterns to registers that hold whatever is written, and returns whether they do.
+    /// Only for a chip that is stopped; [`Hw::start`] and [`Hw::set_rx_filter`] set them again.
     pub(super) fn test_registers(&self) -> bool {
         [0, !0, 0x5a5a_a5a5, 0xa5a5_5a5au32]
             .into_iter()
@@ -398,7 +401,8 @@ impl<'a> Hw<'a> {
         self.bar().write_reg(regs::CFG_9346::zeroed());
     }
 
-    /// Returns the MAC address that the chip has, from its EEPROM or from the driver before this one.
+    /// Returns the MAC address that the chip has, from its EEPROM or from the driver before this
+    /// one.
     pub(super) fn mac_address(&self) -> MacAddress {
         let [a, b, c, d] = self.bar().read(regs::IDR0).into_raw().to_le_bytes();
         let [e, f, _, _] = self.bar().read(regs::IDR4).into_raw().to_le_bytes();
@@ -426,7 +430,8 @@ impl<'a> Hw<'a> {
         (self.chip.halt)(self);
     }
 
-    /// Resets the chip. One that is dead does not come out of it, and is as quiet; see [`Hw::is_in_reset`].
+    /// Resets the chip. One that is dead does not come out of it, and is as quiet; see
+    /// [`Hw::is_in_reset`].
     pub(super) fn reset_quietly(&self) {
         let _ = self.reset();
     }
@@ -486,8 +491,8 @@ impl<'a> Hw<'a> {
         bar.write_reg(self.tx_config());
     }
 
-    /// Sets which frames are received, besides those to the MAC address and broadcasts; with `damaged` also if
-    /// their check sequence is wrong or they are too short.
+    /// Sets which frames are received, besides those to the MAC address and broadcasts; with
+    /// `damaged` also if their check sequence is wrong or they are too short.
     pub(super) fn set_rx_filter(&self, filter: RxFilter, damaged: bool) {
         let hash = match filter {
             RxFilter::Own => 0,

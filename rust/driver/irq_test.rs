@@ -58,8 +58,8 @@ impl InterruptTest {
         let seen = within_timeout(&mut || {
             let seen = self.0.load(Acquire) == SEEN;
             if !seen {
-                // A handler that a neighbour on the line has called, and that has not seen that this one is armed, may
-                // have masked it meanwhile.
+                // A handler that a neighbour on the line has called, and that has not seen that
+                // this one is armed, may have masked it meanwhile.
                 hw.unmask_test_interrupt();
             }
             seen

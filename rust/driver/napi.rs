@@ -1,10 +1,12 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! The path of a received frame from the interrupt to the stack, and of a sent one to its completion: [`Napi`] for [`Nic`]. What happens in the
-//! rings is in [`ring::rx`](super::ring::rx) and [`ring::tx`](super::ring::tx).
+//! The path of a received frame from the interrupt to the stack, and of a sent one to its
+//! completion: [`Napi`] for [`Nic`]. What happens in the rings is in [`ring::rx`](super::ring::rx)
+//! and [`ring::tx`](super::ring::tx).
 //!
-//! In order: [`Napi::interrupt`] masks the interrupts and schedules [`Napi::poll`], which looks at both rings: [`Nic::poll_rings`] hands up
-//! what was received and completes what was sent. When nothing was found, [`Nic::acknowledge`] looks once more, and interrupts are unmasked.
+//! In order: [`Napi::interrupt`] masks the interrupts and schedules [`Napi::poll`], which looks at
+//! both rings: [`Nic::poll_rings`] hands up what was received and completes what was sent. When
+//! nothing was found, [`Nic::acknowledge`] looks once more, and interrupts are unmasked.
 
 use super::{
     memory::Descriptors,
@@ -51,12 +53,14 @@ use kernel::sync::atomic::{
     Relaxed, //
 };
 
-/// After how many polls the events are read in any case: those that are not about the rings have no interrupt while it is masked.
+/// After how many polls the events are read in any case: those that are not about the rings have no
+/// interrupt while it is masked.
 const POLLS_UNREAD: u32 = 256;
 
-/// The limit of polls in a row that find nothing before interrupts are unmasked. It is half as many as polls found something since that was
-/// last done, if that is less: a stream of frames has gaps, and the interrupt after one costs more than these. A question
-/// and its answer are one poll, or two, and wait for nothing.
+/// The limit of polls in a row that find nothing before interrupts are unmasked. It is half as many
+/// as polls found something since that was last done, if that is less: a stream of frames has gaps,
+/// and the interrupt after one costs more than these. A question and its answer are one poll, or
+/// two, and wait for nothing.
 const IDLE_POLLS: u32 = 8;
 
 /// Frames up to this many bytes are copied, so that their buffer stays in the ring: for a small
@@ -150,12 +154,13 @@ impl<'a> Napi for Nic<'a> {
         if let Some(answer) = self.interrupt_test.handle(&self.hw) {
             return answer;
         }
-        // Masked first, so that the read waits until the chip has released the line: an interrupt handler that
-        // returns before is called once more for nothing, and pays for a second read.
+        // Masked first, so that the read waits until the chip has released the line: an interrupt
+        // handler that returns before is called once more for nothing, and pays for a second read.
         self.hw.mask();
         let Some(events) = self.pending_events() else {
-            // Another device of the line interrupted. If the poll unmasks meanwhile, it has set the flag before
-            // and does it after the mask has arrived, so that in the end one of the two did.
+            // Another device of the line interrupted. If the poll unmasks meanwhile, it has set the
+            // flag before and does it after the mask has arrived, so that in the end one of the two
+            // did.
             if self.irq.unmasked.load(Relaxed) {
                 self.hw.unmask();
             }
@@ -182,7 +187,8 @@ impl<'a> Napi for Nic<'a> {
             work = self.acknowledge(cx, poll);
         }
         if poll.unread >= POLLS_UNREAD {
-            // Where the core polls by a timer, whether there are frames or not, interrupts are never unmasked.
+            // Where the core polls by a timer, whether there are frames or not, interrupts are
+            // never unmasked.
             self.read_events(cx, poll);
         }
         if work == 0 {
@@ -207,8 +213,8 @@ impl<'a> Nic<'a> {
         (ours != 0 && all != event::GONE).then_some(all)
     }
 
-    /// Leaves the events of the rings to the poll, and acknowledges and acts on the others; those that
-    /// were not asked for are acknowledged, too (r8169).
+    /// Leaves the events of the rings to the poll, and acknowledges and acts on the others; those
+    /// that were not asked for are acknowledged, too (r8169).
     fn handle_events(&self, dev: &NetDevice, events: u16) {
         let others = events & !event::RINGS;
         if others != 0 {
@@ -228,7 +234,8 @@ impl<'a> Nic<'a> {
         }
     }
 
-    /// Looks at both rings once; returns how many frames were received, or 1 if only some were sent.
+    /// Looks at both rings once; returns how many frames were received, or 1 if only some were
+    /// sent.
     fn poll_rings(&self, cx: &PollContext<'_, PagePool<'a>>, poll: &mut Poll<'a>) -> u32 {
         let sent = self.complete_sent(cx, poll);
         let Some(rx) = cx.receiver() else {
@@ -264,8 +271,8 @@ impl<'a> Nic<'a> {
         done.max(sent.into())
     }
 
-    /// Hands up the next frame if the chip has finished a descriptor; returns the length of the frame. If none went up it is missed, and
-    /// that is 0.
+    /// Hands up the next frame if the chip has finished a descriptor; returns the length of the
+    /// frame. If none went up it is missed, and that is 0.
     #[inline]
     fn receive_one(
         rx: &RxContext<'_, PagePool<'a>>,
@@ -327,8 +334,10 @@ impl<'a> Nic<'a> {
         Some(length)
     }
 
-    /// Counts the next descriptor, which holds no good frame, and hands up what is in it if that is wanted.
-    // It looks the descriptor up once more: to be passed it would have to be put into memory for every good frame as well.
+    /// Counts the next descriptor, which holds no good frame, and hands up what is in it if that is
+    /// wanted.
+    // It looks the descriptor up once more: to be passed it would have to be put into memory for
+    // every good frame as well.
     #[cold]
     #[inline(never)]
     fn receive_damaged(
@@ -373,21 +382,26 @@ impl<'a> Nic<'a> {
         true
     }
 
-    /// Acknowledges the events of the rings, if there can be any, before interrupts are unmasked; returns what is in the rings after that.
+    /// Acknowledges the events of the rings, if there can be any, before interrupts are unmasked;
+    /// returns what is in the rings after that.
     ///
-    /// While interrupts are masked events are good for nothing, so they are acknowledged once, when the rings are empty, and not by each
-    /// poll that finds something. Were they not acknowledged at all, unmasking would interrupt about frames that were seen long ago.
+    /// While interrupts are masked events are good for nothing, so they are acknowledged once, when
+    /// the rings are empty, and not by each poll that finds something. Were they not acknowledged
+    /// at all, unmasking would interrupt about frames that were seen long ago.
     ///
-    /// No frame is overlooked, by order. The chip writes a descriptor before it sets its event. An acknowledgement is a posted write
-    /// and takes its time, so it may also clear the event of a frame that came after the poll has looked. The read that follows
-    /// does not overtake it, and its answer does not overtake what the chip wrote to memory before: so of each event that
-    /// was cleared the descriptor is seen by the look after the read. An event that comes after the acknowledgement stays, and interrupts as
-    /// soon as that is possible. The handler may run meanwhile, if an interrupt that was masked too late is still on its way: it sets its
-    /// flag before it schedules a poll, which comes here again. The exchange is a full barrier, so the events of a flag that
-    /// it clears are older than the acknowledgement.
+    /// No frame is overlooked, by order. The chip writes a descriptor before it sets its event. An
+    /// acknowledgement is a posted write and takes its time, so it may also clear the event of a
+    /// frame that came after the poll has looked. The read that follows does not overtake it, and
+    /// its answer does not overtake what the chip wrote to memory before: so of each event that was
+    /// cleared the descriptor is seen by the look after the read. An event that comes after the
+    /// acknowledgement stays, and interrupts as soon as that is possible. The handler may run
+    /// meanwhile, if an interrupt that was masked too late is still on its way: it sets its flag
+    /// before it schedules a poll, which comes here again. The exchange is a full barrier, so the
+    /// events of a flag that it clears are older than the acknowledgement.
     fn acknowledge(&self, cx: &PollContext<'_, PagePool<'a>>, poll: &mut Poll<'a>) -> u32 {
         if !self.irq.interrupted.xchg(false, Full) && !poll.unacknowledged {
-            // Since the last time nothing has been found: an event is of something that came after that, and interrupts.
+            // Since the last time nothing has been found: an event is of something that came after
+            // that, and interrupts.
             return 0;
         }
         self.hw.acknowledge(event::RINGS);

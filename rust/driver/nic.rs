@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! The network interface: its state, and all of its operations but those of the frames, which are in [`napi`](super::napi) and
-//! [`xmit`](super::xmit).
+//! The network interface: its state, and all of its operations but those of the frames, which are
+//! in [`napi`](super::napi) and [`xmit`](super::xmit).
 
 use super::{
     eeprom,
@@ -76,7 +76,8 @@ const FRAME_OVERHEAD: u32 = HEADER + 4 + desc::FCS_LENGTH;
 
 /// The driver's side of one network interface.
 ///
-/// The fields are dropped in this order: the chip is reached only while the PCI device is switched on.
+/// The fields are dropped in this order: the chip is reached only while the PCI device is switched
+/// on.
 pub(crate) struct Nic<'a> {
     pub(super) tally: Tally<'a>,
     pub(super) hw: Arc<Hw<'a>>,
@@ -91,7 +92,8 @@ pub(crate) struct Nic<'a> {
     /// The valid MAC address in it.
     pub(super) eeprom_address: Option<MacAddress>,
     pub(super) pdev: &'a pci::Device,
-    /// The MAC address that the EEPROM has or else the chip had, for the driver that comes after this one.
+    /// The MAC address that the EEPROM has or else the chip had, for the driver that comes after
+    /// this one.
     permanent_address: MacAddress,
     enabled: Enabled<'a>,
 }
@@ -104,7 +106,8 @@ impl<'a> Nic<'a> {
     /// `ENOMEM`.
     pub(super) fn new(enabled: Enabled<'a>, hw: Arc<Hw<'a>>) -> Result<Self> {
         let pdev = enabled.device();
-        // Of what is in the EEPROM only the address is needed: a bit of it costs two accesses that wait for the chip.
+        // Of what is in the EEPROM only the address is needed: a bit of it costs two accesses that
+        // wait for the chip.
         let (eeprom, eeprom_address) = hw.with_eeprom(|pins| {
             let part = eeprom::Part::find(pins);
             (part, part.map(|part| part.address(pins)))
@@ -187,13 +190,14 @@ impl<'a> Operations for Nic<'a> {
 
     fn start(&self, dev: &NetDevice, xmit: &mut Xmit<'a>, poll: &mut Poll<'a>) {
         if self.hw.is_in_reset() {
-            // It may have the rings of before, whose memory may have another use by now. Bus mastering stays off; the
-            // transmit watchdog will have it reset once more.
+            // It may have the rings of before, whose memory may have another use by now. Bus
+            // mastering stays off; the transmit watchdog will have it reset once more.
             dev_err!(self.pdev, "the chip does not come out of its reset\n");
         } else {
             self.enabled.set_master(true);
-            // A change of the link while the chip was stopped was acknowledged with all else, or lost in the reset. (Its PHY cannot
-            // be read while it is in one: without a carrier there would be no watchdog.)
+            // A change of the link while the chip was stopped was acknowledged with all else, or
+            // lost in the reset. (Its PHY cannot be read while it is in one: without a carrier
+            // there would be no watchdog.)
             dev.phy().map(Phy::mac_interrupt);
         }
         self.hw.start(
@@ -286,8 +290,8 @@ impl<'a> Operations for Nic<'a> {
 
     fn hand_over(&self, phy: Option<&Phy>) {
         self.hw.set_mac_address(&self.permanent_address);
-        // The boot ROM after a reboot may not know that the PHY keeps this; that it is powered down by its control
-        // register every driver knows.
+        // The boot ROM after a reboot may not know that the PHY keeps this; that it is powered down
+        // by its control register every driver knows.
         let _ = phy.map(Self::allow_link);
     }
 

@@ -29,16 +29,17 @@ use kernel::{
 
 /// The registers of the PHY, through PHYAR.
 ///
-/// The PHY has no MMDs, and fails when they are accessed (Linux 0231b1a074c6): its registers 13 and 14 are something
-/// else. `realtek.ko` knows. The generic PHY driver does not, and asks what there is to EEE. It gets zeroes, and then
-/// leaves EEE alone.
+/// The PHY has no MMDs, and fails when they are accessed (Linux 0231b1a074c6): its registers 13 and
+/// 14 are something else. `realtek.ko` knows. The generic PHY driver does not, and asks what there
+/// is to EEE. It gets zeroes, and then leaves EEE alone.
 pub(crate) struct PhyAccess<'a> {
     hw: Arc<Hw<'a>>,
     /// The next access to register 14 is half of an access to an MMD: register 13 has been written.
     mmd: Flag,
 }
 
-/// The interval at which the chip is asked whether an access is over, and the limit, besides once before: 0.5 ms in all.
+/// The interval at which the chip is asked whether an access is over, and the limit, besides once
+/// before: 0.5 ms in all.
 const POLL: Delta = Delta::from_micros(25);
 const TIMEOUT: Delta = Delta::from_micros(475);
 
@@ -49,15 +50,15 @@ const MMD_DATA: u8 = 14;
 /// The register that selects a page of registers.
 const PAGE_SELECT: u8 = 31;
 
-/// The status of a link at 1000 Mbit/s (`MII_STAT1000`), and its bit for two ends that cannot agree on who gives the clock
-/// (`LPA_1000MSFAIL`).
+/// The status of a link at 1000 Mbit/s (`MII_STAT1000`), and its bit for two ends that cannot agree
+/// on who gives the clock (`LPA_1000MSFAIL`).
 const STATUS_1000: u8 = 10;
 const MASTER_FAULT: u16 = 0x8000;
 
 /// Returns what phylib gets for a register's value: without the master/slave fault.
 ///
-/// phylib warns loudly about that bit and gives the PHY up, as if the bus had failed; but without an agreement there is no link
-/// anyway.
+/// phylib warns loudly about that bit and gives the PHY up, as if the bus had failed; but without
+/// an agreement there is no link anyway.
 pub(crate) fn mask_master_fault(register: u8, value: u16) -> u16 {
     if register == STATUS_1000 {
         value & !MASTER_FAULT
@@ -92,17 +93,18 @@ impl<'a> PhyAccess<'a> {
         }
     }
 
-    /// Brings back a link that the driver before has taken away by register 14, as Linux' realtek driver does when an
-    /// interface goes down: the PHY keeps that over resets of its own and of the machine (iPXE #390), and the generic PHY
-    /// driver does not know. If the PHY does not answer, later accesses report it.
+    /// Brings back a link that the driver before has taken away by register 14, as Linux' realtek
+    /// driver does when an interface goes down: the PHY keeps that over resets of its own and of
+    /// the machine (iPXE #390), and the generic PHY driver does not know. If the PHY does not
+    /// answer, later accesses report it.
     pub(super) fn allow_link(&self) {
         let _ = self
             .write(PAGE_SELECT, 0)
             .and_then(|()| self.write(MMD_DATA, 0));
     }
 
-    /// Returns whether an access is one to an MMD, with which the PHY must not be bothered. The lock of the MDIO bus
-    /// keeps others from coming in between.
+    /// Returns whether an access is one to an MMD, with which the PHY must not be bothered. The
+    /// lock of the MDIO bus keeps others from coming in between.
     fn is_mmd(&self, register: u8, write: bool) -> bool {
         match register {
             MMD_CONTROL if write => {

@@ -2,8 +2,8 @@
 
 //! The registers of the RTL8111B that the driver uses, in the memory BAR.
 //!
-//! Names and meanings are those of r8169 and of Realtek's r8168, where a data sheet calls a register
-//! otherwise it is said. Offsets up to 0xff; all registers are little endian.
+//! Names and meanings are those of r8169 and of Realtek's r8168, where a data sheet calls a
+//! register otherwise it is said. Offsets up to 0xff; all registers are little endian.
 //!
 //! Glossary: IDR = MAC address, MAR = multicast hash, ISR/IMR = interrupt status/mask, RMS = RX
 //! maximum size, MDIO = the management bus of the PHY, 93C46 = the EEPROM that the chip loads from.
@@ -85,7 +85,8 @@ register! {
     pub(super) TX_CONFIG(u32) @ 0x40 {
         /// Inter-frame gap: 3 is the standard one.
         25:24 inter_frame_gap;
-        /// Loopback: frames to be sent are received, and do not leave the MAC (TxMACLoopBack of Realtek's r8168).
+        /// Loopback: frames to be sent are received, and do not leave the MAC (TxMACLoopBack of
+        /// Realtek's r8168).
         17:17 loopback => bool;
         /// The largest DMA burst, 16 << n bytes; 7 is unlimited.
         10:8 dma_burst;
@@ -109,8 +110,8 @@ register! {
         0:0 accept_all => bool;
     }
 
-    /// Cfg9346: 0xc0 unlocks IDR and the Config registers, 0 locks them, 0x80 connects the pins of the
-    /// EEPROM with the bits below.
+    /// Cfg9346: 0xc0 unlocks IDR and the Config registers, 0 locks them, 0x80 connects the pins of
+    /// the EEPROM with the bits below.
     pub(super) CFG_9346(u8) @ 0x50 {
         7:6 mode;
         /// Chip select.
@@ -226,8 +227,8 @@ pub(super) mod event {
 
 /// Bits of [`CPLUS_CMD`].
 pub(super) mod cplus {
-    /// The bits of the firmware's setting that are kept: bit 13, which no driver names, and the unit of
-    /// interrupt mitigation. r8169 keeps two more, the offloads below.
+    /// The bits of the firmware's setting that are kept: bit 13, which no driver names, and the
+    /// unit of interrupt mitigation. r8169 keeps two more, the offloads below.
     pub(crate) const KEEP: u16 = 0x2003;
     /// The unit of interrupt mitigation; see `coalesce`.
     pub(crate) const MITIGATION_UNIT: u16 = 3;

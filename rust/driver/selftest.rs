@@ -76,8 +76,8 @@ impl<'a> Nic<'a> {
         }
     }
 
-    /// Sends a frame to ourselves and returns whether it came back unchanged. Nothing of it shows in
-    /// the statistics of the interface.
+    /// Sends a frame to ourselves and returns whether it came back unchanged. Nothing of it shows
+    /// in the statistics of the interface.
     fn loopback(&self, rtnl: &Rtnl<'_>, xmit: &mut Xmit<'a>, poll: &mut Poll<'a>) -> Result<bool> {
         let address = rtnl.address();
         let mut sent: [u8; FRAME] = core::array::from_fn(|nth| nth as u8);

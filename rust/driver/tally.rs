@@ -2,10 +2,11 @@
 
 //! The tally counters: 13 numbers that the chip keeps by itself and writes to memory when asked.
 //!
-//! They cannot be reset. What is reported is what was counted since the driver first looked, so that
-//! the numbers fit those of the interface. Each is as wide as the chip has it and wraps; the totals are added up from
-//! differences, and are correct if each counter is read at least once per wrap. A chip
-//! that lost power begins at zero again, which shows when a counter of 64 bits goes back.
+//! They cannot be reset. What is reported is what was counted since the driver first looked, so
+//! that the numbers fit those of the interface. Each is as wide as the chip has it and wraps; the
+//! totals are added up from differences, and are correct if each counter is read at least once per
+//! wrap. A chip that lost power begins at zero again, which shows when a counter of 64 bits goes
+//! back.
 
 use super::hw::Hw;
 use crate::net::{
@@ -35,8 +36,8 @@ const COUNT: usize = 13;
 /// 32-bit words in the memory that the chip writes: 64 bytes.
 const WORDS: usize = 16;
 
-/// A counter: its name in r8169's `ethtool -S`, and where it is in the 64 bytes (Realtek's r8168 has
-/// them in the same order).
+/// A counter: its name in r8169's `ethtool -S`, and where it is in the 64 bytes (Realtek's r8168
+/// has them in the same order).
 struct Place {
     name: &'static CStr,
     /// The index of its (first) word.

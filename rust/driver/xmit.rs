@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! The path of a frame from the network core to the doorbell of the chip, top to bottom: [`Transmit`] for [`Nic`]. What happens in the ring
-//! is in [`ring::tx`](super::ring::tx); the frame is completed in [`napi`](super::napi).
+//! The path of a frame from the network core to the doorbell of the chip, top to bottom:
+//! [`Transmit`] for [`Nic`]. What happens in the ring is in [`ring::tx`](super::ring::tx); the
+//! frame is completed in [`napi`](super::napi).
 
 use super::{
     hw::{
@@ -40,7 +41,8 @@ use crate::net::{
     xdp::XdpFrame, //
 };
 
-/// The most that an ordinary frame has behind its header, in bytes: two VLAN tags may be in it, as in what a bridge forwards.
+/// The most that an ordinary frame has behind its header, in bytes: two VLAN tags may be in it, as
+/// in what a bridge forwards.
 const ORDINARY_LENGTH: u32 = ORDINARY_MTU + 8;
 
 /// The shortest frame whose checksum the chip computes right, in bytes; r8169 calls it a bug of
@@ -99,8 +101,8 @@ impl<'a> Transmit for Nic<'a> {
     #[inline]
     fn start_xmit(&self, cx: &XmitContext<'_>, xmit: &mut Xmit<'a>, mut skb: Owned<SkBuff>) {
         let dev = cx.device();
-        // `check_features` covers this, except for the last segment of a frame that the core has cut, which it does not check
-        // again. (r8169 has the chip do it.)
+        // `check_features` covers this, except for the last segment of a frame that the core has
+        // cut, which it does not check again. (r8169 has the chip do it.)
         if Self::needs_sw_csum(&skb) && skb.checksum_help().is_err() {
             return self.drop_frame(dev, xmit);
         }
@@ -159,8 +161,9 @@ impl<'a> Nic<'a> {
         skb.length() < CHECKSUM_MIN && skb.wants_checksum()
     }
 
-    /// Returns whether a frame is a jumbo frame, or to be cut into such. Of these the chip computes no checksums, and while the
-    /// MTU changes they come when it is not set up for them. (r8169 has the chip send them.)
+    /// Returns whether a frame is a jumbo frame, or to be cut into such. Of these the chip computes
+    /// no checksums, and while the MTU changes they come when it is not set up for them. (r8169 has
+    /// the chip send them.)
     fn is_too_long(skb: &SkBuff) -> bool {
         skb.length() > ORDINARY_LENGTH + HEADER && skb.exceeds(ORDINARY_LENGTH)
     }
@@ -188,8 +191,8 @@ impl<'a> Nic<'a> {
         })
     }
 
-    /// Has the chip send what is in the ring. What it has finished meanwhile, being busy with the frames before, is
-    /// looked after.
+    /// Has the chip send what is in the ring. What it has finished meanwhile, being busy with the
+    /// frames before, is looked after.
     #[inline(never)]
     fn send_queued(&self, dev: &NetDevice, xmit: &Xmit<'a>) {
         self.hw.ring_doorbell();

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! The C side of [`driver`](super::driver): what the driver core, the PCI core and the power management core call.
+//! The C side of [`driver`](super::driver): what the driver core, the PCI core and the power
+//! management core call.
 //!
 //! System sleep, shutdown and PCI errors stop the device, and all but shutdown start it again: see
 //! [`operations`](super::operations). `runtime_pm` describes runtime suspend.
@@ -63,7 +64,8 @@ use kernel::{
     types::Opaque, //
 };
 
-// SAFETY: Fields are integers, pointers, arrays and lists of such, and `Option`s of function pointers: zero is valid.
+// SAFETY: Fields are integers, pointers, arrays and lists of such, and `Option`s of function
+// pointers: zero is valid.
 const ZEROED_DRIVER: bindings::pci_driver = unsafe { MaybeUninit::zeroed().assume_init() };
 
 /// A registration with the PCI core; dropping it unbinds all devices.
@@ -97,8 +99,9 @@ impl<D: Driver> DriverRegistration<D> {
         driver.err_handler = errors::<D>();
         driver.driver.pm = operations::<D>();
         let driver = KBox::pin(Opaque::new(driver), GFP_KERNEL)?;
-        // SAFETY: The driver stays where it is until `drop` has unregistered it. Name, tables and callbacks live as long as the
-        // module, which `self` does not outlive: it is part of the module's state. The table ends with zeros by its type.
+        // SAFETY: The driver stays where it is until `drop` has unregistered it. Name, tables and
+        // callbacks live as long as the module, which `self` does not outlive: it is part of the
+        // module's state. The table ends with zeros by its type.
         to_result(unsafe {
             bindings::__pci_register_driver(driver.get(), module.as_ptr().cast(), chars(D::NAME))
         })?;
@@ -109,7 +112,8 @@ impl<D: Driver> DriverRegistration<D> {
 
 impl<D: Driver> Drop for DriverRegistration<D> {
     fn drop(&mut self) {
-        // SAFETY: By the type invariants it is registered. This returns when all devices are unbound.
+        // SAFETY: By the type invariants it is registered. This returns when all devices are
+        // unbound.
         unsafe { bindings::pci_unregister_driver(self.0.get()) };
     }
 }
@@ -123,14 +127,16 @@ unsafe extern "C" fn probe_callback<D: Driver>(
     pdev: *mut bindings::pci_dev,
     _id: *const bindings::pci_device_id,
 ) -> c_int {
-    // SAFETY: The device is live while a driver is bound to it; all that is made of the reference here is dropped before
-    // `remove` returns, for the lifetime that `D::probe` sees is any that the caller chooses.
+    // SAFETY: The device is live while a driver is bound to it; all that is made of the reference
+    // here is dropped before `remove` returns, for the lifetime that `D::probe` sees is any that
+    // the caller chooses.
     let device = unsafe { Device::from_raw(pdev) };
     from_result(|| {
         let interface = D::probe(Probing(device))?;
         // SAFETY: `remove_callback` drops it, or an error here does.
         let registration = KBox::new(unsafe { Registration::new(interface) }?, GFP_KERNEL)?;
-        // SAFETY: The device is live, and the driver may set its private data while it is being bound.
+        // SAFETY: The device is live, and the driver may set its private data while it is being
+        // bound.
         unsafe { bindings::pci_set_drvdata(pdev, KBox::into_raw(registration).cast()) };
         Ok(0)
     })
@@ -144,9 +150,10 @@ unsafe extern "C" fn probe_callback<D: Driver>(
 unsafe extern "C" fn remove_callback<D: Driver>(pdev: *mut bindings::pci_dev) {
     // SAFETY: The device is live.
     let data = unsafe { bindings::dev_get_drvdata(pci::device_of(pdev)) };
-    // SAFETY: `probe` has made the private data of such a box. Other callbacks only borrow it, and none of them runs now: those of
-    // the power management core and for errors of the bus take the lock of the device, and those of runtime power management
-    // are over, and do not begin while the PCI core keeps the device resumed. The driver core forgets the pointer next.
+    // SAFETY: `probe` has made the private data of such a box. Other callbacks only borrow it, and
+    // none of them runs now: those of the power management core and for errors of the bus take the
+    // lock of the device, and those of runtime power management are over, and do not begin while
+    // the PCI core keeps the device resumed. The driver core forgets the pointer next.
     drop(unsafe { KBox::from_raw(data.cast::<Registration<'_, D::Operations<'_>>>()) });
 }
 
@@ -196,8 +203,9 @@ impl<D: Driver> Callbacks<D> {
 ///
 /// # Safety
 ///
-/// `dev` must be in a callback of a [`Driver`] `D`, with the lock of the device held, or in one that the
-/// bus waits for when the driver is unbound: then the driver is bound, or there is no private data.
+/// `dev` must be in a callback of a [`Driver`] `D`, with the lock of the device held, or in one
+/// that the bus waits for when the driver is unbound: then the driver is bound, or there is no
+/// private data.
 unsafe fn net_device<D: Driver>(
     dev: *mut bindings::device,
 ) -> Option<NonNull<bindings::net_device>> {
@@ -206,7 +214,8 @@ unsafe fn net_device<D: Driver>(
     if data.is_null() {
         return None;
     }
-    // SAFETY: The private data of a bound device is what `probe` made of a box of this type, once it was registered. The driver stays bound.
+    // SAFETY: The private data of a bound device is what `probe` made of a box of this type, once
+    // it was registered. The driver stays bound.
     let data = unsafe { &*data.cast::<Registration<'_, D::Operations<'_>>>() };
     Some(data.as_raw())
 }
@@ -296,7 +305,8 @@ unsafe extern "C" fn error_detected_callback<D: Driver>(
     }
 }
 
-/// `slot_reset`: the device answers again, with its configuration lost; process context, with its lock held.
+/// `slot_reset`: the device answers again, with its configuration lost; process context, with its
+/// lock held.
 ///
 /// # Safety
 ///
@@ -304,7 +314,8 @@ unsafe extern "C" fn error_detected_callback<D: Driver>(
 unsafe extern "C" fn slot_reset_callback<D: Driver>(
     pdev: *mut bindings::pci_dev,
 ) -> bindings::pci_ers_result_t {
-    // SAFETY: By the safety requirements the device is live, and so is a network device that it is bound to.
+    // SAFETY: By the safety requirements the device is live, and so is a network device that it is
+    // bound to.
     let answers = unsafe {
         if let Some(net) = net_device::<D>(pci::device_of(pdev)) {
             NetDevice::from_raw(net.as_ptr()).restore_config();
@@ -352,10 +363,10 @@ unsafe extern "C" fn runtime_idle_callback<D: Driver>(dev: *mut bindings::device
 
 /// `runtime_suspend`: process context.
 ///
-/// The lock of the device is not held in any of the three callbacks. There is none while the driver is
-/// unbound, because the PCI core resumes the device first, waits for those that run (`pm_runtime_barrier`),
-/// and calls the driver no more afterwards. There may be one before the probe has set the private data,
-/// and that finds none.
+/// The lock of the device is not held in any of the three callbacks. There is none while the driver
+/// is unbound, because the PCI core resumes the device first, waits for those that run
+/// (`pm_runtime_barrier`), and calls the driver no more afterwards. There may be one before the
+/// probe has set the private data, and that finds none.
 ///
 /// # Safety
 ///

@@ -67,7 +67,8 @@ pub fn is_valid(address: &MacAddress) -> bool {
     address[0] & 1 == 0 && *address != [0; 6]
 }
 
-/// Returns the address that the firmware of the platform has for a device (device tree, ACPI), if it is valid.
+/// Returns the address that the firmware of the platform has for a device (device tree, ACPI), if
+/// it is valid.
 pub fn of_platform(pdev: &pci::Device) -> Option<MacAddress> {
     let dev = pci::device(pdev);
     let mut address = MacAddress::default();

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Atomic flags and pointers, made of the atomic integers that `kernel::sync::atomic` has on every supported kernel: it
-//! has `Atomic<bool>` since Linux 7.0, `AtomicFlag` and `Atomic<*mut T>` since 7.1.
+//! Atomic flags and pointers, made of the atomic integers that `kernel::sync::atomic` has on every
+//! supported kernel: it has `Atomic<bool>` since Linux 7.0, `AtomicFlag` and `Atomic<*mut T>` since
+//! 7.1.
 //!
 //! # Examples
 //!

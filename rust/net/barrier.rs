@@ -37,8 +37,9 @@ pub(super) fn dma_wmb() {
     };
 }
 
-/// Keeps the compiler from moving accesses to memory across it, which is all that `dma_rmb` and `dma_wmb` of x86 do
-/// (`arch/x86/include/asm/barrier.h`). A call of C for it would cost more than the descriptor.
+/// Keeps the compiler from moving accesses to memory across it, which is all that `dma_rmb` and
+/// `dma_wmb` of x86 do (`arch/x86/include/asm/barrier.h`). A call of C for it would cost more than
+/// the descriptor.
 #[cfg(target_arch = "x86_64")]
 #[inline]
 fn compiler_barrier() {

@@ -71,8 +71,8 @@ use kernel::{
 struct Tables<T>(T);
 
 impl<T: Operations> Tables<T> {
-    /// Where the kernel checks the types of functions that are called through pointers (kCFI), C must return the enum that
-    /// is an integer here, and call what the private area begins with.
+    /// Where the kernel checks the types of functions that are called through pointers (kCFI), C
+    /// must return the enum that is an integer here, and call what the private area begins with.
     const START_XMIT: unsafe extern "C" fn(
         *mut bindings::sk_buff,
         *mut bindings::net_device,
@@ -116,8 +116,9 @@ const ZEROED_NETDEV_OPS: bindings::net_device_ops = unsafe { MaybeUninit::zeroed
 ///
 /// # Safety
 ///
-/// `dev` must be newly allocated with a private area for a `Private<T>`. `pdev` must be enabled, and live longer; `phy` must have been
-/// made for `dev`, and `config` be a saved state of `pdev`, which is taken over.
+/// `dev` must be newly allocated with a private area for a `Private<T>`. `pdev` must be enabled,
+/// and live longer; `phy` must have been made for `dev`, and `config` be a saved state of `pdev`,
+/// which is taken over.
 pub(super) unsafe fn init<T: Operations>(
     dev: NonNull<bindings::net_device>,
     pdev: &pci::Device,
@@ -239,11 +240,13 @@ unsafe extern "C" fn open_callback<T: Operations>(dev: *mut bindings::net_device
     // SAFETY: The interface is down: neither of the two other users runs, and NAPI is disabled.
     unsafe { private.set_halves(Some(opened)) };
 
-    // SAFETY: The device lives until the interrupt is freed in `stop`, and its private area begins with the handler.
+    // SAFETY: The device lives until the interrupt is freed in `stop`, and its private area begins
+    // with the handler.
     let requested = unsafe { bindings::request_irq_shared(private.core.irq, dev.as_raw()) };
     let mut result = to_result(requested);
     if let (Ok(()), Some(phy)) = (result, &private.core.phy) {
-        // SAFETY: RTNL is held, the PHY is connected from here to `stop` only, and the device's operations are for `T`.
+        // SAFETY: RTNL is held, the PHY is connected from here to `stop` only, and the device's
+        // operations are for `T`.
         result = unsafe { phy.connect(dev.as_raw(), link_changed_callback::<T>) };
         if result.is_err() {
             // SAFETY: It was requested above, with the same device.
@@ -278,8 +281,8 @@ unsafe extern "C" fn stop_callback<T: Operations>(dev: *mut bindings::net_device
     let _guard = RpmGuard::new(dev);
 
     // SAFETY: `open` succeeded, so the interrupt is requested with this cookie and the PHY is
-    // connected. Once the device is down nothing else borrows the halves. The work item that is waited for does
-    // not wait for RTNL.
+    // connected. Once the device is down nothing else borrows the halves. The work item that is
+    // waited for does not wait for RTNL.
     unsafe {
         bindings::disable_work_sync(private.core.revive.get());
         queues::set_napi(dev, false);
@@ -318,8 +321,8 @@ unsafe extern "C" fn reset_work_callback<T: Operations>(work: *mut bindings::wor
     }
 }
 
-/// The work item that resets a dead device through its bus: process context, only while the interface is up, because
-/// `stop` disables it first and waits for it.
+/// The work item that resets a dead device through its bus: process context, only while the
+/// interface is up, because `stop` disables it first and waits for it.
 ///
 /// # Safety
 ///
@@ -381,7 +384,8 @@ unsafe extern "C" fn link_changed_callback<T: Operations>(dev: *mut bindings::ne
     runtime_pm::link_changed(dev);
 }
 
-/// The interrupt handler: hard interrupt context, from `request_irq` to `free_irq`. Returns whether the device interrupted.
+/// The interrupt handler: hard interrupt context, from `request_irq` to `free_irq`. Returns whether
+/// the device interrupted.
 ///
 /// # Safety
 ///
@@ -397,7 +401,8 @@ unsafe extern "C" fn interrupt_callback<T: Operations>(dev: *mut bindings::net_d
 ///
 /// # Safety
 ///
-/// Called by the network core, with a device whose operations are for `T` and a frame that it gives away.
+/// Called by the network core, with a device whose operations are for `T` and a frame that it gives
+/// away.
 unsafe extern "C" fn start_xmit_callback<T: Operations>(
     skb: *mut bindings::sk_buff,
     dev: *mut bindings::net_device,
@@ -405,20 +410,21 @@ unsafe extern "C" fn start_xmit_callback<T: Operations>(
     let Some(raw) = NonNull::new(skb) else {
         return bindings::netdev_tx_NETDEV_TX_OK;
     };
-    // SAFETY: The core calls this with a device whose operations are for `T`. The lock is held, and there is one queue. The frame is
-    // live and looked at only, until it is taken over.
+    // SAFETY: The core calls this with a device whose operations are for `T`. The lock is held, and
+    // there is one queue. The frame is live and looked at only, until it is taken over.
     let (dev, private, skb, cx) = unsafe {
         let (dev, private) = Private::<T>::of(dev);
         (dev, private, SkBuff::from_raw(skb), XmitContext::new(dev))
     };
-    // SAFETY: The lock of the queue makes this the only borrow: a quiet device has it disabled, and only contexts enable it again, of which
-    // a quiet device has none.
+    // SAFETY: The lock of the queue makes this the only borrow: a quiet device has it disabled, and
+    // only contexts enable it again, of which a quiet device has none.
     let xmit = unsafe { (*private.xmit.get()).as_mut() };
     if let Some(xmit) = xmit {
         if !private.driver.has_room(&cx, xmit, skb) {
             return bindings::netdev_tx_NETDEV_TX_BUSY;
         }
-        // SAFETY: The core gives the frame away, of which there is one reference: the device does not allow more.
+        // SAFETY: The core gives the frame away, of which there is one reference: the device does
+        // not allow more.
         let skb = unsafe { Owned::<SkBuff>::from_raw(raw.cast()) };
         private.driver.start_xmit(&cx, xmit, skb);
     } else {
@@ -441,10 +447,12 @@ unsafe extern "C" fn poll_callback<T: Operations>(
     // SAFETY: `init` gave this function only to the NAPI instance of a device of `T`.
     let (dev, private) = unsafe { Private::<T>::of(bindings::napi_dev(napi)) };
     if private.polling.xchg(true, Acquire) {
-        // A netpoll that began while netpoll was being set up does not know of a poll that runs, nor that of it.
+        // A netpoll that began while netpoll was being set up does not know of a poll that runs,
+        // nor that of it.
         return budget;
     }
-    // SAFETY: The flag makes this the only poll of that device, and a quiet device has NAPI disabled, so this is the only borrow.
+    // SAFETY: The flag makes this the only poll of that device, and a quiet device has NAPI
+    // disabled, so this is the only borrow.
     let halves = unsafe {
         (
             (*private.poll.get()).as_mut(),
@@ -488,13 +496,15 @@ unsafe extern "C" fn poll_callback<T: Operations>(
 ///
 /// # Safety
 ///
-/// Called by the network core, with a device whose operations are for `T` and a request that it has copied.
+/// Called by the network core, with a device whose operations are for `T` and a request that it has
+/// copied.
 unsafe extern "C" fn eth_ioctl_callback<T: Operations>(
     dev: *mut bindings::net_device,
     request: *mut bindings::ifreq,
     command: c_int,
 ) -> c_int {
-    // SAFETY: The core calls this with a device whose operations are for `T`, and what it gave is passed on.
+    // SAFETY: The core calls this with a device whose operations are for `T`, and what it gave is
+    // passed on.
     unsafe {
         let (dev, _) = Private::<T>::of(dev);
         let _guard = RpmGuard::new(dev);

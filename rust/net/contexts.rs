@@ -1,10 +1,11 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! The rights that a driver has only while the network core calls it to send or to poll, or while RTNL is held.
+//! The rights that a driver has only while the network core calls it to send or to poll, or while
+//! RTNL is held.
 //!
-//! A context is made for one call and handed down by reference: holding one proves that the caller runs inside
-//! that call. The stop flag of the transmit queue is reached through contexts only, because it is what keeps
-//! `ndo_start_xmit` off a device that is quiet.
+//! A context is made for one call and handed down by reference: holding one proves that the caller
+//! runs inside that call. The stop flag of the transmit queue is reached through contexts only,
+//! because it is what keeps `ndo_start_xmit` off a device that is quiet.
 //!
 //! # Examples
 //!
@@ -114,7 +115,8 @@ pub struct XmitContext<'a> {
 impl<'a> XmitContext<'a> {
     /// # Safety
     ///
-    /// The caller must be `ndo_start_xmit` of `dev`, with the lock of its transmit queue held for `'a`.
+    /// The caller must be `ndo_start_xmit` of `dev`, with the lock of its transmit queue held for
+    /// `'a`.
     pub(super) unsafe fn new(dev: &'a NetDevice) -> Self {
         Self {
             dev,
@@ -149,8 +151,8 @@ impl<'a> XmitContext<'a> {
     }
 }
 
-/// The surroundings of a call of [`Transmit::send_xdp`](super::operations::Transmit::send_xdp), whose frames the
-/// byte queue limits do not count.
+/// The surroundings of a call of [`Transmit::send_xdp`](super::operations::Transmit::send_xdp),
+/// whose frames the byte queue limits do not count.
 pub struct XdpContext<'a> {
     dev: &'a NetDevice,
     // Only for the callback that it is made for.
@@ -160,7 +162,8 @@ pub struct XdpContext<'a> {
 impl<'a> XdpContext<'a> {
     /// # Safety
     ///
-    /// The caller must hold the lock of the transmit queue of `dev` for `'a`, and the device must not be quiet.
+    /// The caller must hold the lock of the transmit queue of `dev` for `'a`, and the device must
+    /// not be quiet.
     pub(super) unsafe fn new(dev: &'a NetDevice) -> Self {
         Self {
             dev,
@@ -183,8 +186,8 @@ impl<'a> XdpContext<'a> {
 /// busy poll asks for more, if its socket says so.
 pub(super) const MAX_BUDGET: u32 = bindings::NET_NAPI_WEIGHT;
 
-/// The surroundings of a call of [`Napi::poll`](super::operations::Napi::poll), of a device whose receive
-/// buffers are from a `P`.
+/// The surroundings of a call of [`Napi::poll`](super::operations::Napi::poll), of a device whose
+/// receive buffers are from a `P`.
 pub struct PollContext<'a, P> {
     dev: &'a NetDevice,
     budget: i32,
@@ -196,8 +199,9 @@ pub struct PollContext<'a, P> {
 impl<'a, P> PollContext<'a, P> {
     /// # Safety
     ///
-    /// The caller must be the NAPI poll function of `dev`, called with `budget`, for `'a`; only one may be at a time. The pool must be
-    /// that of the device, and have been handed over to its NAPI.
+    /// The caller must be the NAPI poll function of `dev`, called with `budget`, for `'a`; only one
+    /// may be at a time. The pool must be that of the device, and have been handed over to its
+    /// NAPI.
     pub(super) unsafe fn new(dev: &'a NetDevice, budget: i32, pool: &'a P) -> Self {
         Self {
             dev,
@@ -217,8 +221,8 @@ impl<'a, P> PollContext<'a, P> {
         Queue::of(self.dev)
     }
 
-    /// Returns the surroundings of receiving; `None` if only completions are wanted, as by a netpoll, which may
-    /// come in any context.
+    /// Returns the surroundings of receiving; `None` if only completions are wanted, as by a
+    /// netpoll, which may come in any context.
     #[inline]
     pub fn receiver(&self) -> Option<RxContext<'_, P>> {
         let budget = self.budget.unsigned_abs().min(MAX_BUDGET);
@@ -230,26 +234,28 @@ impl<'a, P> PollContext<'a, P> {
         })
     }
 
-    /// Returns whether a piece of a frame may be completed now: not the buffers of XDP by a netpoll, because it may come with
-    /// interrupts off.
+    /// Returns whether a piece of a frame may be completed now: not the buffers of XDP by a
+    /// netpoll, because it may come with interrupts off.
     #[inline]
     pub fn may_complete(&self, piece: &MappedFragment<'_>) -> bool {
         self.budget > 0 || !piece.is_xdp()
     }
 
-    /// Unmaps a piece that was sent. If it is the last of its frame, frees the frame and adds it to `all`.
+    /// Unmaps a piece that was sent. If it is the last of its frame, frees the frame and adds it to
+    /// `all`.
     #[inline]
     pub fn complete(&self, piece: MappedFragment<'_>, all: &mut Completed) {
         // SAFETY: This is the poll, called with that budget.
         unsafe { piece.finish(self.budget, all) };
     }
 
-    /// Counts frames that the device has sent, in the statistics and, those that were accounted, for the byte queue limits.
+    /// Counts frames that the device has sent, in the statistics and, those that were accounted,
+    /// for the byte queue limits.
     pub fn completed(&self, all: Completed) {
         let (packets, bytes) = all.frames();
         let (xdp_packets, xdp_bytes) = all.xdp_frames();
-        // SAFETY: The device is live, and this is its poll, which alone completes. The helper never takes more out of the
-        // byte queue limits than is in there.
+        // SAFETY: The device is live, and this is its poll, which alone completes. The helper never
+        // takes more out of the byte queue limits than is in there.
         unsafe {
             bindings::dev_sw_netstats_tx_add(self.dev.as_raw(), packets, bytes);
             bindings::netdev_completed_queue_at_most(self.dev.as_raw(), packets, bytes);
@@ -288,8 +294,8 @@ impl<P> RxContext<'_, P> {
     pub fn receive(&self, skb: RxSkBuff) {
         let dev = self.dev.as_raw();
         let right = skb.is_csum_unnecessary();
-        // SAFETY: The device is live, this is its poll, and the reference to the frame is given up. By the invariants of the type
-        // the frame has an Ethernet header.
+        // SAFETY: The device is live, this is its poll, and the reference to the frame is given up.
+        // By the invariants of the type the frame has an Ethernet header.
         let multicast =
             unsafe { bindings::napi_receive(self.dev.napi(), dev, skb.into_raw(), right) };
         if multicast {

@@ -74,7 +74,8 @@ pub(super) struct Core {
 impl Core {
     /// Has a dead device be reset through its bus, if the interface is up.
     pub(super) fn schedule_revival(&self) {
-        // SAFETY: The work item lives as long as the device; while it is disabled this does nothing.
+        // SAFETY: The work item lives as long as the device; while it is disabled this does
+        // nothing.
         unsafe { bindings::schedule_work(self.revive.get()) };
     }
 }
@@ -119,7 +120,8 @@ impl NetDevice {
         self.core().napi.get()
     }
 
-    /// Has [`Napi::poll`](super::operations::Napi::poll) called soon, if it is not scheduled already.
+    /// Has [`Napi::poll`](super::operations::Napi::poll) called soon, if it is not scheduled
+    /// already.
     pub fn schedule_poll(&self) {
         // SAFETY: The NAPI instance lives as long as the device. While it is disabled this does
         // nothing.
@@ -130,7 +132,8 @@ impl NetDevice {
     pub fn schedule_reset(&self) {
         // If it is disabled, it is scheduled when it is enabled.
         self.core().reset_due.store(true, Relaxed);
-        // SAFETY: The work item lives as long as the device; while it is disabled this does nothing.
+        // SAFETY: The work item lives as long as the device; while it is disabled this does
+        // nothing.
         unsafe { bindings::schedule_work(self.core().reset.get()) };
     }
 
@@ -167,8 +170,9 @@ impl NetDevice {
 
     /// Has the PCI device be configured again as its probe found it.
     ///
-    /// Not as it was saved last: the PCI core saves before a suspend and before a reset, and before Linux 7.2 it saves the all ones of
-    /// a device that is dead, whose command register would come back with its interrupt disabled.
+    /// Not as it was saved last: the PCI core saves before a suspend and before a reset, and before
+    /// Linux 7.2 it saves the all ones of a device that is dead, whose command register would come
+    /// back with its interrupt disabled.
     pub(super) fn restore_config(&self) {
         // SAFETY: The device is live, and that is a saved state of it.
         unsafe {
@@ -193,9 +197,11 @@ impl NetDevice {
     ///
     /// # Safety
     ///
-    /// The address must not change meanwhile: RTNL must be held, or the device be kept resumed, or suspended, by the one who changes that.
+    /// The address must not change meanwhile: RTNL must be held, or the device be kept resumed, or
+    /// suspended, by the one who changes that.
     pub(super) unsafe fn address(&self) -> MacAddress {
-        // SAFETY: The device is live, and has an address of 6 bytes, which is not written meanwhile by the safety requirement.
+        // SAFETY: The device is live, and has an address of 6 bytes, which is not written meanwhile
+        // by the safety requirement.
         unsafe {
             bindings::netdev_addr(self.as_raw())
                 .cast::<MacAddress>()

@@ -84,7 +84,8 @@ impl<'a> SharedWords<'a> {
     pub fn new(pdev: &'a pci::Device, words: usize) -> Result<Self> {
         let size = words.checked_mul(size_of::<u32>()).ok_or(ENOMEM)?;
         let mut address = 0;
-        // SAFETY: `pdev` is bound, so its device may be used for DMA; `address` is valid for writes.
+        // SAFETY: `pdev` is bound, so its device may be used for DMA; `address` is valid for
+        // writes.
         let memory = unsafe {
             bindings::dma_alloc_attrs(
                 pci::device(pdev),
@@ -113,7 +114,8 @@ impl<'a> SharedWords<'a> {
         self.words
     }
 
-    /// Returns the `N` words with the `index`th place among groups of `N` words, or `None` beyond the end.
+    /// Returns the `N` words with the `index`th place among groups of `N` words, or `None` beyond
+    /// the end.
     #[inline]
     pub fn group<const N: usize>(&self, index: usize) -> Option<Group<'_, N>> {
         const { assert!(N > 0) };
@@ -166,8 +168,8 @@ impl<const N: usize> Group<'_, N> {
     #[inline]
     pub fn read<const WORD: usize>(&self) -> FromDevice<u32> {
         const { assert!(WORD < N) };
-        // SAFETY: By the type invariants and the assertion. Racing writes of the device or of another CPU give some value,
-        // which is all that is promised.
+        // SAFETY: By the type invariants and the assertion. Racing writes of the device or of
+        // another CPU give some value, which is all that is promised.
         let value = unsafe { self.words.add(WORD).read_volatile() };
         FromDevice::new(u32::from_le(value))
     }

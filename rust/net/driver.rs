@@ -86,7 +86,8 @@ pub struct Interface<'a, T: Operations> {
 impl<'a, T: Operations + 'a> Interface<'a, T> {
     /// Describes the interface of `pdev`, with the interrupt of its INTx pin.
     ///
-    /// It begins with `address`, which must be valid, and which `driver` is given first. `mdio` reaches its PHY, if it has one.
+    /// It begins with `address`, which must be valid, and which `driver` is given first. `mdio`
+    /// reaches its PHY, if it has one.
     pub fn new(
         pdev: &'a pci::Device,
         address: StationAddress,
@@ -102,7 +103,8 @@ impl<'a, T: Operations + 'a> Interface<'a, T> {
     }
 }
 
-/// The devices that a driver is offered, as the PCI core reads them: rows, and one of zeros that ends them.
+/// The devices that a driver is offered, as the PCI core reads them: rows, and one of zeros that
+/// ends them.
 ///
 /// [`device_table!`] makes one that `modpost` finds, too.
 #[repr(C)]
@@ -136,8 +138,8 @@ const ANY: u32 = !0;
 
 // SAFETY: All fields are integers: zero is valid.
 const ZEROED_ID: bindings::pci_device_id = unsafe { MaybeUninit::zeroed().assume_init() };
-/// Makes a [`DeviceTable`] by the name under which `modpost` looks for it, to write the aliases by which the module is loaded
-/// for these devices.
+/// Makes a [`DeviceTable`] by the name under which `modpost` looks for it, to write the aliases by
+/// which the module is loaded for these devices.
 #[macro_export]
 #[doc(hidden)]
 macro_rules! pci_device_table {
@@ -146,7 +148,8 @@ macro_rules! pci_device_table {
         static $table: $crate::net::driver::DeviceTable<$count> =
             $crate::net::driver::DeviceTable::new($ids);
 
-        // The name up to Linux 6.13. A table without the name that modpost looks for is no error: the module is never loaded.
+        // The name up to Linux 6.13. A table without the name that modpost looks for is no error:
+        // the module is never loaded.
         const _: () = {
             #[export_name = concat!("__mod_pci__", stringify!($table), "_device_table")]
             static OLD: $crate::net::driver::DeviceTable<$count> =

@@ -2,9 +2,9 @@
 
 //! The driver's side of `ethtool`.
 //!
-//! A driver implements [`Ethtool`] besides [`Operations`](super::operations::Operations). Unless it says
-//! otherwise every method runs in process context under RTNL, so one at a time; the interface may be
-//! up or down. EEE has no method: the core refuses it for a driver without the operation.
+//! A driver implements [`Ethtool`] besides [`Operations`](super::operations::Operations). Unless it
+//! says otherwise every method runs in process context under RTNL, so one at a time; the interface
+//! may be up or down. EEE has no method: the core refuses it for a driver without the operation.
 //!
 //! # Examples
 //!
@@ -218,7 +218,8 @@ pub trait Ethtool {
     const REGISTER_BYTES: usize = 0;
     /// The events that can wake the machine up.
     const WAKE_EVENTS: WakeEvents = WakeEvents::NONE;
-    /// The number by which `ethtool` names the kind of the EEPROM, if there is an [`Ethtool::read_eeprom`].
+    /// The number by which `ethtool` names the kind of the EEPROM, if there is an
+    /// [`Ethtool::read_eeprom`].
     const EEPROM_MAGIC: Option<u32> = None;
     /// Whether there are [`Ethtool::coalesce`] and [`Ethtool::set_coalesce`].
     const HAS_COALESCE: bool = false;
@@ -266,8 +267,8 @@ pub trait Ethtool {
         Err(Refused::unsupported(c"interrupts do not wait"))
     }
 
-    /// Says whether flow control can be negotiated with an MTU of `mtu` bytes. Where it cannot, none is
-    /// offered to the peer.
+    /// Says whether flow control can be negotiated with an MTU of `mtu` bytes. Where it cannot,
+    /// none is offered to the peer.
     ///
     /// # Errors
     ///
@@ -281,7 +282,8 @@ pub trait Ethtool {
         WakeEvents::NONE
     }
 
-    /// Sets the events that are to wake the machine up; all of them are in [`Ethtool::WAKE_EVENTS`].
+    /// Sets the events that are to wake the machine up; all of them are in
+    /// [`Ethtool::WAKE_EVENTS`].
     fn set_wake_events(&self, _events: WakeEvents) {}
 
     /// Returns the size of the EEPROM of the device, in bytes; 0 if it has none.
@@ -291,7 +293,9 @@ pub trait Ethtool {
 
     /// Reads the EEPROM, from this byte on; all of it is within [`Ethtool::eeprom_size`].
     ///
-    /// The interface is down, or this runs after [`Operations::stop`](super::operations::Operations::stop) and before
-    /// [`Operations::start`](super::operations::Operations::start); the device must be left as it was.
+    /// The interface is down, or this runs after
+    /// [`Operations::stop`](super::operations::Operations::stop) and before
+    /// [`Operations::start`](super::operations::Operations::start); the device must be left as it
+    /// was.
     fn read_eeprom(&self, _offset: usize, _bytes: &mut [u8]) {}
 }

@@ -21,7 +21,8 @@ impl<T: Operations> Private<T> {
     /// The lock of the address lists of `dev` must be held.
     pub(super) unsafe fn apply_rx_filter(&self, dev: &NetDevice) {
         if !self.rx_enabled.load(Relaxed) {
-            // A slow path has stopped the receiver; `start_hw` sets the filter that is current then.
+            // A slow path has stopped the receiver; `start_hw` sets the filter that is current
+            // then.
             return;
         }
         // SAFETY: The device is live.
@@ -46,7 +47,8 @@ impl<T: Operations> Private<T> {
 /// The lock of the address lists of `dev` must be held.
 unsafe fn multicast_hash(dev: *mut bindings::net_device) -> u64 {
     let mut hash = 0u64;
-    // SAFETY: The lock keeps the list as it is, which ends where it begins. An entry has an address of 6 bytes at least.
+    // SAFETY: The lock keeps the list as it is, which ends where it begins. An entry has an address
+    // of 6 bytes at least.
     unsafe {
         let list = bindings::netdev_mc_list(dev);
         let mut entry = (*list).next;

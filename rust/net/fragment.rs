@@ -72,7 +72,8 @@ enum FrameOwner {
     Xdp(XdpFrame),
 }
 
-/// The frames that a poll has completed; see [`PollContext::complete`](super::contexts::PollContext::complete).
+/// The frames that a poll has completed; see
+/// [`PollContext::complete`](super::contexts::PollContext::complete).
 #[derive(Default)]
 pub struct Completed {
     packets: u32,
@@ -194,7 +195,8 @@ impl<'a> MappedFragment<'a> {
         !matches!(self.frame, FrameOwner::Nothing)
     }
 
-    /// Unmaps a piece that was sent. If it is the last of its frame, frees the frame and adds it to `all`.
+    /// Unmaps a piece that was sent. If it is the last of its frame, frees the frame and adds it to
+    /// `all`.
     ///
     /// # Safety
     ///
@@ -251,12 +253,13 @@ impl<'a, F: FnMut(MappedFragment<'a>) -> Result> Pieces<'a> for F {
     }
 }
 
-/// Maps a frame for a device to read, piece by piece: `pieces` takes all of them in order. The last owns the frame.
+/// Maps a frame for a device to read, piece by piece: `pieces` takes all of them in order. The last
+/// owns the frame.
 ///
 /// # Errors
 ///
-/// `ENOMEM` if a piece cannot be mapped; that of [`Pieces::take`]. The frame is freed then, and `pieces` should
-/// give up what it took.
+/// `ENOMEM` if a piece cannot be mapped; that of [`Pieces::take`]. The frame is freed then, and
+/// `pieces` should give up what it took.
 // A call would save and restore more registers than it needs.
 #[inline(always)]
 pub fn map<'a>(pdev: &'a pci::Device, skb: Owned<SkBuff>, pieces: &mut impl Pieces<'a>) -> Result {
@@ -268,7 +271,8 @@ pub fn map<'a>(pdev: &'a pci::Device, skb: Owned<SkBuff>, pieces: &mut impl Piec
     pieces.take(piece)
 }
 
-/// The same for a frame that has pages. Most have none: what only these need would cost the others registers.
+/// The same for a frame that has pages. Most have none: what only these need would cost the others
+/// registers.
 #[inline(never)]
 fn map_pages<'a>(pdev: &'a pci::Device, skb: Owned<SkBuff>, pieces: &mut dyn Pieces<'a>) -> Result {
     let mut piece = MappedFragment::head(pdev, &skb)?;

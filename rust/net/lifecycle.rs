@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Starting and stopping the hardware, and the slow paths made of these; see [`operations`](super::operations).
+//! Starting and stopping the hardware, and the slow paths made of these; see
+//! [`operations`](super::operations).
 
 use super::{
     contexts::Rtnl,
@@ -28,14 +29,15 @@ impl<T: Operations> Private<T> {
     ///
     /// # Safety
     ///
-    /// The device must be running. It must balance a [`Private::forbid_work`], or the initialization.
+    /// The device must be running. It must balance a [`Private::forbid_work`], or the
+    /// initialization.
     unsafe fn allow_work(&self) {
         // SAFETY: The work items are initialized; the rest is the caller's promise.
         unsafe {
             bindings::enable_work(self.core.reset.get());
             bindings::enable_work(self.core.refresh.get());
-            // The device may have interrupted since it was started. Who asks after this finds the work item enabled:
-            // both functions are full barriers.
+            // The device may have interrupted since it was started. Who asks after this finds the
+            // work item enabled: both functions are full barriers.
             if self.core.reset_due.load(Relaxed) {
                 bindings::schedule_work(self.core.reset.get());
             }
@@ -61,8 +63,9 @@ impl<T: Operations> Private<T> {
     ///
     /// The device must be quiet: the queue is stopped, NAPI is disabled, no other slow path runs.
     unsafe fn start_hw(&self, dev: &NetDevice) {
-        // SAFETY: By the safety requirements nothing else borrows the halves, and NAPI is disabled. The pool was made for this device by
-        // its `open`, it is dropped by `set_halves` or with the device only, and lent to the poll only.
+        // SAFETY: By the safety requirements nothing else borrows the halves, and NAPI is disabled.
+        // The pool was made for this device by its `open`, it is dropped by `set_halves` or with
+        // the device only, and lent to the poll only.
         let halves = unsafe {
             if let Some(pool) = &*self.pool.get() {
                 pool.hand_over(dev);
@@ -93,11 +96,12 @@ impl<T: Operations> Private<T> {
     ///
     /// The device must be running, and no other slow path may run. Process context.
     pub(super) unsafe fn stop_hw(&self, dev: &NetDevice) {
-        // SAFETY: The device is live. `napi_disable` keeps the poll from running and waits until it has called
-        // `napi_complete_done`, `synchronize_net` until its rest is over, too, which unmasks the interrupts (a poll
-        // runs with soft interrupts off, which is a read side of RCU). `tx_disable` keeps `ndo_start_xmit` from
-        // running and waits for it; NAPI is enabled. In this order, because the poll wakes a stopped queue, whatever
-        // has stopped it. A filter that is set while the device stops, as joining a multicast group may do at any time,
+        // SAFETY: The device is live. `napi_disable` keeps the poll from running and waits until it
+        // has called `napi_complete_done`, `synchronize_net` until its rest is over, too, which
+        // unmasks the interrupts (a poll runs with soft interrupts off, which is a read side of
+        // RCU). `tx_disable` keeps `ndo_start_xmit` from running and waits for it; NAPI is enabled.
+        // In this order, because the poll wakes a stopped queue, whatever has stopped it. A filter
+        // that is set while the device stops, as joining a multicast group may do at any time,
         // would have it receive again.
         unsafe {
             bindings::napi_disable(dev.napi());
@@ -127,8 +131,8 @@ impl<T: Operations> Private<T> {
     ///
     /// # Safety
     ///
-    /// RTNL must be held, or the interface be detached, and the interface have its halves, interrupt
-    /// and PHY. The queue must be stopped or not be active.
+    /// RTNL must be held, or the interface be detached, and the interface have its halves,
+    /// interrupt and PHY. The queue must be stopped or not be active.
     pub(super) unsafe fn up(&self, dev: &NetDevice) {
         let phy = dev.phy();
         if let Some(phy) = phy {
@@ -174,8 +178,8 @@ impl<T: Operations> Private<T> {
     }
 }
 
-/// Suspends a device, or quiets one that cannot be reached (a PCI error). No effect if it is detached already. It is armed for
-/// `wake`.
+/// Suspends a device, or quiets one that cannot be reached (a PCI error). No effect if it is
+/// detached already. It is armed for `wake`.
 ///
 /// # Safety
 ///
@@ -209,7 +213,8 @@ pub(super) unsafe fn resume<T: Operations>(dev: NonNull<bindings::net_device>) {
             private.resume_device(dev);
             bindings::netif_device_attach(dev.as_raw());
             if private.driver.is_dead() {
-                // Without a carrier nothing is sent, so the transmit watchdog would not find that out.
+                // Without a carrier nothing is sent, so the transmit watchdog would not find that
+                // out.
                 private.core.schedule_revival();
             }
         }
@@ -237,8 +242,8 @@ pub(super) enum RuntimeSuspend {
 ///
 /// # Safety
 ///
-/// As [`suspend`], but that another thread may hold RTNL, and wait for this. No other slow path may suspend or resume the device
-/// before [`runtime_resume`] is called.
+/// As [`suspend`], but that another thread may hold RTNL, and wait for this. No other slow path may
+/// suspend or resume the device before [`runtime_resume`] is called.
 pub(super) unsafe fn runtime_suspend<T: Operations>(
     dev: NonNull<bindings::net_device>,
 ) -> RuntimeSuspend {
@@ -281,7 +286,8 @@ pub(super) unsafe fn hand_over<T: Operations>(dev: NonNull<bindings::net_device>
 }
 
 impl<T: Operations> Private<T> {
-    /// Returns whether the interface has all that `ndo_open` gives it, and is not about to be closed.
+    /// Returns whether the interface has all that `ndo_open` gives it, and is not about to be
+    /// closed.
     fn is_open(&self, dev: &NetDevice) -> bool {
         // SAFETY: The device is live.
         self.opened.load(Relaxed) && unsafe { bindings::netif_running(dev.as_raw()) }
@@ -302,26 +308,27 @@ impl<T: Operations> Private<T> {
             if self.is_open(dev) {
                 self.driver.arm_wake(wake);
                 self.suspended.store(true, Relaxed);
-                // A handler that has not seen it yet is to be over before the bus suspends the device. The
-                // interrupt is requested while the interface is running.
+                // A handler that has not seen it yet is to be over before the bus suspends the
+                // device. The interrupt is requested while the interface is running.
                 bindings::synchronize_irq(self.core.irq);
             }
         }
     }
 
-    /// Resets a device that does not answer through its bus, as r8169 does. One that cannot be reset, or is dead
-    /// afterwards, stays detached.
+    /// Resets a device that does not answer through its bus, as r8169 does. One that cannot be
+    /// reset, or is dead afterwards, stays detached.
     ///
     /// # Safety
     ///
-    /// RTNL must be held, the interface be up, and this not be one of the work items that a slow path waits for.
+    /// RTNL must be held, the interface be up, and this not be one of the work items that a slow
+    /// path waits for.
     pub(super) unsafe fn revive(&self, dev: &NetDevice) {
         let _guard = RpmGuard::new(dev);
         if !self.running.load(Relaxed) || !self.driver.is_dead() {
             return;
         }
-        // SAFETY: The device is live and is that of a PCI device; RTNL is held. Nothing else resumes it: it is not
-        // runtime-suspended, and what does so otherwise takes RTNL.
+        // SAFETY: The device is live and is that of a PCI device; RTNL is held. Nothing else
+        // resumes it: it is not runtime-suspended, and what does so otherwise takes RTNL.
         unsafe {
             dev.print_error(
                 c"the card does not answer: resetting it through its bus",
@@ -351,14 +358,15 @@ impl<T: Operations> Private<T> {
     ///
     /// # Safety
     ///
-    /// The device must be suspended, and nothing else be about to resume it. The interface must be detached, or its queue be
-    /// stopped.
+    /// The device must be suspended, and nothing else be about to resume it. The interface must be
+    /// detached, or its queue be stopped.
     unsafe fn resume_device(&self, dev: &NetDevice) -> bool {
         self.suspended.store(false, Relaxed);
         // SAFETY: The address is set only while the device is kept resumed, and it is suspended.
         let address = unsafe { dev.address() };
         self.driver.reinit(&address);
-        // SAFETY: The device is live. An interface that is open has all that `open` gave it, and its queue is stopped.
+        // SAFETY: The device is live. An interface that is open has all that `open` gave it, and
+        // its queue is stopped.
         unsafe {
             let running = self.is_open(dev);
             if running {
@@ -400,8 +408,8 @@ impl<T: Operations> Private<T> {
     unsafe fn runtime_resume(&self, dev: &NetDevice) {
         let wakes = !self.driver.wake_events().is_none();
         self.runtime_suspended.store(false, Relaxed);
-        // SAFETY: The device is live and suspended; its queue is stopped as long as it is, and the power management
-        // core lets one callback run at a time.
+        // SAFETY: The device is live and suspended; its queue is stopped as long as it is, and the
+        // power management core lets one callback run at a time.
         unsafe {
             bindings::netdev_set_wol_enabled(dev.as_raw(), wakes);
             if self.resume_device(dev) {
@@ -418,7 +426,8 @@ impl<T: Operations> Private<T> {
     ///
     /// RTNL must be held and the interface be up.
     pub(super) unsafe fn reopen(&self, dev: &NetDevice, config: &RingConfig) -> Result {
-        // A device that is runtime-resumed meanwhile, which RTNL does not prevent, would borrow the halves.
+        // A device that is runtime-resumed meanwhile, which RTNL does not prevent, would borrow the
+        // halves.
         let _guard = RpmGuard::new(dev);
         let opened = self.driver.open(dev, config)?;
         let running = self.running.load(Relaxed);
@@ -476,16 +485,19 @@ impl<T: Operations> Private<T> {
         Ok(())
     }
 
-    /// Has the driver do something that wants a quiet device, whether the interface is up or down. A device that is runtime-suspended is resumed.
+    /// Has the driver do something that wants a quiet device, whether the interface is up or down.
+    /// A device that is runtime-suspended is resumed.
     ///
     /// # Safety
     ///
     /// RTNL must be held.
     pub(super) unsafe fn while_quiet(&self, dev: &NetDevice, f: impl FnOnce(&T)) {
-        // A device that is runtime-suspended meanwhile, which RTNL does not prevent, would be stopped twice.
+        // A device that is runtime-suspended meanwhile, which RTNL does not prevent, would be
+        // stopped twice.
         let _guard = RpmGuard::new(dev);
         let running = self.running.load(Relaxed);
-        // SAFETY: RTNL is held, so the device keeps running, or being down. With the work items disabled this is the only slow path.
+        // SAFETY: RTNL is held, so the device keeps running, or being down. With the work items
+        // disabled this is the only slow path.
         unsafe {
             if running {
                 self.forbid_work();
@@ -516,8 +528,8 @@ impl<T: Operations> Private<T> {
         if !self.running.load(Relaxed) {
             return Err(error::net_down());
         }
-        // SAFETY: RTNL is held, so the device keeps running. With the work items disabled this is the
-        // only slow path; once the device is quiet nothing else borrows the halves.
+        // SAFETY: RTNL is held, so the device keeps running. With the work items disabled this is
+        // the only slow path; once the device is quiet nothing else borrows the halves.
         unsafe {
             self.forbid_work();
             self.stop_hw(dev);

@@ -2,8 +2,8 @@
 
 //! Registers in a memory BAR of a PCI device.
 //!
-//! The names and the grammar of [`register!`] are those of `kernel::io` in Linux 7.3, which earlier kernels have in part
-//! (`register!` since 7.1) or in another shape (`Bar`).
+//! The names and the grammar of [`register!`] are those of `kernel::io` in Linux 7.3, which earlier
+//! kernels have in part (`register!` since 7.1) or in another shape (`Bar`).
 //!
 //! # Examples
 //!
@@ -131,8 +131,8 @@ impl<R> Location<R> {
 ///
 /// # Invariants
 ///
-/// `base` is the mapping of the memory BAR `index` of `pdev`, which is requested and has `SIZE` bytes or more; the device is
-/// enabled, or does not decode its memory and reads all ones.
+/// `base` is the mapping of the memory BAR `index` of `pdev`, which is requested and has `SIZE`
+/// bytes or more; the device is enabled, or does not decode its memory and reads all ones.
 pub struct Bar<'a, const SIZE: usize> {
     pdev: &'a Device,
     base: NonNull<c_void>,
@@ -141,7 +141,8 @@ pub struct Bar<'a, const SIZE: usize> {
 
 // SAFETY: A mapping of a BAR is valid on all CPUs, in any context.
 unsafe impl<const SIZE: usize> Send for Bar<'_, SIZE> {}
-// SAFETY: All methods take `&self` and make single accesses, of which a device takes any number at the same time.
+// SAFETY: All methods take `&self` and make single accesses, of which a device takes any number at
+// the same time.
 unsafe impl<const SIZE: usize> Sync for Bar<'_, SIZE> {}
 
 impl<'a, const SIZE: usize> Bar<'a, SIZE> {
@@ -149,12 +150,14 @@ impl<'a, const SIZE: usize> Bar<'a, SIZE> {
     ///
     /// # Errors
     ///
-    /// `EINVAL` if it is no memory BAR or has fewer bytes; `EBUSY` if another driver has requested it; `ENOMEM`.
+    /// `EINVAL` if it is no memory BAR or has fewer bytes; `EBUSY` if another driver has requested
+    /// it; `ENOMEM`.
     pub fn new(pdev: &'a Device, index: u32, name: &'static CStr) -> Result<Self> {
         const { assert!(SIZE > 0, "a BAR that does not exist has 0 bytes") };
         let raw = pdev.as_raw();
         let index = c_int::try_from(index)?;
-        // SAFETY: The device is live; the helper answers 0, which is less than `SIZE`, for a number that no BAR has.
+        // SAFETY: The device is live; the helper answers 0, which is less than `SIZE`, for a number
+        // that no BAR has.
         if unsafe { bindings::pci_memory_bar_len(raw, index) } < SIZE as u64 {
             return Err(EINVAL);
         }
@@ -172,7 +175,8 @@ impl<'a, const SIZE: usize> Bar<'a, SIZE> {
         Ok(Self { pdev, base, index })
     }
 
-    /// Returns where a register is; that it is within the BAR and aligned is checked when this is compiled.
+    /// Returns where a register is; that it is within the BAR and aligned is checked when this is
+    /// compiled.
     #[inline]
     fn at<R: Register>(&self) -> *mut c_void {
         const {
@@ -218,7 +222,8 @@ impl<'a, const SIZE: usize> Bar<'a, SIZE> {
 
 impl<const SIZE: usize> Drop for Bar<'_, SIZE> {
     fn drop(&mut self) {
-        // SAFETY: By the type invariants the BAR is mapped and requested; with `self` its last user goes.
+        // SAFETY: By the type invariants the BAR is mapped and requested; with `self` its last user
+        // goes.
         unsafe {
             bindings::pci_iounmap(self.pdev.as_raw(), self.base.as_ptr());
             bindings::pci_release_region(self.pdev.as_raw(), self.index);

@@ -43,7 +43,8 @@ mod registration;
 mod runtime_pm;
 mod settings;
 
-/// Returns a string as C takes it. (Its `as_char_ptr` belongs to `kernel::prelude` since Linux 6.19 only.)
+/// Returns a string as C takes it. (Its `as_char_ptr` belongs to `kernel::prelude` since Linux 6.19
+/// only.)
 #[allow(clippy::disallowed_methods)]
 const fn chars(text: &CStr) -> *const c_char {
     text.as_ptr().cast()

@@ -7,8 +7,8 @@
 //! The network core already serializes its callbacks: `ndo_start_xmit` runs under the lock of the
 //! transmit queue, a NAPI poll runs once at a time, `ndo_open` and `ndo_stop` run under RTNL. So a
 //! driver needs no locks of its own on the hot path, if what it touches is split along these lines.
-//! [`Operations`] makes the split part of the types. It is made of [`Transmit`], [`Napi`] and the slow paths, and
-//! [`Operations::open`] returns two halves,
+//! [`Operations`] makes the split part of the types. It is made of [`Transmit`], [`Napi`] and the
+//! slow paths, and [`Operations::open`] returns two halves,
 //!
 //! - [`Transmit::Xmit`], which [`Transmit::start_xmit`] gets as `&mut`, and
 //! - [`Napi::Poll`], which [`Napi::poll`] gets as `&mut`;
@@ -17,7 +17,8 @@
 //! the others can. Everything else sees `&self`. Receive buffers come from a third part,
 //! [`Napi::Pool`], which the framework keeps and lends to the poll.
 //!
-//! Some things are allowed in some calls only, and take a value that these get: see [`contexts`](super::contexts).
+//! Some things are allowed in some calls only, and take a value that these get: see
+//! [`contexts`](super::contexts).
 //!
 //! # A quiet device
 //!
@@ -162,8 +163,9 @@ pub enum IrqReturn {
 /// The answer of [`Napi::poll`].
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub enum Polled {
-    /// There was work, of this amount. At [`RxContext::budget`](super::contexts::RxContext::budget) the poll is called again at once, below it after the time
-    /// for which the core defers interrupts (`gro_flush_timeout`), or at once if it does not.
+    /// There was work, of this amount. At [`RxContext::budget`](super::contexts::RxContext::budget)
+    /// the poll is called again at once, below it after the time for which the core defers
+    /// interrupts (`gro_flush_timeout`), or at once if it does not.
     Busy(u32),
     /// There was none, but there soon will be: as [`Polled::Busy`] below the budget.
     Again,
@@ -192,16 +194,18 @@ pub trait Transmit {
         features
     }
 
-    /// Returns whether there is room for a frame. If there is none, although the queue was not stopped, the core keeps the
-    /// frame: the driver stops the queue, and the poll wakes it.
+    /// Returns whether there is room for a frame. If there is none, although the queue was not
+    /// stopped, the core keeps the frame: the driver stops the queue, and the poll wakes it.
     ///
     /// Runs before [`Transmit::start_xmit`], under the same lock.
     fn has_room(&self, cx: &XmitContext<'_>, xmit: &mut Self::Xmit, skb: &SkBuff) -> bool;
 
-    /// Sends a frame that there is room for, or drops it. Runs under the lock of the transmit queue, with soft interrupts off.
+    /// Sends a frame that there is room for, or drops it. Runs under the lock of the transmit
+    /// queue, with soft interrupts off.
     fn start_xmit(&self, cx: &XmitContext<'_>, xmit: &mut Self::Xmit, skb: Owned<SkBuff>);
 
-    /// Returns whether a frame without an `sk_buff` can be queued. Runs before [`Transmit::send_xdp`], under the same lock.
+    /// Returns whether a frame without an `sk_buff` can be queued. Runs before
+    /// [`Transmit::send_xdp`], under the same lock.
     fn has_room_xdp(
         &self,
         _cx: &XdpContext<'_>,
@@ -219,32 +223,38 @@ pub trait Transmit {
     fn flush_xdp(&self, _cx: &XdpContext<'_>, _xmit: &mut Self::Xmit) {}
 }
 
-/// The handling of interrupts and the polling of the rings. The [module](self) says in which context each is called.
+/// The handling of interrupts and the polling of the rings. The [module](self) says in which
+/// context each is called.
 pub trait Napi {
-    /// The state that the poll needs: the receive ring and the consumer's half of the transmit ring.
+    /// The state that the poll needs: the receive ring and the consumer's half of the transmit
+    /// ring.
     type Poll: Send;
-    /// The source of receive buffers: [`PagePool`](super::page_pool::PagePool) or [`NoPool`](super::page_pool::NoPool).
+    /// The source of receive buffers: [`PagePool`](super::page_pool::PagePool) or
+    /// [`NoPool`](super::page_pool::NoPool).
     type Pool: Pool;
 
     /// Unmasks the interrupts. Any context.
     fn enable_interrupts(&self);
 
-    /// Masks the interrupts, before [`Operations::stop`]. A handler that runs meanwhile may unmask them once
-    /// more, one that begins later may not. Process context.
+    /// Masks the interrupts, before [`Operations::stop`]. A handler that runs meanwhile may unmask
+    /// them once more, one that begins later may not. Process context.
     fn disable_interrupts(&self);
 
-    /// Looks at an interrupt. Hard interrupt context; may come at any time while open, but not after
-    /// [`Operations::arm_wake`] until [`Operations::reinit`].
+    /// Looks at an interrupt. Hard interrupt context; may come at any time while open, but not
+    /// after [`Operations::arm_wake`] until [`Operations::reinit`].
     fn interrupt(&self, dev: &NetDevice) -> IrqReturn;
 
-    /// Completes what was sent and hands up what was received: [`RxContext::budget`](super::contexts::RxContext::budget) frames
-    /// at most. Soft interrupt context.
+    /// Completes what was sent and hands up what was received:
+    /// [`RxContext::budget`](super::contexts::RxContext::budget) frames at most. Soft interrupt
+    /// context.
     fn poll(&self, cx: &PollContext<'_, Self::Pool>, poll: &mut Self::Poll) -> Polled;
 }
 
-/// The operations of a driver: these, and those of the traits that they are made of. The [module](self) says in which context each is called.
+/// The operations of a driver: these, and those of the traits that they are made of. The
+/// [module](self) says in which context each is called.
 ///
-/// Whatever has a default is optional. `rust/example.rs` is a driver that needs little more than the rest.
+/// Whatever has a default is optional. `rust/example.rs` is a driver that needs little more than
+/// the rest.
 pub trait Operations: Ethtool + Transmit + Napi + Send + Sync {
     /// The version that `ethtool -i` shows.
     const VERSION: &'static CStr = c"";
@@ -274,8 +284,9 @@ pub trait Operations: Ethtool + Transmit + Napi + Send + Sync {
 
     /// Allocates what a running interface needs; does not touch the device.
     ///
-    /// Runs under RTNL. What it returns is dropped with NAPI disabled, the pool last. It may be called while the
-    /// interface is up, to replace what it returned before by something of another size.
+    /// Runs under RTNL. What it returns is dropped with NAPI disabled, the pool last. It may be
+    /// called while the interface is up, to replace what it returned before by something of another
+    /// size.
     fn open(&self, dev: &NetDevice, config: &RingConfig) -> Result<Opened<Self>>
     where
         Self: Sized;
@@ -293,8 +304,8 @@ pub trait Operations: Ethtool + Transmit + Napi + Send + Sync {
 
     /// Runs the tests of [`Ethtool::SELF_TESTS`] that a quiet device is needed for.
     ///
-    /// Runs after [`Operations::stop`] and before [`Operations::start`]; the interrupt handler may be
-    /// called. The device may be used in any way, but must be left as `stop` leaves it.
+    /// Runs after [`Operations::stop`] and before [`Operations::start`]; the interrupt handler may
+    /// be called. The device may be used in any way, but must be left as `stop` leaves it.
     fn self_test(
         &self,
         _rtnl: &Rtnl<'_>,
@@ -312,17 +323,19 @@ pub trait Operations: Ethtool + Transmit + Napi + Send + Sync {
         false
     }
 
-    /// Called when the link has come, gone, or changed its speed. Process context, while the interface
-    /// is up; phylib's lock of the PHY is held.
+    /// Called when the link has come, gone, or changed its speed. Process context, while the
+    /// interface is up; phylib's lock of the PHY is held.
     fn link_changed(&self, _phy: &Phy) {}
 
     /// Sets the receive filter to `filter`. Runs under the lock of the address lists.
     fn set_rx_filter(&self, _filter: RxFilter) {}
 
-    /// Sets the MAC address. Runs under RTNL, up or down, and once before the interface is registered.
+    /// Sets the MAC address. Runs under RTNL, up or down, and once before the interface is
+    /// registered.
     fn set_mac_address(&self, _address: &MacAddress) {}
 
-    /// Called before a running device is suspended, while the link partner's abilities are still known. Runs under RTNL.
+    /// Called before a running device is suspended, while the link partner's abilities are still
+    /// known. Runs under RTNL.
     fn suspend_prepare(&self, _phy: Option<&Phy>, _wake: WakeBy) {}
 
     /// Arms a device that was up and is quiet for what is to end its suspension, which follows.
@@ -335,12 +348,13 @@ pub trait Operations: Ethtool + Transmit + Napi + Send + Sync {
         false
     }
 
-    /// Makes the device what [`Operations::start`] expects after a suspension, in which it may have lost all its registers,
-    /// and has it no longer armed. It has this address afterwards. The interface is detached, or its queue stopped.
+    /// Makes the device what [`Operations::start`] expects after a suspension, in which it may have
+    /// lost all its registers, and has it no longer armed. It has this address afterwards. The
+    /// interface is detached, or its queue stopped.
     fn reinit(&self, _address: &MacAddress) {}
 
-    /// Leaves the device as the firmware or the next driver wants to find it, after it was suspended or its interface
-    /// unregistered.
+    /// Leaves the device as the firmware or the next driver wants to find it, after it was
+    /// suspended or its interface unregistered.
     fn hand_over(&self, _phy: Option<&Phy>) {}
 
     /// Returns what of `wanted` is possible with an MTU of `mtu` bytes.

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Values of the C side that are owned by pointer, as `kernel::types::Owned` of later kernels has them.
+//! Values of the C side that are owned by pointer, as `kernel::types::Owned` of later kernels has
+//! them.
 //!
 //! # Examples
 //!

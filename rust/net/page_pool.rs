@@ -7,10 +7,11 @@
 //!
 //! # Bounce buffers
 //!
-//! A page that the device cannot reach is mapped by way of a bounce buffer, of which the whole machine has few (swiotlb,
-//! 64 MiB), and keeps it as long as it is out: peers that fill the sockets of who does not read could use them all up. So
-//! the pages for a device that does not reach all of the memory come from below 4 GiB, and where everything is bounced,
-//! as in a guest whose memory is encrypted, frames are copied.
+//! A page that the device cannot reach is mapped by way of a bounce buffer, of which the whole
+//! machine has few (swiotlb, 64 MiB), and keeps it as long as it is out: peers that fill the
+//! sockets of who does not read could use them all up. So the pages for a device that does not
+//! reach all of the memory come from below 4 GiB, and where everything is bounced, as in a guest
+//! whose memory is encrypted, frames are copied.
 //!
 //! # Examples
 //!
@@ -98,8 +99,9 @@ pub const XDP_BUFFER_SIZE: u32 =
 
 /// The source of the receive buffers of a device: a [`PagePool`], or [`NoPool`].
 ///
-/// The driver makes it in [`Operations::open`](super::operations::Operations::open) and gives it away with what that returns. From
-/// then on it takes buffers out through [`RxContext`] only, so that nothing but the poll does. It is dropped while NAPI is disabled.
+/// The driver makes it in [`Operations::open`](super::operations::Operations::open) and gives it
+/// away with what that returns. From then on it takes buffers out through [`RxContext`] only, so
+/// that nothing but the poll does. It is dropped while NAPI is disabled.
 #[allow(
     dead_code,
     reason = "rustc 1.85 overlooks that it bounds an associated type"
@@ -119,8 +121,9 @@ mod sealed {
         ///
         /// # Safety
         ///
-        /// NAPI of `dev` must be disabled, and again when the pool is dropped. The device must be the one that the pool was made for.
-        /// Buffers must be taken out by its poll only from now on.
+        /// NAPI of `dev` must be disabled, and again when the pool is dropped. The device must be
+        /// the one that the pool was made for. Buffers must be taken out by its poll only from now
+        /// on.
         unsafe fn hand_over(&self, dev: &NetDevice);
     }
 
@@ -130,8 +133,9 @@ mod sealed {
 
     impl Sealed for super::PagePool<'_> {
         unsafe fn hand_over(&self, dev: &NetDevice) {
-            // SAFETY: The pool is live, and the instance outlives it. It is the only one that polls with the pool, so the two are on
-            // one CPU at a time. A second call does nothing. The rest is the caller's promise.
+            // SAFETY: The pool is live, and the instance outlives it. It is the only one that polls
+            // with the pool, so the two are on one CPU at a time. A second call does nothing. The
+            // rest is the caller's promise.
             // INVARIANT: The instance is that of the device.
             unsafe { bindings::page_pool_enable_direct_recycling(self.pool.as_ptr(), dev.napi()) };
         }
@@ -149,8 +153,8 @@ impl Pool for PagePool<'_> {}
 ///
 /// # Invariants
 ///
-/// The pool is live. It has no NAPI instance, or that of the device it was made for, for which it was
-/// handed over.
+/// The pool is live. It has no NAPI instance, or that of the device it was made for, for which it
+/// was handed over.
 pub struct PagePool<'a> {
     pool: NonNull<bindings::page_pool>,
     pdev: &'a pci::Device,
@@ -163,13 +167,14 @@ pub struct PagePool<'a> {
     queue: Option<RxQueue>,
 }
 
-// SAFETY: The pool belongs to no CPU. Who owns one is alone with it, because it was not handed over yet; afterwards it is the
-// framework's, which keeps buffers from being taken out or the pool from being dropped while its NAPI returns some.
+// SAFETY: The pool belongs to no CPU. Who owns one is alone with it, because it was not handed over
+// yet; afterwards it is the framework's, which keeps buffers from being taken out or the pool from
+// being dropped while its NAPI returns some.
 unsafe impl Send for PagePool<'_> {}
 
 impl<'a> PagePool<'a> {
-    /// Makes a pool that keeps about `buffers` buffers at hand, each of at least `size` bytes; with `xdp`
-    /// programs can be run on what is received into them.
+    /// Makes a pool that keeps about `buffers` buffers at hand, each of at least `size` bytes; with
+    /// `xdp` programs can be run on what is received into them.
     ///
     /// NAPI of `dev` may be running, with another pool.
     ///
@@ -242,7 +247,8 @@ impl<'a> PagePool<'a> {
         self.layout.size()
     }
 
-    /// Takes a buffer out of the pool, or `None` if there is no memory. Process context: waits until there is some.
+    /// Takes a buffer out of the pool, or `None` if there is no memory. Process context: waits
+    /// until there is some.
     pub fn alloc(&mut self) -> Option<RxBuffer<'a>> {
         // SAFETY: Who owns the pool is alone with it: it was not handed over yet.
         unsafe { self.alloc_with(bindings::NET_GFP_SLEEP) }
@@ -252,7 +258,8 @@ impl<'a> PagePool<'a> {
     ///
     /// # Safety
     ///
-    /// Nothing else may take buffers out at the same time; if the pool was handed over this must be the poll that it was handed over to.
+    /// Nothing else may take buffers out at the same time; if the pool was handed over this must be
+    /// the poll that it was handed over to.
     unsafe fn alloc_with(&self, flags: bindings::gfp_t) -> Option<RxBuffer<'a>> {
         let mut address = MaybeUninit::uninit();
         // SAFETY: The pool is live, and maps its pages; the rest is the caller's promise.
@@ -279,8 +286,8 @@ impl<'a> PagePool<'a> {
 impl Drop for PagePool<'_> {
     fn drop(&mut self) {
         self.queue = None;
-        // SAFETY: The pool is live, and its NAPI, if it has one, is disabled (see `Sealed::hand_over`).
-        // Buffers that are still out keep the rest of it alive.
+        // SAFETY: The pool is live, and its NAPI, if it has one, is disabled (see
+        // `Sealed::hand_over`). Buffers that are still out keep the rest of it alive.
         unsafe { bindings::page_pool_destroy(self.pool.as_ptr()) };
     }
 }
@@ -290,12 +297,13 @@ impl<'a> RxContext<'_, PagePool<'a>> {
     /// Takes a buffer out of the pool, or `None` if there is no memory that can be had at once.
     #[inline]
     pub fn alloc(&self) -> Option<RxBuffer<'a>> {
-        // SAFETY: The context shows that this is the poll that the pool was handed over to, of which there is one at a time.
+        // SAFETY: The context shows that this is the poll that the pool was handed over to, of
+        // which there is one at a time.
         unsafe { self.pool().alloc_with(bindings::NET_GFP_POLL) }
     }
 
-    /// Returns whether frames are to be copied out of the buffers, because each that is away costs the machine a bounce
-    /// buffer.
+    /// Returns whether frames are to be copied out of the buffers, because each that is away costs
+    /// the machine a bounce buffer.
     #[inline]
     pub fn is_bounced(&self) -> bool {
         self.pool().bounced
@@ -307,8 +315,8 @@ impl<'a> RxContext<'_, PagePool<'a>> {
         self.pool().queue.is_some()
     }
 
-    /// Runs the XDP program, if there is one, on a frame of `length` bytes in a buffer of the pool. Returns
-    /// what goes up the stack; all else is done.
+    /// Runs the XDP program, if there is one, on a frame of `length` bytes in a buffer of the pool.
+    /// Returns what goes up the stack; all else is done.
     // Where there are no programs it would cost each frame registers.
     #[inline(never)]
     pub fn run_xdp(&self, buffer: RxBuffer<'a>, length: u32) -> Option<RxSkBuff> {
@@ -332,8 +340,8 @@ impl<'a> RxContext<'_, PagePool<'a>> {
             headroom: buffer.layout.headroom(),
             length,
         };
-        // SAFETY: By the invariants of the layout there is room for what `build_skb` puts at the end. The
-        // buffer is of this pool, whose queue that is, and is given up below.
+        // SAFETY: By the invariants of the layout there is room for what `build_skb` puts at the
+        // end. The buffer is of this pool, whose queue that is, and is given up below.
         match unsafe { run::run(self, queue, &place) } {
             run::Answer::Pass {
                 headroom,
@@ -346,8 +354,9 @@ impl<'a> RxContext<'_, PagePool<'a>> {
                     dropped.count();
                     return None;
                 }
-                // SAFETY: The frame is in the buffer and not over the room at its end, and not too short, as was checked, and what a
-                // program has put in front of it is in the buffer, too.
+                // SAFETY: The frame is in the buffer and not over the room at its end, and not too
+                // short, as was checked, and what a program has put in front of it is in the
+                // buffer, too.
                 let skb = unsafe {
                     if pool.bounced {
                         buffer.copy(self.device(), headroom, length, metadata)
@@ -375,8 +384,8 @@ impl<'a> RxContext<'_, PagePool<'a>> {
 ///
 /// # Invariants
 ///
-/// It owns one fragment of a page of a page pool, in the kernel's linear map: the `layout.slot` bytes at `start`, which are mapped
-/// for `pdev` from `address - layout.headroom` on.
+/// It owns one fragment of a page of a page pool, in the kernel's linear map: the `layout.slot`
+/// bytes at `start`, which are mapped for `pdev` from `address - layout.headroom` on.
 pub struct RxBuffer<'a> {
     start: NonNull<u8>,
     address: u64,
@@ -408,7 +417,8 @@ impl RxBuffer<'_> {
 
     /// Copies a frame of `length` bytes out; the buffer can be used again.
     ///
-    /// Returns `None` if there is no memory, or if `length` is more than the buffer has or no whole Ethernet header.
+    /// Returns `None` if there is no memory, or if `length` is more than the buffer has or no whole
+    /// Ethernet header.
     // The frames that are not copied are those that come in numbers.
     #[inline(never)]
     pub fn copy_to_skb<P>(&self, rx: &RxContext<'_, P>, length: u32) -> Option<RxSkBuff> {
@@ -416,8 +426,8 @@ impl RxBuffer<'_> {
             return None;
         }
         self.sync_for_cpu(length);
-        // SAFETY: The buffer has `headroom + size` bytes, and the length was checked. The context shows that this is the poll. The
-        // mapping is that of the type invariants.
+        // SAFETY: The buffer has `headroom + size` bytes, and the length was checked. The context
+        // shows that this is the poll. The mapping is that of the type invariants.
         unsafe {
             let skb = self.copy(rx.device(), self.layout.headroom(), length, 0);
             bindings::dma_sync_single_for_device(
@@ -429,11 +439,13 @@ impl RxBuffer<'_> {
         }
     }
 
-    /// Copies the frame of `length` bytes that begins at `headroom`, and as many bytes of metadata in front of it.
+    /// Copies the frame of `length` bytes that begins at `headroom`, and as many bytes of metadata
+    /// in front of it.
     ///
     /// # Safety
     ///
-    /// This must be the poll of `dev`. All of it must be in the buffer, and `length` be [`ETHERNET_HEADER`] or more.
+    /// This must be the poll of `dev`. All of it must be in the buffer, and `length` be
+    /// [`ETHERNET_HEADER`] or more.
     #[inline(always)]
     unsafe fn copy(
         &self,
@@ -445,8 +457,9 @@ impl RxBuffer<'_> {
         let all = metadata + length;
         // SAFETY: This is the poll of that NAPI instance, by the safety requirements.
         let skb = NonNull::new(unsafe { bindings::napi_alloc_skb(dev.napi(), all) })?;
-        // SAFETY: By the safety requirements that is in the buffer, and the `sk_buff` has room for it; C copies it, whatever the device
-        // writes at the same time. The `sk_buff` is this function's alone.
+        // SAFETY: By the safety requirements that is in the buffer, and the `sk_buff` has room for
+        // it; C copies it, whatever the device writes at the same time. The `sk_buff` is this
+        // function's alone.
         unsafe {
             let from = self.start.as_ptr().add((headroom - metadata) as usize);
             bindings::skb_put_data(skb.as_ptr(), from.cast(), all);
@@ -465,8 +478,9 @@ impl RxBuffer<'_> {
         }
         let length = to.len() as u32;
         self.sync_for_cpu(length);
-        // SAFETY: The buffer has `headroom + size` bytes. The device may write at the same time, so each is read as memory that others
-        // write; that gives some bytes. The mapping is that of the type invariants.
+        // SAFETY: The buffer has `headroom + size` bytes. The device may write at the same time, so
+        // each is read as memory that others write; that gives some bytes. The mapping is that of
+        // the type invariants.
         unsafe {
             for (nth, byte) in to.iter_mut().enumerate() {
                 *byte = self.frame().add(nth).read_volatile();
@@ -478,8 +492,8 @@ impl RxBuffer<'_> {
 
     /// Turns the buffer into a frame of `length` bytes, without copying it.
     ///
-    /// Returns `None`, and the buffer to its pool, if there is no memory, or if `length` is more than the buffer has or no
-    /// whole Ethernet header.
+    /// Returns `None`, and the buffer to its pool, if there is no memory, or if `length` is more
+    /// than the buffer has or no whole Ethernet header.
     #[inline]
     pub fn into_skb<P>(self, _rx: &RxContext<'_, P>, length: u32) -> Option<RxSkBuff> {
         if !self.layout.holds(length) {
@@ -487,7 +501,8 @@ impl RxBuffer<'_> {
         }
         self.sync_for_cpu(length);
         // SAFETY: By the invariants of the layout the slot has room for the frame and for what
-        // `build_skb` puts at its end. The context shows that this is a poll, and the length was checked.
+        // `build_skb` puts at its end. The context shows that this is a poll, and the length was
+        // checked.
         unsafe {
             let headroom = self.layout.headroom();
             self.build_skb(headroom, length)
@@ -498,12 +513,13 @@ impl RxBuffer<'_> {
     ///
     /// # Safety
     ///
-    /// This must be a poll. The frame must be in the buffer, with `NET_SKB_OVERHEAD` bytes behind it, and `length` be
-    /// [`ETHERNET_HEADER`] or more.
+    /// This must be a poll. The frame must be in the buffer, with `NET_SKB_OVERHEAD` bytes behind
+    /// it, and `length` be [`ETHERNET_HEADER`] or more.
     // A call would cost each frame more than all of it; the other caller is `run_xdp`.
     #[inline(always)]
     unsafe fn build_skb(self, headroom: u32, length: u32) -> Option<RxSkBuff> {
-        // SAFETY: The slot is this value's alone, and becomes the frame's, which is new; the rest is the caller's promise.
+        // SAFETY: The slot is this value's alone, and becomes the frame's, which is new; the rest
+        // is the caller's promise.
         unsafe {
             let skb = NonNull::new(bindings::page_pool_build_skb(
                 self.start.as_ptr().cast(),

@@ -80,7 +80,8 @@ impl Device {
         unsafe { bindings::pci_irq(self.as_raw()) }
     }
 
-    /// Writes a line to the kernel's log, at a level such as [`Level::INFO`]; what exceeds 159 bytes is cut.
+    /// Writes a line to the kernel's log, at a level such as [`Level::INFO`]; what exceeds 159
+    /// bytes is cut.
     ///
     /// Use [`dev_info!`] and the like. (Not by `%pA`, which only kernels with Rust know.)
     #[cold]
@@ -89,8 +90,8 @@ impl Device {
         let mut line = Line::new();
         // It fails when the line is full.
         let _ = fmt::write(&mut line, message);
-        // SAFETY: The device is live by the type invariants. The level is one of the kernel's, and the format asks for one string, which
-        // ends with a zero: `Line` keeps its last byte zero.
+        // SAFETY: The device is live by the type invariants. The level is one of the kernel's, and
+        // the format asks for one string, which ends with a zero: `Line` keeps its last byte zero.
         unsafe {
             bindings::_dev_printk(chars(level.0), device(self), chars(c"%s"), line.as_ptr());
         }
@@ -131,7 +132,8 @@ impl fmt::Write for Line {
     }
 }
 
-/// A level of the kernel's log. Only those below exist: C reads what stands in front of the text as more than a string.
+/// A level of the kernel's log. Only those below exist: C reads what stands in front of the text as
+/// more than a string.
 #[derive(Clone, Copy)]
 pub struct Level(&'static CStr);
 
@@ -212,8 +214,9 @@ impl<'a> Enabled<'a> {
         // INVARIANT: It just succeeded.
         let this = Self(pdev);
         this.set_master(false);
-        // SAFETY: The device is live, and a mask has 1 to 64 bits. Nothing is allocated or mapped for it yet: a `Device` to do it with is only to be had
-        // of what is returned here, and there is one `Probing` a probe.
+        // SAFETY: The device is live, and a mask has 1 to 64 bits. Nothing is allocated or mapped
+        // for it yet: a `Device` to do it with is only to be had of what is returned here, and
+        // there is one `Probing` a probe.
         to_result(unsafe { bindings::dma_set_mask_and_coherent(device(pdev), DMA_BITS) })?;
         Ok(this)
     }
@@ -246,7 +249,8 @@ impl<'a> Enabled<'a> {
     ///
     /// Where the firmware or the bridge allows less, that stays.
     pub fn set_max_read_request(&self, bytes: u16) {
-        // SAFETY: The device is live. It fails on a device that is not PCI Express, which then has no such limit.
+        // SAFETY: The device is live. It fails on a device that is not PCI Express, which then has
+        // no such limit.
         let _ = unsafe { bindings::pcie_set_readrq(self.0.as_raw(), c_int::from(bytes)) };
     }
 

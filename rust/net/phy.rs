@@ -126,12 +126,13 @@ const ADDRESS: c_int = 0;
 
 /// A PHY at address 0 of an MDIO bus of its own; dropping it unregisters the bus.
 ///
-/// It is the framework's, which connects it, while the interface is up, to the device that it was made for.
+/// It is the framework's, which connects it, while the interface is up, to the device that it was
+/// made for.
 ///
 /// # Invariants
 ///
-/// `bus` is registered, its `priv` is `ops` (a leaked `KBox` of the type that `free_ops` frees), and
-/// `phydev` is the PHY on it.
+/// `bus` is registered, its `priv` is `ops` (a leaked `KBox` of the type that `free_ops` frees),
+/// and `phydev` is the PHY on it.
 pub struct Phy {
     bus: NonNull<bindings::mii_bus>,
     phydev: NonNull<bindings::phy_device>,
@@ -204,12 +205,13 @@ impl Phy {
     ///
     /// # Errors
     ///
-    /// `ENODEV` if no PHY answers, with a line in the log; `ENOMEM`; what the bus cannot be registered for.
+    /// `ENODEV` if no PHY answers, with a line in the log; `ENOMEM`; what the bus cannot be
+    /// registered for.
     ///
     /// # Safety
     ///
-    /// What is returned must be dropped, and not leaked, before `pdev` is unbound and what `ops` borrows is gone: the bus calls `ops` as
-    /// long as it is registered.
+    /// What is returned must be dropped, and not leaked, before `pdev` is unbound and what `ops`
+    /// borrows is gone: the bus calls `ops` as long as it is registered.
     pub(super) unsafe fn new<M: Mdio>(pdev: &pci::Device, ops: M) -> Result<Self> {
         let ops = KBox::into_raw(KBox::new(ops, GFP_KERNEL)?).cast::<c_void>();
         // SAFETY: No requirement.
@@ -235,7 +237,8 @@ impl Phy {
             if e == ENODEV {
                 dev_err!(pdev, "no PHY answers on its MDIO bus\n");
             }
-            // SAFETY: The bus is not registered, and neither it nor the operations have another user.
+            // SAFETY: The bus is not registered, and neither it nor the operations have another
+            // user.
             unsafe {
                 bindings::mdiobus_free(bus.as_ptr());
                 free_ops::<M>(ops);
@@ -274,15 +277,16 @@ impl Phy {
     ///
     /// # Safety
     ///
-    /// RTNL must be held, `dev` be live, and the PHY not be connected. `link_changed` must be safe to be called with `dev`, in process context,
-    /// until [`Phy::disconnect`].
+    /// RTNL must be held, `dev` be live, and the PHY not be connected. `link_changed` must be safe
+    /// to be called with `dev`, in process context, until [`Phy::disconnect`].
     pub(super) unsafe fn connect(
         &self,
         dev: *mut bindings::net_device,
         link_changed: unsafe extern "C" fn(*mut bindings::net_device),
     ) -> Result {
-        // phylib of Linux 6.18 must not find that out: when it fails to attach a PHY for the second time, it takes back LED
-        // triggers that it has not made, and oopses (docs/upstream/phylib-led-triggers.md).
+        // phylib of Linux 6.18 must not find that out: when it fails to attach a PHY for the second
+        // time, it takes back LED triggers that it has not made, and oopses
+        // (docs/upstream/phylib-led-triggers.md).
         // SAFETY: By the type invariants the bus is registered; it is not locked by this thread.
         to_result(unsafe { bindings::mdiobus_read(self.bus.as_ptr(), ADDRESS, STATUS) })?;
         // SAFETY: Both are live; the rest is the caller's promise.
@@ -309,8 +313,8 @@ impl Phy {
         }
     }
 
-    /// Has the link renegotiated to the lowest speed that both ends have, for a device that is suspended with
-    /// Wake-on-LAN: it costs less power. Without a link nothing happens.
+    /// Has the link renegotiated to the lowest speed that both ends have, for a device that is
+    /// suspended with Wake-on-LAN: it costs less power. Without a link nothing happens.
     ///
     /// Does nothing after [`Phy::stop`], which forgets what the other end has.
     pub fn speed_down(&self) {
@@ -334,12 +338,14 @@ impl Phy {
         unsafe { bindings::phy_stop(self.phydev.as_ptr()) };
     }
 
-    /// Cancels, or waits for, the state machine that a [`Phy::mac_interrupt`] asked for which found the PHY started just before [`Phy::stop`].
+    /// Cancels, or waits for, the state machine that a [`Phy::mac_interrupt`] asked for which found
+    /// the PHY started just before [`Phy::stop`].
     ///
-    /// No other may run, and the PHY must be stopped. Process context, not within phylib; RTNL may be held.
+    /// No other may run, and the PHY must be stopped. Process context, not within phylib; RTNL may
+    /// be held.
     pub(super) fn wait_state_machine(&self) {
-        // SAFETY: The PHY lives as long as the bus, and its work item was initialized with it. This waits for the state
-        // machine, which takes no RTNL and never calls this.
+        // SAFETY: The PHY lives as long as the bus, and its work item was initialized with it. This
+        // waits for the state machine, which takes no RTNL and never calls this.
         unsafe { bindings::phy_cancel_state_machine(self.phydev.as_ptr()) };
     }
 
@@ -351,8 +357,8 @@ impl Phy {
 
     /// Reports to phylib that the MAC has seen the link change, if phylib watches it. Any context.
     ///
-    /// Where it does not, and has stopped before, it would answer by powering the PHY down: without the lock of
-    /// [`Phy::start`], and perhaps in the midst of that.
+    /// Where it does not, and has stopped before, it would answer by powering the PHY down: without
+    /// the lock of [`Phy::start`], and perhaps in the midst of that.
     pub fn mac_interrupt(&self) {
         if self.started.load(Relaxed) {
             // SAFETY: The PHY lives as long as the bus.

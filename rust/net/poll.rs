@@ -45,8 +45,9 @@ use kernel::{
 
 /// Calls `op` until `cond` holds of its answer, and sleeps for `sleep` in between. Process context.
 ///
-/// `timeout` is the sum of the sleeps, unlike in the kernel crate, which reads a clock: on a busy machine, above all a virtual one,
-/// time passes in which a device has not had its turn either. (r8169 counts, too.)
+/// `timeout` is the sum of the sleeps, unlike in the kernel crate, which reads a clock: on a busy
+/// machine, above all a virtual one, time passes in which a device has not had its turn either.
+/// (r8169 counts, too.)
 ///
 /// # Errors
 ///

@@ -21,8 +21,9 @@ use kernel::sync::atomic::Relaxed;
 
 /// The private area of a network device.
 ///
-/// `xmit`, `poll` and `pool` are `Some` from the middle of `ndo_open` to the end of `ndo_stop`. Between,
-/// `xmit` is borrowed by `ndo_start_xmit`, `poll` and `pool` by the NAPI poll, and all by a quiet device.
+/// `xmit`, `poll` and `pool` are `Some` from the middle of `ndo_open` to the end of `ndo_stop`.
+/// Between, `xmit` is borrowed by `ndo_start_xmit`, `poll` and `pool` by the NAPI poll, and all by
+/// a quiet device.
 #[repr(C)]
 pub(super) struct Private<T: Operations> {
     pub(super) core: Core,
@@ -31,20 +32,22 @@ pub(super) struct Private<T: Operations> {
     pub(super) poll: UnsafeCell<Option<T::Poll>>,
     /// Dropped after the buffers that are in `poll`.
     pub(super) pool: UnsafeCell<Option<T::Pool>>,
-    /// A poll borrows `poll` and `pool`. NAPI runs it once at a time, but for a netpoll that begins while netpoll is being set up.
+    /// A poll borrows `poll` and `pool`. NAPI runs it once at a time, but for a netpoll that begins
+    /// while netpoll is being set up.
     pub(super) polling: Flag,
-    /// The interface has its halves, interrupt and PHY. Unlike the core's `netif_running` it is not set while `ndo_open`
-    /// resumes the device. Written with RTNL held, and the device resumed.
+    /// The interface has its halves, interrupt and PHY. Unlike the core's `netif_running` it is not
+    /// set while `ndo_open` resumes the device. Written with RTNL held, and the device resumed.
     pub(super) opened: Flag,
     /// The device runs: it is up, and not suspended. Written by slow paths only.
     pub(super) running: Flag,
     /// The device is to receive, so its filter may be set. Changed under the lock of the address
     /// lists, which is the only lock that the core always holds when it sets the filter.
     pub(super) rx_enabled: Flag,
-    /// The device is suspended and not to be touched, whichever device interrupts on its line. Written by slow paths only.
+    /// The device is suspended and not to be touched, whichever device interrupts on its line.
+    /// Written by slow paths only.
     pub(super) suspended: Flag,
-    /// The device is suspended because it is not in use. Written by the callbacks of `runtime_pm` only, of which
-    /// the core runs one at a time.
+    /// The device is suspended because it is not in use. Written by the callbacks of `runtime_pm`
+    /// only, of which the core runs one at a time.
     pub(super) runtime_suspended: Flag,
 }
 

@@ -48,8 +48,8 @@ fn totals(dev: &NetDevice) -> bindings::rtnl_link_stats64 {
 ///
 /// # Safety
 ///
-/// Called by the network core, with a device that has been through `callbacks::init` and a structure
-/// of its own.
+/// Called by the network core, with a device that has been through `callbacks::init` and a
+/// structure of its own.
 unsafe extern "C" fn get_queue_stats_rx_callback(
     dev: *mut bindings::net_device,
     _queue: c_int,
@@ -67,8 +67,8 @@ unsafe extern "C" fn get_queue_stats_rx_callback(
 ///
 /// # Safety
 ///
-/// Called by the network core, with a device that has been through `callbacks::init` and a structure
-/// of its own.
+/// Called by the network core, with a device that has been through `callbacks::init` and a
+/// structure of its own.
 unsafe extern "C" fn get_queue_stats_tx_callback(
     dev: *mut bindings::net_device,
     _queue: c_int,

@@ -26,8 +26,8 @@ use kernel::{
 ///
 /// # Invariants
 ///
-/// `dev` was allocated for a `Private<T>` that is initialized. It is registered, and its parent may be runtime-suspended if `may_suspend` says
-/// so.
+/// `dev` was allocated for a `Private<T>` that is initialized. It is registered, and its parent may
+/// be runtime-suspended if `may_suspend` says so.
 pub(super) struct Registration<'a, T: Operations + 'a> {
     dev: NonNull<bindings::net_device>,
     may_suspend: bool,
@@ -59,7 +59,8 @@ impl<'a, T: Operations + 'a> Registration<'a, T> {
         } = interface;
         let size = c_int::try_from(size_of::<Private<T>>())?;
         let phy = match mdio {
-            // SAFETY: By the safety requirement what is made is dropped while the device is bound, and before the driver.
+            // SAFETY: By the safety requirement what is made is dropped while the device is bound,
+            // and before the driver.
             Some(mdio) => Some(unsafe { Phy::new(pdev, mdio) }?),
             None => None,
         };
@@ -68,12 +69,14 @@ impl<'a, T: Operations + 'a> Registration<'a, T> {
         let dev = NonNull::new(dev).ok_or(ENOMEM)?;
         // SAFETY: The device is live.
         let config = match to_result(unsafe { bindings::pci_save_state(pdev.as_raw()) }) {
-            // SAFETY: It was just saved. Without memory there is none, which restoring then leaves out.
+            // SAFETY: It was just saved. Without memory there is none, which restoring then leaves
+            // out.
             Ok(()) => unsafe { bindings::pci_store_saved_state(pdev.as_raw()) },
             Err(_) => core::ptr::null_mut(),
         };
-        // SAFETY: The private area is that large and aligned, and not used yet. A `pci::Device` is had of one that is enabled, and
-        // lives longer. The PHY and the configuration are of that device.
+        // SAFETY: The private area is that large and aligned, and not used yet. A `pci::Device` is
+        // had of one that is enabled, and lives longer. The PHY and the configuration are of that
+        // device.
         unsafe { callbacks::init(dev, pdev, phy, config, driver) };
         if config.is_null() {
             // SAFETY: It was initialized above and is not registered.
@@ -81,7 +84,8 @@ impl<'a, T: Operations + 'a> Registration<'a, T> {
             return Err(ENOMEM);
         }
 
-        // SAFETY: The device is not registered, so it has no other user, and it was initialized for `T` above.
+        // SAFETY: The device is not registered, so it has no other user, and it was initialized for
+        // `T` above.
         let private = unsafe {
             let kind = match address {
                 StationAddress::Own(_) => bindings::NET_ADDR_PERM,
@@ -117,8 +121,9 @@ impl<'a, T: Operations + 'a> Registration<'a, T> {
 impl<'a, T: Operations + 'a> Drop for Registration<'a, T> {
     /// Runs while the parent is being bound or unbound, when the bus keeps it resumed.
     fn drop(&mut self) {
-        // SAFETY: By the type invariants it is registered, for `T`. Once it is not, the interface is down, its interrupt is
-        // freed and no callback runs, nor will one, so that it may be freed.
+        // SAFETY: By the type invariants it is registered, for `T`. Once it is not, the interface
+        // is down, its interrupt is freed and no callback runs, nor will one, so that it may be
+        // freed.
         unsafe {
             let (dev, private) = Private::<T>::of(self.dev.as_ptr());
             if self.may_suspend {

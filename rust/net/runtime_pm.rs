@@ -2,20 +2,21 @@
 
 //! Runtime power management: a device without a link is suspended until a cable is plugged in.
 //!
-//! As in r8169: a PCI device that can signal PME is idle while its interface is down or has no carrier.
-//! When it has been so for a while (`power/autosuspend_delay_ms`, 10 s at first) the device is
-//! runtime-suspended, armed for its link, and the PCI core puts it into D3. It is resumed by PME, and by all that needs
-//! its registers: the network core (`ethtool`, `ip link set up`) and [`RpmGuard`]. Users allow all this with
-//! `power/control`. The callbacks are in `adapter`.
+//! As in r8169: a PCI device that can signal PME is idle while its interface is down or has no
+//! carrier. When it has been so for a while (`power/autosuspend_delay_ms`, 10 s at first) the
+//! device is runtime-suspended, armed for its link, and the PCI core puts it into D3. It is resumed
+//! by PME, and by all that needs its registers: the network core (`ethtool`, `ip link set up`) and
+//! [`RpmGuard`]. Users allow all this with `power/control`. The callbacks are in `adapter`.
 //!
 //! # RTNL
 //!
-//! The core resumes devices with RTNL held, so `runtime_resume` cannot take it, and a thread that holds RTNL may
-//! be waiting for a suspension to end, so `runtime_suspend` may only try to. What the core calls without having resumed the
-//! device, and touches the rings or registers, begins with an [`RpmGuard`]: `ndo_open`, `ndo_stop`, replacing the rings, and
-//! setting the address, the MTU and the features. The queue of a suspended interface is stopped, so that nothing is sent,
-//! and it receives nothing, so that its filter is only noted. (Were the interface detached, as r8169 does it, the
-//! core would refuse to set its address and MTU, and a bond could not take it.)
+//! The core resumes devices with RTNL held, so `runtime_resume` cannot take it, and a thread that
+//! holds RTNL may be waiting for a suspension to end, so `runtime_suspend` may only try to. What
+//! the core calls without having resumed the device, and touches the rings or registers, begins
+//! with an [`RpmGuard`]: `ndo_open`, `ndo_stop`, replacing the rings, and setting the address, the
+//! MTU and the features. The queue of a suspended interface is stopped, so that nothing is sent,
+//! and it receives nothing, so that its filter is only noted. (Were the interface detached, as
+//! r8169 does it, the core would refuse to set its address and MTU, and a bond could not take it.)
 //!
 //! C header: [`include/linux/pm_runtime.h`](srctree/include/linux/pm_runtime.h)
 
@@ -27,12 +28,13 @@ use kernel::prelude::*;
 /// The time that a device is idle before it is suspended, unless the user says otherwise (r8169).
 const DELAY_MS: c_int = 10_000;
 
-/// Lets the parent of `dev` be suspended when it is idle, if it can signal PME; returns whether it can.
+/// Lets the parent of `dev` be suspended when it is idle, if it can signal PME; returns whether it
+/// can.
 ///
 /// The first to call the driver because of this is the driver core, when the probe is over.
 pub(super) fn allow(dev: &NetDevice) -> bool {
-    // SAFETY: The parent is a PCI device that is bound, or being bound, so it is live. The reference that is given up is the one that
-    // the PCI core holds for the driver.
+    // SAFETY: The parent is a PCI device that is bound, or being bound, so it is live. The
+    // reference that is given up is the one that the PCI core holds for the driver.
     unsafe {
         let can = bindings::pci_dev_run_wake(dev.pdev());
         if can {

@@ -2,7 +2,8 @@
 
 //! The settings of the network core: the receive filter, the address, the MTU and the features.
 //!
-//! The callbacks of [`callbacks`](super::callbacks) that change how a device works while it may be up.
+//! The callbacks of [`callbacks`](super::callbacks) that change how a device works while it may be
+//! up.
 
 use super::{
     features::Features,
@@ -134,7 +135,8 @@ pub(super) unsafe extern "C" fn set_features_callback<T: Operations>(
     let (dev, private) = unsafe { Private::<T>::of(dev) };
     let _guard = RpmGuard::new(dev);
     private.driver.set_features(Features::from_raw(features));
-    // SAFETY: The device is live, its operations are for `T`, and the lock is the one that the core holds.
+    // SAFETY: The device is live, its operations are for `T`, and the lock is the one that the core
+    // holds.
     unsafe {
         bindings::netif_addr_lock_bh(dev.as_raw());
         private.apply_rx_filter(dev);

@@ -70,8 +70,8 @@ pub enum Protocol {
 ///
 /// # Invariants
 ///
-/// The `sk_buff` is live and nothing writes to it while the reference is: the sender of a frame gave it
-/// up, and who receives one has not handed it up.
+/// The `sk_buff` is live and nothing writes to it while the reference is: the sender of a frame
+/// gave it up, and who receives one has not handed it up.
 #[repr(transparent)]
 pub struct SkBuff(Opaque<bindings::sk_buff>);
 
@@ -95,8 +95,8 @@ impl SkBuff {
     /// `struct sk_buff` must have a field of type `F` at this offset.
     #[inline]
     pub(super) unsafe fn field<F: Copy>(&self, offset: usize) -> F {
-        // SAFETY: By the type invariants the structure is live, and by the safety requirements the field is there. No other
-        // thread writes to these fields while there is a `SkBuff`.
+        // SAFETY: By the type invariants the structure is live, and by the safety requirements the
+        // field is there. No other thread writes to these fields while there is a `SkBuff`.
         unsafe { self.as_raw().byte_add(offset).cast::<F>().read() }
     }
 
@@ -120,9 +120,10 @@ impl SkBuff {
     /// `struct skb_shared_info` must have a field of type `F` at this offset.
     #[inline]
     unsafe fn shared_field<F: Copy>(&self, offset: usize) -> F {
-        // SAFETY: Those are the offsets of `unsigned char *head` and `sk_buff_data_t end`, which counts from there (see
-        // bindings.h). There a live frame has its `skb_shared_info`, in which nothing but the count of references is written
-        // while clones share it; the rest is the caller's promise.
+        // SAFETY: Those are the offsets of `unsigned char *head` and `sk_buff_data_t end`, which
+        // counts from there (see bindings.h). There a live frame has its `skb_shared_info`, in
+        // which nothing but the count of references is written while clones share it; the rest is
+        // the caller's promise.
         unsafe {
             let head: *const u8 = self.field(bindings::NET_SKB_HEAD);
             let end: u32 = self.field(bindings::NET_SKB_END);
@@ -137,7 +138,8 @@ impl SkBuff {
         pages.into()
     }
 
-    /// Returns the payload of each TCP segment, over IPv4, that this frame is to be cut into, in bytes; 0 if it is not.
+    /// Returns the payload of each TCP segment, over IPv4, that this frame is to be cut into, in
+    /// bytes; 0 if it is not.
     #[inline]
     pub fn segment_size(&self) -> u32 {
         // SAFETY: That is the offset of `unsigned short gso_size`.
@@ -150,16 +152,19 @@ impl SkBuff {
         self.pages() + 1
     }
 
-    /// Returns the protocol over IPv4 whose checksum is to be filled in, if one is; in a frame that is to be cut, in each piece.
+    /// Returns the protocol over IPv4 whose checksum is to be filled in, if one is; in a frame that
+    /// is to be cut, in each piece.
     #[inline]
     pub fn checksum(&self) -> Option<Protocol> {
-        // SAFETY: That is the offset of a byte, in which `ip_summed` is (`check_ip_summed` in helpers/skbuff.c).
+        // SAFETY: That is the offset of a byte, in which `ip_summed` is (`check_ip_summed` in
+        // helpers/skbuff.c).
         let bits: u8 = unsafe { self.field(bindings::NET_SKB_PKT_TYPE) };
         if u32::from(bits >> bindings::NET_SKB_SUMMED_SHIFT & 3) != bindings::NET_CHECKSUM_PARTIAL {
             return None;
         }
-        // SAFETY: Those are the offsets of `unsigned char *head` and `__u16 network_header`, which counts from there. A frame that
-        // wants its checksum computed has its headers in the linear area, and its network header set; only IPv4 is announced.
+        // SAFETY: Those are the offsets of `unsigned char *head` and `__u16 network_header`, which
+        // counts from there. A frame that wants its checksum computed has its headers in the linear
+        // area, and its network header set; only IPv4 is announced.
         let protocol = unsafe {
             let head: *const u8 = self.field(bindings::NET_SKB_HEAD);
             let network: u16 = self.field(bindings::NET_SKB_NETWORK_HEADER);
@@ -185,7 +190,8 @@ impl SkBuff {
         self.segment_size() == 0 && self.checksum().is_some()
     }
 
-    /// Returns whether the frame, without its Ethernet header, or each packet that it is to be cut into, is longer than `mtu`.
+    /// Returns whether the frame, without its Ethernet header, or each packet that it is to be cut
+    /// into, is longer than `mtu`.
     pub fn exceeds(&self, mtu: u32) -> bool {
         if self.segment_size() == 0 {
             return self.length() > bindings::ETH_HLEN + mtu;
@@ -196,14 +202,16 @@ impl SkBuff {
 
     /// Returns the VLAN tag to be inserted into the frame, if any.
     pub fn vlan_tag(&self) -> Option<u16> {
-        // SAFETY: Those are the offsets of `u32 vlan_all`, which is not zero if there is a tag, and of `__u16 vlan_tci`.
+        // SAFETY: Those are the offsets of `u32 vlan_all`, which is not zero if there is a tag, and
+        // of `__u16 vlan_tci`.
         unsafe {
             let all: u32 = self.field(bindings::NET_SKB_VLAN);
             (all != 0).then(|| self.field(bindings::NET_SKB_VLAN_TAG))
         }
     }
 
-    /// Takes the software time stamp of the transmission, if one was asked for, or has the PHY take one.
+    /// Takes the software time stamp of the transmission, if one was asked for, or has the PHY take
+    /// one.
     #[inline]
     pub fn tx_timestamp(&self) {
         // SAFETY: That is the offset of `__u8 tx_flags`.
@@ -227,8 +235,8 @@ unsafe impl Ownable for SkBuff {
     }
 }
 
-/// An owned frame to be sent: this is the only reference to it. The core passes frames with more than one reference only to devices that
-/// allow it (`IFF_TX_SKB_SHARING`), and ours do not.
+/// An owned frame to be sent: this is the only reference to it. The core passes frames with more
+/// than one reference only to devices that allow it (`IFF_TX_SKB_SHARING`), and ours do not.
 impl Owned<SkBuff> {
     /// Makes a frame of `data`, to be sent by `dev`.
     ///
@@ -253,7 +261,8 @@ impl Owned<SkBuff> {
     ///
     /// `budget` must be that of the NAPI poll this runs in, or 0.
     pub(super) unsafe fn consume(self, budget: i32) {
-        // SAFETY: The reference is given up. With a budget of 0 the function does not assume NAPI; the rest is the caller's promise.
+        // SAFETY: The reference is given up. With a budget of 0 the function does not assume NAPI;
+        // the rest is the caller's promise.
         unsafe { bindings::napi_consume_skb(Self::into_raw(self).as_ptr().cast(), budget) };
     }
 
@@ -263,18 +272,19 @@ impl Owned<SkBuff> {
     ///
     /// `ENOMEM` or `EINVAL`: the frame cannot be sent.
     pub fn checksum_help(&mut self) -> Result {
-        // SAFETY: By the type invariants, and a frame that is owned may be written to its header, which the function makes sure is
-        // no other frame's.
+        // SAFETY: By the type invariants, and a frame that is owned may be written to its header,
+        // which the function makes sure is no other frame's.
         to_result(unsafe { bindings::skb_checksum_help(self.as_raw()) })
     }
 }
 
-/// An owned frame that was received, to be handed up by [`RxContext::receive`](super::contexts::RxContext::receive).
+/// An owned frame that was received, to be handed up by
+/// [`RxContext::receive`](super::contexts::RxContext::receive).
 ///
 /// # Invariants
 ///
-/// The pointer is to a live `sk_buff` of which this value has the only reference, whose linear area holds an Ethernet header at
-/// least.
+/// The pointer is to a live `sk_buff` of which this value has the only reference, whose linear area
+/// holds an Ethernet header at least.
 pub struct RxSkBuff {
     skb: NonNull<bindings::sk_buff>,
     /// The device has found its checksum right.
@@ -292,8 +302,8 @@ impl RxSkBuff {
     ///
     /// # Safety
     ///
-    /// `skb` must be a live `sk_buff` of which the caller gives up the only reference, with [`ETHERNET_HEADER`] bytes or more in its
-    /// linear area.
+    /// `skb` must be a live `sk_buff` of which the caller gives up the only reference, with
+    /// [`ETHERNET_HEADER`] bytes or more in its linear area.
     pub(super) unsafe fn from_raw(skb: NonNull<bindings::sk_buff>) -> Self {
         // INVARIANT: By the safety requirements.
         Self {
@@ -302,20 +312,23 @@ impl RxSkBuff {
         }
     }
 
-    /// Takes over a frame, and makes it the `length` bytes from `headroom` on, counted from the start of the linear area.
+    /// Takes over a frame, and makes it the `length` bytes from `headroom` on, counted from the
+    /// start of the linear area.
     ///
     /// # Safety
     ///
-    /// `skb` must be a live `sk_buff` of which the caller gives up the only reference. It must be new and empty, without pages, and
-    /// its linear area have at least `headroom + length` bytes; `length` must be [`ETHERNET_HEADER`] or more.
+    /// `skb` must be a live `sk_buff` of which the caller gives up the only reference. It must be
+    /// new and empty, without pages, and its linear area have at least `headroom + length` bytes;
+    /// `length` must be [`ETHERNET_HEADER`] or more.
     pub(super) unsafe fn with_frame(
         skb: NonNull<bindings::sk_buff>,
         headroom: u32,
         length: u32,
     ) -> Self {
         let raw = skb.as_ptr();
-        // SAFETY: Those are the offsets of `unsigned char *data`, `sk_buff_data_t tail`, which counts from the start (see
-        // bindings.h), and `unsigned int len`. By the safety requirements it is this function's to write.
+        // SAFETY: Those are the offsets of `unsigned char *data`, `sk_buff_data_t tail`, which
+        // counts from the start (see bindings.h), and `unsigned int len`. By the safety
+        // requirements it is this function's to write.
         unsafe {
             let head: *mut u8 = SkBuff::from_raw(raw).field(bindings::NET_SKB_HEAD);
             let data = head.add(headroom as usize);

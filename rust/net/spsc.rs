@@ -112,8 +112,8 @@ pub fn channel<T>(capacity: u32) -> Result<(Producer<T>, Consumer<T>), Error> {
     }
 
     let start = first_count(capacity);
-    // INVARIANT: `capacity` was checked above, is no 0, and `slots` has that many elements. Both counters
-    // are equal: every slot is empty and belongs to the producer.
+    // INVARIANT: `capacity` was checked above, is no 0, and `slots` has that many elements. Both
+    // counters are equal: every slot is empty and belongs to the producer.
     let inner = sync::shared(Inner {
         published: Counter::new(start),
         released: Counter::new(start),
@@ -266,8 +266,8 @@ impl<T> Producer<T> {
         // it leaves is emptied below.
         self.pushed = self.pushed.wrapping_sub(1);
 
-        // SAFETY: The slot was pushed and is not published, so by the type invariants it is full and the producer's, and
-        // `&mut self` makes this its only access.
+        // SAFETY: The slot was pushed and is not published, so by the type invariants it is full
+        // and the producer's, and `&mut self` makes this its only access.
         Some(unsafe { self.inner.take(self.pushed) })
     }
 
@@ -284,8 +284,8 @@ impl<T> Producer<T> {
         }
         let count = self.published.wrapping_add(n);
 
-        // SAFETY: The slot is pushed and not published, so by the type invariants it is full and the producer's, which
-        // writes slots with `&mut self` only.
+        // SAFETY: The slot is pushed and not published, so by the type invariants it is full and
+        // the producer's, which writes slots with `&mut self` only.
         let item = unsafe { self.inner.get(count) };
         Some((self.inner.index(count), item))
     }

@@ -65,7 +65,8 @@ impl Counter {
     }
 }
 
-/// The frames that the device has segmented; see [`XmitContext::segmented`](super::contexts::XmitContext::segmented).
+/// The frames that the device has segmented; see
+/// [`XmitContext::segmented`](super::contexts::XmitContext::segmented).
 pub(super) struct Segmentation {
     /// Frames before that.
     pub(super) frames: Counter,

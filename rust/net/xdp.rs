@@ -2,9 +2,10 @@
 
 //! XDP: programs that look at frames before there is an `sk_buff`, and frames without one.
 //!
-//! A program sees a frame in its receive buffer, which has room in front of it then. What the program wants
-//! done is done here; a driver only gets those frames that go up the stack, and sends those that are to be
-//! sent. Frames of several buffers there are none: a program is refused where the MTU would want them.
+//! A program sees a frame in its receive buffer, which has room in front of it then. What the
+//! program wants done is done here; a driver only gets those frames that go up the stack, and sends
+//! those that are to be sent. Frames of several buffers there are none: a program is refused where
+//! the MTU would want them.
 //!
 //! [`run`] runs them, [`ops`] has what the network core calls.
 //!
@@ -86,8 +87,8 @@ impl Drop for XdpFrame {
 
 /// XDP's state of a device.
 pub(super) struct Xdp {
-    /// The attached program, or null. Written under RTNL; the poll reads it, and a program that was taken
-    /// out lives until polls that may have read it are over (RCU).
+    /// The attached program, or null. Written under RTNL; the poll reads it, and a program that was
+    /// taken out lives until polls that may have read it are over (RCU).
     pub(super) program: Pointer<bindings::bpf_prog>,
     pub(super) batch: UnsafeCell<Batch>,
 }

@@ -32,7 +32,8 @@ pub(super) static CHIP: Chip = Chip {
     halt,
     // It needs nothing to be set.
     set_jumbo: |_, _| (),
-    // Its receiver must run, on a ring whose address is set (Realtek's r8168, BSD's re, r8169 until Linux 6.0).
+    // Its receiver must run, on a ring whose address is set (Realtek's r8168, BSD's re, r8169 until
+    // Linux 6.0).
     arm_wol: |hw| hw.run_receiver(),
     fix_phy,
 };

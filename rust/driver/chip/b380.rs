@@ -26,8 +26,8 @@ pub(super) static CHIP: Chip = Chip {
     events: event::RX_OK | event::RX_ERROR | event::TX_OK | event::TX_ERROR | event::LINK_CHANGE,
     halt,
     set_jumbo: |hw, on| hw.set_config4_jumbo(on),
-    // Its receiver must run, as B300's: r8169 until Linux 6.0, and BSD's re. Later versions of r8169 leave it off, by
-    // all appearances by accident.
+    // Its receiver must run, as B300's: r8169 until Linux 6.0, and BSD's re. Later versions of
+    // r8169 leave it off, by all appearances by accident.
     arm_wol: |hw| hw.run_receiver(),
     fix_phy,
 };

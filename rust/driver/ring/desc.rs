@@ -307,7 +307,8 @@ impl RxStatus {
         }
     }
 
-    /// The same for a frame that has a wrong FCS or is a runt, as if it had not; `None` for any other.
+    /// The same for a frame that has a wrong FCS or is a runt, as if it had not; `None` for any
+    /// other.
     #[cold]
     pub fn decode_damaged(opts1: FromDevice<u32>, buffer_size: u32) -> Option<RxFrameInfo> {
         if opts1.bits(RX_WATCHDOG) != 0 || opts1.bits(RX_CRC | RX_RUNT) == 0 {

@@ -145,7 +145,8 @@ impl<B: RxBuffer> Received<'_, B> {
         RxStatus::decode(self.opts1, self.buffer_size)
     }
 
-    /// Returns the frame in the buffer if all that is wrong with it is its FCS, or that it is too short.
+    /// Returns the frame in the buffer if all that is wrong with it is its FCS, or that it is too
+    /// short.
     pub fn damaged(&self) -> Option<RxFrameInfo> {
         RxStatus::decode_damaged(self.opts1, self.buffer_size)
     }

@@ -2,8 +2,9 @@
 
 //! The C side of [`ethtool`](super): the table of operations and what is in it.
 //!
-//! Those that only show something are in [`reports`]. The ethtool core calls all of them in process context under RTNL, for a registered
-//! device; what it passes besides is memory of its own, as large as the operation before has said.
+//! Those that only show something are in [`reports`]. The ethtool core calls all of them in process
+//! context under RTNL, for a registered device; what it passes besides is memory of its own, as
+//! large as the operation before has said.
 
 use crate::bindings;
 use crate::net::{
@@ -121,7 +122,8 @@ unsafe extern "C" fn set_msglevel_callback(dev: *mut bindings::net_device, level
 ///
 /// # Safety
 ///
-/// Called by the ethtool core, with a device whose operations are for `T` and a structure of its own.
+/// Called by the ethtool core, with a device whose operations are for `T` and a structure of its
+/// own.
 unsafe extern "C" fn get_ringparam_callback<T: Operations>(
     dev: *mut bindings::net_device,
     ring: *mut bindings::ethtool_ringparam,
@@ -146,7 +148,8 @@ unsafe extern "C" fn get_ringparam_callback<T: Operations>(
 ///
 /// # Safety
 ///
-/// Called by the ethtool core, with a device whose operations are for `T` and structures of its own.
+/// Called by the ethtool core, with a device whose operations are for `T` and structures of its
+/// own.
 unsafe extern "C" fn set_ringparam_callback<T: Operations>(
     dev: *mut bindings::net_device,
     ring: *mut bindings::ethtool_ringparam,
@@ -177,8 +180,8 @@ unsafe extern "C" fn set_ringparam_callback<T: Operations>(
     }
 }
 
-/// `get_channels`: one queue each way, and one NAPI and one interrupt for both. The core has zeroed the
-/// structure.
+/// `get_channels`: one queue each way, and one NAPI and one interrupt for both. The core has zeroed
+/// the structure.
 ///
 /// # Safety
 ///
@@ -193,8 +196,9 @@ unsafe extern "C" fn get_channels_callback(
     channels.combined_count = 1;
 }
 
-/// `set_channels`. The core lets through only what [`get_channels_callback`] makes possible and what is a change:
-/// nothing. It is here because without it the core refuses to set even what is there.
+/// `set_channels`. The core lets through only what [`get_channels_callback`] makes possible and
+/// what is a change: nothing. It is here because without it the core refuses to set even what is
+/// there.
 ///
 /// # Safety
 ///
@@ -210,7 +214,8 @@ unsafe extern "C" fn set_channels_callback(
 ///
 /// # Safety
 ///
-/// Called by the ethtool core, with a device whose operations are for `T` and a structure of its own.
+/// Called by the ethtool core, with a device whose operations are for `T` and a structure of its
+/// own.
 unsafe extern "C" fn get_coalesce_callback<T: Operations>(
     dev: *mut bindings::net_device,
     coalesce: *mut bindings::ethtool_coalesce,
@@ -238,7 +243,8 @@ unsafe extern "C" fn get_coalesce_callback<T: Operations>(
 ///
 /// # Safety
 ///
-/// Called by the ethtool core, with a device whose operations are for `T` and structures of its own.
+/// Called by the ethtool core, with a device whose operations are for `T` and structures of its
+/// own.
 unsafe extern "C" fn set_coalesce_callback<T: Operations>(
     dev: *mut bindings::net_device,
     coalesce: *mut bindings::ethtool_coalesce,
@@ -251,7 +257,8 @@ unsafe extern "C" fn set_coalesce_callback<T: Operations>(
         let (dev, private) = Private::<T>::of(dev);
         (dev, private.driver(), &*coalesce)
     };
-    // 1 frame is no wait, see `get_coalesce`; user space that changes only the usecs writes the 1 back.
+    // 1 frame is no wait, see `get_coalesce`; user space that changes only the usecs writes the 1
+    // back.
     let frames = |frames| if frames == 1 { 0 } else { frames };
     let wanted = Coalesce {
         rx_usecs: coalesce.rx_coalesce_usecs,
@@ -270,7 +277,8 @@ unsafe extern "C" fn set_coalesce_callback<T: Operations>(
 ///
 /// # Safety
 ///
-/// Called by the ethtool core, with a device that has been through `callbacks::init` and a structure of its own.
+/// Called by the ethtool core, with a device that has been through `callbacks::init` and a
+/// structure of its own.
 unsafe extern "C" fn get_pauseparam_callback(
     dev: *mut bindings::net_device,
     param: *mut bindings::ethtool_pauseparam,
@@ -290,7 +298,8 @@ unsafe extern "C" fn get_pauseparam_callback(
 ///
 /// # Safety
 ///
-/// Called by the ethtool core, with a device whose operations are for `T` and a structure of its own.
+/// Called by the ethtool core, with a device whose operations are for `T` and a structure of its
+/// own.
 unsafe extern "C" fn set_pauseparam_callback<T: Operations>(
     dev: *mut bindings::net_device,
     param: *mut bindings::ethtool_pauseparam,
@@ -322,7 +331,8 @@ unsafe extern "C" fn set_pauseparam_callback<T: Operations>(
 ///
 /// # Safety
 ///
-/// Called by the ethtool core, with a device whose operations are for `T` and a structure of its own.
+/// Called by the ethtool core, with a device whose operations are for `T` and a structure of its
+/// own.
 unsafe extern "C" fn get_wol_callback<T: Operations>(
     dev: *mut bindings::net_device,
     wol: *mut bindings::ethtool_wolinfo,
@@ -337,11 +347,13 @@ unsafe extern "C" fn get_wol_callback<T: Operations>(
     }
 }
 
-/// `set_wol`. The core has refused what [`get_wol_callback`] does not list, and remembers what is set.
+/// `set_wol`. The core has refused what [`get_wol_callback`] does not list, and remembers what is
+/// set.
 ///
 /// # Safety
 ///
-/// Called by the ethtool core, with a device whose operations are for `T` and a structure of its own.
+/// Called by the ethtool core, with a device whose operations are for `T` and a structure of its
+/// own.
 unsafe extern "C" fn set_wol_callback<T: Operations>(
     dev: *mut bindings::net_device,
     wol: *mut bindings::ethtool_wolinfo,

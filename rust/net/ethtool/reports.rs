@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! The operations of [`ops`](super::ops) by which `ethtool` shows a device and tests it: statistics, registers, EEPROM, self-test.
+//! The operations of [`ops`](super::ops) by which `ethtool` shows a device and tests it:
+//! statistics, registers, EEPROM, self-test.
 
 use crate::bindings;
 use crate::net::{
@@ -86,15 +87,15 @@ pub(super) unsafe extern "C" fn get_strings_callback<T: Operations>(
 ///
 /// # Safety
 ///
-/// Called by the ethtool core, with a device whose operations are for `T` and zeroed room for as many
-/// values as [`get_sset_count_callback`] said.
+/// Called by the ethtool core, with a device whose operations are for `T` and zeroed room for as
+/// many values as [`get_sset_count_callback`] said.
 pub(super) unsafe extern "C" fn get_ethtool_stats_callback<T: Operations>(
     dev: *mut bindings::net_device,
     _stats: *mut bindings::ethtool_stats,
     data: *mut u64,
 ) {
-    // SAFETY: The core calls this with a device whose operations are for `T`, and with room for that
-    // many values, which it has zeroed and which has no other user.
+    // SAFETY: The core calls this with a device whose operations are for `T`, and with room for
+    // that many values, which it has zeroed and which has no other user.
     let (driver, values) = unsafe {
         (
             Private::<T>::of(dev).1.driver(),
@@ -109,7 +110,8 @@ pub(super) unsafe extern "C" fn get_ethtool_stats_callback<T: Operations>(
 ///
 /// # Safety
 ///
-/// Called by the ethtool core, with a device whose operations are for `T` and a structure of its own.
+/// Called by the ethtool core, with a device whose operations are for `T` and a structure of its
+/// own.
 pub(super) unsafe extern "C" fn get_eth_mac_stats_callback<T: Operations>(
     dev: *mut bindings::net_device,
     stats: *mut bindings::ethtool_eth_mac_stats,
@@ -154,15 +156,15 @@ pub(super) unsafe extern "C" fn get_regs_len_callback<T: Operations>(
 ///
 /// # Safety
 ///
-/// Called by the ethtool core, with a device whose operations are for `T`, a structure of its own and
-/// zeroed room for as many bytes as [`get_regs_len_callback`] said.
+/// Called by the ethtool core, with a device whose operations are for `T`, a structure of its own
+/// and zeroed room for as many bytes as [`get_regs_len_callback`] said.
 pub(super) unsafe extern "C" fn get_regs_callback<T: Operations>(
     dev: *mut bindings::net_device,
     regs: *mut bindings::ethtool_regs,
     data: *mut c_void,
 ) {
-    // SAFETY: The core calls this with a device whose operations are for `T`, a structure of its own,
-    // and that much room, which it has zeroed and which has no other user.
+    // SAFETY: The core calls this with a device whose operations are for `T`, a structure of its
+    // own, and that much room, which it has zeroed and which has no other user.
     unsafe {
         let driver = Private::<T>::of(dev).1.driver();
         (*regs).version = driver.register_version();
@@ -187,21 +189,23 @@ pub(super) unsafe extern "C" fn get_eeprom_len_callback<T: Operations>(
 ///
 /// # Safety
 ///
-/// Called by the ethtool core, with a device whose operations are for `T`, a structure of its own and
-/// room for as many bytes as that says.
+/// Called by the ethtool core, with a device whose operations are for `T`, a structure of its own
+/// and room for as many bytes as that says.
 pub(super) unsafe extern "C" fn get_eeprom_callback<T: Operations>(
     dev: *mut bindings::net_device,
     eeprom: *mut bindings::ethtool_eeprom,
     data: *mut u8,
 ) -> c_int {
-    // SAFETY: The core calls this with a device whose operations are for `T` and a structure of its own.
+    // SAFETY: The core calls this with a device whose operations are for `T` and a structure of its
+    // own.
     let ((dev, private), eeprom) = unsafe { (Private::<T>::of(dev), &mut *eeprom) };
     let (offset, length) = (eeprom.offset as usize, eeprom.len as usize);
     let end = offset.checked_add(length);
     if end.is_none_or(|end| end > private.driver().eeprom_size()) {
         return EINVAL.to_errno();
     }
-    // SAFETY: The core's buffer has room for that many bytes, and no other reference to them exists.
+    // SAFETY: The core's buffer has room for that many bytes, and no other reference to them
+    // exists.
     let bytes = unsafe {
         data.write_bytes(0, length);
         core::slice::from_raw_parts_mut(data, length)
@@ -216,8 +220,8 @@ pub(super) unsafe extern "C" fn get_eeprom_callback<T: Operations>(
 ///
 /// # Safety
 ///
-/// Called by the ethtool core, with a device whose operations are for `T`, a structure of its own and
-/// room for as many results as [`get_sset_count_callback`] said.
+/// Called by the ethtool core, with a device whose operations are for `T`, a structure of its own
+/// and room for as many results as [`get_sset_count_callback`] said.
 pub(super) unsafe extern "C" fn self_test_callback<T: Operations>(
     dev: *mut bindings::net_device,
     test: *mut bindings::ethtool_test,
@@ -226,8 +230,8 @@ pub(super) unsafe extern "C" fn self_test_callback<T: Operations>(
     const {
         assert!(T::SELF_TESTS.len() <= MAX_TESTS);
     }
-    // SAFETY: The core calls this with a device whose operations are for `T`, a structure of its own,
-    // and that many results, which it has zeroed and which has no other user.
+    // SAFETY: The core calls this with a device whose operations are for `T`, a structure of its
+    // own, and that many results, which it has zeroed and which has no other user.
     let (dev, private, test, data) = unsafe {
         let (dev, private) = Private::<T>::of(dev);
         let data = core::slice::from_raw_parts_mut(data, T::SELF_TESTS.len());

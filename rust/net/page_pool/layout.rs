@@ -41,7 +41,8 @@ impl Layout {
             .ok_or(EINVAL)?
             .max(bindings::NET_PAGE_SIZE as u32 / 2);
         let size = slot.saturating_sub(around) & !7;
-        // INVARIANT: `slot` is a power of two, and what is left of it is `size`, but for what was rounded off.
+        // INVARIANT: `slot` is a power of two, and what is left of it is `size`, but for what was
+        // rounded off.
         Ok(Self {
             slot: slot.try_into().map_err(|_| EINVAL)?,
             headroom,
@@ -69,7 +70,8 @@ impl Layout {
         self.slot().wrapping_sub(bindings::NET_SKB_OVERHEAD as u32)
     }
 
-    /// Returns whether a device can have written a frame of this many bytes into a buffer: one that has an Ethernet header.
+    /// Returns whether a device can have written a frame of this many bytes into a buffer: one that
+    /// has an Ethernet header.
     #[inline]
     pub(super) fn holds(&self, length: u32) -> bool {
         (ETHERNET_HEADER..=self.size()).contains(&length)

@@ -12,7 +12,8 @@ use super::sync::{
 ///
 /// # Invariants
 ///
-/// - `slots` has `mask + 1` elements, the capacity, which is a power of two and at most [`super::MAX_CAPACITY`].
+/// - `slots` has `mask + 1` elements, the capacity, which is a power of two and at most
+///   [`super::MAX_CAPACITY`].
 /// - `published` is written by the producer only, `released` by the consumer only, and
 ///   `published - released <= capacity` modulo 2^32.
 /// - The slots of the counts `released..published` belong to the consumer and are full (up to
@@ -70,8 +71,8 @@ impl<T> Inner<T> {
     /// As for [`Inner::fill`], and the slot must be full.
     #[inline]
     pub(super) unsafe fn take(&self, count: u32) -> T {
-        // SAFETY: As in `fill`; the rest is the caller's promise. What is read of the slot is forgotten there. (`Option::take`
-        // copies the slot before it is looked at again.)
+        // SAFETY: As in `fill`; the rest is the caller's promise. What is read of the slot is
+        // forgotten there. (`Option::take` copies the slot before it is looked at again.)
         self.slot(count).with_mut(|cell| unsafe {
             let item = core::ptr::read((*cell).as_ref().unwrap_unchecked());
             cell.write(None);
@@ -82,7 +83,8 @@ impl<T> Inner<T> {
     /// Returns the slot counted `count`.
     #[inline]
     fn slot(&self, count: u32) -> &SlotCell<Option<T>> {
-        // SAFETY: By the type invariants there are `mask + 1` slots, and the index is not above `mask`.
+        // SAFETY: By the type invariants there are `mask + 1` slots, and the index is not above
+        // `mask`.
         unsafe { self.slots.get_unchecked(self.index(count)) }
     }
 

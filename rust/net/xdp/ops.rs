@@ -53,8 +53,8 @@ impl<T: Operations> Private<T> {
         }
     }
 
-    /// Sends the frames that `next` returns as long as there is room; the one that does not fit is given to
-    /// `refused`, and there is no further then. Returns how many were sent.
+    /// Sends the frames that `next` returns as long as there is room; the one that does not fit is
+    /// given to `refused`, and there is no further then. Returns how many were sent.
     ///
     /// # Safety
     ///
@@ -67,9 +67,10 @@ impl<T: Operations> Private<T> {
     ) -> u32 {
         let longest = longest(dev);
         let mut sent = 0;
-        // SAFETY: Soft interrupts are off. The lock keeps `ndo_start_xmit` out. A queue that is not stopped
-        // belongs to a device that is up and not quiet: it is stopped from the beginning, and whenever the
-        // device is made quiet (`Private::stop_hw`). So this is the only borrow of the half.
+        // SAFETY: Soft interrupts are off. The lock keeps `ndo_start_xmit` out. A queue that is not
+        // stopped belongs to a device that is up and not quiet: it is stopped from the beginning,
+        // and whenever the device is made quiet (`Private::stop_hw`). So this is the only borrow of
+        // the half.
         unsafe {
             bindings::netif_tx_lock_queue(dev.as_raw());
             let usable = !bindings::netif_queue_stopped(dev.as_raw());
@@ -143,7 +144,8 @@ pub(in crate::net) unsafe extern "C" fn bpf_callback<T: Operations>(
     dev: *mut bindings::net_device,
     command: *mut bindings::netdev_bpf,
 ) -> c_int {
-    // SAFETY: The core calls this with a device whose operations are for `T` and a command, under RTNL.
+    // SAFETY: The core calls this with a device whose operations are for `T` and a command, under
+    // RTNL.
     unsafe {
         if !bindings::netdev_bpf_is_setup_prog(command) {
             return EINVAL.to_errno();
@@ -162,8 +164,8 @@ pub(in crate::net) unsafe extern "C" fn bpf_callback<T: Operations>(
 ///
 /// # Safety
 ///
-/// Called by the network core, with a device whose operations are for `T` and `count` frames, of which those
-/// that are sent are given away: the answer says how many, from the first on.
+/// Called by the network core, with a device whose operations are for `T` and `count` frames, of
+/// which those that are sent are given away: the answer says how many, from the first on.
 pub(in crate::net) unsafe extern "C" fn xdp_xmit_callback<T: Operations>(
     dev: *mut bindings::net_device,
     count: c_int,
@@ -173,8 +175,9 @@ pub(in crate::net) unsafe extern "C" fn xdp_xmit_callback<T: Operations>(
     if flags & !bindings::XDP_XMIT_FLUSH != 0 {
         return EINVAL.to_errno();
     }
-    // SAFETY: The core calls this with a device whose operations are for `T` and that many frames, in a
-    // soft interrupt. A frame is taken over when it is reached; one that is refused is the core's again.
+    // SAFETY: The core calls this with a device whose operations are for `T` and that many frames,
+    // in a soft interrupt. A frame is taken over when it is reached; one that is refused is the
+    // core's again.
     unsafe {
         let (dev, private) = Private::<T>::of(dev);
         // They would wait in the ring for the link to come back.
@@ -185,7 +188,8 @@ pub(in crate::net) unsafe extern "C" fn xdp_xmit_callback<T: Operations>(
         let mut frames = core::slice::from_raw_parts(frames, count as usize).iter();
         let sent = private.send_xdp(
             dev,
-            // INVARIANT: The core's frames are live, and one buffer each: nothing else is announced.
+            // INVARIANT: The core's frames are live, and one buffer each: nothing else is
+            // announced.
             || frames.find_map(|&frame| NonNull::new(frame)).map(XdpFrame),
             |frame| {
                 let _ = ManuallyDrop::new(frame);

@@ -28,7 +28,8 @@ pub(in crate::net) struct Buffer {
 
 /// The answer of a program.
 pub(in crate::net) enum Answer {
-    /// The frame goes up the stack, as it is now: where it begins, its length, and how much metadata is in front.
+    /// The frame goes up the stack, as it is now: where it begins, its length, and how much
+    /// metadata is in front.
     Pass {
         headroom: u32,
         length: u32,
@@ -44,8 +45,8 @@ pub(in crate::net) enum Answer {
 ///
 /// # Safety
 ///
-/// The frame must lie in the buffer, with room behind it as `build_skb` wants it; the buffer must be the
-/// caller's, be of the pool of `queue`, and be given up if the answer is [`Answer::Gone`].
+/// The frame must lie in the buffer, with room behind it as `build_skb` wants it; the buffer must
+/// be the caller's, be of the pool of `queue`, and be given up if the answer is [`Answer::Gone`].
 pub(in crate::net) unsafe fn run<P>(
     rx: &RxContext<'_, P>,
     queue: &RxQueue,
@@ -70,8 +71,8 @@ pub(in crate::net) unsafe fn run<P>(
         metadata: 0,
         frame: core::ptr::null_mut(),
     };
-    // SAFETY: This is a poll with a budget, in which RCU keeps the program, and there is what a redirection is noted in; the rest is
-    // the caller's promise.
+    // SAFETY: This is a poll with a budget, in which RCU keeps the program, and there is what a
+    // redirection is noted in; the rest is the caller's promise.
     let action = unsafe { bindings::xdp_run(dev.as_raw(), program, queue.0.get(), &mut frame) };
     if action == bindings::xdp_action_XDP_PASS {
         // Counted when it goes up.
@@ -104,7 +105,8 @@ pub(in crate::net) unsafe fn run<P>(
     }
 }
 
-/// Returns the length of the longest frame that may be sent: what the MTU allows, a header and a VLAN tag.
+/// Returns the length of the longest frame that may be sent: what the MTU allows, a header and a
+/// VLAN tag.
 pub(in crate::net) fn longest(dev: &NetDevice) -> u32 {
     dev.mtu().saturating_add(bindings::VLAN_ETH_HLEN)
 }

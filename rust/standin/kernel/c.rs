@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! The C side: `rust/standin/standin.c`. Tests on the host have another one, `tests/standin/src/c.rs`.
+//! The C side: `rust/standin/standin.c`. Tests on the host have another one,
+//! `tests/standin/src/c.rs`.
 
 use crate::ffi::{
     c_char,

@@ -44,8 +44,8 @@ pub trait Module: Sized + Sync + Send + 'static {
 
 /// Stands for `macros::module`: makes a type the module.
 ///
-/// The keys are those of the real one, in this order; there are no parameters, and no module that is
-/// built into the kernel.
+/// The keys are those of the real one, in this order; there are no parameters, and no module that
+/// is built into the kernel.
 #[macro_export]
 macro_rules! module {
     (
@@ -101,8 +101,8 @@ macro_rules! module {
             ///
             /// # Safety
             ///
-            /// Called once, by the kernel, after `init_module` has succeeded and when nothing of the
-            /// module runs or is used any more.
+            /// Called once, by the kernel, after `init_module` has succeeded and when nothing of
+            /// the module runs or is used any more.
             #[no_mangle]
             #[link_section = ".exit.text"]
             unsafe extern "C" fn cleanup_module() {

@@ -120,8 +120,8 @@ impl<T> DerefMut for KBox<T> {
 
 impl<T> Drop for KBox<T> {
     fn drop(&mut self) {
-        // SAFETY: The pointer points to a value that the box owns, by the invariant, and this is its
-        // last use. Should the value's own drop panic, then the memory leaks.
+        // SAFETY: The pointer points to a value that the box owns, by the invariant, and this is
+        // its last use. Should the value's own drop panic, then the memory leaks.
         unsafe { self.0.drop_in_place() };
         // SAFETY: It is of `place` with the same parameters, by the invariant, and not used again.
         unsafe { give_back::<T, Kmalloc>(self.0, 1) };

@@ -96,7 +96,8 @@ unsafe impl Allocator for KVmalloc {
     }
 }
 
-/// Returns a place for `count` values of `T`, aligned and uninitialised; for no bytes it is dangling.
+/// Returns a place for `count` values of `T`, aligned and uninitialised; for no bytes it is
+/// dangling.
 fn place<T, A: Allocator>(count: usize) -> Result<NonNull<T>, AllocError> {
     const {
         assert!(

@@ -23,9 +23,9 @@ use core::{
 /// Stands for `kernel::alloc::Vec`: a vector that asks before it allocates.
 ///
 /// It has what the module uses: it grows by `extend_from_slice` only, and never shrinks.
-// Invariant: `start` is of `place::<T, A>(capacity)`. The first `length` elements are initialised and
-// owned by the vector. For a `T` without size that is so for every capacity; it is `usize::MAX` then.
-// Else `length <= capacity`, and `capacity` elements are no more than `isize::MAX` bytes.
+// Invariant: `start` is of `place::<T, A>(capacity)`. The first `length` elements are initialised
+// and owned by the vector. For a `T` without size that is so for every capacity; it is `usize::MAX`
+// then. Else `length <= capacity`, and `capacity` elements are no more than `isize::MAX` bytes.
 pub struct Vec<T, A: Allocator> {
     start: NonNull<T>,
     length: usize,
@@ -107,12 +107,12 @@ impl<T, A: Allocator> Vec<T, A> {
             larger.extend_from_slice(self, flags)?;
             *self = larger;
         }
-        // SAFETY: `length` is at most `capacity`, so the end of what there is lies within the memory
-        // or at its end, and its offset fits in an `isize`, by the invariant.
+        // SAFETY: `length` is at most `capacity`, so the end of what there is lies within the
+        // memory or at its end, and its offset fits in an `isize`, by the invariant.
         let end = unsafe { self.start.add(self.length) };
-        // SAFETY: `more` is valid for reads of so many. There is room for them behind `end`: aligned,
-        // valid for writes, and ours alone, so that `more` does not overlap with it. `T` is `Copy`,
-        // so both copies may be used.
+        // SAFETY: `more` is valid for reads of so many. There is room for them behind `end`:
+        // aligned, valid for writes, and ours alone, so that `more` does not overlap with it. `T`
+        // is `Copy`, so both copies may be used.
         unsafe { core::ptr::copy_nonoverlapping(more.as_ptr(), end.as_ptr(), more.len()) };
         self.length = length;
         Ok(())
@@ -124,8 +124,8 @@ impl<T, A: Allocator> Deref for Vec<T, A> {
 
     fn deref(&self) -> &[T] {
         // SAFETY: `start` is aligned and not null, and `length` elements behind it, in one
-        // allocation of no more than `isize::MAX` bytes, are initialised, by the invariant. They are
-        // borrowed shared as the vector is.
+        // allocation of no more than `isize::MAX` bytes, are initialised, by the invariant. They
+        // are borrowed shared as the vector is.
         unsafe { core::slice::from_raw_parts(self.start.as_ptr(), self.length) }
     }
 }

@@ -35,8 +35,8 @@ struct Inner<T> {
     value: T,
 }
 
-/// Counts above this are taken for wrong. A right one cannot get there: so many owners do not fit in
-/// memory, unless they are forgotten.
+/// Counts above this are taken for wrong. A right one cannot get there: so many owners do not fit
+/// in memory, unless they are forgotten.
 const LIMIT: usize = isize::MAX as usize;
 
 /// What a wrong count is set to, as `refcount_t` does: so far from 0 and from [`LIMIT`] that what
@@ -45,9 +45,10 @@ const SATURATED: usize = LIMIT + LIMIT / 2;
 
 /// Stands for `kernel::sync::Arc`: one of several owners of a value.
 ///
-/// `T` is sized, and there is neither `UniqueArc` nor `ArcBorrow`. The count is as wide as a pointer;
-/// that of the real one is a `refcount_t`.
-// Invariant: The pointer is of `KBox::into_raw`, and its count includes this owner, or is saturated.
+/// `T` is sized, and there is neither `UniqueArc` nor `ArcBorrow`. The count is as wide as a
+/// pointer; that of the real one is a `refcount_t`.
+// Invariant: The pointer is of `KBox::into_raw`, and its count includes this owner, or is
+// saturated.
 pub struct Arc<T>(NonNull<Inner<T>>, PhantomData<Inner<T>>);
 
 // SAFETY: Several threads that have an owner each share `&T`, so `T` must be `Sync`. The last one
@@ -75,8 +76,8 @@ impl<T> Arc<T> {
     }
 
     fn inner(&self) -> &Inner<T> {
-        // SAFETY: The count includes this owner, by the invariant, so the value and its count live at
-        // least as long as it. There are shared references only.
+        // SAFETY: The count includes this owner, by the invariant, so the value and its count live
+        // at least as long as it. There are shared references only.
         unsafe { self.0.as_ref() }
     }
 
@@ -98,7 +99,8 @@ impl<T> Arc<T> {
 impl<T> Clone for Arc<T> {
     /// Adds an owner. A count that would get too large is set such that the value is never dropped.
     fn clone(&self) -> Self {
-        // It orders nothing: a new owner is passed on by this one, by means that order memory themselves.
+        // It orders nothing: a new owner is passed on by this one, by means that order memory
+        // themselves.
         if self.inner().count.fetch_add(1, Ordering::Relaxed) > LIMIT {
             self.saturate();
         }
@@ -121,8 +123,8 @@ impl<T> Drop for Arc<T> {
         if before == 1 {
             // ... and so, for the last one, what all others did happens before this.
             fence(Ordering::Acquire);
-            // SAFETY: The pointer is of `into_raw`, by the invariant. The count is 0, so that there is
-            // no other owner, and there cannot be one again: this is its last use.
+            // SAFETY: The pointer is of `into_raw`, by the invariant. The count is 0, so that there
+            // is no other owner, and there cannot be one again: this is its last use.
             drop(unsafe { KBox::from_raw(self.0.as_ptr()) });
         } else if before > LIMIT {
             self.saturate();

@@ -3,10 +3,10 @@
 //! Stands for `kernel::sync::atomic`: integers that several threads use at the same time.
 //!
 //! The kernel's memory model asks more than Rust's. On `x86_64`, and for what is here, rustc's code
-//! fulfils it: a load or a store is a single move, which is neither torn nor repeated, and which the
-//! CPU orders as `Acquire` and `Release` ask; a read-modify-write is a locked instruction, a full
-//! barrier. The compiler moves no access across `Full`, which is `SeqCst`, thus an acquire and a
-//! release at once.
+//! fulfils it: a load or a store is a single move, which is neither torn nor repeated, and which
+//! the CPU orders as `Acquire` and `Release` ask; a read-modify-write is a locked instruction, a
+//! full barrier. The compiler moves no access across `Full`, which is `SeqCst`, thus an acquire and
+//! a release at once.
 
 use core::sync::atomic as real;
 #[cfg(not(loom))]
@@ -104,7 +104,8 @@ macro_rules! atomics {
 
         impl sealed::Sealed for $type {}
 
-        // SAFETY: Size and alignment are compared above; both have every pattern of bits as a value.
+        // SAFETY: Size and alignment are compared above; both have every pattern of bits as a
+        // value.
         unsafe impl AtomicType for $type {
             type Real = implementation::$real;
 
@@ -162,9 +163,9 @@ impl<T: AtomicType> Atomic<T> {
 
     #[inline(always)]
     fn real(&self) -> &T::Real {
-        // SAFETY: It points to a `T` that lives as long as `self`, and which has the size, alignment
-        // and values of a `T::Real`, as `AtomicType` says. It may be written behind a shared
-        // reference, being in an `UnsafeCell`, and every access is through such a reference.
+        // SAFETY: It points to a `T` that lives as long as `self`, and which has the size,
+        // alignment and values of a `T::Real`, as `AtomicType` says. It may be written behind a
+        // shared reference, being in an `UnsafeCell`, and every access is through such a reference.
         unsafe { &*self.0.get().cast::<T::Real>() }
     }
 }

@@ -29,7 +29,8 @@ pub unsafe trait PinInit<T> {
     ///
     /// # Safety
     ///
-    /// `place` is aligned, valid for writes of a `T`, and used by the callee alone until it returns.
-    /// Then the value stays there until it is dropped, and its memory is used for nothing else before.
+    /// `place` is aligned, valid for writes of a `T`, and used by the callee alone until it
+    /// returns. Then the value stays there until it is dropped, and its memory is used for nothing
+    /// else before.
     unsafe fn init(self, place: *mut T);
 }

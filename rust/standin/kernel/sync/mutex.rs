@@ -33,8 +33,8 @@ pub struct Mutex<T> {
     data: UnsafeCell<T>,
 }
 
-// SAFETY: Of a shared mutex one gets access to the data by `lock` only, which gives it to one thread
-// at a time; so `T` need be `Send` only. C synchronises the use of its part.
+// SAFETY: Of a shared mutex one gets access to the data by `lock` only, which gives it to one
+// thread at a time; so `T` need be `Send` only. C synchronises the use of its part.
 unsafe impl<T: Send> Sync for Mutex<T> {}
 
 /// Stands for `kernel::sync::LockClassKey`: what lockdep tells kinds of locks apart by.
@@ -72,9 +72,9 @@ unsafe impl<T> PinInit<Mutex<T>> for MutexInit<T> {
         let (raw, data) = unsafe { (&raw mut (*place).raw, &raw mut (*place).data) };
         // SAFETY: It is a field of `place`, thus aligned and valid for writes, and uninitialised.
         unsafe { data.write(UnsafeCell::new(self.value)) };
-        // SAFETY: `raw` is of the size and alignment of a `struct mutex` and stays there until it is
-        // dropped, as the caller says. The name is terminated; it and the key live for ever, and C
-        // may write to the key, which is in an `Opaque`.
+        // SAFETY: `raw` is of the size and alignment of a `struct mutex` and stays there until it
+        // is dropped, as the caller says. The name is terminated; it and the key live for ever, and
+        // C may write to the key, which is in an `Opaque`.
         unsafe {
             c::standin_mutex_init(
                 raw.cast(),
