@@ -3,8 +3,8 @@
 //! Interrupt coalescing: IntrMitigate and the unit in CPlusCmd.
 //!
 //! ```text
-//! IntrMitigate  15:12  wait after a frame was sent, in units       11:8  or this many times 4 frames
-//!                 7:4  wait after a frame was received, in units    3:0  or this many times 4 frames
+//! IntrMitigate  15:12  wait after a frame was sent, in units     11:8  or this many times 4 frames
+//!                 7:4  wait after a frame was received, in units  3:0  or this many times 4 frames
 //!
 //! CPlusCmd 1:0     1000 Mbit/s    100 Mbit/s    10 Mbit/s
 //!          0            5 us         2.56 us     40.96 us

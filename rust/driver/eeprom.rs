@@ -5,8 +5,8 @@
 //!
 //! A read is a start bit, the command 10, and the address; then the EEPROM answers with 16 bits.
 //! Bits go in at the rising clock and come out after it, the most significant first (the data
-//! sheets of the EEPROMs, by whomever). The addresses of the two parts are 6 and 8 bits long; which
-//! part it is shows by which length finds the signature, as in FreeBSD's re(4).
+//! sheets of the EEPROMs, of any maker). The addresses of the two parts are 6 and 8 bits long;
+//! which part it is shows by which length finds the signature, as in FreeBSD's re(4).
 
 /// The pins, as the EEPROM has them.
 pub trait Pins {
@@ -63,8 +63,8 @@ impl Part {
         address
     }
 
-    /// Reads bytes from this one on, the lower half of a word first. What is beyond the end comes
-    /// round.
+    /// Reads bytes from `offset` on, the lower half of a word first; beyond the end it goes on at
+    /// the beginning.
     pub fn read(&self, pins: &impl Pins, offset: usize, bytes: &mut [u8]) {
         let mut word = 0;
         for (nth, byte) in bytes.iter_mut().enumerate() {

@@ -28,8 +28,8 @@ use crate::net::{
     },
     from_device::FromDevice,
     mmio::Bar,
-    operations::RxFilter, //
-    poll::read_poll_timeout,
+    operations::RxFilter,
+    poll::read_poll_timeout, //
 };
 use kernel::{
     new_mutex,
@@ -47,7 +47,7 @@ pub(super) const ORDINARY_MTU: u32 = 1500;
 /// The header of a frame, in bytes.
 pub(super) const HEADER: u32 = 14;
 
-/// The interval at which the chip is asked whether it has done something, and the limit: 10 ms.
+/// The interval at which the chip is asked whether it has finished, and the limit: 10 ms.
 const POLL: Delta = Delta::from_micros(100);
 const TIMEOUT: Delta = Delta::from_millis(10);
 
@@ -67,8 +67,9 @@ struct Settings {
     cplus: u16,
     /// The coalescing that was asked for.
     coalesce: Coalesce,
-    /// The same for a link of this speed; 1000 Mbit/s before there was one.
+    /// The same in the units of a link of `speed`.
     mitigation: Mitigation,
+    /// In Mbit/s; `None` before there was a link, for which the units are those of 1000 Mbit/s.
     speed: Option<u32>,
     /// The events that are to wake the machine up.
     wake: WakeEvents,
@@ -209,7 +210,7 @@ impl<'a> Hw<'a> {
         self.bar().write_reg(regs::CPLUS_CMD::from(settings.cplus));
     }
 
-    /// Writes how interrupts wait.
+    /// Writes the mitigation, and its unit in CPlusCmd.
     fn write_mitigation(&self, settings: &mut Settings) {
         settings.cplus = settings.cplus & !cplus::MITIGATION_UNIT | settings.mitigation.unit();
         self.bar().write_reg(regs::CPLUS_CMD::from(settings.cplus));
@@ -269,7 +270,7 @@ impl<'a> Hw<'a> {
         self.unlocked(|_| self.write_wake_events(WakeEvents::PHY));
     }
 
-    /// Only while the configuration is unlocked.
+    /// Writes the events that wake. The configuration must be unlocked.
     fn write_wake_events(&self, events: WakeEvents) {
         let on = |event| events.contains(event);
         self.bar().update(regs::CONFIG3, |config3| {
@@ -448,7 +449,7 @@ impl<'a> Hw<'a> {
 
     /// Has the receiver run, without a filter for anything but what is for this host.
     ///
-    /// The caller has seen to it that the chip cannot write to memory.
+    /// Bus mastering must be off, so that it writes nothing to memory.
     pub(super) fn run_receiver(&self) {
         self.bar()
             .write_reg(regs::CHIP_CMD::zeroed().with_rx_enable(true));
@@ -499,7 +500,7 @@ impl<'a> Hw<'a> {
             RxFilter::Multicast(hash) => hash,
             RxFilter::AllMulticast | RxFilter::Promiscuous => !0,
         };
-        // The chip counts bytes of the hash from the other end than the network core.
+        // The chip has the bytes of the hash in the reverse order of the network core's.
         self.bar()
             .write_reg(regs::MAR4::from((hash as u32).swap_bytes()));
         self.bar()

@@ -58,13 +58,13 @@ impl InterruptTest {
         let seen = within_timeout(&mut || {
             let seen = self.0.load(Acquire) == SEEN;
             if !seen {
-                // A handler that a neighbour on the line has called, and that has not seen that
-                // this one is armed, may have masked it meanwhile.
+                // The handler may have run for a neighbour on the line, not seen yet that the test
+                // is armed, and masked the interrupt.
                 hw.unmask_test_interrupt();
             }
             seen
         });
-        // Also if it never came: it is not waited for any more.
+        // Also if it never came.
         hw.mask();
         hw.acknowledge(event::GONE);
         self.0.store(IDLE, Release);

@@ -53,14 +53,15 @@ use kernel::sync::atomic::{
     Relaxed, //
 };
 
-/// After how many polls the events are read in any case: those that are not about the rings have no
-/// interrupt while it is masked.
+/// The number of polls after which the events are read in any case: while interrupts are masked,
+/// events that do not concern the rings cause none.
 const POLLS_UNREAD: u32 = 256;
 
-/// The limit of polls in a row that find nothing before interrupts are unmasked. It is half as many
-/// as polls found something since that was last done, if that is less: a stream of frames has gaps,
-/// and the interrupt after one costs more than these. A question and its answer are one poll, or
-/// two, and wait for nothing.
+/// The most polls in a row that may find nothing before interrupts are unmasked. After a short
+/// burst it is fewer: half as many as the polls that found something since interrupts were last
+/// unmasked. A stream of frames has gaps, and an interrupt after each would cost more than these
+/// polls. A request and its answer are one poll or two, so that one poll at most is spent on
+/// nothing.
 const IDLE_POLLS: u32 = 8;
 
 /// Frames up to this many bytes are copied, so that their buffer stays in the ring: for a small
@@ -158,9 +159,9 @@ impl<'a> Napi for Nic<'a> {
         // handler that returns before is called once more for nothing, and pays for a second read.
         self.hw.mask();
         let Some(events) = self.pending_events() else {
-            // Another device of the line interrupted. If the poll unmasks meanwhile, it has set the
-            // flag before and does it after the mask has arrived, so that in the end one of the two
-            // did.
+            // Another device on the line interrupted. The poll may unmask at the same time, and
+            // sets the flag first: either the flag is seen here, or the poll unmasks after the mask
+            // above has reached the chip. In both cases interrupts are unmasked in the end.
             if self.irq.unmasked.load(Relaxed) {
                 self.hw.unmask();
             }
@@ -175,7 +176,8 @@ impl<'a> Napi for Nic<'a> {
     fn poll(&self, cx: &PollContext<'_, PagePool<'a>>, poll: &mut Poll<'a>) -> Polled {
         let mut work = self.poll_rings(cx, poll);
         if cx.receiver().is_none() {
-            // Nothing is received: what is acknowledged then may never be looked at.
+            // Only completions are wanted. Nothing is acknowledged, because what has been received
+            // is not looked at.
             return Polled::Idle;
         }
         poll.unread = poll.unread.saturating_add(1);
@@ -187,8 +189,7 @@ impl<'a> Napi for Nic<'a> {
             work = self.acknowledge(cx, poll);
         }
         if poll.unread >= POLLS_UNREAD {
-            // Where the core polls by a timer, whether there are frames or not, interrupts are
-            // never unmasked.
+            // Where the core polls by a timer even without frames, interrupts are never unmasked.
             self.read_events(cx, poll);
         }
         if work == 0 {
@@ -271,8 +272,8 @@ impl<'a> Nic<'a> {
         done.max(sent.into())
     }
 
-    /// Hands up the next frame if the chip has finished a descriptor; returns the length of the
-    /// frame. If none went up it is missed, and that is 0.
+    /// Hands up the next frame, if the chip has finished a descriptor. Returns the length of the
+    /// frame; or, if it was not handed up, 0, and counts it in `missed`.
     #[inline]
     fn receive_one(
         rx: &RxContext<'_, PagePool<'a>>,
@@ -300,15 +301,15 @@ impl<'a> Nic<'a> {
         frame: RxFrameInfo,
         wanted: &Wanted,
     ) -> Option<u32> {
-        // Both are small.
+        // A length is below 2^14.
         let length = frame.length().wrapping_add(wanted.fcs);
         let tag = desc::rx_vlan(received.opts2());
         let copied = length <= wanted.copied;
-        // The ring gets another buffer before the frame's is used up.
+        // The ring gets a new buffer before that of the frame leaves it.
         let new = if copied { None } else { rx.alloc() };
         let skb = match new {
             Some(new) if rx.has_xdp() => {
-                // Without an answer the program has it, or it is counted.
+                // `None`: the program has taken the frame, or it was counted as dropped.
                 Some(rx.run_xdp(received.replace(memory, new), length)?)
             }
             Some(new) => received.replace(memory, new).into_skb(rx, length),
@@ -328,7 +329,7 @@ impl<'a> Nic<'a> {
         if let Some(tag) = tag {
             skb.set_vlan_tag(tag);
         }
-        // A program may have changed it.
+        // An XDP program may have changed the length.
         let length = skb.length();
         rx.receive(skb);
         Some(length)
@@ -336,7 +337,7 @@ impl<'a> Nic<'a> {
 
     /// Counts the next descriptor, which holds no good frame, and hands up what is in it if that is
     /// wanted.
-    // It looks the descriptor up once more: to be passed it would have to be put into memory for
+    // It looks the descriptor up once more: to be passed, it would have to be stored to memory for
     // every good frame as well.
     #[cold]
     #[inline(never)]
@@ -385,11 +386,11 @@ impl<'a> Nic<'a> {
     /// Acknowledges the events of the rings, if there can be any, before interrupts are unmasked;
     /// returns what is in the rings after that.
     ///
-    /// While interrupts are masked events are good for nothing, so they are acknowledged once, when
+    /// While interrupts are masked nothing waits for events, so they are acknowledged once, when
     /// the rings are empty, and not by each poll that finds something. Were they not acknowledged
-    /// at all, unmasking would interrupt about frames that were seen long ago.
+    /// at all, unmasking would cause an interrupt for frames that have been handled long ago.
     ///
-    /// No frame is overlooked, by order. The chip writes a descriptor before it sets its event. An
+    /// Why no frame is overlooked: The chip writes a descriptor before it sets its event. An
     /// acknowledgement is a posted write and takes its time, so it may also clear the event of a
     /// frame that came after the poll has looked. The read that follows does not overtake it, and
     /// its answer does not overtake what the chip wrote to memory before: so of each event that was
@@ -400,8 +401,8 @@ impl<'a> Nic<'a> {
     /// events of a flag that it clears are older than the acknowledgement.
     fn acknowledge(&self, cx: &PollContext<'_, PagePool<'a>>, poll: &mut Poll<'a>) -> u32 {
         if !self.irq.interrupted.xchg(false, Full) && !poll.unacknowledged {
-            // Since the last time nothing has been found: an event is of something that came after
-            // that, and interrupts.
+            // Nothing was found since the last acknowledgement: an event that is set belongs to a
+            // later frame, and is to interrupt.
             return 0;
         }
         self.hw.acknowledge(event::RINGS);

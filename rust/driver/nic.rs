@@ -99,15 +99,15 @@ pub(crate) struct Nic<'a> {
 }
 
 impl<'a> Nic<'a> {
-    /// Makes an interface of a chip that is quiet.
+    /// Makes the interface of a chip that [`Hw::init`] has made quiet.
     ///
     /// # Errors
     ///
     /// `ENOMEM`.
     pub(super) fn new(enabled: Enabled<'a>, hw: Arc<Hw<'a>>) -> Result<Self> {
         let pdev = enabled.device();
-        // Of what is in the EEPROM only the address is needed: a bit of it costs two accesses that
-        // wait for the chip.
+        // Only the address is read: each bit of the EEPROM costs two accesses that wait for the
+        // chip.
         let (eeprom, eeprom_address) = hw.with_eeprom(|pins| {
             let part = eeprom::Part::find(pins);
             (part, part.map(|part| part.address(pins)))
@@ -119,7 +119,7 @@ impl<'a> Nic<'a> {
             irq: IrqState::new(),
             keep_damaged: Flag::new(false),
             keep_fcs: Flag::new(false),
-            // Not what the last kernel had set when it crashed.
+            // The EEPROM's first: the registers may have what a kernel set that crashed.
             permanent_address: eeprom_address.unwrap_or_else(|| hw.mac_address()),
             eeprom,
             eeprom_address,
@@ -190,14 +190,16 @@ impl<'a> Operations for Nic<'a> {
 
     fn start(&self, dev: &NetDevice, xmit: &mut Xmit<'a>, poll: &mut Poll<'a>) {
         if self.hw.is_in_reset() {
-            // It may have the rings of before, whose memory may have another use by now. Bus
-            // mastering stays off; the transmit watchdog will have it reset once more.
+            // It may still have the addresses of the last rings, whose memory may have been given
+            // to others since. So bus mastering stays off, and the transmit watchdog has the chip
+            // reset once more.
             dev_err!(self.pdev, "the chip does not come out of its reset\n");
         } else {
             self.enabled.set_master(true);
-            // A change of the link while the chip was stopped was acknowledged with all else, or
-            // lost in the reset. (Its PHY cannot be read while it is in one: without a carrier
-            // there would be no watchdog.)
+            // A change of the link while the chip was stopped is reported by nothing else: its
+            // event was acknowledged with all others, or lost in the reset. (Not of a chip in
+            // reset: its PHY cannot be read, so phylib would take the carrier away, and with it the
+            // transmit watchdog.)
             dev.phy().map(Phy::mac_interrupt);
         }
         self.hw.start(
@@ -261,7 +263,7 @@ impl<'a> Operations for Nic<'a> {
     }
 
     fn suspend_prepare(&self, phy: Option<&Phy>, wake: WakeBy) {
-        // Where the link itself is to wake, its coming again at another speed would.
+        // Where a link that comes up is to wake, the one at the lower speed would at once.
         if wake == WakeBy::Events && !self.hw.wake_events().contains(WakeEvents::PHY) {
             phy.map(Phy::speed_down);
         }
@@ -290,8 +292,8 @@ impl<'a> Operations for Nic<'a> {
 
     fn hand_over(&self, phy: Option<&Phy>) {
         self.hw.set_mac_address(&self.permanent_address);
-        // The boot ROM after a reboot may not know that the PHY keeps this; that it is powered down
-        // by its control register every driver knows.
+        // The PHY keeps that over a reboot, and the boot ROM may not know of it. The power-down bit
+        // of the control register needs no such care: every driver knows it.
         let _ = phy.map(Self::allow_link);
     }
 

@@ -30,16 +30,16 @@ use kernel::{
 /// The registers of the PHY, through PHYAR.
 ///
 /// The PHY has no MMDs, and fails when they are accessed (Linux 0231b1a074c6): its registers 13 and
-/// 14 are something else. `realtek.ko` knows. The generic PHY driver does not, and asks what there
-/// is to EEE. It gets zeroes, and then leaves EEE alone.
+/// 14 are something else. `realtek.ko` knows. The generic PHY driver does not, and reads through
+/// them what the PHY can do of EEE: it gets zeroes, and leaves EEE alone.
 pub(crate) struct PhyAccess<'a> {
     hw: Arc<Hw<'a>>,
     /// The next access to register 14 is half of an access to an MMD: register 13 has been written.
     mmd: Flag,
 }
 
-/// The interval at which the chip is asked whether an access is over, and the limit, besides once
-/// before: 0.5 ms in all.
+/// The interval at which the chip is asked whether an access is over, and the limit of these waits;
+/// with the first wait of one interval they are 0.5 ms.
 const POLL: Delta = Delta::from_micros(25);
 const TIMEOUT: Delta = Delta::from_micros(475);
 
@@ -103,8 +103,8 @@ impl<'a> PhyAccess<'a> {
             .and_then(|()| self.write(MMD_DATA, 0));
     }
 
-    /// Returns whether an access is one to an MMD, with which the PHY must not be bothered. The
-    /// lock of the MDIO bus keeps others from coming in between.
+    /// Returns whether an access is one to an MMD, which must not reach the PHY. The lock of the
+    /// MDIO bus keeps other accesses from coming between the two of one to an MMD.
     fn is_mmd(&self, register: u8, write: bool) -> bool {
         match register {
             MMD_CONTROL if write => {

@@ -2,8 +2,8 @@
 
 //! The registers of the RTL8111B that the driver uses, in the memory BAR.
 //!
-//! Names and meanings are those of r8169 and of Realtek's r8168, where a data sheet calls a
-//! register otherwise it is said. Offsets up to 0xff; all registers are little endian.
+//! Names and meanings are those of r8169 and of Realtek's r8168; where a data sheet has another
+//! name, it is noted. Offsets up to 0xff; all registers are little endian.
 //!
 //! Glossary: IDR = MAC address, MAR = multicast hash, ISR/IMR = interrupt status/mask, RMS = RX
 //! maximum size, MDIO = the management bus of the PHY, 93C46 = the EEPROM that the chip loads from.
@@ -219,7 +219,7 @@ pub(super) mod event {
     pub(crate) const RX_FIFO_OVERFLOW: u16 = 1 << 6;
     /// Software asked for an interrupt.
     pub(crate) const SOFTWARE: u16 = 1 << 8;
-    /// The events of descriptors and frames, which the poll acknowledges: all but the rest here.
+    /// The events of descriptors and frames, which the poll acknowledges: all but the last three.
     pub(crate) const RINGS: u16 = !(LINK_CHANGE | RX_FIFO_OVERFLOW | SOFTWARE);
     /// The answer of a device that is gone.
     pub(crate) const GONE: u16 = 0xffff;

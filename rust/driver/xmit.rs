@@ -106,7 +106,7 @@ impl<'a> Transmit for Nic<'a> {
         if Self::needs_sw_csum(&skb) && skb.checksum_help().is_err() {
             return self.drop_frame(dev, xmit);
         }
-        // From a connection that has not noticed yet that the MTU is a smaller one.
+        // From a connection that does not know of the smaller MTU yet.
         if !xmit.jumbo && Self::is_too_long(&skb) {
             return self.drop_frame(dev, xmit);
         }
@@ -161,15 +161,15 @@ impl<'a> Nic<'a> {
         skb.length() < CHECKSUM_MIN && skb.wants_checksum()
     }
 
-    /// Returns whether a frame is a jumbo frame, or to be cut into such. Of these the chip computes
-    /// no checksums, and while the MTU changes they come when it is not set up for them. (r8169 has
-    /// the chip send them.)
+    /// Returns whether a frame is a jumbo frame, or to be cut into such. The chip computes no
+    /// checksums of these, and while the MTU is being changed they may come when the chip is not
+    /// set up for them. (r8169 has the chip send them.)
     fn is_too_long(skb: &SkBuff) -> bool {
         skb.length() > ORDINARY_LENGTH + HEADER && skb.exceeds(ORDINARY_LENGTH)
     }
 
-    /// Returns what the chip shall do with a frame, or `None` if it cannot: the core should not
-    /// have asked.
+    /// Returns what the chip is to do with a frame; `None` if it cannot do what is asked, which the
+    /// features that it announces rule out.
     #[inline]
     fn command(skb: &SkBuff) -> Option<TxCommand> {
         let size = skb.segment_size();
@@ -191,8 +191,8 @@ impl<'a> Nic<'a> {
         })
     }
 
-    /// Has the chip send what is in the ring. What it has finished meanwhile, being busy with the
-    /// frames before, is looked after.
+    /// Has the chip send what is in the ring. If it was still at work and has finished that
+    /// already, its interrupt may have found nothing: the poll is scheduled.
     #[inline(never)]
     fn send_queued(&self, dev: &NetDevice, xmit: &Xmit<'a>) {
         self.hw.ring_doorbell();
@@ -204,7 +204,7 @@ impl<'a> Nic<'a> {
     /// Counts a frame that could not be sent.
     fn drop_frame(&self, dev: &NetDevice, xmit: &Xmit<'a>) {
         dev.errors().tx_dropped.count();
-        // It may have been the last of a batch, whose other frames wait for that.
+        // If it was the last of a batch, the other frames still wait for the doorbell.
         self.send_queued(dev, xmit);
     }
 }

@@ -391,7 +391,7 @@ unsafe extern "C" fn runtime_suspend_callback<D: Driver>(dev: *mut bindings::dev
     }
 }
 
-/// `runtime_resume`: process context, perhaps with RTNL held by who waits for it.
+/// `runtime_resume`: process context. A thread that waits for it may hold RTNL.
 ///
 /// # Safety
 ///

@@ -170,7 +170,7 @@ pub(super) unsafe fn init<T: Operations>(
         bindings::INIT_WORK(core.reset.get(), Some(reset_work_callback::<T>));
         bindings::INIT_WORK(core.revive.get(), Some(revive_work_callback::<T>));
         bindings::INIT_WORK(core.refresh.get(), Some(refresh_work_callback::<T>));
-        // All are possible while the interface is up.
+        // They are enabled while the interface is up only.
         bindings::disable_work_sync(core.reset.get());
         bindings::disable_work_sync(core.revive.get());
         bindings::disable_work_sync(core.refresh.get());
@@ -337,7 +337,7 @@ unsafe extern "C" fn revive_work_callback<T: Operations>(work: *mut bindings::wo
             .cast::<Core>();
         let (dev, private) = Private::<T>::of(bindings::napi_dev((*core).napi.get()));
         if bindings::rtnl_trylock() == 0 {
-            // Whoever holds RTNL may be waiting for this.
+            // The thread that holds RTNL may be waiting for this.
             fsleep(Delta::from_millis(10));
             bindings::schedule_work(work);
             return;
@@ -366,7 +366,8 @@ unsafe extern "C" fn refresh_work_callback<T: Operations>(work: *mut bindings::w
     private.driver.refresh_statistics();
 }
 
-/// phylib's news about the link; it has set the carrier of the network device by itself.
+/// Called by phylib when the link has changed. It has set the carrier of the network device by
+/// itself.
 ///
 /// # Safety
 ///
@@ -447,8 +448,8 @@ unsafe extern "C" fn poll_callback<T: Operations>(
     // SAFETY: `init` gave this function only to the NAPI instance of a device of `T`.
     let (dev, private) = unsafe { Private::<T>::of(bindings::napi_dev(napi)) };
     if private.polling.xchg(true, Acquire) {
-        // A netpoll that began while netpoll was being set up does not know of a poll that runs,
-        // nor that of it.
+        // A netpoll that began while netpoll was being set up is not kept from a poll that runs,
+        // nor that from it.
         return budget;
     }
     // SAFETY: The flag makes this the only poll of that device, and a quiet device has NAPI
@@ -473,7 +474,7 @@ unsafe extern "C" fn poll_callback<T: Operations>(
     private.polling.store(false, Release);
     let work = match polled {
         Polled::Busy(work) => work,
-        // With less the core would not wait for its timer.
+        // With 0 the core would not wait for its timer.
         Polled::Again => 1,
         Polled::Idle => 0,
     };
@@ -514,8 +515,8 @@ unsafe extern "C" fn eth_ioctl_callback<T: Operations>(
 
 /// `ndo_get_stats64`: any context but hard interrupts, at any time.
 ///
-/// It must not wait, and the device takes its time to tell its counters: what is returned are those
-/// of the time before, and the device is asked for the next time.
+/// It must not wait, and the device takes a while to write its counters. So it returns those that
+/// were read last, and has them read again for the next call.
 ///
 /// # Safety
 ///

@@ -105,7 +105,7 @@ impl TxQueue for Queue {
     }
 }
 
-/// The surroundings of a call of [`Transmit::start_xmit`](super::operations::Transmit::start_xmit).
+/// The context of a call of [`Transmit::start_xmit`](super::operations::Transmit::start_xmit).
 pub struct XmitContext<'a> {
     dev: &'a NetDevice,
     // Only for the callback that it is made for.
@@ -143,7 +143,7 @@ impl<'a> XmitContext<'a> {
         unsafe { bindings::netdev_sent_queue_more(self.dev.as_raw(), bytes) }
     }
 
-    /// Counts a frame that the device is to cut into this many.
+    /// Counts a frame that the device is to cut into this many segments.
     pub fn segmented(&self, segments: u32) {
         let counters = self.dev.segmentation();
         counters.frames.count();
@@ -151,8 +151,8 @@ impl<'a> XmitContext<'a> {
     }
 }
 
-/// The surroundings of a call of [`Transmit::send_xdp`](super::operations::Transmit::send_xdp),
-/// whose frames the byte queue limits do not count.
+/// The context of a call of [`Transmit::send_xdp`](super::operations::Transmit::send_xdp), whose
+/// frames the byte queue limits do not count.
 pub struct XdpContext<'a> {
     dev: &'a NetDevice,
     // Only for the callback that it is made for.
@@ -186,7 +186,7 @@ impl<'a> XdpContext<'a> {
 /// busy poll asks for more, if its socket says so.
 pub(super) const MAX_BUDGET: u32 = bindings::NET_NAPI_WEIGHT;
 
-/// The surroundings of a call of [`Napi::poll`](super::operations::Napi::poll), of a device whose
+/// The context of a call of [`Napi::poll`](super::operations::Napi::poll), of a device whose
 /// receive buffers are from a `P`.
 pub struct PollContext<'a, P> {
     dev: &'a NetDevice,
@@ -221,8 +221,8 @@ impl<'a, P> PollContext<'a, P> {
         Queue::of(self.dev)
     }
 
-    /// Returns the surroundings of receiving; `None` if only completions are wanted, as by a
-    /// netpoll, which may come in any context.
+    /// Returns the context of receiving; `None` if only completions are wanted, as by a netpoll,
+    /// which may come in any context.
     #[inline]
     pub fn receiver(&self) -> Option<RxContext<'_, P>> {
         let budget = self.budget.unsigned_abs().min(MAX_BUDGET);
@@ -266,7 +266,7 @@ impl<'a, P> PollContext<'a, P> {
     }
 }
 
-/// The surroundings of receiving, in a poll with a budget: soft interrupt context.
+/// The context of receiving, in a poll with a budget: soft interrupt context.
 pub struct RxContext<'a, P> {
     dev: &'a NetDevice,
     budget: u32,
@@ -335,7 +335,7 @@ impl<'a> Rtnl<'a> {
 
     /// Returns the MAC address, which changes under RTNL only.
     pub fn address(&self) -> MacAddress {
-        // SAFETY: RTNL is held by the one who made this.
+        // SAFETY: By the safety requirements of `new` RTNL is held.
         unsafe { self.dev.address() }
     }
 }

@@ -90,7 +90,7 @@ pub(super) fn private_area(dev: *mut bindings::net_device) -> *mut c_void {
 ///
 /// # Invariants
 ///
-/// The `net_device` was allocated by [`Registration::new`], so its private area begins with a
+/// The `net_device` was allocated by `Registration::new`, so its private area begins with a
 /// [`Core`].
 #[repr(transparent)]
 pub struct NetDevice(Opaque<bindings::net_device>);
@@ -101,7 +101,7 @@ unsafe impl Sync for NetDevice {}
 impl NetDevice {
     /// # Safety
     ///
-    /// `dev` must be allocated by [`Registration::new`] and live for `'a`.
+    /// `dev` must be allocated by `Registration::new` and live for `'a`.
     pub(super) unsafe fn from_raw<'a>(dev: *mut bindings::net_device) -> &'a Self {
         // SAFETY: `NetDevice` is a transparent wrapper; the rest is the caller's promise.
         unsafe { &*dev.cast() }
@@ -197,8 +197,8 @@ impl NetDevice {
     ///
     /// # Safety
     ///
-    /// The address must not change meanwhile: RTNL must be held, or the device be kept resumed, or
-    /// suspended, by the one who changes that.
+    /// The address must not change meanwhile. It is set with RTNL held and the device kept resumed.
+    /// So RTNL must be held, or the caller be resuming the device, which that waits for.
     pub(super) unsafe fn address(&self) -> MacAddress {
         // SAFETY: The device is live, and has an address of 6 bytes, which is not written meanwhile
         // by the safety requirement.
@@ -215,7 +215,7 @@ impl NetDevice {
         unsafe { bindings::netif_carrier_ok(self.as_raw()) }
     }
 
-    /// Which messages are wanted: bits of `NETIF_MSG_*`.
+    /// Returns the messages that are wanted: bits of `NETIF_MSG_*`.
     pub(super) fn message_level(&self) -> u32 {
         self.core().message_level.load(Relaxed)
     }

@@ -138,6 +138,7 @@ const ANY: u32 = !0;
 
 // SAFETY: All fields are integers: zero is valid.
 const ZEROED_ID: bindings::pci_device_id = unsafe { MaybeUninit::zeroed().assume_init() };
+
 /// Makes a [`DeviceTable`] by the name under which `modpost` looks for it, to write the aliases by
 /// which the module is loaded for these devices.
 #[macro_export]

@@ -88,7 +88,7 @@ impl Completed {
         (self.packets, self.bytes)
     }
 
-    /// The same of those without.
+    /// Returns the same of frames without one.
     pub(super) fn xdp_frames(&self) -> (u32, u32) {
         (self.xdp_packets, self.xdp_bytes)
     }
@@ -101,7 +101,7 @@ enum Area {
     Page,
 }
 
-/// A piece of a frame that is mapped for a device to read. That of the last piece owns the frame.
+/// A piece of a frame that is mapped for a device to read. The last piece owns the frame.
 ///
 /// # Invariants
 ///

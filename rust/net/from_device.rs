@@ -26,7 +26,7 @@ use core::{
 
 /// A value that a device wrote and that has not been checked yet.
 ///
-/// There is no `Deref`, no comparison and no way to the plain value but a check.
+/// There is no `Deref`, no comparison, and no way to the plain value but by a check.
 #[derive(Clone, Copy)]
 pub struct FromDevice<T: Copy>(T);
 

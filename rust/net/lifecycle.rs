@@ -36,8 +36,8 @@ impl<T: Operations> Private<T> {
         unsafe {
             bindings::enable_work(self.core.reset.get());
             bindings::enable_work(self.core.refresh.get());
-            // The device may have interrupted since it was started. Who asks after this finds the
-            // work item enabled: both functions are full barriers.
+            // The device may have interrupted since it was started. A reset that is asked for after
+            // this finds the work item enabled: both functions are full barriers.
             if self.core.reset_due.load(Relaxed) {
                 bindings::schedule_work(self.core.reset.get());
             }
@@ -96,13 +96,14 @@ impl<T: Operations> Private<T> {
     ///
     /// The device must be running, and no other slow path may run. Process context.
     pub(super) unsafe fn stop_hw(&self, dev: &NetDevice) {
-        // SAFETY: The device is live. `napi_disable` keeps the poll from running and waits until it
-        // has called `napi_complete_done`, `synchronize_net` until its rest is over, too, which
-        // unmasks the interrupts (a poll runs with soft interrupts off, which is a read side of
-        // RCU). `tx_disable` keeps `ndo_start_xmit` from running and waits for it; NAPI is enabled.
-        // In this order, because the poll wakes a stopped queue, whatever has stopped it. A filter
-        // that is set while the device stops, as joining a multicast group may do at any time,
-        // would have it receive again.
+        // SAFETY: The device is live, and NAPI is enabled. `napi_disable` keeps the poll from
+        // running, and waits until one that runs has called `napi_complete_done`. `synchronize_net`
+        // waits for the rest of that poll, which unmasks the interrupts: a poll runs with soft
+        // interrupts off, which is a read side of RCU. `netif_tx_disable` keeps `ndo_start_xmit`
+        // from running and waits for it. It comes after these two, because the poll wakes a stopped
+        // queue, whatever has stopped it. `rx_enabled` is cleared because a filter that is set
+        // while the device stops, as joining a multicast group may do at any time, would have it
+        // receive again.
         unsafe {
             bindings::napi_disable(dev.napi());
             bindings::synchronize_net();
@@ -168,7 +169,7 @@ impl<T: Operations> Private<T> {
             if let Some(phy) = dev.phy() {
                 phy.stop();
             }
-            // The last chance for a while: a stopped device does not dump its counters.
+            // A stopped device does not dump its counters.
             self.driver.refresh_statistics();
             self.stop_hw(dev);
         }
@@ -199,7 +200,7 @@ pub(super) unsafe fn suspend<T: Operations>(dev: NonNull<bindings::net_device>, 
     }
 }
 
-/// Undoes [`suspend`]. The device may have forgotten everything.
+/// Undoes [`suspend`]. The device may have lost all its registers.
 ///
 /// # Safety
 ///
@@ -213,8 +214,7 @@ pub(super) unsafe fn resume<T: Operations>(dev: NonNull<bindings::net_device>) {
             private.resume_device(dev);
             bindings::netif_device_attach(dev.as_raw());
             if private.driver.is_dead() {
-                // Without a carrier nothing is sent, so the transmit watchdog would not find that
-                // out.
+                // Without a carrier nothing is sent, so the transmit watchdog would not notice.
                 private.core.schedule_revival();
             }
         }
@@ -230,11 +230,11 @@ pub(super) fn is_in_use(dev: &NetDevice) -> bool {
 
 /// The answer of [`runtime_suspend`].
 pub(super) enum RuntimeSuspend {
-    /// It is.
+    /// The device is suspended.
     Suspended,
-    /// It is not, and shall not be: it is in use.
+    /// It is not, because it is in use.
     InUse,
-    /// It is not, because of something that will pass.
+    /// It is not, for a reason that will pass.
     NotNow,
 }
 
@@ -293,7 +293,7 @@ impl<T: Operations> Private<T> {
         self.opened.load(Relaxed) && unsafe { bindings::netif_running(dev.as_raw()) }
     }
 
-    /// Stops a device and has it suspended. Its queue is stopped.
+    /// Stops a device and arms it for `wake`; its bus suspends it afterwards. Its queue is stopped.
     ///
     /// # Safety
     ///
@@ -341,7 +341,7 @@ impl<T: Operations> Private<T> {
                 dev.restore_config();
             }
             if answer == EAGAIN.to_errno() {
-                // Another driver of the bus is busy. The next timeout tries again.
+                // Another driver on the bus is busy. The next timeout tries again.
             } else if answer < 0 || self.driver.is_dead() {
                 dev.print_error(
                     c"the card cannot be reset through its bus: detached",
@@ -376,6 +376,8 @@ impl<T: Operations> Private<T> {
         }
     }
 
+    /// The part of [`runtime_suspend`] for which RTNL is held.
+    ///
     /// # Safety
     ///
     /// RTNL must be held; the rest as [`runtime_suspend`].
@@ -394,7 +396,7 @@ impl<T: Operations> Private<T> {
             bindings::netdev_set_wol_enabled(dev.as_raw(), true);
             self.suspend_device(dev, WakeBy::Link);
             if self.is_open(dev) && self.driver.senses_link() {
-                // It came before the device was armed for it, so there would never be a PME.
+                // The link came before the device was armed for it, so there would never be a PME.
                 self.runtime_resume(dev);
                 return RuntimeSuspend::NotNow;
             }
@@ -402,6 +404,8 @@ impl<T: Operations> Private<T> {
         RuntimeSuspend::Suspended
     }
 
+    /// Resumes the device and wakes its queue.
+    ///
     /// # Safety
     ///
     /// The device must be runtime-suspended.
@@ -485,8 +489,8 @@ impl<T: Operations> Private<T> {
         Ok(())
     }
 
-    /// Has the driver do something that wants a quiet device, whether the interface is up or down.
-    /// A device that is runtime-suspended is resumed.
+    /// Runs `f`, which needs a quiet device, whether the interface is up or down. A device that is
+    /// runtime-suspended is resumed.
     ///
     /// # Safety
     ///
@@ -511,7 +515,7 @@ impl<T: Operations> Private<T> {
         }
     }
 
-    /// Runs the tests that want a quiet device, on an interface that is up.
+    /// Runs the tests that need a quiet device, on an interface that is up.
     ///
     /// # Errors
     ///

@@ -2,9 +2,10 @@
 
 //! Safe abstractions over the network core, written as if for `rust/kernel/net`.
 //!
-//! All `unsafe` code of the module is here. What the core guarantees about its callbacks (which may
-//! run at the same time, who owns a buffer) is turned into borrows once, in [`operations`];
-//! a driver above gets `&mut` where it has exclusive access and values where it has ownership.
+//! All `unsafe` code of the module is here. The core's guarantees about its callbacks (which of
+//! them may run at the same time, and what owns a buffer) are turned into borrows once, in
+//! [`operations`]; a driver above gets `&mut` where it has exclusive access and values where it has
+//! ownership.
 
 use core::ffi::CStr;
 use kernel::ffi::c_char;

@@ -2,7 +2,7 @@
 
 //! Ethernet network devices with one transmit queue, one NAPI instance, and perhaps a PHY.
 //!
-//! # Who may touch what
+//! # What runs beside what
 //!
 //! The network core already serializes its callbacks: `ndo_start_xmit` runs under the lock of the
 //! transmit queue, a NAPI poll runs once at a time, `ndo_open` and `ndo_stop` run under RTNL. So a
@@ -30,8 +30,8 @@
 //!   open:    Operations::open -> request IRQ -> connect PHY -> up
 //!   stop:    down -> free IRQ -> disconnect PHY -> drop halves
 //!   reset:   stop_hw -> start_hw                (a work item; after a timeout or a fatal error)
-//!   revive:  suspend -> reset of the bus -> resume  (a work item; after a timeout, if the device does not answer)
-//!   suspend: detach -> suspend_prepare -> down -> arm_wake    (also when the PCI bus reports an error)
+//!   revive:  suspend -> bus reset -> resume       (a work item; after a timeout of a dead device)
+//!   suspend: detach -> suspend_prepare -> down -> arm_wake   (also after an error of the PCI bus)
 //!   resume:  reinit -> up -> attach
 //! ```
 //!
@@ -263,7 +263,8 @@ pub trait Operations: Ethtool + Transmit + Napi + Send + Sync {
     /// The largest MTU with which a received frame fits into one buffer that XDP can work on; see
     /// [`page_pool::XDP_BUFFER_SIZE`](super::page_pool::XDP_BUFFER_SIZE).
     ///
-    /// 0 if the driver runs no programs: those that are run by the core work on its frames, too.
+    /// 0 if the driver runs no programs itself. The core can run them on any device's frames
+    /// (generic XDP).
     const MAX_XDP_MTU: u32 = 0;
     /// The offloads that can be switched on and off.
     const FEATURES: Features = Self::DEFAULT_FEATURES;
@@ -343,7 +344,7 @@ pub trait Operations: Ethtool + Transmit + Napi + Send + Sync {
     /// Works on a device that is dead or gone too. Runs under RTNL.
     fn arm_wake(&self, _wake: WakeBy) {}
 
-    /// Returns the MAC's own link state (PHYstatus). The device runs, or is armed for link wake.
+    /// Returns whether the MAC itself sees a link. The device runs, or is armed for its link.
     fn senses_link(&self) -> bool {
         false
     }

@@ -8,8 +8,8 @@
 //! # Bounce buffers
 //!
 //! A page that the device cannot reach is mapped by way of a bounce buffer, of which the whole
-//! machine has few (swiotlb, 64 MiB), and keeps it as long as it is out: peers that fill the
-//! sockets of who does not read could use them all up. So the pages for a device that does not
+//! machine has few (swiotlb, 64 MiB), and keeps it as long as it is out: frames that wait in
+//! sockets which no program reads could use them all up. So the pages for a device that does not
 //! reach all of the memory come from below 4 GiB, and where everything is bounced, as in a guest
 //! whose memory is encrypted, frames are copied.
 //!
@@ -167,9 +167,9 @@ pub struct PagePool<'a> {
     queue: Option<RxQueue>,
 }
 
-// SAFETY: The pool belongs to no CPU. Who owns one is alone with it, because it was not handed over
-// yet; afterwards it is the framework's, which keeps buffers from being taken out or the pool from
-// being dropped while its NAPI returns some.
+// SAFETY: The pool belongs to no CPU. As long as it was not handed over, its owner is its only
+// user; afterwards it is the framework's, which keeps buffers from being taken out, and the pool
+// from being dropped, while its NAPI returns some.
 unsafe impl Send for PagePool<'_> {}
 
 impl<'a> PagePool<'a> {
@@ -250,7 +250,7 @@ impl<'a> PagePool<'a> {
     /// Takes a buffer out of the pool, or `None` if there is no memory. Process context: waits
     /// until there is some.
     pub fn alloc(&mut self) -> Option<RxBuffer<'a>> {
-        // SAFETY: Who owns the pool is alone with it: it was not handed over yet.
+        // SAFETY: The pool was not handed over yet, so its owner is its only user.
         unsafe { self.alloc_with(bindings::NET_GFP_SLEEP) }
     }
 
@@ -292,7 +292,7 @@ impl Drop for PagePool<'_> {
     }
 }
 
-/// Taking out buffers, and what depends on how they were made.
+/// Takes buffers out, and runs programs on frames in them.
 impl<'a> RxContext<'_, PagePool<'a>> {
     /// Takes a buffer out of the pool, or `None` if there is no memory that can be had at once.
     #[inline]
@@ -317,7 +317,7 @@ impl<'a> RxContext<'_, PagePool<'a>> {
 
     /// Runs the XDP program, if there is one, on a frame of `length` bytes in a buffer of the pool.
     /// Returns what goes up the stack; all else is done.
-    // Where there are no programs it would cost each frame registers.
+    // Inlined it would cost registers for each frame where there are no programs.
     #[inline(never)]
     pub fn run_xdp(&self, buffer: RxBuffer<'a>, length: u32) -> Option<RxSkBuff> {
         let pool = self.pool();
@@ -419,7 +419,7 @@ impl RxBuffer<'_> {
     ///
     /// Returns `None` if there is no memory, or if `length` is more than the buffer has or no whole
     /// Ethernet header.
-    // The frames that are not copied are those that come in numbers.
+    // The frames that come in large numbers are not copied.
     #[inline(never)]
     pub fn copy_to_skb<P>(&self, rx: &RxContext<'_, P>, length: u32) -> Option<RxSkBuff> {
         if !self.layout.holds(length) {
@@ -515,7 +515,7 @@ impl RxBuffer<'_> {
     ///
     /// This must be a poll. The frame must be in the buffer, with `NET_SKB_OVERHEAD` bytes behind
     /// it, and `length` be [`ETHERNET_HEADER`] or more.
-    // A call would cost each frame more than all of it; the other caller is `run_xdp`.
+    // A call would cost each frame more than the whole function; `run_xdp` is the other caller.
     #[inline(always)]
     unsafe fn build_skb(self, headroom: u32, length: u32) -> Option<RxSkBuff> {
         // SAFETY: The slot is this value's alone, and becomes the frame's, which is new; the rest

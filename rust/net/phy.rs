@@ -205,13 +205,12 @@ impl Phy {
     ///
     /// # Errors
     ///
-    /// `ENODEV` if no PHY answers, with a line in the log; `ENOMEM`; what the bus cannot be
-    /// registered for.
+    /// `ENODEV` if no PHY answers, with a line in the log; `ENOMEM`; those of `mdiobus_register`.
     ///
     /// # Safety
     ///
-    /// What is returned must be dropped, and not leaked, before `pdev` is unbound and what `ops`
-    /// borrows is gone: the bus calls `ops` as long as it is registered.
+    /// What is returned must be dropped, and not leaked, before `pdev` is unbound and before
+    /// anything goes that `ops` borrows: the bus calls `ops` as long as it is registered.
     pub(super) unsafe fn new<M: Mdio>(pdev: &pci::Device, ops: M) -> Result<Self> {
         let ops = KBox::into_raw(KBox::new(ops, GFP_KERNEL)?).cast::<c_void>();
         // SAFETY: No requirement.
@@ -284,9 +283,9 @@ impl Phy {
         dev: *mut bindings::net_device,
         link_changed: unsafe extern "C" fn(*mut bindings::net_device),
     ) -> Result {
-        // phylib of Linux 6.18 must not find that out: when it fails to attach a PHY for the second
-        // time, it takes back LED triggers that it has not made, and oopses
-        // (docs/upstream/phylib-led-triggers.md).
+        // A PHY that does not answer must not get to phylib: when that of Linux 6.18 fails to
+        // attach a PHY for the second time, it takes back LED triggers that it has not made, and
+        // oopses (docs/upstream/phylib-led-triggers.md).
         // SAFETY: By the type invariants the bus is registered; it is not locked by this thread.
         to_result(unsafe { bindings::mdiobus_read(self.bus.as_ptr(), ADDRESS, STATUS) })?;
         // SAFETY: Both are live; the rest is the caller's promise.
@@ -304,8 +303,7 @@ impl Phy {
 
     /// Powers the PHY up, and undoes [`Phy::speed_down`].
     pub(super) fn power_up(&self) {
-        // SAFETY: The PHY is connected. If its registers do not answer the link stays down, which
-        // is all there is to say.
+        // SAFETY: The PHY is connected. If its registers do not answer, the link stays down.
         unsafe {
             bindings::phy_init_hw(self.phydev.as_ptr());
             bindings::phy_resume(self.phydev.as_ptr());
@@ -338,11 +336,11 @@ impl Phy {
         unsafe { bindings::phy_stop(self.phydev.as_ptr()) };
     }
 
-    /// Cancels, or waits for, the state machine that a [`Phy::mac_interrupt`] asked for which found
-    /// the PHY started just before [`Phy::stop`].
+    /// Cancels the last run of phylib's state machine, or waits for it: a [`Phy::mac_interrupt`]
+    /// just before [`Phy::stop`] may have asked for it.
     ///
-    /// No other may run, and the PHY must be stopped. Process context, not within phylib; RTNL may
-    /// be held.
+    /// The PHY must be stopped, so that no other run follows. Process context, not within phylib;
+    /// RTNL may be held.
     pub(super) fn wait_state_machine(&self) {
         // SAFETY: The PHY lives as long as the bus, and its work item was initialized with it. This
         // waits for the state machine, which takes no RTNL and never calls this.
@@ -357,8 +355,8 @@ impl Phy {
 
     /// Reports to phylib that the MAC has seen the link change, if phylib watches it. Any context.
     ///
-    /// Where it does not, and has stopped before, it would answer by powering the PHY down: without
-    /// the lock of [`Phy::start`], and perhaps in the midst of that.
+    /// A phylib that was stopped would answer by powering the PHY down, without the lock that
+    /// [`Phy::start`] takes, and perhaps in the middle of that.
     pub fn mac_interrupt(&self) {
         if self.started.load(Relaxed) {
             // SAFETY: The PHY lives as long as the bus.

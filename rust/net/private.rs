@@ -43,8 +43,8 @@ pub(super) struct Private<T: Operations> {
     /// The device is to receive, so its filter may be set. Changed under the lock of the address
     /// lists, which is the only lock that the core always holds when it sets the filter.
     pub(super) rx_enabled: Flag,
-    /// The device is suspended and not to be touched, whichever device interrupts on its line.
-    /// Written by slow paths only.
+    /// The device is suspended and must not be touched, not even when a neighbour on its line
+    /// interrupts. Written by slow paths only.
     pub(super) suspended: Flag,
     /// The device is suspended because it is not in use. Written by the callbacks of `runtime_pm`
     /// only, of which the core runs one at a time.
@@ -52,9 +52,11 @@ pub(super) struct Private<T: Operations> {
 }
 
 impl<T: Operations> Private<T> {
+    /// Returns a device and its private area.
+    ///
     /// # Safety
     ///
-    /// `dev` must have been through [`init`] for the same `T` and live for `'a`.
+    /// `dev` must have been through `callbacks::init` for the same `T` and live for `'a`.
     pub(super) unsafe fn of<'a>(dev: *mut bindings::net_device) -> (&'a NetDevice, &'a Self) {
         // SAFETY: By the safety requirements.
         unsafe { (NetDevice::from_raw(dev), &*private_area(dev).cast()) }

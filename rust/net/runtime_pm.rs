@@ -82,7 +82,8 @@ impl<'a> RpmGuard<'a> {
     /// Resumes the device. Process context.
     pub(super) fn new(dev: &'a NetDevice) -> Self {
         let parent = dev.parent();
-        // SAFETY: As above. If it fails the device does not answer, which is no news to a driver.
+        // SAFETY: As above. It fails if the device does not answer, which a driver expects of any
+        // access.
         unsafe { bindings::pm_runtime_get_sync(parent) };
         // INVARIANT: The usage count was raised, even if the resume failed.
         Self {
@@ -94,7 +95,8 @@ impl<'a> RpmGuard<'a> {
 
 impl Drop for RpmGuard<'_> {
     fn drop(&mut self) {
-        // SAFETY: The device is live, as its network device is borrowed. By the type invariant.
+        // SAFETY: The device is live, as its network device is borrowed, and by the type invariant
+        // the usage count is this one's to lower.
         unsafe { bindings::pm_runtime_put(self.parent) };
     }
 }

@@ -70,8 +70,8 @@ pub enum Protocol {
 ///
 /// # Invariants
 ///
-/// The `sk_buff` is live and nothing writes to it while the reference is: the sender of a frame
-/// gave it up, and who receives one has not handed it up.
+/// The `sk_buff` is live and nothing writes to it as long as the reference lives: a frame to be
+/// sent was given up by its sender, and one that was received has not been handed up.
 #[repr(transparent)]
 pub struct SkBuff(Opaque<bindings::sk_buff>);
 

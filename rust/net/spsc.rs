@@ -90,7 +90,7 @@ pub const MAX_CAPACITY: u32 = 4096;
 ///
 /// The methods must not order anything by themselves: the ring adds the barriers.
 pub trait TxQueue {
-    /// Tells the network core to send no more frames for now.
+    /// Has the network core send no more frames for now.
     fn stop(&self);
 
     /// Clears the stop flag and lets the network core send again.
@@ -388,8 +388,8 @@ impl<T> Consumer<T> {
     /// Wakes `queue` if it is stopped and at least `threshold` slots are free.
     ///
     /// Call it after the last [`Consumer::release`] of a poll. `threshold` must be at least the
-    /// `need` of [`Producer::stop_if_full`] and at most the capacity: a queue is never woken
-    /// above it.
+    /// `need` of [`Producer::stop_if_full`], and at most the capacity, above which no queue would
+    /// ever be woken.
     pub fn wake_if_stopped(&mut self, queue: &impl TxQueue, threshold: u32) {
         // Pairs with the barrier in `Producer::stop_if_full`.
         full_barrier();

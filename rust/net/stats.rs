@@ -68,9 +68,9 @@ impl Counter {
 /// The frames that the device has segmented; see
 /// [`XmitContext::segmented`](super::contexts::XmitContext::segmented).
 pub(super) struct Segmentation {
-    /// Frames before that.
+    /// Frames before they were cut.
     pub(super) frames: Counter,
-    /// Frames after that.
+    /// Frames that they were cut into.
     pub(super) segments: Counter,
 }
 
@@ -92,15 +92,15 @@ pub struct Errors {
     pub rx_length_errors: Counter,
     /// Of these, frames with a bad frame check sequence.
     pub rx_crc_errors: Counter,
-    /// Of these, frames that the chip lost because its FIFO was full.
+    /// Of these, frames that the device lost because its FIFO was full.
     pub rx_fifo_errors: Counter,
     /// Good frames that were not handed up, for want of memory.
     pub rx_dropped: Counter,
     /// Frames to a multicast address, broadcasts apart: no errors, but counted like them.
     pub(super) multicast: Counter,
-    /// Frames that could not be sent because the chip failed.
+    /// Frames that could not be sent because the device failed.
     pub tx_errors: Counter,
-    /// Frames that were not given to the chip.
+    /// Frames that were not given to the device.
     pub tx_dropped: Counter,
 }
 

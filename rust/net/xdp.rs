@@ -2,10 +2,10 @@
 
 //! XDP: programs that look at frames before there is an `sk_buff`, and frames without one.
 //!
-//! A program sees a frame in its receive buffer, which has room in front of it then. What the
-//! program wants done is done here; a driver only gets those frames that go up the stack, and sends
-//! those that are to be sent. Frames of several buffers there are none: a program is refused where
-//! the MTU would want them.
+//! A program sees a frame in its receive buffer, which has room in front of the frame then. The
+//! program's answer is acted on here; a driver only gets the frames that go up the stack, and those
+//! that are to be sent. No frame is in several buffers: with an MTU that needs those, a program is
+//! refused.
 //!
 //! [`run`] runs them, [`ops`] has what the network core calls.
 //!

@@ -24,21 +24,21 @@ pub(crate) struct Chip {
     pub(super) halt: fn(&Hw<'_>),
     /// Allows frames above 1518 bytes or not, while the configuration is unlocked.
     pub(super) set_jumbo: fn(&Hw<'_>, bool),
-    /// Does what the chip needs to see the frames that shall wake the system.
+    /// Does what the chip needs to see the frames that are to wake the system.
     pub(super) arm_wol: fn(&Hw<'_>),
-    /// Mends the PHY after its reset.
+    /// Corrects the PHY's settings before its reset.
     pub(super) fix_phy: fn(&Phy) -> Result,
 }
 
 static CHIPS: [&Chip; 2] = [&b300::CHIP, &b380::CHIP];
 
-/// The number that tells the chips of the family apart: bits 31:20 of TxConfig without bits 25:24,
-/// which are the inter-frame gap.
+/// The number that distinguishes the chips of the family: bits 31:20 of TxConfig without bits
+/// 25:24, which are the inter-frame gap.
 #[derive(Clone, Copy)]
 pub(crate) struct Xid(u32);
 
 impl Xid {
-    /// The bits of the XID that tell one of our chips from any other.
+    /// The bits of the XID that distinguish our chips from all others.
     const FAMILY: u32 = 0x7c8;
 
     /// Takes the number out of TxConfig.

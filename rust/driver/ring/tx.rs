@@ -146,7 +146,7 @@ impl<F: TxFragment> TxProducer<F> {
     /// The chip can send a frame, and interrupt, between the moment it gets the descriptors and
     /// the moment the consumer gets the slots; that interrupt finds nothing to do, and there is no
     /// other. Ask this after the last [`TxFrame::commit`] of a batch, and schedule the poll if it
-    /// says so. It may say so once too often, but never once too little.
+    /// says so. It may be true without need, but is never false when there is need.
     #[must_use = "the poll must be scheduled if this is true"]
     pub fn finished_early(&self, memory: &impl DescriptorMemory) -> bool {
         // Orders the counter that `commit` published before the read of OWN: if the chip has not

@@ -85,7 +85,7 @@ pub(in crate::net) const fn table<T: Operations>() -> bindings::ethtool_ops {
     ops
 }
 
-/// Tells the user why, where there is a way to, and returns the error.
+/// Shows the user the reason, where there is a way to, and returns the error.
 ///
 /// # Safety
 ///

@@ -173,7 +173,7 @@ pub(super) unsafe extern "C" fn get_regs_callback<T: Operations>(
     }
 }
 
-/// `get_eeprom_len`: with a length of 0 the core answers `EOPNOTSUPP` to who wants to read it.
+/// `get_eeprom_len`. With a length of 0 the core refuses to read it (`EOPNOTSUPP`).
 ///
 /// # Safety
 ///

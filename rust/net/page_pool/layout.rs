@@ -6,7 +6,7 @@ use crate::bindings;
 use crate::net::skb::ETHERNET_HEADER;
 use kernel::prelude::*;
 
-/// The layout of buffers in their pages. It is in every buffer, so it is small.
+/// The layout of buffers in their pages. Every buffer has it, so it is small.
 ///
 /// # Invariants
 ///
@@ -19,7 +19,7 @@ pub(super) struct Layout {
     slot: u16,
     /// The offset in that at which the device begins to write, in bytes.
     headroom: u16,
-    /// The bytes that it may write, in the units of 8 bytes that the chip wants.
+    /// The bytes that it may write: a multiple of 8, as devices take them.
     size: u16,
 }
 

@@ -71,8 +71,9 @@ impl<T> Inner<T> {
     /// As for [`Inner::fill`], and the slot must be full.
     #[inline]
     pub(super) unsafe fn take(&self, count: u32) -> T {
-        // SAFETY: As in `fill`; the rest is the caller's promise. What is read of the slot is
-        // forgotten there. (`Option::take` copies the slot before it is looked at again.)
+        // SAFETY: As in `fill`; the rest is the caller's promise. The item that is read is not
+        // dropped in the slot, which is overwritten. (`Option::take` would copy the whole slot
+        // first.)
         self.slot(count).with_mut(|cell| unsafe {
             let item = core::ptr::read((*cell).as_ref().unwrap_unchecked());
             cell.write(None);

@@ -12,8 +12,10 @@ use crate::net::{
         RingConfig, //
     },
     private::Private,
-    xdp::run::longest, //
-    xdp::XdpFrame,
+    xdp::{
+        run::longest,
+        XdpFrame, //
+    }, //
 };
 use core::{
     mem::ManuallyDrop,
@@ -26,7 +28,7 @@ use kernel::{
 };
 
 impl<T: Operations> Private<T> {
-    /// Does what the programs have left to be done at the end of a poll.
+    /// Sends and redirects the frames that programs have left for the end of the poll.
     ///
     /// # Safety
     ///
@@ -45,7 +47,7 @@ impl<T: Operations> Private<T> {
             let mut frames = batch.frames.iter_mut().take(batch.count);
             // SAFETY: The poll runs with soft interrupts off.
             let sent = unsafe { self.send_xdp(dev, || frames.find_map(Option::take), drop) };
-            // Those that there was no room for.
+            // There was no room for the rest.
             frames.filter_map(Option::take).for_each(drop);
             let dropped = (batch.count as u32).saturating_sub(sent);
             dev.errors().tx_dropped.add(dropped);
