@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0
 # shellcheck shell=sh
 # Fetching packages from the Debian archive, without installing them. Source it after lib.sh, with `top` set.
 # shellcheck disable=SC2154 # top, cache and the rest come from there

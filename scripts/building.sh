@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0
 # shellcheck shell=sh
 # What the scripts that build the module have in common. Source it; it needs nothing else.
 

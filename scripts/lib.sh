@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0
 # shellcheck shell=sh
 # What the scripts have in common. Source it with `top` set to the top of the checkout.
 
@@ -68,7 +69,7 @@ usage_error() {
 }
 
 # help FILE: prints the comment block at the top of a script, which is its help text.
-help() { sed -n '2,/^[^#]/{/^#/{s/^# \{0,1\}//;p;};}' "$1"; }
+help() { sed -n '2,/^[^#]/{/^#/{/SPDX-License/d;s/^# \{0,1\}//;p;};}' "$1"; }
 
 # key FILE...: twelve hex digits that name the content of the files.
 key() { cat "$@" | sha256sum | cut -c1-12; }

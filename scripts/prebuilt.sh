@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0
 # shellcheck shell=sh
 # The module that is packed. Source it after lib.sh and archive.sh, with `top` set.
 # shellcheck disable=SC2154 # what is not set here comes from there

@@ -1,4 +1,5 @@
 #!/bin/sh
+# SPDX-License-Identifier: GPL-2.0
 # Run in the initramfs of @NODE@ when its root is there: what only this node has, or this cluster.
 set -e
 umask 022

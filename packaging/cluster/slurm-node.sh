@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0
 # Run in the root directory of a node, by the shell of its installer or initramfs: what has it compute with the others.
 umask 077
 mkdir -p etc/munge

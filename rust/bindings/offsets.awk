@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0
 # Usage: awk -f offsets.awk bindings.h RS=';' generated.rs
 # Offsets are computed by bindgen's clang: prints for each an assertion for the compiler of the kernel.
 FNR == NR {

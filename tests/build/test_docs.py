@@ -17,6 +17,11 @@ RULED_OUT_THERE = re.compile(r"(?i)\b(struck|strikes?|occasions?|patience|downpo
 THERE = ("rust/net/", "rust/driver/", "qemu/", "tests/lab/", "tests/macros/")
 # Names of tests and of their helpers are not prose.
 ELSEWHERE = re.compile(r"^(rust/kunit\.rs|docs/glossary\.md|tests/build/test_docs\.py|LICENSE)|\.lock$")
+# Files without a line about their licence: no code, or code whose content is the name of a thing that takes long to make again.
+UNMARKED = re.compile(
+    r"(^|/)\.gitignore$|\.(md|png|svg|lock|patch|packages|cfg|conf|config|ipxe|list|flags|in|triggers)$|^LICENSE$|^packaging/debian/(copyright|source/format)$"
+    r"|^packaging/cluster/(diskless-(init|setup)|export/fai-disks)$|^packaging/stick/templates$|^scripts/(diskless|kickstart)-tree$|^tests/inject/make-initrds$"
+)
 NAMES = re.compile(r"\b\w*(?:_\w*|[a-z]\.\w+|::\w+)\w*|mod dozing|\btodo\b")
 
 
@@ -71,6 +76,19 @@ class Documents(unittest.TestCase):
     def test_every_decision_is_in_the_list(self):
         listed = set(re.findall(r"\]\((\d\d-[\w-]+\.md)\)", (TOP / "docs/decisions/README.md").read_text()))
         self.assertEqual(listed, {path.name for path in (TOP / "docs/decisions").glob("[0-9]*.md")})
+
+    def test_licence(self):
+        for name, text in tracked().items():
+            if not UNMARKED.search(name):
+                with self.subTest(name):
+                    self.assertRegex("\n".join(text.splitlines()[:5]), r"SPDX-License-Identifier: GPL-2\.0\b", "CONTRIBUTING.md has the line")
+
+    def test_width_of_comments(self):
+        for name, text in tracked("rust/*.rs").items():
+            for number, line in enumerate(text.splitlines(), 1):
+                if re.match(r"\s*//", line) and len(line) > 100:
+                    with self.subTest(f"{name}:{number}"):
+                        self.fail(f"a comment of {len(line)} columns, expected 100 at most")
 
     def test_words(self):
         for name, text in tracked().items():

@@ -1,4 +1,5 @@
 #!/bin/bash
+# SPDX-License-Identifier: GPL-2.0
 # Usage: redirect.sh PORT1 PEER1 PORT2 PEER2
 #
 # XDP redirect, which the kernel's selftests of drivers leave out: two ports of this driver pass to each other, by programs alone,

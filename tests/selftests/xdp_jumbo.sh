@@ -1,4 +1,5 @@
 #!/bin/bash
+# SPDX-License-Identifier: GPL-2.0
 # Usage: xdp_jumbo.sh, with the environment of drivers/net/README.rst
 #
 # Those cases of the kernel's xdp.py that want an MTU of 9000, which the chip does not have, with the largest that the driver runs

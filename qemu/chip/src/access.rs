@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: GPL-2.0
+
 //! The register file: what a read shows and what a write does.
 
 use crate::bus::Bus;

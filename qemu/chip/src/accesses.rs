@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: GPL-2.0
+
 //! The guest's last accesses, shown with each violation.
 
 use std::fmt::Write;

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: GPL-2.0
+
 //! The chip's way out: the guest's memory and the cable.
 
 use thiserror::Error;

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: GPL-2.0
+
 //! The chip as a whole: its state, its interrupt line, its time.
 
 use crate::accesses::Accesses;

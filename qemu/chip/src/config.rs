@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: GPL-2.0
+
 //! How a chip is made and asked: plain types at its surface.
 
 use crate::eeprom::Eeprom;

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: GPL-2.0
+
 //! Counters: for the person who watches, and for the driver (tally counters).
 
 use std::collections::BTreeMap;

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: GPL-2.0
+
 //! CRC-32 as Ethernet uses it: the frame check sequence and the multicast hash.
 
 const POLYNOMIAL: u32 = 0xedb8_8320;

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: GPL-2.0
+
 //! Descriptor words, as r8169's `enum rtl_desc_bit` and its neighbours name them.
 
 /// Bytes of a descriptor.

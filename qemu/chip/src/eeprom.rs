@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: GPL-2.0
+
 //! The 93C46 behind Cfg9346: 64 words of 16 bits, read and written a bit at a time over chip select, clock and two data
 //! lines.
 //!

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: GPL-2.0
+
 //! Injected faults: errors that a card makes on request.
 //!
 //! Each fault is off until a [`FaultConfig`] turns it on. While it is on, it *fires* at its opportunities (a frame, an

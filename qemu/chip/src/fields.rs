@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: GPL-2.0
+
 //! The meaning of a register's value in words, for people who read traces.
 
 use crate::regs::Reg;

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: GPL-2.0
+
 //! The RTL8111B / RTL8168B as a pure state machine.
 //!
 //! Nothing in here does input or output, keeps a clock or knows how it is attached: a driver's accesses come in

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: GPL-2.0
+
 //! Offloads that the chip does for the driver: checksums, segmentation (both IPv4 only, the chip's "v1") and
 //! VLAN tags. Plain functions on bytes.
 

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: GPL-2.0
+
 //! The partner at the other end of the cable.
 
 use std::fmt;

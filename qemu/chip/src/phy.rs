@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: GPL-2.0
+
 //! The PHY behind PHYAR: a gigabit PHY of the RTL8211B class, with its cable and a partner at the other end.
 //!
 //! Negotiation takes its time, and there is no link meanwhile. A driver relies on that: phylib asks a PHY for the speed of a

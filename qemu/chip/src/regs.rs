@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: GPL-2.0
+
 //! The register map: names, places and sizes.
 //!
 //! The names are those of r8169's `enum rtl_registers`; `MAR4`, `Timer`, `RxMissed`, `TimerInt` and `MultiIntr`, which

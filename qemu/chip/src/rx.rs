@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: GPL-2.0
+
 //! The receiver: filter, verdicts and the receive ring.
 
 use crate::bus::Bus;

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: GPL-2.0
+
 //! Bus mastering, and what waits while the chip may not use the bus.
 //!
 //! A function whose Bus Master Enable bit is clear issues no memory requests (PCI Express Base Specification, "Command

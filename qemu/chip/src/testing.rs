@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: GPL-2.0
+
 //! A made guest memory and a made cable for the unit tests.
 
 use std::collections::VecDeque;

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: GPL-2.0
+
 //! Actions of the chip by the clock: the timer's interrupt, and interrupts that are held back (IntrMitigate).
 
 use crate::chip::Chip;

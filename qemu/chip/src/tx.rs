@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: GPL-2.0
+
 //! The transmitter: two rings of descriptors, and the processing of the frames in them.
 
 use crate::bus::Bus;

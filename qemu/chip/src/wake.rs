@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: GPL-2.0
+
 //! Waking the machine: which frames do it while the card sleeps (Config3, Config5), and a change of the link.
 
 use crate::chip::Chip;

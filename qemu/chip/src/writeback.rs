@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: GPL-2.0
+
 //! Descriptors that are given back later than the interrupt says ([`FaultKind::DelayOwn`]).
 
 use std::collections::VecDeque;

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: GPL-2.0
+
 //! The table of registers in docs/model.md is the model's own.
 
 use std::path::Path;

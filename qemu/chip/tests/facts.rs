@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: GPL-2.0
+
 //! docs/chip-facts.md grades all that the model knows.
 
 use std::path::Path;

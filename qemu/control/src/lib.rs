@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: GPL-2.0
+
 //! Talks to a running model: one JSON object per line over a unix socket, each answered by one line.
 //!
 //! A line that asks is a [`Request`]. One that answers has `"ok":true` and an [`Answer`] if there is something to say, or

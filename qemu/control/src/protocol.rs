@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: GPL-2.0
+
 //! The requests and answers, as JSON has them.
 
 use std::collections::BTreeMap;

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: GPL-2.0
+
 //! See `rtl8111b_fuzz::messages`.
 #![no_main]
 

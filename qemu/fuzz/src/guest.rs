@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: GPL-2.0
+
 //! A guest's memory that watches who writes where.
 
 use rtl8111b_chip::Bus;

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: GPL-2.0
+
 //! A hostile guest's attacks on the model, as three functions of some bytes. Each of them panics when the model does
 //! what it must not: panic itself, reach outside the memory it was shown, work without end, or grow.
 //!

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: GPL-2.0
+
 //! Messages over the vfio-user socket, of any kind and length, well formed or not. Files (memory, eventfds) are
 //! not sent along; the transport's own tests do that.
 

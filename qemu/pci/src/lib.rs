@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: GPL-2.0
+
 //! PCI configuration space of the RTL8111B: header, power management (0x40), vital product data (0x48), MSI (0x50) and
 //! PCI Express (0x60).
 //!

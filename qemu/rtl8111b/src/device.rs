@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: GPL-2.0
+
 //! The whole card as others have it: the bus ([`Endpoint`]), the cable ([`NicPort`]), the clock and the control socket. What they do to
 //! it is in [`card`].
 

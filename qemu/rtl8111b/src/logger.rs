@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: GPL-2.0
+
 //! The log: a line per message, with the seconds since the start, to a file or standard error.
 
 use std::fs::File;

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: GPL-2.0
+
 //! An emulated RTL8111B: a vfio-user server that a stock QEMU attaches as a PCI device.
 //!
 //! This binary puts the parts together: the chip and its configuration space become one [`device::Device`] behind a

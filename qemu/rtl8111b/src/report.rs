@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: GPL-2.0
+
 //! The answers of the control socket.
 
 use std::sync::Arc;

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: GPL-2.0
+
 //! Serving: sockets, threads, and a clean end.
 
 use std::io;

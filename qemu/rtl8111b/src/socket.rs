@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: GPL-2.0
+
 //! Unix sockets that we listen on: made only where no other server answers, removed at the end.
 
 use std::fs;

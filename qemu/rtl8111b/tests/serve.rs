@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: GPL-2.0
+
 //! The program as a user meets it: one line that names the cause, and a status.
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 

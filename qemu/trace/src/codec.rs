@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: GPL-2.0
+
 //! The two forms of a trace: text (a verb, hexadecimal numbers, bytes behind a colon) and binary (the verb's number,
 //! numbers seven bits at a time, bytes behind their length).
 

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: GPL-2.0
+
 //! Two traces side by side: what the registers hold in the end, and in which order they were written.
 
 use rtl8111b_chip::Chip;

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: GPL-2.0
+
 //! Events of a chip, and their notation: a verb, some numbers, some bytes.
 
 use rtl8111b_chip::BusError;

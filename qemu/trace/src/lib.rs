@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: GPL-2.0
+
 //! Traces: everything that goes into a [`Chip`](rtl8111b_chip::Chip) and what it does in return, one event after the
 //! other.
 //!

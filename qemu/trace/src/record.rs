@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: GPL-2.0
+
 //! Writing a trace while a chip runs.
 
 use std::fs;

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: GPL-2.0
+
 //! Playing a trace again on a new chip.
 
 use std::fmt;

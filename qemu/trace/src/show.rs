@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: GPL-2.0
+
 //! A trace for people: registers and fields by name.
 
 use std::fmt::Write;

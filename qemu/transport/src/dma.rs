@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: GPL-2.0
+
 //! The guest's memory as the device may reach it.
 //!
 //! vfio-user announces memory in ranges and takes it away in other ranges: one unmap may cover many maps, a part of

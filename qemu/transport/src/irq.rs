@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: GPL-2.0
+
 //! Interrupts as vfio has them: eventfds, and for INTx a mask that closes by itself.
 
 use std::fs::File;

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: GPL-2.0
+
 //! The vfio-user server: regions, the protocol's requests, and one connection at a time.
 
 use std::cmp::Ordering;

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: GPL-2.0
+
 //! The server as a client sees it, over a real socket.
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 

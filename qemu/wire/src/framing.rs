@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: GPL-2.0
+
 //! Takes a byte stream apart into frames.
 
 use std::io;

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: GPL-2.0
+
 //! The kinds of the emulated cable: nothing, a TAP interface, or the stream socket that QEMU's `-netdev stream` and
 //! `passt` speak (each frame behind its length, four bytes, most significant first). Any of them can be watched by pcap.
 //!

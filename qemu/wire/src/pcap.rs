@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: GPL-2.0
+
 //! A capture file of what goes over the cable, both ways, in the classic pcap format.
 
 use std::fs::File;

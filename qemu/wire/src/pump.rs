@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: GPL-2.0
+
 //! The receiving half of a cable: a thread that waits for frames, for room to send, and for peers.
 #![expect(unsafe_code, reason = "poll(2) has no safe wrapper in the crates used")]
 

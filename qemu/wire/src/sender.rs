@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: GPL-2.0
+
 //! The sending half of a cable.
 
 use std::fs::File;

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: GPL-2.0
+
 //! How a wire is named on the command line.
 
 use std::path::PathBuf;

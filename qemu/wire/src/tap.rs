@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: GPL-2.0
+
 //! A TAP interface of the host.
 #![expect(
     unsafe_code,

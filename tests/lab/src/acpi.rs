@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: GPL-2.0
+
 //! A table of the firmware's that gives the card a property, in AML as the ACPI specification has it.
 
 /// `_DSD`'s UUID of device properties, as AML stores it.

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: GPL-2.0
+
 //! A machine without a kernel: the card, the firmware, and what the card's option ROM does by itself.
 
 use std::fs;

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: GPL-2.0
+
 //! A whole set-up: wire, device model and guest, with the driver to be loaded.
 
 mod neighbour;

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: GPL-2.0
+
 //! `lab boots`: the same guest booted again and again, to see how often a kernel does not reach its first program.
 //!
 //! The machine is the one that every test has, made by the same code. Other machines can be booted in turn with it:

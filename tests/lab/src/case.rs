@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: GPL-2.0
+
 //! A guest test: its inputs, its turn, and the logs that it leaves when it fails.
 //!
 //! [`crate::guest_test`] makes the tests; a [`Case`] is what one of them is run with.

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: GPL-2.0
+
 //! The control channel: shell commands to the guest over its second serial port.
 
 use std::io::{ErrorKind, Read, Write};

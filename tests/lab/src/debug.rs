@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: GPL-2.0
+
 //! Reports of a debug kernel: `scripts/debug-kernel` builds one.
 
 use std::time::Duration;

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: GPL-2.0
+
 //! Finds the kernel messages that a healthy driver never causes.
 
 /// A kernel message that needs attention.

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: GPL-2.0
+
 //! Exercises for a bench with a network behind it: lease, ping, verified transfers.
 
 use std::fmt;

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: GPL-2.0
+
 //! The errors of the lab, each reported in one line.
 
 use std::io;

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: GPL-2.0
+
 //! Ethernet frames of the lab's own making, and what the guest's echo does with them.
 //!
 //! The lab is the far end of the wire. It sends frames of an ethertype that no other program uses; the

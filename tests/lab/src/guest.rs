@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: GPL-2.0
+
 //! A virtual machine with a stock kernel and a shell that the lab drives.
 
 use std::fs;

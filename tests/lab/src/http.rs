@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: GPL-2.0
+
 //! An HTTP server on the lab's loopback that gives and takes bodies and knows their hashes.
 
 use std::collections::HashMap;

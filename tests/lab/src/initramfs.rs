@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: GPL-2.0
+
 //! The guest's root file system: busybox, a few tools, the modules that a test asks for.
 
 use std::collections::BTreeMap;

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: GPL-2.0
+
 //! A node that boots an initrd of another program's on the emulated chip: an installer's, for instance. It has no control
 //! channel; its console is all that it reports.
 

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: GPL-2.0
+
 //! Instructions of the guest's kernel, by function, as the plugin `tests/lab/plugin/count.c` counts them.
 
 use std::collections::{BTreeMap, HashMap};

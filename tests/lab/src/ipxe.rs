@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: GPL-2.0
+
 //! Boots over the emulated card: iPXE as its option ROM, as a kernel and as an application of UEFI, and EDK2's own PXE.
 
 use std::fs;

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: GPL-2.0
+
 //! A stock kernel on disk: its image and its modules.
 
 use std::collections::{BTreeSet, HashMap};

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: GPL-2.0
+
 //! Reads what the kernel's selftests print: KTAP of the Python ones, `TEST: name [ OK ]` of the shell ones.
 
 use std::fmt;

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: GPL-2.0
+
 //! Boots stock kernels on the emulated RTL8111B and drives the network driver under test.
 //!
 //! A [`bench::Bench`] is a far end of the wire, a device model and a guest; [`drive`] exercises it, and

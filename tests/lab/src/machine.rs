@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: GPL-2.0
+
 //! The command line of QEMU: the machine, its cards, its firmware and its consoles. Every guest of the lab, with a kernel or without, is
 //! made of these parts.
 

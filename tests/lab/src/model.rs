@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: GPL-2.0
+
 //! The device model: its process and its control socket.
 
 use std::collections::BTreeMap;

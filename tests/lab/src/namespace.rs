@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: GPL-2.0
+
 //! The lab's network namespace: private, with a loopback on which the guest's gateway ends.
 
 use std::fs;

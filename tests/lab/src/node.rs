@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: GPL-2.0
+
 //! A node of a cluster: a machine whose only network card is the emulated chip, plugged into a wire of another program's. It boots
 //! by the option ROM of its card, from its disk or from a stick, and has no control channel; its console is a file, and there may be a screen
 //! and a keyboard.

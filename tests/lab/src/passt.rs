@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: GPL-2.0
+
 //! The outside world as `passt` makes it: a DHCP server, a gateway that answers, TCP to the lab.
 
 use std::path::{Path, PathBuf};

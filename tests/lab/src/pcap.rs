@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: GPL-2.0
+
 //! Captures of the wire, and the packets in them.
 
 use std::fs;

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: GPL-2.0
+
 //! The lab itself at the far end of the wire, frame by frame.
 //!
 //! The framing is QEMU's for stream sockets: the length in four bytes, big-endian, then the frame.

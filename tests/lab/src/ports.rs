@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: GPL-2.0
+
 //! A guest with pairs of emulated ports, the ports of a pair wired back to back.
 
 use std::fs;

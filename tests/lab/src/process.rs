@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: GPL-2.0
+
 //! Child processes that never outlive the lab, and waits that always end.
 
 use std::fs::{self, File};

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: GPL-2.0
+
 //! QEMU's own control channel (QMP): what is done to the machine from outside, such as unplugging a card.
 
 use std::fs;

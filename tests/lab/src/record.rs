@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: GPL-2.0
+
 //! The figures of a run, for programs: `scripts/bench` reads it.
 
 use std::path::Path;

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: GPL-2.0
+
 //! Reference drivers, which other people wrote and proved on cards, and ours, on the same emulated chip.
 //!
 //! Each goes through the same [`scenario`]; the registers after the interface was opened are compared between

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: GPL-2.0
+
 //! The findings of a run, for a person to read.
 
 use std::fmt;

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: GPL-2.0
+
 //! Runs the kernel's own selftests in a guest with emulated ports, and judges what they say.
 
 use std::collections::BTreeMap;

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: GPL-2.0
+
 //! The set-up of a bench: kernel, card, driver, far end of the wire, and what is in the guest besides.
 
 use std::collections::HashMap;

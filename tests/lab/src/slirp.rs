@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: GPL-2.0
+
 //! The outside world as QEMU's user network makes it: like `passt`'s, and with a boot file by TFTP.
 
 use std::path::{Path, PathBuf};

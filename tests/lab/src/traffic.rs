@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: GPL-2.0
+
 //! Traffic in the background of a test: marked frames that the guest echoes, and TCP both ways.
 
 use std::time::{Duration, Instant};

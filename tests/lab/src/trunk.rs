@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: GPL-2.0
+
 //! The trunk port of a switch: the world is in one VLAN of it, and a guest must tag what it sends there.
 
 use std::io::ErrorKind;

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: GPL-2.0
+
 //! The frequency of this machine's time stamp counter, which guests without KVM count by.
 
 use std::sync::OnceLock;

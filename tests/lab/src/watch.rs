@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: GPL-2.0
+
 //! The chip's state at the moment of a transmit timeout: later it has been reset.
 
 use std::fs::{self, File};

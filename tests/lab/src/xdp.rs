@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: GPL-2.0
+
 //! Small XDP programs, assembled here, and how they are attached: what the guest runs to try a driver's XDP.
 
 use std::io;

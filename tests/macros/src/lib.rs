@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: GPL-2.0
+
 //! The attribute [`macro@guest_test`].
 
 use proc_macro::TokenStream;

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: GPL-2.0
+
 use super::*;
 use crate::config::Revision;
 use crate::config::RxMode;

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: GPL-2.0
+
 //! The lying mode: what a card says that wants to bring its driver down.
 //!
 //! It lies in words only. Data goes where a descriptor points, as far as it has room; a driver that believes a length or

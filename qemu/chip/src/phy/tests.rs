@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: GPL-2.0
+
 use super::*;
 
 const MS: u64 = 1_000_000;

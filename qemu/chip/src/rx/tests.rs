@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: GPL-2.0
+
 use super::*;
 use crate::config::Config;
 use crate::crc::fcs;

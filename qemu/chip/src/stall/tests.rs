@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: GPL-2.0
+
 use crate::config::Config;
 use crate::config::RxMode;
 use crate::desc::*;

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: GPL-2.0
+
 //! The card: what happens to it, how that is recorded, and how the outside gets to know.
 
 use std::cmp::Ordering;

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: GPL-2.0
+
 //! The bus as the chip sees it: the machine's memory, and the cable.
 
 use rtl8111b_chip::Bus;

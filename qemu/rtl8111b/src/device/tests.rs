@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: GPL-2.0
+
 use std::fs::File;
 use std::io::Read;
 use std::os::unix::net::UnixStream;

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: GPL-2.0
+
 use rtl8111b_chip::BusError;
 use rtl8111b_chip::Config;
 use rtl8111b_chip::FaultConfig;

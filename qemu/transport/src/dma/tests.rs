@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: GPL-2.0
+
 use std::io::Write;
 
 use super::*;

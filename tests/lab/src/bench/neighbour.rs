@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: GPL-2.0
+
 //! A bench whose card shares its interrupt line with a virtio-rng; see [`crate::setup::Setup::neighbour`].
 
 use std::fs;

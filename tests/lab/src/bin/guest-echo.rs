@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: GPL-2.0
+
 //! Runs in the guest: sends every frame of the lab's ethertype back.
 //!
 //! With `gso ADDRESS PIECE LENGTH` it sends one UDP payload of LENGTH bytes instead, which the kernel or the card is to cut

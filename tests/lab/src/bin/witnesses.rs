@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: GPL-2.0
+
 //! Lets every reference driver drive the emulated chips and prints the outcomes; see `make test-witnesses`.
 
 use std::path::PathBuf;

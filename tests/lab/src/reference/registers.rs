@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: GPL-2.0
+
 //! The registers after a driver has opened the interface: ours beside the kernel's own.
 //!
 //! Each difference must stand, with its reason, in a file; one line each:

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: GPL-2.0
+
 //! The scenario of a reference driver: probe, link, lease, pings, transfers, down and up, out and in.
 
 use crate::bench::Bench;

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: GPL-2.0
+
 //! The table of reference drivers by chip: passed, or the reason.
 
 use std::path::Path;

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: GPL-2.0
+
 //! The rings are replaced under traffic in both directions.
 
 use lab::case::{count, progress, Case};

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: GPL-2.0
+
 //! Runtime power management under concurrent requests.
 
 use std::thread::sleep;

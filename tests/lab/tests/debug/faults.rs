@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: GPL-2.0
+
 //! Memory runs out in the middle of everything: errors must be clean, and traffic must come back.
 
 use std::time::Duration;

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: GPL-2.0
+
 //! The checks see what they are there for.
 
 use lab::bench::Bench;

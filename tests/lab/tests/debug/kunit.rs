@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: GPL-2.0
+
 //! The module's own KUnit tests.
 
 use lab::bench::Bench;

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: GPL-2.0
+
 //! Tests that want a kernel that watches itself (`scripts/debug-kernel`): it also fails on purpose.
 //!
 //! Every other test that boots a guest can run on such a kernel as well, which is asked at the end what it

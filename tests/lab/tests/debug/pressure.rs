@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: GPL-2.0
+
 //! Little memory for a long time, and jumbo frames, each buffer of which is two pages in a row.
 
 use std::thread::sleep;

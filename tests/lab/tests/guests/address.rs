@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: GPL-2.0
+
 //! The station address: where it comes from, and that the chip has it.
 
 use lab::bench::{Bench, Loaded};

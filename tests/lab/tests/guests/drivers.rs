@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: GPL-2.0
+
 //! Every driver on every chip that it drives, and its refusal of every other.
 
 use std::fs;

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: GPL-2.0
+
 //! Reports and settings of `ethtool`. The kernel's r8169 on B380 is the reference where it can do the same.
 
 use lab::bench::Bench;

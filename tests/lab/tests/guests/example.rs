@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: GPL-2.0
+
 //! The example for rust/net: a driver of QEMU's `edu`, which sends every frame back.
 
 use std::time::Duration;

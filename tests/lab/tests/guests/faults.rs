@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: GPL-2.0
+
 //! A chip that fails, disappears or lies: it may cost frames, and nothing else.
 
 use std::thread::sleep;

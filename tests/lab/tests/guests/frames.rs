@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: GPL-2.0
+
 //! Frame by frame: every size, and the receive filter.
 
 use std::collections::BTreeMap;

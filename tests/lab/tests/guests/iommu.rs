@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: GPL-2.0
+
 //! An IOMMU lets the card reach only what its driver has mapped, and only as long as it is mapped.
 
 use lab::bench::Bench;

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: GPL-2.0
+
 //! The lab without the device model: QEMU's own e1000e in its place, and a guest that goes wrong.
 
 use std::time::Duration;

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: GPL-2.0
+
 //! One kernel comes after another without the card having been switched off: kexec, the kernel for crashes, and hibernation.
 
 use lab::bench::{Bench, Loaded};

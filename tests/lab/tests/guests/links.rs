@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: GPL-2.0
+
 //! The cable is pulled and plugged in again.
 
 use lab::bench::Bench;

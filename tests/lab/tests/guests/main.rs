@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: GPL-2.0
+
 //! Tests that boot guests. Two run at a time, but for those that need the machine to themselves.
 //!
 //! Their inputs come from the environment (see [`lab::case::Inputs`]); a missing piece fails the test.

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: GPL-2.0
+
 //! Memory that a card of 32 bits cannot reach, or may not: what it costs, and what others pay for it.
 
 use std::time::Duration;

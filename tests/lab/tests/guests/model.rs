@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: GPL-2.0
+
 //! The device model itself, as a program among others on the host.
 
 use std::fs;

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: GPL-2.0
+
 //! The kernel's messages leave by the card (netconsole), in any context and with interrupts off, while its rings are replaced.
 
 use std::time::Duration;

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: GPL-2.0
+
 //! `lab node`: a machine that boots by the option ROM of its card, run by another program.
 
 use std::fs;

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: GPL-2.0
+
 //! Checksums, segmentation, VLAN tags and large frames, judged by what is on the wire.
 
 use std::collections::BTreeMap;

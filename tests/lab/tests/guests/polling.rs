@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: GPL-2.0
+
 //! Interrupts that the core defers, and what they cost.
 
 use lab::case::{file, Case};

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: GPL-2.0
+
 //! Sleep and waking, under traffic and without.
 
 use std::time::Duration;

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: GPL-2.0
+
 //! The card's interrupt line is shared: interrupts of its neighbour must be handled in every state of the card, and the card's beside them.
 
 use lab::bench::Bench;

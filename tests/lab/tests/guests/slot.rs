@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: GPL-2.0
+
 //! The card's slot: it is unplugged and plugged in again, and its link reports errors.
 //!
 //! A card whose model is killed cannot be tried: QEMU 11.1 aborts. One that reads all ones is among the faults.

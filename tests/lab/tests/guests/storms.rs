@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: GPL-2.0
+
 //! Opening, closing and removing under traffic, again and again.
 
 use std::time::{Duration, Instant};

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: GPL-2.0
+
 //! Waking the machine: what the card watches for while the system sleeps or is switched off.
 //!
 //! Waking the guest cannot be tried: vfio-user has no PME. What can be is that the suspended card, with power

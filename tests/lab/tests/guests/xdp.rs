@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: GPL-2.0
+
 //! XDP: programs that the driver itself runs on what it receives.
 
 use std::time::Duration;

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: GPL-2.0
+
 //! Installers and other boots whose initrds `scripts/inject-initrd` has been at; `scripts/test-inject` makes those.
 
 use std::fs;

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: GPL-2.0
+
 //! Commands that take their time: accesses to the PHY, resets, dumps of the tally counters.
 
 use super::*;

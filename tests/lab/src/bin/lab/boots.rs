@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: GPL-2.0
+
 //! `lab boots`: the same guest again and again.
 
 use std::path::PathBuf;

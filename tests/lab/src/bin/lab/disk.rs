@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: GPL-2.0
+
 //! `lab disk`: a machine without a network card, for a script.
 
 use std::os::unix::process::CommandExt;

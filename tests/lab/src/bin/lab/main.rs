@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: GPL-2.0
+
 //! `lab`: a stock kernel on the emulated chip.
 
 mod boots;

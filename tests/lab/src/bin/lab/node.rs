@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: GPL-2.0
+
 //! `lab node`: a node of a cluster, for a program in another language.
 
 use std::path::PathBuf;

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: GPL-2.0
+
 //! `lab run` and `lab shell`: one guest, for people.
 
 use std::net::Ipv4Addr;

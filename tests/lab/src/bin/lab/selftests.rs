@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: GPL-2.0
+
 //! `lab selftests`: the kernel's own selftests.
 
 use std::collections::BTreeMap;
