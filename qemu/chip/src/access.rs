@@ -25,7 +25,7 @@ impl Chip {
     pub fn read(&mut self, offset: u16, width: Width) -> u32 {
         self.accessed = self.now;
         let value = self.read_now(offset, width);
-        self.accesses.add(false, offset, width, value);
+        self.history.add(false, offset, width, value);
         value
     }
 
@@ -109,7 +109,7 @@ impl Chip {
 
     fn write_now(&mut self, bus: &mut dyn Bus, offset: u16, width: Width, value: u32) {
         self.accessed = self.now;
-        self.accesses.add(true, offset, width, value);
+        self.history.add(true, offset, width, value);
         self.counters.mmio_writes += 1;
         if self.gone() {
             return;

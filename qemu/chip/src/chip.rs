@@ -2,7 +2,6 @@
 
 //! The chip as a whole: its state, its interrupt line, its time.
 
-use crate::accesses::Accesses;
 use crate::bus::Bus;
 use crate::bus::BusError;
 use crate::config::Config;
@@ -15,6 +14,7 @@ use crate::eeprom::Serial;
 use crate::faults::FaultConfig;
 use crate::faults::FaultInjector;
 use crate::faults::FaultKind;
+use crate::history::History;
 use crate::partner::Partner;
 use crate::phy::Phy;
 use crate::regs::cmd;
@@ -74,7 +74,7 @@ pub struct Chip {
     pub(crate) mitigation: Mitigation,
     pub(crate) timer: Timer,
     pub(crate) woken: Option<Wake>,
-    pub(crate) accesses: Accesses,
+    pub(crate) history: History,
     /// When the driver has last accessed a register.
     pub(crate) accessed: u64,
     line: bool,
@@ -115,7 +115,7 @@ impl Chip {
             mitigation: Mitigation::default(),
             timer: Timer::default(),
             woken: None,
-            accesses: Accesses::default(),
+            history: History::default(),
             accessed: 0,
             line: false,
             muted: false,
@@ -207,7 +207,7 @@ impl Chip {
     }
 
     pub(crate) fn violation(&mut self, text: String) {
-        let accesses = self.accesses.describe();
+        let accesses = self.history.describe();
         self.counters
             .violation(format!("{text} (last accesses: {accesses})"));
     }

@@ -19,7 +19,6 @@
 #![forbid(unsafe_code)]
 
 mod access;
-mod accesses;
 mod bus;
 mod chip;
 mod config;
@@ -30,6 +29,7 @@ mod eeprom;
 mod faults;
 mod fields;
 mod filter;
+mod history;
 mod offload;
 mod partner;
 mod phy;

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! The guest's last accesses, shown with each violation.
+//! The last accesses of the guest, shown with each violation.
 
 use std::fmt::Write;
 
@@ -17,14 +17,14 @@ struct Access {
     value: u32,
 }
 
-/// The last few.
+/// The last accesses.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct Accesses {
+pub(crate) struct History {
     last: [Option<Access>; KEPT],
     next: usize,
 }
 
-impl Accesses {
+impl History {
     pub(crate) fn add(&mut self, write: bool, offset: u16, width: Width, value: u32) {
         self.last[self.next] = Some(Access {
             write,
