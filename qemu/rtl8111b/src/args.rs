@@ -17,7 +17,6 @@ use rtl8111b_chip::RxMode;
 use rtl8111b_chip::EEPROM_WORDS;
 use rtl8111b_control::FaultRequest;
 use rtl8111b_control::Request;
-use rtl8111b_trace::Format;
 use rtl8111b_wire::Spec;
 
 /// An emulated RTL8111B network card for a stock QEMU with vfio-user.
@@ -90,12 +89,6 @@ enum RxModeName {
     Drop,
 }
 
-#[derive(Clone, Copy, Debug, ValueEnum)]
-enum TraceFormat {
-    Text,
-    Binary,
-}
-
 #[derive(Debug, Args)]
 pub(crate) struct Serve {
     /// Where QEMU connects to
@@ -131,9 +124,6 @@ pub(crate) struct Serve {
     /// Write down everything that happens to the chip: "rtl8111b trace" reads it
     #[arg(long, value_name = "FILE")]
     pub(crate) trace: Option<PathBuf>,
-    /// The encoding: a line per event, or binary, half of the size
-    #[arg(long, value_enum, default_value_t = TraceFormat::Text)]
-    trace_format: TraceFormat,
     /// Only the last of it: a file of so many MiB is renamed to FILE.before and the next begins. It can be shown, not replayed
     #[arg(long, value_name = "MIB", requires = "trace", value_parser = clap::value_parser!(u64).range(1..=1 << 20))]
     trace_limit: Option<u64>,
@@ -176,13 +166,6 @@ pub(crate) struct Serve {
 }
 
 impl Serve {
-    pub(crate) fn trace_format(&self) -> Format {
-        match self.trace_format {
-            TraceFormat::Text => Format::Text,
-            TraceFormat::Binary => Format::Binary,
-        }
-    }
-
     pub(crate) fn trace_limit(&self) -> Option<u64> {
         self.trace_limit.map(|mib| mib << 20)
     }
@@ -472,7 +455,7 @@ mod tests {
             &["ctl", "--control", "x", "partner", "fixed-1000full"],
             &["trace"],
             &["trace", "diff", "one"],
-            &["serve", "--socket", "x", "--trace-format", "prose"],
+            &["serve", "--socket", "x", "--trace-limit", "64"],
         ] {
             let line = error(args);
             assert!(

@@ -113,7 +113,6 @@ pub(crate) fn run(options: &Serve) -> Result<(), ServeError> {
     if let Some(path) = &options.trace {
         device.record(Recorder::create(
             path,
-            options.trace_format(),
             options.chip(),
             options.trace_limit(),
         )?);

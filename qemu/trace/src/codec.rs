@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! The two forms of a trace: text (a verb, hexadecimal numbers, bytes behind a colon) and binary (the verb's number,
-//! numbers seven bits at a time, bytes behind their length).
+//! The form of a trace: an event a line, which is a verb, hexadecimal numbers, and bytes behind a colon.
 
 use std::fs::File;
 use std::io;
@@ -16,22 +15,12 @@ use crate::event::Event;
 use crate::event::Raw;
 use crate::event::VERBS;
 
-pub(crate) const TEXT_HEAD: &str = "# rtl8111b trace 5\n";
-pub(crate) const BINARY_HEAD: &[u8] = b"\x00rtl8111b-trace-5";
+/// The first line.
+pub(crate) const HEAD: &str = "# rtl8111b trace 5\n";
 /// The maximal number of bytes that an event carries: a frame of the largest large send.
 const MAX_DATA: u64 = 1 << 20;
-/// The longest line of text.
+/// The longest line.
 const MAX_LINE: u64 = 2 * MAX_DATA + 256;
-
-/// How a trace is kept.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Format {
-    /// A line per event.
-    #[default]
-    Text,
-    /// About half of it.
-    Binary,
-}
 
 /// Why a trace cannot be read or written.
 #[derive(Debug, Error)]
@@ -65,53 +54,28 @@ pub enum TraceError {
     },
 }
 
-impl Format {
-    pub(crate) fn head(self) -> &'static [u8] {
-        match self {
-            Format::Text => TEXT_HEAD.as_bytes(),
-            Format::Binary => BINARY_HEAD,
+/// Adds the line of an event.
+pub(crate) fn encode(event: &Event, out: &mut Vec<u8>) {
+    const DIGITS: &[u8; 16] = b"0123456789abcdef";
+    let raw = event.raw();
+    let Some(&(name, _, has_data)) = VERBS.get(usize::from(raw.verb)) else {
+        return;
+    };
+    out.extend_from_slice(name.as_bytes());
+    for number in &raw.numbers {
+        out.extend_from_slice(format!(" {number:x}").as_bytes());
+    }
+    if has_data {
+        out.extend_from_slice(b" :");
+        // Most of a trace is this: it is written while a guest waits for the chip.
+        let at = out.len();
+        out.resize(at + 2 * raw.data.len(), 0);
+        for (digits, byte) in out[at..].chunks_exact_mut(2).zip(&raw.data) {
+            digits[0] = DIGITS[usize::from(byte >> 4)];
+            digits[1] = DIGITS[usize::from(byte & 0xf)];
         }
     }
-
-    pub(crate) fn encode(self, event: &Event, out: &mut Vec<u8>) {
-        let raw = event.raw();
-        let Some(&(name, _, has_data)) = VERBS.get(usize::from(raw.verb)) else {
-            return;
-        };
-        match self {
-            Format::Text => {
-                out.extend_from_slice(name.as_bytes());
-                for number in &raw.numbers {
-                    out.extend_from_slice(format!(" {number:x}").as_bytes());
-                }
-                if has_data {
-                    out.extend_from_slice(b" :");
-                    for byte in &raw.data {
-                        out.extend_from_slice(format!("{byte:02x}").as_bytes());
-                    }
-                }
-                out.push(b'\n');
-            }
-            Format::Binary => {
-                out.push(raw.verb);
-                for &number in &raw.numbers {
-                    varint(number, out);
-                }
-                if has_data {
-                    varint(raw.data.len() as u64, out);
-                    out.extend_from_slice(&raw.data);
-                }
-            }
-        }
-    }
-}
-
-fn varint(mut number: u64, out: &mut Vec<u8>) {
-    while number > 0x7f {
-        out.push(number as u8 | 0x80);
-        number >>= 7;
-    }
-    out.push(number as u8);
+    out.push(b'\n');
 }
 
 /// Reads a trace's events. One that is cut short at its end, as by a process that was killed, ends with its last whole
@@ -119,13 +83,12 @@ fn varint(mut number: u64, out: &mut Vec<u8>) {
 pub struct Reader<R> {
     name: String,
     input: R,
-    format: Format,
     number: u64,
     line: Vec<u8>,
 }
 
 impl Reader<BufReader<File>> {
-    /// Opens a file of either form.
+    /// Opens a file.
     pub fn open(path: &Path) -> Result<Self, TraceError> {
         let name = path.display().to_string();
         match File::open(path) {
@@ -139,38 +102,22 @@ impl<R: BufRead> Reader<R> {
     /// Reads from anything; `name` is for messages.
     pub fn new(name: String, mut input: R) -> Result<Self, TraceError> {
         let mut head = Vec::new();
-        let first = TEXT_HEAD.len().min(BINARY_HEAD.len());
-        let file = |source| TraceError::File {
-            path: name.clone(),
-            source,
-        };
-        (&mut input)
-            .take(first as u64)
-            .read_to_end(&mut head)
-            .map_err(file)?;
-        let format = if head.first() == Some(&0) {
-            Format::Binary
-        } else {
-            Format::Text
-        };
-        let rest = format.head().len() - head.len().min(format.head().len());
-        (&mut input)
-            .take(rest as u64)
-            .read_to_end(&mut head)
-            .map_err(file)?;
-        if head != format.head() {
+        if let Err(source) = (&mut input).take(HEAD.len() as u64).read_to_end(&mut head) {
+            return Err(TraceError::File { path: name, source });
+        }
+        if head != HEAD.as_bytes() {
             return Err(TraceError::NoTrace(name));
         }
         Ok(Reader {
             name,
             input,
-            format,
             number: 0,
             line: Vec::new(),
         })
     }
 
-    fn text(&mut self) -> io::Result<Option<Option<Raw>>> {
+    /// Reads a line: `None` at the end, and in it `None` for one that makes no sense.
+    fn raw(&mut self) -> io::Result<Option<Option<Raw>>> {
         loop {
             self.line.clear();
             (&mut self.input)
@@ -187,62 +134,6 @@ impl<R: BufRead> Reader<R> {
                 return Ok(Some(parse_line(line)));
             }
         }
-    }
-
-    /// `None` at the end, even where it comes in the middle of something.
-    fn byte(&mut self) -> io::Result<Option<u8>> {
-        let mut byte = [0];
-        match self.input.read_exact(&mut byte) {
-            Ok(()) => Ok(Some(byte[0])),
-            Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => Ok(None),
-            Err(error) => Err(error),
-        }
-    }
-
-    fn varint(&mut self) -> io::Result<Option<u64>> {
-        let mut value = 0u64;
-        for shift in (0..64).step_by(7) {
-            let Some(byte) = self.byte()? else {
-                return Ok(None);
-            };
-            value |= u64::from(byte & 0x7f) << shift;
-            if byte & 0x80 == 0 {
-                break;
-            }
-        }
-        Ok(Some(value))
-    }
-
-    fn binary(&mut self) -> io::Result<Option<Option<Raw>>> {
-        let Some(verb) = self.byte()? else {
-            return Ok(None);
-        };
-        let Some(&(_, count, has_data)) = VERBS.get(usize::from(verb)) else {
-            return Ok(Some(None));
-        };
-        let mut raw = Raw {
-            verb,
-            ..Raw::default()
-        };
-        for _ in 0..count {
-            let Some(number) = self.varint()? else {
-                return Ok(None);
-            };
-            raw.numbers.push(number);
-        }
-        if has_data {
-            let Some(len) = self.varint()? else {
-                return Ok(None);
-            };
-            if len > MAX_DATA {
-                return Ok(Some(None));
-            }
-            (&mut self.input).take(len).read_to_end(&mut raw.data)?;
-            if raw.data.len() as u64 != len {
-                return Ok(None);
-            }
-        }
-        Ok(Some(Some(raw)))
     }
 }
 
@@ -280,10 +171,7 @@ impl<R: BufRead> Iterator for Reader<R> {
     type Item = Result<Event, TraceError>;
 
     fn next(&mut self) -> Option<Self::Item> {
-        let raw = match self.format {
-            Format::Text => self.text(),
-            Format::Binary => self.binary(),
-        };
+        let raw = self.raw();
         self.number += 1;
         match raw {
             Ok(None) => None,

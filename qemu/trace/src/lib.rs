@@ -5,8 +5,8 @@
 //!
 //! The chip is a pure state machine. So a trace that has its inputs (accesses, frames, the time, orders from outside)
 //! and what memory answered makes a new chip do the same again: [`replay`](replay::replay) does that and reports the
-//! first event that comes out otherwise. A trace is kept as text, one line per event, or in binary form, which is about
-//! half of it; both can be read back and decoded into names of registers and fields ([`show`](show::show)).
+//! first event that comes out otherwise. A trace is text, one line per event, which can be read back and decoded into names
+//! of registers and fields ([`show`](show::show)).
 #![forbid(unsafe_code)]
 
 mod codec;
@@ -16,7 +16,7 @@ mod record;
 mod replay;
 mod show;
 
-pub use codec::{Format, Reader, TraceError};
+pub use codec::{Reader, TraceError};
 pub use diff::{diff, Difference, Moment};
 pub use event::Event;
 pub use record::{BusProbe, Recorder};

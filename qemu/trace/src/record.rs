@@ -14,14 +14,14 @@ use rtl8111b_chip::Bus;
 use rtl8111b_chip::BusError;
 use rtl8111b_chip::Config;
 
-use crate::codec::Format;
+use crate::codec::encode;
 use crate::codec::TraceError;
+use crate::codec::HEAD;
 use crate::event::Event;
 
 /// Writes events to a file. When that fails, it says so once and records no more.
 pub struct Recorder {
     output: Box<dyn Write + Send>,
-    format: Format,
     path: String,
     failed: Option<TraceError>,
     line: bool,
@@ -42,18 +42,13 @@ impl Recorder {
     ///
     /// With a limit, in bytes, only the last events are kept: a file of that size is renamed to FILE.before, in the place of
     /// an earlier one, and the next begins. It can be shown, but not replayed.
-    pub fn create(
-        path: &Path,
-        format: Format,
-        config: Config,
-        limit: Option<u64>,
-    ) -> Result<Self, TraceError> {
+    pub fn create(path: &Path, config: Config, limit: Option<u64>) -> Result<Self, TraceError> {
         let name = path.display().to_string();
         let file = match File::create(path) {
             Ok(file) => Box::new(BufWriter::new(file)),
             Err(source) => return Err(TraceError::Write { path: name, source }),
         };
-        let mut recorder = Recorder::new(file, name, format, config);
+        let mut recorder = Recorder::new(file, name, config);
         recorder.limit = limit.map(|bytes| Limit {
             bytes,
             written: 0,
@@ -68,19 +63,13 @@ impl Recorder {
         }
     }
 
-    pub(crate) fn new(
-        output: Box<dyn Write + Send>,
-        path: String,
-        format: Format,
-        config: Config,
-    ) -> Self {
+    pub(crate) fn new(output: Box<dyn Write + Send>, path: String, config: Config) -> Self {
         let mut recorder = Recorder {
             output,
-            format,
             path,
             failed: None,
             line: false,
-            buffer: format.head().to_vec(),
+            buffer: HEAD.as_bytes().to_vec(),
             limit: None,
         };
         recorder.event(&Event::Chip(Box::new(config)));
@@ -89,7 +78,7 @@ impl Recorder {
 
     /// Adds an event.
     pub fn event(&mut self, event: &Event) {
-        self.format.encode(event, &mut self.buffer);
+        encode(event, &mut self.buffer);
         if self.failed.is_none() {
             if let Err(source) = self.output.write_all(&self.buffer) {
                 self.fail(source);
@@ -117,9 +106,9 @@ impl Recorder {
         before.push(".before");
         fs::rename(&limit.path, before)?;
         self.output = Box::new(BufWriter::new(File::create(&limit.path)?));
-        let mut start = self.format.head().to_vec();
+        let mut start = HEAD.as_bytes().to_vec();
         let chip = Event::Chip(Box::new(limit.config));
-        self.format.encode(&chip, &mut start);
+        encode(&chip, &mut start);
         limit.written = start.len() as u64;
         self.output.write_all(&start)
     }
@@ -224,28 +213,25 @@ mod tests {
     fn a_limited_file_keeps_the_last_events() {
         let directory = std::env::temp_dir().join(format!("trace-limit-{}", std::process::id()));
         fs::create_dir_all(&directory).unwrap();
-        for format in [Format::Text, Format::Binary] {
-            let path = directory.join("run.trace");
-            let mut recorder =
-                Recorder::create(&path, format, Config::default(), Some(2000)).unwrap();
-            for time in 0..5000 {
-                recorder.event(&Event::Tick(time));
-            }
-            recorder.flush();
-            let mut times = Vec::new();
-            for name in ["run.trace.before", "run.trace"] {
-                let file = directory.join(name);
-                assert!(fs::metadata(&file).unwrap().len() < 3000);
-                let mut events = Reader::open(&file).unwrap();
-                assert!(matches!(events.next(), Some(Ok(Event::Chip(_)))));
-                times.extend(events.map(|event| match event.unwrap() {
-                    Event::Tick(time) => time,
-                    event => panic!("{event:?} was not recorded"),
-                }));
-            }
-            let first = 5000 - times.len() as u64;
-            assert!(times.len() > 100 && times.iter().copied().eq(first..5000));
+        let path = directory.join("run.trace");
+        let mut recorder = Recorder::create(&path, Config::default(), Some(2000)).unwrap();
+        for time in 0..5000 {
+            recorder.event(&Event::Tick(time));
         }
+        recorder.flush();
+        let mut times = Vec::new();
+        for name in ["run.trace.before", "run.trace"] {
+            let file = directory.join(name);
+            assert!(fs::metadata(&file).unwrap().len() < 3000);
+            let mut events = Reader::open(&file).unwrap();
+            assert!(matches!(events.next(), Some(Ok(Event::Chip(_)))));
+            times.extend(events.map(|event| match event.unwrap() {
+                Event::Tick(time) => time,
+                event => panic!("{event:?} was not recorded"),
+            }));
+        }
+        let first = 5000 - times.len() as u64;
+        assert!(times.len() > 100 && times.iter().copied().eq(first..5000));
         fs::remove_dir_all(&directory).unwrap();
     }
 }

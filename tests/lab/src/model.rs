@@ -23,7 +23,7 @@ pub const CAPTURE: &str = "wire.pcap";
 /// The last that happened to the chip, among the artifacts.
 pub const TRACE: &str = "model.trace";
 /// How large that is at the most, in MiB, once and once more with the part before.
-const TRACE_LIMIT: &str = "64";
+const TRACE_LIMIT: &str = "128";
 /// Its last counters and state, among the artifacts of a run that failed.
 pub const STATE: &str = "model-state.json";
 
@@ -225,7 +225,7 @@ impl Model {
             command
                 .arg("--trace")
                 .arg(options.artifacts.join(file(TRACE)))
-                .args(["--trace-format", "binary", "--trace-limit", TRACE_LIMIT]);
+                .args(["--trace-limit", TRACE_LIMIT]);
         }
         if let Some(xid) = options.xid {
             command.args(["--xid", &format!("{xid:#x}")]);

@@ -88,7 +88,7 @@ fn widths_and_offsets_agree() {
 }
 
 #[test]
-fn misaligned_accesses_are_told() {
+fn misaligned_accesses_are_reported() {
     let mut bench = Bench::new();
     bench.r32(Reg::IntrStatus);
     assert_eq!(bench.violations(), 1);

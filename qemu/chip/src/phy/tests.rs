@@ -155,7 +155,7 @@ fn forced_modes() {
 }
 
 #[test]
-fn pages_are_separate_and_unknown_ones_are_told() {
+fn pages_are_separate_and_unknown_ones_are_reported() {
     let mut phy = phy();
     phy.write(31, 1);
     phy.write(16, 0xf41b);

@@ -331,7 +331,7 @@ fn a_frame_larger_than_a_buffer_takes_several() {
 }
 
 #[test]
-fn rings_that_cannot_hold_a_frame_are_told() {
+fn rings_that_cannot_hold_a_frame_are_reported() {
     let mut bench = bench();
     slots(&mut bench, 2, 0x40);
     assert_eq!(give(&mut bench, &to(MAC, 150)), Received::Dropped);

@@ -191,7 +191,7 @@ fn buffers_outside_memory_are_faults_and_send_nothing() {
 }
 
 #[test]
-fn absurd_descriptors_are_dropped_and_told() {
+fn absurd_descriptors_are_dropped_and_reported() {
     let not_first = |bench: &mut Bench| place(bench, 0, OWN | LAST, &[1; 60]);
     let empty = |bench: &mut Bench| place(bench, 0, WHOLE, &[]);
     let twice = |bench: &mut Bench| {

@@ -515,8 +515,7 @@ fn a_sleeping_card_calls_for_power() {
 fn a_traced_device_can_be_played_again() {
     let path = std::env::temp_dir().join(format!("rtl8111b-trace-{}", std::process::id()));
     let mut device = ready();
-    let format = rtl8111b_trace::Format::Binary;
-    device.record(Recorder::create(&path, format, Config::default(), None).unwrap());
+    device.record(Recorder::create(&path, Config::default(), None).unwrap());
     device.reset();
     device.write(Region::Config, 4, &[0x06, 0]);
     one_frame(&mut device);

@@ -13,7 +13,6 @@ use rtl8111b_chip::FaultKind;
 use rtl8111b_chip::Width;
 
 use super::*;
-use crate::codec::Format;
 use crate::codec::Reader;
 use crate::record::BusProbe;
 use crate::record::Recorder;
@@ -78,12 +77,7 @@ fn run(writes: &[(u16, u32)], lie: bool) -> Vec<Event> {
     let config = Config::default();
     let mut chip = Chip::new(config);
     let mut memory = Memory(vec![0; 0x1_0000]);
-    let mut recorder = Recorder::new(
-        Box::new(file.clone()),
-        String::new(),
-        Format::Binary,
-        config,
-    );
+    let mut recorder = Recorder::new(Box::new(file.clone()), String::new(), config);
     let mut note = |chip: &mut Chip, memory: &mut Memory, event: Event| {
         let read = matches!(event, Event::Read(..));
         if !read {
@@ -217,7 +211,7 @@ fn a_cut_trace_plays_to_its_end() {
 }
 
 #[test]
-fn differences_are_told() {
+fn differences_are_reported() {
     let one = run(&[(0x08, 1), (0x0c, 2)], false);
     let two = run(&[(0x0c, 2), (0x08, 1)], false);
     let three = run(&[(0x08, 1), (0x0c, 3)], false);
