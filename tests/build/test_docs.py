@@ -84,9 +84,10 @@ class Documents(unittest.TestCase):
                     self.assertRegex("\n".join(text.splitlines()[:5]), r"SPDX-License-Identifier: GPL-2\.0\b", "CONTRIBUTING.md has the line")
 
     def test_width_of_comments(self):
-        for name, text in tracked("rust/*.rs").items():
+        for name, text in tracked("*.rs").items():
             for number, line in enumerate(text.splitlines(), 1):
-                if re.match(r"\s*//", line) and len(line) > 100:
+                # Rows of a table, and what a compiler is expected to say, are in one line.
+                if re.match(r"\s*//(?![/!]? (\||error:))", line) and len(line) > 100:
                     with self.subTest(f"{name}:{number}"):
                         self.fail(f"a comment of {len(line)} columns, expected 100 at most")
 

@@ -75,7 +75,8 @@ impl Chip {
                 let resets = if self.resets() { cmd::RESET } else { 0 };
                 self.get(reg) | empty | resets
             }
-            // Until the access is done bit 31 is as it was written, and what a read brings is not there.
+            // Until the access is done bit 31 is as it was written, and what a read brings is not
+            // there.
             Reg::PhyAr if self.now < self.phy_done => {
                 let done = self.get(reg);
                 let data = if done >> 31 == 0 { 0xffff } else { 0 };
@@ -198,7 +199,8 @@ impl Chip {
             }
             Reg::RxMissed => self.tally.rx_missed = 0,
             Reg::Cfg9346 => self.write_lock(merged),
-            // FreeBSD writes Config5 when it has locked the others again, and QEMU's rtl8139 lets it: it is not locked.
+            // FreeBSD writes Config5 when it has locked the others again, and QEMU's rtl8139 lets
+            // it: it is not locked.
             Reg::Config5 => self.set(reg, merged),
             Reg::Config1 | Reg::Config2 | Reg::Config3 | Reg::Config4 => {
                 if self.unlocked(reg, value) {
@@ -212,8 +214,8 @@ impl Chip {
                 self.set(reg, merged & TIMER_INT_BITS);
                 self.timer.set_end(self.now, merged & TIMER_INT_BITS);
             }
-            // These chips have nothing behind it; Realtek's driver uses it on all it knows. Commands end at once and
-            // read zero [guess].
+            // These chips have nothing behind it; Realtek's driver uses it on all it knows.
+            // Commands end at once and read zero [guess].
             Reg::CsiAr => {
                 self.counters.unmodelled(reg.offset());
                 self.set(reg, merged ^ (1 << 31));
@@ -237,7 +239,8 @@ impl Chip {
         }
     }
 
-    /// The station address and the configuration registers can be written while Cfg9346 says so only.
+    /// The station address and the configuration registers can be written while Cfg9346 says so
+    /// only.
     fn unlocked(&mut self, reg: Reg, value: u32) -> bool {
         let open = self.get(Reg::Cfg9346) & cfg::MODE == cfg::MODE_UNLOCKED;
         if !open {
@@ -260,8 +263,8 @@ impl Chip {
         mask == u32::MAX
     }
 
-    /// The low half of a ring's address takes both halves over and puts the chip at the first descriptor [guess; the
-    /// peers write the high half first and reset or stop the chip before].
+    /// The low half of a ring's address takes both halves over and puts the chip at the first
+    /// descriptor [guess; the peers write the high half first and reset or stop the chip before].
     fn ring(&mut self, low: Reg, high: Reg, value: u32) -> Ring {
         if value & 0xff != 0 {
             let name = low.name();
@@ -298,7 +301,8 @@ impl Chip {
         if now & cmd::TX_ENABLE == 0 {
             self.tx_busy = [false; 2];
         } else if before & cmd::TX_ENABLE == 0 {
-            // A transmitter that is switched on begins at the ring's head, as the 8139C+ does [guess].
+            // A transmitter that is switched on begins at the ring's head, as the 8139C+ does
+            // [guess].
             self.tx[NORMAL].index = 0;
             self.tx[HIGH].index = 0;
         }
@@ -323,8 +327,8 @@ impl Chip {
     fn write_lock(&mut self, value: u32) {
         let value = value & (cfg::MODE | cfg::PINS);
         if value & cfg::MODE == cfg::MODE_AUTOLOAD {
-            // Reads the EEPROM again and returns to normal mode. That the address comes back even where there is
-            // none, or none that makes sense, is a guess.
+            // Reads the EEPROM again and returns to normal mode. That the address comes back even
+            // where there is none, or none that makes sense, is a guess.
             self.load_address();
             self.set(Reg::Cfg9346, 0);
         } else {
@@ -347,8 +351,8 @@ impl Chip {
         self.now < self.reset_done
     }
 
-    /// PHYAR: bits 20:16 name the register. A read is done when bit 31 reads one, a write when it reads zero. Either
-    /// begins when the top byte is written.
+    /// PHYAR: bits 20:16 name the register. A read is done when bit 31 reads one, a write when it
+    /// reads zero. Either begins when the top byte is written.
     fn write_phy(&mut self, value: u32, mask: u32) {
         if self.now < self.phy_done {
             self.violation(format!(
@@ -401,8 +405,8 @@ impl Chip {
     }
 }
 
-/// The piece of an access that falls on one register, from byte `byte` of the access on: the register, the first byte
-/// in it, and how many.
+/// The piece of an access that falls on one register, from byte `byte` of the access on: the
+/// register, the first byte in it, and how many.
 fn piece(offset: u16, byte: u16, width: Width) -> Option<(Reg, u16, u16)> {
     let at = offset.checked_add(byte)?;
     let reg = Reg::at(at)?;

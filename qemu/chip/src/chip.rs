@@ -127,8 +127,8 @@ impl Chip {
         chip
     }
 
-    /// Cuts the power: everything but the counters for the person who watches is as after power-on. The
-    /// cable stays as it is plugged.
+    /// Cuts the power: everything but the counters for the person who watches is as after power-on.
+    /// The cable stays as it is plugged.
     pub fn power_on(&mut self) {
         self.watched(Chip::power_cycle);
     }
@@ -160,8 +160,8 @@ impl Chip {
         self.set(Reg::Config1, 0xcd);
         // LanWake [guess].
         self.set(Reg::Config5, 0x02);
-        // iPXE sends frames of every length and never writes it, so it begins with room for them; that it is the most
-        // there can be is a guess.
+        // iPXE sends frames of every length and never writes it, so it begins with room for them;
+        // that it is the most there can be is a guess.
         self.set(Reg::MaxTxPacketSize, 0x3f);
         self.soft_reset();
     }
@@ -172,8 +172,8 @@ impl Chip {
         self.set(Reg::Mac4, u32::from_le_bytes([e, f, 0, 0]));
     }
 
-    /// ChipCmd bit 4. Seen: IMR and ISR are zero afterwards, addresses, filter and ring bases stay. That the chip
-    /// then begins at the rings' first descriptors is what r8169 relies on.
+    /// ChipCmd bit 4. Seen: IMR and ISR are zero afterwards, addresses, filter and ring bases stay.
+    /// That the chip then begins at the rings' first descriptors is what r8169 relies on.
     pub(crate) fn soft_reset(&mut self) {
         self.set(Reg::ChipCmd, 0);
         self.set(Reg::IntrMask, 0);
@@ -220,7 +220,8 @@ impl Chip {
         self.set(Reg::IntrStatus, status);
     }
 
-    /// A transfer was refused: SYSErr, and the chip stops where it stands. r8169 answers with a reset.
+    /// A transfer was refused: SYSErr, and the chip stops where it stands. r8169 answers with a
+    /// reset.
     pub(crate) fn dma_fault(&mut self, what: &str, address: u64, fault: BusError) {
         self.counters.dma_faults += 1;
         if !matches!(fault, BusError::Injected | BusError::NoFile) {
@@ -235,8 +236,8 @@ impl Chip {
         pending != 0 && !self.muted && !self.gone()
     }
 
-    /// Does something to the chip that may move the interrupt line, and counts the line's rising edge. All that comes from outside is
-    /// done in here; the tests find out what is not.
+    /// Does something to the chip that may move the interrupt line, and counts the line's rising
+    /// edge. All that comes from outside is done in here; the tests find out what is not.
     pub(crate) fn watched<T>(&mut self, act: impl FnOnce(&mut Self) -> T) -> T {
         if cfg!(any(test, debug_assertions)) {
             assert_eq!(self.line, self.interrupt(), "the line has moved unseen");
@@ -297,14 +298,15 @@ impl Chip {
         }
     }
 
-    /// Sets the power state. A chip that sleeps starts no transfers; frames that come meanwhile may wake it
-    /// ([`Chip::take_wake`]), and are not received.
+    /// Sets the power state. A chip that sleeps starts no transfers; frames that come meanwhile may
+    /// wake it ([`Chip::take_wake`]), and are not received.
     pub fn set_asleep(&mut self, asleep: bool) {
         self.asleep = asleep;
     }
 
-    /// A register is written in a power state other than D0, in which a function takes configuration accesses only: the
-    /// request is one that it does not support, which a root port may report as an error.
+    /// A register is written in a power state other than D0, in which a function takes
+    /// configuration accesses only: the request is one that it does not support, which a root port
+    /// may report as an error.
     pub fn written_asleep(&mut self, offset: u16) {
         let name = Reg::at(offset).map_or("no register", Reg::name);
         self.violation(format!("offset {offset:#04x} ({name}) written outside D0"));
@@ -336,7 +338,8 @@ impl Chip {
         [
             self.faults.deadline(),
             self.delayed.deadline().filter(|_| self.can_transfer()),
-            // One that is overdue has waited for the bus, and goes on with it or with the next access.
+            // One that is overdue has waited for the bus, and goes on with it or with the next
+            // access.
             self.dump_due
                 .filter(|&due| due > self.now && self.can_transfer()),
             self.timing_deadline(),

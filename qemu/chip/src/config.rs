@@ -29,8 +29,9 @@ impl Revision {
 /// The fate of a frame for which the driver left no descriptor.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum RxMode {
-    /// As the 8169's data sheet says: where flow control was negotiated the partner pauses until there is one (9.4.1),
-    /// else what comes is kept inside, and lost when there is no room; see [`Config::rx_timeout`].
+    /// As the 8169's data sheet says: where flow control was negotiated the partner pauses until
+    /// there is one (9.4.1), else what comes is kept inside, and lost when there is no room; see
+    /// [`Config::rx_timeout`].
     #[default]
     Silicon,
     /// It waits outside until there is one, whatever was negotiated.
@@ -44,7 +45,8 @@ pub enum RxMode {
 pub struct Config {
     /// Which chip.
     pub revision: Revision,
-    /// The identity to show instead of the revision's own: to see that drivers leave other chips alone.
+    /// The identity to show instead of the revision's own: to see that drivers leave other chips
+    /// alone.
     pub xid: Option<u16>,
     /// The station address it wakes up with.
     pub mac: [u8; 6],
@@ -54,14 +56,16 @@ pub struct Config {
     pub eeprom: Eeprom,
     /// The partner at the other end of the cable.
     pub partner: Partner,
-    /// How long a negotiation of the link takes, in milliseconds. Two seconds are true to life, none is for tests.
+    /// How long a negotiation of the link takes, in milliseconds. Two seconds are true to life,
+    /// none is for tests.
     pub negotiation: u32,
-    /// How long an access to the PHY, a reset and a dump of the counters take each, in microseconds. That they take time is known, as
-    /// drivers wait for them; how much is a guess.
+    /// How long an access to the PHY, a reset and a dump of the counters take each, in
+    /// microseconds. That they take time is known, as drivers wait for them; how much is a guess.
     pub command_time: u32,
-    /// How long a frame for which there is no room inside waits on the cable for a driver that is at work, in milliseconds since
-    /// it has accessed the card; [`RxMode::Silicon`] only. A guest without KVM takes a hundred times as long for a frame as the
-    /// machines that had this chip, and the cable does not.
+    /// How long a frame for which there is no room inside waits on the cable for a driver that is
+    /// at work, in milliseconds since it has accessed the card; [`RxMode::Silicon`] only. A guest
+    /// without KVM takes a hundred times as long for a frame as the machines that had this chip,
+    /// and the cable does not.
     pub rx_timeout: u32,
 }
 

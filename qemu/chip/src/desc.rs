@@ -33,15 +33,16 @@ pub(crate) mod rx {
     pub(crate) const MULTICAST: u32 = 1 << 27;
     pub(crate) const UNICAST: u32 = 1 << 26;
     pub(crate) const BROADCAST: u32 = 1 << 25;
-    /// Descriptors had run out before this frame came; an overflow of the FIFO had lost one (both as the 8169's data sheet
-    /// has them). They are no errors of this frame.
+    /// Descriptors had run out before this frame came; an overflow of the FIFO had lost one (both
+    /// as the 8169's data sheet has them). They are no errors of this frame.
     pub(crate) const BUFFER_OVERFLOW: u32 = 1 << 24;
     pub(crate) const FIFO_OVERFLOW: u32 = 1 << 23;
     /// Any of the errors.
     pub(crate) const ERROR: u32 = 1 << 21;
     /// Longer than the watchdog of the receiver allows.
     pub(crate) const WATCHDOG: u32 = 1 << 22;
-    /// The longest frame that comes without it: FreeBSD and OpenBSD have seen good frames marked as errors above.
+    /// The longest frame that comes without it: FreeBSD and OpenBSD have seen good frames marked as
+    /// errors above.
     pub(crate) const LONGEST_GOOD: usize = 0x1fff;
     pub(crate) const RUNT: u32 = 1 << 20;
     pub(crate) const CRC: u32 = 1 << 19;
@@ -65,7 +66,8 @@ pub(crate) struct Ring {
 }
 
 impl Ring {
-    /// The address of descriptor `index`. It may lie anywhere: what is not the guest's is the bus's to refuse.
+    /// The address of descriptor `index`. It may lie anywhere: what is not the guest's is the bus's
+    /// to refuse.
     pub(crate) fn address(base: u64, index: u16) -> u64 {
         base.wrapping_add(u64::from(index) * SIZE)
     }

@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! The 93C46 behind Cfg9346: 64 words of 16 bits, read and written a bit at a time over chip select, clock and two data
-//! lines.
+//! The 93C46 behind Cfg9346: 64 words of 16 bits, read and written a bit at a time over chip
+//! select, clock and two data lines.
 //!
-//! Commands are a one, two bits of operation and six of address. Data moves on the clock's rising edge; a read begins
-//! with a zero that comes with the last bit of the address. What is written stays until the process ends: it is not
-//! written to a file.
+//! Commands are a one, two bits of operation and six of address. Data moves on the clock's rising
+//! edge; a read begins with a zero that comes with the last bit of the address. What is written
+//! stays until the process ends: it is not written to a file.
 
 /// Words in it.
 pub const EEPROM_WORDS: usize = 64;
@@ -35,7 +35,8 @@ impl Eeprom {
             Eeprom::Image(words) => Some(words),
             Eeprom::Usual => {
                 let mut words = [0; EEPROM_WORDS];
-                // Identity, vendor, device, subsystem: where BSD's if_re and Realtek's tools look for them.
+                // Identity, vendor, device, subsystem: where BSD's if_re and Realtek's tools look
+                // for them.
                 words[..5].copy_from_slice(&[ID, 0x10ec, 0x8168, 0x10ec, 0x8168]);
                 for (i, pair) in mac.chunks_exact(2).enumerate() {
                     words[ADDRESS + i] = u16::from_le_bytes([pair[0], pair[1]]);
@@ -101,7 +102,8 @@ impl Serial {
         (mac != [0; 6] && mac[0] & 1 == 0).then_some(mac)
     }
 
-    /// The data line towards the chip. Nothing drives it where no part is fitted: it reads as one [guess].
+    /// The data line towards the chip. Nothing drives it where no part is fitted: it reads as one
+    /// [guess].
     pub(crate) fn data_out(&self) -> bool {
         self.words.is_none() || self.out
     }

@@ -2,16 +2,18 @@
 
 //! Injected faults: errors that a card makes on request.
 //!
-//! Each fault is off until a [`FaultConfig`] turns it on. While it is on, it *fires* at its opportunities (a frame, an
-//! interrupt, a read ...): at one in [`FaultConfig::rate`] of them, drawn from [`FaultConfig::seed`],
-//! [`FaultConfig::count`] times at most. The same configuration and the same opportunities give the same hits: a run can be repeated.
+//! Each fault is off until a [`FaultConfig`] turns it on. While it is on, it *fires* at its
+//! opportunities (a frame, an interrupt, a read ...): at one in [`FaultConfig::rate`] of them,
+//! drawn from [`FaultConfig::seed`], [`FaultConfig::count`] times at most. The same configuration
+//! and the same opportunities give the same hits: a run can be repeated.
 //!
-//! The effect of a fault is no violation of the driver's and is counted apart ([`FaultInjector::hits`]). What the driver does
-//! wrong because of it is counted as ever.
+//! The effect of a fault is no violation of the driver's and is counted apart
+//! ([`FaultInjector::hits`]). What the driver does wrong because of it is counted as ever.
 
 mod lie;
 
-/// Numbers from a seed: xorshift64*, whose first state is scattered so that neighbouring seeds differ.
+/// Numbers from a seed: xorshift64*, whose first state is scattered so that neighbouring seeds
+/// differ.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Random(u64);
 
@@ -70,19 +72,23 @@ kinds! {
     RxFifoOverflow = "rx-fifo-overflow", 1, 0;
     /// The cable comes out and goes in at times of --millis at most
     LinkFlap = "link-flap", 1, 1000;
-    /// The card is not there: all reads are ones, writes and frames are lost; it comes back as after power-on
+    /// The card is not there: all reads are ones, writes and frames are lost; it comes back as
+    /// after power-on
     Gone = "gone", 1, 0;
     /// Transfers are not answered: SYSErr and a master abort
     PciAbort = "pci-abort", 1, 0;
-    /// Transfers go wrong behind the chip's back, as when an IOMMU blocks them: ones are read, writes are lost
+    /// Transfers go wrong behind the chip's back, as when an IOMMU blocks them: ones are read,
+    /// writes are lost
     DmaFault = "dma-fault", 1, 0;
     /// Register reads, descriptors and interrupts are anything at all
     Lie = "lie", 8, 0;
-    /// Transfers wait for the bus until it ends, which it does when bus mastering is switched off, too
+    /// Transfers wait for the bus until it ends, which it does when bus mastering is switched off,
+    /// too
     BusStall = "bus-stall", 1, 0;
     /// A reset by ChipCmd hangs until it ends: the chip has all it had, and no write has an effect
     ResetHang = "reset-hang", 1, 0;
-    /// A dump of the tally counters does not end while the receiver is off (r8169: "Some chips are unable to ...")
+    /// A dump of the tally counters does not end while the receiver is off (r8169: "Some chips are
+    /// unable to ...")
     TallyHang = "tally-hang", 1, 0;
 }
 

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Which frames are for this station: its address, the hash of the multicast filter, and RxConfig. The receiver asks, and so does
-//! what wakes the machine.
+//! Which frames are for this station: its address, the hash of the multicast filter, and RxConfig.
+//! The receiver asks, and so does what wakes the machine.
 
 use crate::chip::Chip;
 use crate::crc;
@@ -25,7 +25,8 @@ impl Filter {
         self.station
     }
 
-    /// Bit n of the hash is bit n % 8 of the filter's byte 7 - n / 8: r8169 swaps the words and their bytes.
+    /// Bit n of the hash is bit n % 8 of the filter's byte 7 - n / 8: r8169 swaps the words and
+    /// their bytes.
     pub(crate) fn hashed(&self, destination: [u8; 6]) -> bool {
         let bit = crc::multicast_hash(destination);
         let value = self.hash[7 - usize::from(bit / 8)];

@@ -2,20 +2,22 @@
 
 //! The RTL8111B / RTL8168B as a pure state machine.
 //!
-//! Nothing in here does input or output, keeps a clock or knows how it is attached: a driver's accesses come in
-//! through [`Chip::read`] and [`Chip::write`], the cable through [`Chip::frame_in`], and what the chip does in return
-//! (reading and writing the guest's memory, sending a frame) goes out through [`Bus`]. The interrupt line is a level,
-//! [`Chip::interrupt`], to be looked at after every call. So unit tests drive every block with a few bytes of made
+//! Nothing in here does input or output, keeps a clock or knows how it is attached: a driver's
+//! accesses come in through [`Chip::read`] and [`Chip::write`], the cable through
+//! [`Chip::frame_in`], and what the chip does in return (reading and writing the guest's memory,
+//! sending a frame) goes out through [`Bus`]. The interrupt line is a level, [`Chip::interrupt`],
+//! to be looked at after every call. So unit tests drive every block with a few bytes of made
 //! memory, and the same code serves a virtual machine.
 //!
 //! # Where the facts come from
-//! The facts are read out of Linux' r8169 (7.3.4 and 6.1), Realtek's r8168
-//! driver, iPXE and BSD's if_re; the names of registers and bits are r8169's. Where those do not say, the model does
-//! what seems likeliest and the comment says **guess**.
+//! The facts are read out of Linux' r8169 (7.3.4 and 6.1), Realtek's r8168 driver, iPXE and BSD's
+//! if_re; the names of registers and bits are r8169's. Where those do not say, the model does what
+//! seems likeliest and the comment says **guess**.
 //!
 //! # Strictness
-//! The model refuses where silicon would refuse, and does wrong where silicon would. Either is a *violation*:
-//! counted, and kept in words in a log of bounded length ([`Counters::violation_log`]).
+//! The model refuses where silicon would refuse, and does wrong where silicon would. Either is a
+//! *violation*: counted, and kept in words in a log of bounded length
+//! ([`Counters::violation_log`]).
 #![forbid(unsafe_code)]
 
 mod access;

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Offloads that the chip does for the driver: checksums, segmentation (both IPv4 only, the chip's "v1") and
-//! VLAN tags. Plain functions on bytes.
+//! Offloads that the chip does for the driver: checksums, segmentation (both IPv4 only, the chip's
+//! "v1") and VLAN tags. Plain functions on bytes.
 
 use crate::desc::rx;
 
@@ -95,7 +95,8 @@ impl Ipv4 {
         put(frame, self.start + 10, sum);
     }
 
-    /// Writes the checksum of a TCP segment or UDP datagram; false if the packet holds none that is whole.
+    /// Writes the checksum of a TCP segment or UDP datagram; false if the packet holds none that is
+    /// whole.
     pub(crate) fn fill_transport(&self, frame: &mut [u8], protocol: u8) -> bool {
         let (at, least) = match protocol {
             TCP => (16, 20),
@@ -175,8 +176,8 @@ pub(crate) fn vlan(frame: &[u8]) -> Option<u16> {
     }
 }
 
-/// Cuts a large TCP/IPv4 frame into segments of at most `mss` bytes of data and hands each to `emit` with its
-/// headers put right; false, and nothing handed out, if the frame is not one.
+/// Cuts a large TCP/IPv4 frame into segments of at most `mss` bytes of data and hands each to
+/// `emit` with its headers put right; false, and nothing handed out, if the frame is not one.
 pub(crate) fn segment(frame: &[u8], mss: usize, mut emit: impl FnMut(&mut Vec<u8>)) -> bool {
     const FIN_PSH: u8 = 0x09;
     const CWR: u8 = 0x80;

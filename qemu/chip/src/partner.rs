@@ -66,7 +66,8 @@ impl Partner {
         u16::from(self.modes & 0x0f) << 5
     }
 
-    /// The mode detected by parallel detection of a partner that does not negotiate: the speed, in half duplex.
+    /// The mode detected by parallel detection of a partner that does not negotiate: the speed, in
+    /// half duplex.
     pub(crate) fn detected(self) -> u16 {
         let modes = self.modes();
         modes & 0x00a0 | (modes & 0x0140) >> 1
@@ -95,8 +96,8 @@ impl fmt::Display for Partner {
 impl FromStr for Partner {
     type Err = String;
 
-    /// `10`, `100` and `1000` are all modes up to that speed; `100half,10full` is a list; `fixed-100full` does not
-    /// negotiate.
+    /// `10`, `100` and `1000` are all modes up to that speed; `100half,10full` is a list;
+    /// `fixed-100full` does not negotiate.
     fn from_str(text: &str) -> Result<Self, String> {
         let (list, negotiates) = match text.strip_prefix("fixed-") {
             Some(mode) => (mode, false),

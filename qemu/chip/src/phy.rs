@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! The PHY behind PHYAR: a gigabit PHY of the RTL8211B class, with its cable and a partner at the other end.
+//! The PHY behind PHYAR: a gigabit PHY of the RTL8211B class, with its cable and a partner at the
+//! other end.
 //!
-//! Negotiation takes its time, and there is no link meanwhile. A driver relies on that: phylib asks a PHY for the speed of a
-//! link only if it has seen the link down.
+//! Negotiation takes its time, and there is no link meanwhile. A driver relies on that: phylib asks
+//! a PHY for the speed of a link only if it has seen the link down.
 
 use crate::partner::Partner;
 
@@ -18,12 +19,14 @@ const BMCR_RESTART: u16 = 0x0200;
 const BMCR_FULL_DUPLEX: u16 = 0x0100;
 const BMCR_SPEED_1000: u16 = 0x0040;
 
-/// Register 14: no link, whatever BMCR says. Linux' realtek driver sets it to suspend an RTL8211B. iPXE #390 is a PHY of
-/// this id that was left so: neither a reset by BMCR nor one of the machine brings the link back, only clearing the bit or
-/// cutting the power does (#397 clears it, as FreeBSD and OpenBSD do: "Take PHY out of power down mode").
+/// Register 14: no link, whatever BMCR says. Linux' realtek driver sets it to suspend an RTL8211B.
+/// iPXE #390 is a PHY of this id that was left so: neither a reset by BMCR nor one of the machine
+/// brings the link back, only clearing the bit or cutting the power does (#397 clears it, as
+/// FreeBSD and OpenBSD do: "Take PHY out of power down mode").
 const NO_LINK: u16 = 0x0200;
 
-/// 10 and 100 Mbit/s in both duplexes, extended status, preamble suppression, can negotiate, extended registers.
+/// 10 and 100 Mbit/s in both duplexes, extended status, preamble suppression, can negotiate,
+/// extended registers.
 const BMSR_ABLE: u16 = 0x7949;
 const BMSR_DONE: u16 = 0x0020;
 const BMSR_LINK: u16 = 0x0004;
@@ -37,7 +40,8 @@ const PARTNER: u16 = 0xc401;
 /// Heeds PAUSE frames.
 const ABILITY_PAUSE: u16 = 0x0400;
 
-/// A fresh advertisement: all modes and no flow control (iPXE #390, after a reset), IEEE 802.3 selector.
+/// A fresh advertisement: all modes and no flow control (iPXE #390, after a reset), IEEE 802.3
+/// selector.
 const ADVERTISE: u16 = 0x01e1;
 const ADVERTISE_1000: u16 = 0x0300;
 
@@ -97,7 +101,8 @@ pub struct Phy {
     /// The outcome of the last one.
     agreed: Option<Link>,
     now: u64,
-    /// BMSR's link bit stays clear until it has been read once after a loss (IEEE 802.3 22.2.4.2.13).
+    /// BMSR's link bit stays clear until it has been read once after a loss (IEEE 802.3
+    /// 22.2.4.2.13).
     lost: bool,
     interrupts: u16,
 }
@@ -111,14 +116,16 @@ pub(crate) struct Effect {
     pub(crate) harm: Option<&'static str>,
 }
 
-/// Bits 13:5 of an MMD access control word (IEEE 802.3 45.2, Clause 22 register 13), which are reserved.
+/// Bits 13:5 of an MMD access control word (IEEE 802.3 45.2, Clause 22 register 13), which are
+/// reserved.
 const MMD_RESERVED: u16 = 0x3fe0;
 
 /// Returns what is wrong with a write to a register of page 0.
 ///
-/// This PHY has no MMDs: registers 13 and 14 are its own. Linux' realtek driver has stubs for its id since 0231b1a074c6
-/// ("the subsequent writing to the MMD registers does cause the phy malfunction"). Realtek's r8168 writes 0xf8a0 to register
-/// 13, which is no MMD command; 14 is written by the drivers of this PHY as 0 and 0x0200 only.
+/// This PHY has no MMDs: registers 13 and 14 are its own. Linux' realtek driver has stubs for its
+/// id since 0231b1a074c6 ("the subsequent writing to the MMD registers does cause the phy
+/// malfunction"). Realtek's r8168 writes 0xf8a0 to register 13, which is no MMD command; 14 is
+/// written by the drivers of this PHY as 0 and 0x0200 only.
 fn harm(register: usize, value: u16) -> Option<&'static str> {
     match register {
         13 if value & MMD_RESERVED == 0 => {
@@ -225,8 +232,9 @@ impl Phy {
         }
     }
 
-    /// The best of the modes that both ends have. A partner that does not negotiate is recognized by its signal (parallel
-    /// detection, IEEE 802.3 28.2.3.1): it shows its speed and not its duplex, which is then half.
+    /// The best of the modes that both ends have. A partner that does not negotiate is recognized
+    /// by its signal (parallel detection, IEEE 802.3 28.2.3.1): it shows its speed and not its
+    /// duplex, which is then half.
     fn resolve(&self) -> Option<Link> {
         let [ours, ours_1000] = [self.pages[0][4], self.pages[0][9]];
         let theirs = if self.partner.negotiates() {
@@ -388,7 +396,8 @@ impl Phy {
             5 if announced.is_some() => PARTNER | self.partner.modes(),
             // The speed that was detected.
             5 if negotiated.is_some() => self.partner.detected(),
-            // Expansion: we have next pages (iPXE #390); the partner can negotiate, a page was received.
+            // Expansion: we have next pages (iPXE #390); the partner can negotiate, a page was
+            // received.
             6 if announced.is_some() => 0x0007,
             6 => 0x0004,
             // 1000BASE-T status: both receivers fine, we are the master; what the partner has.
@@ -472,8 +481,8 @@ impl Phy {
         effect
     }
 
-    /// PHYstatus (0x6c): full duplex 0x01, link 0x02, 10/100/1000 Mbit/s 0x04/0x08/0x10, flow control in receiving and in
-    /// sending 0x20, 0x40 (names of r8169 and Plan 9).
+    /// PHYstatus (0x6c): full duplex 0x01, link 0x02, 10/100/1000 Mbit/s 0x04/0x08/0x10, flow
+    /// control in receiving and in sending 0x20, 0x40 (names of r8169 and Plan 9).
     pub(crate) fn status(&self) -> u8 {
         match self.link() {
             // Seen on an 8110SC with the same PHY (iPXE #390).

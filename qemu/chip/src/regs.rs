@@ -2,8 +2,8 @@
 
 //! The register map: names, places and sizes.
 //!
-//! The names are those of r8169's `enum rtl_registers`; `MAR4`, `Timer`, `RxMissed`, `TimerInt` and `MultiIntr`, which
-//! it does not name, are called as the 8139C+/8169 documents do.
+//! The names are those of r8169's `enum rtl_registers`; `MAR4`, `Timer`, `RxMissed`, `TimerInt` and
+//! `MultiIntr`, which it does not name, are called as the 8139C+/8169 documents do.
 
 /// Bytes of the register file.
 pub(crate) const FILE_SIZE: usize = 256;
@@ -124,8 +124,9 @@ const BY_BYTE: [u8; FILE_SIZE] = {
     map
 };
 
-/// Registers of later chips of the family where this one has none, as r8169 names it (`enum rtl8168_8101_registers` and
-/// those of the 8168C on): drivers of the whole family may try it on this chip too.
+/// Registers of later chips of the family where this one has none, as r8169 names it (`enum
+/// rtl8168_8101_registers` and those of the 8168C on): drivers of the whole family may try it on
+/// this chip too.
 const OF_LATER_CHIPS: &[(u16, u16, &str)] = &[
     (0x6f, 0x6f, "PMCH"),
     (0x70, 0x73, "ERIDR"),
@@ -144,7 +145,8 @@ const OF_LATER_CHIPS: &[(u16, u16, &str)] = &[
     (0xf2, 0xf2, "MISC_1"),
 ];
 
-/// The name of the register that later chips of the family have at `offset`, if this one has none there.
+/// The name of the register that later chips of the family have at `offset`, if this one has none
+/// there.
 pub fn name_on_later_chips(offset: u16) -> Option<&'static str> {
     OF_LATER_CHIPS
         .iter()
@@ -282,8 +284,8 @@ pub(crate) mod tally {
 
 /// Bits of TxConfig that a driver may change; the others are the chip's identity or reserved.
 pub(crate) const TXCONFIG_WRITABLE: u32 = 0x030e_0700;
-/// Frames that are sent come back from the MAC. The 8139C+ and BSD's if_re set both bits, or the lower one on an 8169;
-/// here any of them does it [guess].
+/// Frames that are sent come back from the MAC. The 8139C+ and BSD's if_re set both bits, or the
+/// lower one on an 8169; here any of them does it [guess].
 pub(crate) const TXCONFIG_LOOPBACK: u32 = 0x0006_0000;
 
 #[cfg(test)]

@@ -35,7 +35,8 @@ pub enum Received {
     Ignored,
     /// It was wanted, and lost.
     Dropped,
-    /// There is no descriptor for it, or no room inside, and the partner pauses: offer it again later.
+    /// There is no descriptor for it, or no room inside, and the partner pauses: offer it again
+    /// later.
     Wait,
     /// It is inside, and waits for the bus or for a descriptor.
     Kept,
@@ -72,8 +73,8 @@ enum NoRoom {
 }
 
 impl Chip {
-    /// A frame comes in, complete but for its check sequence. `again` says that this one has been offered before and
-    /// had to wait, so that it is counted and reported once.
+    /// A frame comes in, complete but for its check sequence. `again` says that this one has been
+    /// offered before and had to wait, so that it is counted and reported once.
     pub fn frame_in(&mut self, bus: &mut dyn Bus, frame: &[u8], again: bool) -> Received {
         self.watched(|chip| chip.receive(bus, frame, again))
     }
@@ -95,7 +96,8 @@ impl Chip {
         self.get(Reg::TxConfig) & TXCONFIG_LOOPBACK != 0
     }
 
-    /// Receives a sent frame if loopback is on. There is no back-pressure then: without a descriptor it overflows.
+    /// Receives a sent frame if loopback is on. There is no back-pressure then: without a
+    /// descriptor it overflows.
     pub(crate) fn loop_back(&mut self, bus: &mut dyn Bus, frame: &[u8]) -> bool {
         let back = self.mac_loopback() || self.phy.loopback();
         if back {
@@ -159,8 +161,9 @@ impl Chip {
                 status ^= offload::failures(status);
             }
         }
-        // Longer ones than RxMaxSize, or than a descriptor can hold, are not delivered; silicon may deliver a part
-        // with an error bit [guess]. They are measured as they come, with a tag that is taken out.
+        // Longer ones than RxMaxSize, or than a descriptor can hold, are not delivered; silicon may
+        // deliver a part with an error bit [guess]. They are measured as they come, with a tag that
+        // is taken out.
         let most = self.get(Reg::RxMaxSize).min(rx::LENGTH) as usize;
         let too_long = frame.len() + FCS > most;
         let mut fcs = crc::fcs(frame);
@@ -220,7 +223,8 @@ impl Chip {
         }
     }
 
-    /// Whether the cable waits for the driver, which is at work; see [`Config::rx_timeout`](crate::Config::rx_timeout).
+    /// Whether the cable waits for the driver, which is at work; see
+    /// [`Config::rx_timeout`](crate::Config::rx_timeout).
     pub(crate) fn is_patient(&self) -> bool {
         let rx_timeout = u64::from(self.config.rx_timeout) * 1_000_000;
         self.config.rx_mode == RxMode::Silicon && self.now - self.accessed < rx_timeout
@@ -308,8 +312,8 @@ impl Chip {
             let (now, later) = rest.split_at(slot.size.min(rest.len()));
             rest = later;
             let address = Ring::address(base, slot.index);
-            // The frame's whole length stands in its last descriptor (FreeBSD, OpenBSD); in the ones before, what is in
-            // them [guess].
+            // The frame's whole length stands in its last descriptor (FreeBSD, OpenBSD); in the
+            // ones before, what is in them [guess].
             let len = if i == last { data.len() } else { now.len() };
             let mut opts1 = slot.opts1 & desc::RING_END | status | len as u32;
             if i == 0 {
@@ -384,8 +388,8 @@ impl Chip {
             slots.push(Slot {
                 index,
                 opts1,
-                // FreeBSD: "requires RX buffers to be aligned on 64-bit boundaries". That the low bits are not wired is a
-                // guess.
+                // FreeBSD: "requires RX buffers to be aligned on 64-bit boundaries". That the low
+                // bits are not wired is a guess.
                 buffer: buffer & !7,
                 size,
             });
@@ -411,8 +415,9 @@ impl Chip {
         }
     }
 
-    /// The FIFO is full: the frame is lost. B300 receives nothing more then until it is reset: r8169 until Linux 6.1,
-    /// Realtek's driver and Plan 9's ("this is a big hammer, but it gets things going again") reset it for that reason.
+    /// The FIFO is full: the frame is lost. B300 receives nothing more then until it is reset:
+    /// r8169 until Linux 6.1, Realtek's driver and Plan 9's ("this is a big hammer, but it gets
+    /// things going again") reset it for that reason.
     pub(crate) fn overflow(&mut self) -> Received {
         self.overflown |= self.config.revision == Revision::B300;
         self.lost_before |= rx::FIFO_OVERFLOW;

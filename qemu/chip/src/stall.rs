@@ -2,14 +2,17 @@
 
 //! Bus mastering, and what waits while the chip may not use the bus.
 //!
-//! A function whose Bus Master Enable bit is clear issues no memory requests (PCI Express Base Specification, "Command
-//! Register"). Nothing is refused then, so there is neither a master abort nor SYSErr: what needs the bus waits. Software
-//! clears the bit of a function that is at work: r8169 does so in `rtl8169_down` before it resets the chip, and leaves the
-//! receiver on for Wake-on-LAN that way ("r8169: fix DMA being used after buffer free if WoL is enabled", seen on cards);
-//! Linux' PCI core does it before a function level reset and a kexec. So it is no violation, and the chip must not mind.
+//! A function whose Bus Master Enable bit is clear issues no memory requests (PCI Express Base
+//! Specification, "Command Register"). Nothing is refused then, so there is neither a master abort
+//! nor SYSErr: what needs the bus waits. Software clears the bit of a function that is at work:
+//! r8169 does so in `rtl8169_down` before it resets the chip, and leaves the receiver on for
+//! Wake-on-LAN that way ("r8169: fix DMA being used after buffer free if WoL is enabled", seen on
+//! cards); Linux' PCI core does it before a function level reset and a kexec. So it is no
+//! violation, and the chip must not mind.
 //!
-//! Transfers that wait are done when the bit is set again, unless a reset came between. That is what a driver must see to: the
-//! addresses that the chip still has may belong to other programs by then.
+//! Transfers that wait are done when the bit is set again, unless a reset came between. That is
+//! what a driver must see to: the addresses that the chip still has may belong to other programs by
+//! then.
 
 use std::collections::VecDeque;
 
@@ -24,10 +27,11 @@ use crate::regs::Reg;
 use crate::rx::Placed;
 use crate::rx::Received;
 
-/// The size of the receiver's FIFO, which holds frames while it cannot use the bus or has no descriptor: cards with its sister 8169 are
-/// sold with "FIFO (8K/64K)", for sending and receiving.
+/// The size of the receiver's FIFO, which holds frames while it cannot use the bus or has no
+/// descriptor: cards with its sister 8169 are sold with "FIFO (8K/64K)", for sending and receiving.
 const FIFO: usize = 65536;
-/// How often the chip looks for a descriptor while frames are kept for want of one, in nanoseconds [guess]. Drivers do not show it.
+/// How often the chip looks for a descriptor while frames are kept for want of one, in nanoseconds
+/// [guess]. Drivers do not show it.
 const LOOK: u64 = 1_000_000;
 
 /// A received frame with its check sequence, as it is to be written to memory.
@@ -141,7 +145,8 @@ impl Chip {
         self.overflow()
     }
 
-    /// Writes the frames that were kept to memory. One for which there is no descriptor stays, or is lost without room inside.
+    /// Writes the frames that were kept to memory. One for which there is no descriptor stays, or
+    /// is lost without room inside.
     pub(crate) fn empty_fifo(&mut self, bus: &mut dyn Bus) {
         while self.can_transfer() && !self.halted() && !self.overflown {
             let (Some(base), Some(frame)) = (self.rx.base, self.fifo.pop()) else {

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Actions of the chip by the clock: the timer's interrupt, and interrupts that are held back (IntrMitigate).
+//! Actions of the chip by the clock: the timer's interrupt, and interrupts that are held back
+//! (IntrMitigate).
 
 use crate::chip::Chip;
 use crate::phy::Speed;
@@ -36,10 +37,11 @@ impl Mitigation {
         }
     }
 
-    /// A frame is done whose event is TxOK or RxOK. Returns whether that is raised now; otherwise it is held back.
+    /// A frame is done whose event is TxOK or RxOK. Returns whether that is raised now; otherwise
+    /// it is held back.
     ///
-    /// `settings` is IntrMitigate, `unit` is that of its times in nanoseconds. That a time of zero means at once, whatever the
-    /// count says, is a guess.
+    /// `settings` is IntrMitigate, `unit` is that of its times in nanoseconds. That a time of zero
+    /// means at once, whatever the count says, is a guess.
     pub(crate) fn frame(&mut self, event: u16, now: u64, unit: u64, settings: u32) -> bool {
         let settings = if event == intr::TX_OK {
             settings >> 8
@@ -62,7 +64,8 @@ impl Mitigation {
         full
     }
 
-    /// Returns whether the event of frames that were held back is due. They are not held back any more then.
+    /// Returns whether the event of frames that were held back is due. They are not held back any
+    /// more then.
     pub(crate) fn take_due(&mut self, event: u16, now: u64) -> bool {
         let held = self.held(event);
         let due = held.frames != 0 && held.due <= now;
@@ -134,7 +137,8 @@ impl Timer {
 }
 
 impl Chip {
-    /// One unit of IntrMitigate's times by CPlusCmd bits 1:0, in nanoseconds: r8169's figures for the 8168.
+    /// One unit of IntrMitigate's times by CPlusCmd bits 1:0, in nanoseconds: r8169's figures for
+    /// the 8168.
     fn unit(&self) -> u64 {
         let least = match self.phy.speed() {
             Some(Speed::Mbit10) => 40_960,
@@ -145,7 +149,8 @@ impl Chip {
         least * scale
     }
 
-    /// A frame is done: TxOK or RxOK, now or later. That IntrStatus does not show it before is a guess.
+    /// A frame is done: TxOK or RxOK, now or later. That IntrStatus does not show it before is a
+    /// guess.
     pub(crate) fn raise_frame(&mut self, event: u16) {
         let (unit, settings) = (self.unit(), self.get(Reg::IntrMitigate));
         if self.mitigation.frame(event, self.now, unit, settings) {

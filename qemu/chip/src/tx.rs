@@ -18,9 +18,10 @@ use crate::regs::config4;
 use crate::regs::intr;
 use crate::regs::Reg;
 
-/// The MAC pads to the minimal size Ethernet allows (without check sequence). r8169 and Realtek's driver hand their short
-/// frames to this chip as they are (r8169's list of chips that need software padding begins later), and ARP works: so
-/// the chip does it. That it pads with zeroes is a **guess**.
+/// The MAC pads to the minimal size Ethernet allows (without check sequence). r8169 and Realtek's
+/// driver hand their short frames to this chip as they are (r8169's list of chips that need
+/// software padding begins later), and ARP works: so the chip does it. That it pads with zeroes is
+/// a **guess**.
 const MIN_FRAME: usize = 60;
 
 /// The longest frame that is no jumbo frame, without check sequence and VLAN tag.
@@ -35,7 +36,8 @@ fn is_jumbo(frame: &[u8]) -> bool {
 /// The chip keeps a frame of so many bytes at most; the longest any driver sends is TSO's 32000.
 const MAX_FRAME: usize = 0x1_0000;
 
-/// Descriptors looked at per doorbell, so that a guest that refills behind the chip cannot hold it here.
+/// Descriptors looked at per doorbell, so that a guest that refills behind the chip cannot hold it
+/// here.
 const BUDGET: usize = desc::RING_MAX as usize;
 
 /// A descriptor that has been fetched.
@@ -83,7 +85,8 @@ impl Chip {
                 "doorbell of the {name} ring, but bus mastering has been off since the reset"
             ));
         }
-        // One that comes while the last one's work still waits for the cable has nothing of its own to find.
+        // One that comes while the last one's work still waits for the cable has nothing of its own
+        // to find.
         if self.tx_busy[which] {
             return;
         }
@@ -222,7 +225,8 @@ impl Chip {
         }
         for descriptor in &fetched {
             let address = Ring::address(base, descriptor.index);
-            // What else silicon changes in a descriptor it gives back is not known; no peer looks [guess].
+            // What else silicon changes in a descriptor it gives back is not known; no peer looks
+            // [guess].
             let opts1 = self.faults.lie_transmit(descriptor.opts1 & !desc::OWN);
             if let Err(fault) = self.hand_over(bus, address, opts1, intr::TX_OK) {
                 self.dma_fault("transmit descriptor", address, fault);
@@ -260,10 +264,10 @@ impl Chip {
         Ok(true)
     }
 
-    /// Does what the descriptors ask for and puts the result on the cable. The flags must be the same in all descriptors of
-    /// a frame: FreeBSD and OpenBSD call that a requirement, found by testing an 8169 (checksums), and do it for VLAN tags,
-    /// too; r8169 and Realtek's driver repeat both. What silicon does otherwise is not known: here the first one's count
-    /// [guess].
+    /// Does what the descriptors ask for and puts the result on the cable. The flags must be the
+    /// same in all descriptors of a frame: FreeBSD and OpenBSD call that a requirement, found by
+    /// testing an 8169 (checksums), and do it for VLAN tags, too; r8169 and Realtek's driver repeat
+    /// both. What silicon does otherwise is not known: here the first one's count [guess].
     fn emit(&mut self, bus: &mut dyn Bus, fetched: &[Fetched]) -> bool {
         let Some(&Fetched { opts1, opts2, .. }) = fetched.first() else {
             return false;
@@ -310,7 +314,8 @@ impl Chip {
             ));
             return false;
         }
-        // r8169 sets it, as Realtek's driver does; what the chip does without is not known [guess: it sends nothing].
+        // r8169 sets it, as Realtek's driver does; what the chip does without is not known [guess:
+        // it sends nothing].
         let allowed =
             self.config.revision == Revision::B300 || self.get(Reg::Config4) & config4::JUMBO != 0;
         if is_jumbo(frame) && !allowed {
@@ -332,8 +337,8 @@ impl Chip {
 
     fn fill_checksums(&mut self, frame: &mut [u8], opts1: u32) {
         if frame.len() < MIN_FRAME {
-            // A bug of the silicon: r8169 sums such frames itself on this chip. What exactly goes wrong is not
-            // known; here nothing is filled in [guess].
+            // A bug of the silicon: r8169 sums such frames itself on this chip. What exactly goes
+            // wrong is not known; here nothing is filled in [guess].
             let len = frame.len();
             self.violation(format!(
                 "checksum asked for in a frame of {len} bytes: this chip cannot below {MIN_FRAME}"
@@ -341,8 +346,8 @@ impl Chip {
             return;
         }
         if is_jumbo(frame) {
-            // r8169 switches the offloads off with jumbo frames on this chip. What goes wrong is not known [guess: nothing
-            // is filled in].
+            // r8169 switches the offloads off with jumbo frames on this chip. What goes wrong is
+            // not known [guess: nothing is filled in].
             let len = frame.len();
             self.violation(format!(
                 "checksum asked for in a frame of {len} bytes: this chip cannot in jumbo frames"
@@ -382,7 +387,8 @@ impl Chip {
         tag: Option<u16>,
     ) -> bool {
         let mss = (opts1 >> tx::MSS_SHIFT) & tx::MSS_MAX;
-        // A few bytes per segment would make thousands of frames out of one; TCP never goes so low [guess].
+        // A few bytes per segment would make thousands of frames out of one; TCP never goes so low
+        // [guess].
         if mss < 64 {
             self.violation(format!("large send with segments of {mss} bytes"));
             return false;
@@ -396,7 +402,8 @@ impl Chip {
             self.put(bus, part);
         });
         if jumbo {
-            // r8169 does not use it above an MTU of 1500. What goes wrong is not known [guess: nothing].
+            // r8169 does not use it above an MTU of 1500. What goes wrong is not known [guess:
+            // nothing].
             self.violation(format!(
                 "large send with segments of {mss} bytes: jumbo frames"
             ));

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Waking the machine: which frames do it while the card sleeps (Config3, Config5), and a change of the link.
+//! Waking the machine: which frames do it while the card sleeps (Config3, Config5), and a change of
+//! the link.
 
 use crate::chip::Chip;
 use crate::filter::Filter;
@@ -24,7 +25,8 @@ pub enum Wake {
     Link,
 }
 
-/// Returns what a frame wakes the machine by, if it does, with these settings in Config3 and Config5.
+/// Returns what a frame wakes the machine by, if it does, with these settings in Config3 and
+/// Config5.
 fn wakes(filter: &Filter, config3: u32, config5: u32, frame: &[u8]) -> Option<Wake> {
     let destination: [u8; 6] = frame.get(..6)?.try_into().ok()?;
     let on = |wanted: u32, wake| (config5 & wanted != 0).then_some(wake);
@@ -41,7 +43,8 @@ fn wakes(filter: &Filter, config3: u32, config5: u32, frame: &[u8]) -> Option<Wa
     by_address.or(magic.then_some(Wake::Magic))
 }
 
-/// Six ones and sixteen times our address, anywhere behind the header, in a frame to us or to a group.
+/// Six ones and sixteen times our address, anywhere behind the header, in a frame to us or to a
+/// group.
 fn is_magic(address: [u8; 6], frame: &[u8]) -> bool {
     let ours = frame.starts_with(&address) || frame.first().is_some_and(|byte| byte & 1 != 0);
     let mut pattern = [0xff; 6 + 16 * 6];
@@ -57,8 +60,9 @@ impl Chip {
         if self.phy.speed().is_none() || self.gone() {
             return;
         }
-        // "WoL fails with 8168b when the receiver is disabled": Linux before 6.1 for both chips, FreeBSD and OpenBSD for
-        // both (not for XID 0x384); Realtek's driver, too, sets the ring of 0x300. That the ring is needed is a guess.
+        // "WoL fails with 8168b when the receiver is disabled": Linux before 6.1 for both chips,
+        // FreeBSD and OpenBSD for both (not for XID 0x384); Realtek's driver, too, sets the ring of
+        // 0x300. That the ring is needed is a guess.
         let receiving = self.get(Reg::ChipCmd) & cmd::RX_ENABLE != 0 && self.rx.base.is_some();
         if !receiving {
             return;

@@ -45,7 +45,8 @@ impl DelayedWritebacks {
         self.0.front().map(|word| word.due)
     }
 
-    /// Returns whether the descriptor at this address is delayed: to the chip, it is the driver's already.
+    /// Returns whether the descriptor at this address is delayed: to the chip, it is the driver's
+    /// already.
     pub(crate) fn contains(&self, address: u64) -> bool {
         self.0.iter().any(|word| word.address == address)
     }
@@ -61,8 +62,8 @@ impl DelayedWritebacks {
         self.0.len() < MAX_DELAYED
     }
 
-    /// Takes a descriptor that a fault delays until `fault`, if one does. One ring's descriptors keep their order: while any is
-    /// delayed, so are those that follow.
+    /// Takes a descriptor that a fault delays until `fault`, if one does. One ring's descriptors
+    /// keep their order: while any is delayed, so are those that follow.
     fn hand_over(
         &mut self,
         fault: Option<u64>,

@@ -1,9 +1,11 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Talks to a running model: one JSON object per line over a unix socket, each answered by one line.
+//! Talks to a running model: one JSON object per line over a unix socket, each answered by one
+//! line.
 //!
-//! A line that asks is a [`Request`]. One that answers has `"ok":true` and an [`Answer`] if there is something to say, or
-//! `"ok":false` and `"error"` in one line. The model serves, `rtl8111b ctl` and the lab ask by [`Client`].
+//! A line that asks is a [`Request`]. One that answers has `"ok":true` and an [`Answer`] if there
+//! is something to say, or `"ok":false` and `"error"` in one line. The model serves, `rtl8111b ctl`
+//! and the lab ask by [`Client`].
 #![forbid(unsafe_code)]
 
 use std::io;

@@ -144,7 +144,8 @@ macro_rules! counters {
         }
 
         impl Counters {
-            /// Returns what was counted between `earlier` and now. The words, and what the model does not know, are as they are now.
+            /// Returns what was counted between `earlier` and now. The words, and what the model
+            /// does not know, are as they are now.
             #[must_use]
             pub fn since(&self, earlier: &Self) -> Self {
                 let mut counters = self.clone();
@@ -172,7 +173,8 @@ counters! {
     doorbells_empty,
     /// Rising edges of the interrupt line.
     interrupts_raised,
-    /// Reads of IntrStatus that found it zero: an interrupt whose cause was gone, or a poll that made sure.
+    /// Reads of IntrStatus that found it zero: an interrupt whose cause was gone, or a poll that
+    /// made sure.
     interrupts_spurious,
     /// Frames that the guest sent.
     tx_frames,

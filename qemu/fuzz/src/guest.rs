@@ -16,8 +16,8 @@ const COUNT: u64 = 16;
 /// Buffers are from here on.
 const BUFFERS: u64 = 0x8000;
 
-/// The limit of accesses of one act. A ring of 1024 descriptors is looked at once per doorbell; a frame with a 1024th of room in
-/// each descriptor touches each four times.
+/// The limit of accesses of one act. A ring of 1024 descriptors is looked at once per doorbell; a
+/// frame with a 1024th of room in each descriptor touches each four times.
 const ACCESSES: usize = 64 * 1024;
 
 /// Numbers out of the fuzzer's bytes; zeroes when they are used up.
@@ -95,8 +95,8 @@ impl Guest {
         u32::from_le_bytes(bytes.unwrap_or([0; 4]))
     }
 
-    /// Three rings of descriptors: whatever the bytes say, but that buffers are not in the rings, so that what the chip
-    /// may write is known beforehand.
+    /// Three rings of descriptors: whatever the bytes say, but that buffers are not in the rings,
+    /// so that what the chip may write is known beforehand.
     pub(crate) fn fill_rings(&mut self, bytes: &mut Bytes<'_>) {
         for ring in [TX_RING, TX_HIGH, RX_RING] {
             for index in 0..COUNT as u32 {

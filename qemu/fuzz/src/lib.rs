@@ -1,9 +1,11 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! A hostile guest's attacks on the model, as three functions of some bytes. Each of them panics when the model does
-//! what it must not: panic itself, reach outside the memory it was shown, work without end, or grow.
+//! A hostile guest's attacks on the model, as three functions of some bytes. Each of them panics
+//! when the model does what it must not: panic itself, reach outside the memory it was shown, work
+//! without end, or grow.
 //!
-//! `cargo fuzz` (or `scripts/fuzz-model`, which needs no more than a stable toolchain) finds the bytes.
+//! `cargo fuzz` (or `scripts/fuzz-model`, which needs no more than a stable toolchain) finds the
+//! bytes.
 
 mod guest;
 mod messages;
@@ -131,8 +133,8 @@ pub fn mmio(data: &[u8]) {
     check(&chip);
 }
 
-/// Rings full of anything. The chip may write where a receive descriptor that it owns points, as far as that has room,
-/// and back into the rings; nowhere else.
+/// Rings full of anything. The chip may write where a receive descriptor that it owns points, as
+/// far as that has room, and back into the rings; nowhere else.
 pub fn descriptors(data: &[u8]) {
     let mut bytes = Bytes::new(data);
     let choice = bytes.u8();

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Messages over the vfio-user socket, of any kind and length, well formed or not. Files (memory, eventfds) are
-//! not sent along; the transport's own tests do that.
+//! Messages over the vfio-user socket, of any kind and length, well formed or not. Files (memory,
+//! eventfds) are not sent along; the transport's own tests do that.
 
 use std::io::Read;
 use std::io::Write;
@@ -80,8 +80,8 @@ impl Endpoint for Card {
     }
 }
 
-/// The vfio_user crate panics at some malformed messages, on the server's thread, and the server bears it. All other
-/// panics are what is looked for.
+/// The vfio_user crate panics at some malformed messages, on the server's thread, and the server
+/// bears it. All other panics are what is looked for.
 fn bear_the_crate() {
     static ONCE: Once = Once::new();
     ONCE.call_once(|| {

@@ -1,12 +1,13 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! PCI configuration space of the RTL8111B: header, power management (0x40), vital product data (0x48), MSI (0x50) and
-//! PCI Express (0x60).
+//! PCI configuration space of the RTL8111B: header, power management (0x40), vital product data
+//! (0x48), MSI (0x50) and PCI Express (0x60).
 //!
-//! Only what a bus does is in here; the chip behind it is another crate's. The capabilities' places are inferred from
-//! the peers (Realtek's driver writes the read request size at 0x69, so PCI Express is at 0x60), and places and values are
-//! those that `lspci -vv` shows of cards with a 10ec:8168 rev 01; docs/chip-facts.md has the sources. Boards differ: one of
-//! 2010 has payloads of 128 bytes, L0s below 128 ns and no L1 link state. What is not to be seen is marked **guess**.
+//! Only what a bus does is in here; the chip behind it is another crate's. The capabilities' places
+//! are inferred from the peers (Realtek's driver writes the read request size at 0x69, so PCI
+//! Express is at 0x60), and places and values are those that `lspci -vv` shows of cards with a
+//! 10ec:8168 rev 01; docs/chip-facts.md has the sources. Boards differ: one of 2010 has payloads of
+//! 128 bytes, L0s below 128 ns and no L1 link state. What is not to be seen is marked **guess**.
 #![forbid(unsafe_code)]
 
 /// Bytes of configuration space.
@@ -20,8 +21,9 @@ const COMMAND: usize = 0x04;
 const STATUS: usize = 0x06;
 const PM: usize = 0x40;
 const PMCSR: usize = PM + 4;
-/// Vital product data, which are the EEPROM's bytes: the 8169's data sheet (8.8) says so, and `lspci` finds "small resource type
-/// 05" at the beginning of a real card's, which is the first byte of an EEPROM, 0x29.
+/// Vital product data, which are the EEPROM's bytes: the 8169's data sheet (8.8) says so, and
+/// `lspci` finds "small resource type 05" at the beginning of a real card's, which is the first
+/// byte of an EEPROM, 0x29.
 const VPD: usize = 0x48;
 const MSI: usize = 0x50;
 const EXPRESS: usize = 0x60;
@@ -133,8 +135,8 @@ impl ConfigSpace {
         self.reset_capabilities();
     }
 
-    /// Returns from D3hot as a function without No_Soft_Reset does: all is as after a reset but for PME,
-    /// which outlives it (PCI Bus Power Management Interface 1.2, 3.2.4).
+    /// Returns from D3hot as a function without No_Soft_Reset does: all is as after a reset but for
+    /// PME, which outlives it (PCI Bus Power Management Interface 1.2, 3.2.4).
     pub fn leave_d3hot(&mut self) {
         let pme = self.bytes[PMCSR + 1];
         self.reset();
@@ -154,10 +156,12 @@ impl ConfigSpace {
         self.writable[MSI + 2] = 0x71;
         self.writable[MSI + 4] = 0xfc;
         self.writable[MSI + 5..MSI + 14].fill(0xff);
-        // An endpoint, version 1; payloads of 1024 bytes, latencies without limit, button and indicators.
+        // An endpoint, version 1; payloads of 1024 bytes, latencies without limit, button and
+        // indicators.
         self.put(EXPRESS, &[0x10, VENDOR as u8, 0x01, 0x00], 0);
         self.put(EXPRESS + 4, &0x0000_7fc3u32.to_le_bytes(), 0);
-        // Device control: relaxed order, no snoop, read requests of 512 bytes; the status is cleared by ones.
+        // Device control: relaxed order, no snoop, read requests of 512 bytes; the status is
+        // cleared by ones.
         self.put(EXPRESS + 8, &[0x10, 0x28], 0xff);
         self.writable[EXPRESS + 9] = 0x7f;
         self.clearable[EXPRESS + 10] = 0x0f;
@@ -207,9 +211,9 @@ impl ConfigSpace {
         }
     }
 
-    /// Four bytes of vital product data are read (and bit 15 then shows it) or written (and it clears), from any address on
-    /// (8.8 of the data sheet). Behind the data's end are zeroes, which are not for writing [guess]. What is written here shows
-    /// here only.
+    /// Four bytes of vital product data are read (and bit 15 then shows it) or written (and it
+    /// clears), from any address on (8.8 of the data sheet). Behind the data's end are zeroes,
+    /// which are not for writing [guess]. What is written here shows here only.
     fn product_data(&mut self) {
         let register = self.word(VPD + 2);
         let at = usize::from(register & 0x7fff);

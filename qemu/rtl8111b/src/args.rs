@@ -49,7 +49,8 @@ pub(crate) enum Command {
 pub(crate) enum Trace {
     /// Print a trace with the names of registers and fields
     Show { file: PathBuf },
-    /// Compare what the registers hold and the order in which they were written; exit status 1 if they differ
+    /// Compare what the registers hold and the order in which they were written; exit status 1 if
+    /// they differ
     Diff(Diff),
     /// Play a trace on a new chip and show where it differs
     Replay { file: PathBuf },
@@ -57,7 +58,8 @@ pub(crate) enum Trace {
 
 #[derive(Debug, Args)]
 pub(crate) struct Diff {
-    /// Up to where receiver, transmitter and interrupts are all on for the first time, instead of the end
+    /// Up to where receiver, transmitter and interrupts are all on for the first time, instead of
+    /// the end
     #[arg(long)]
     pub(crate) open: bool,
     /// With addresses of memory and the time, which two runs never share
@@ -80,8 +82,8 @@ enum ChipName {
 
 #[derive(Clone, Copy, Debug, ValueEnum)]
 enum RxModeName {
-    /// As the chip does: with flow control negotiated the partner pauses; else 64 KiB are kept inside, and what comes then
-    /// is lost
+    /// As the chip does: with flow control negotiated the partner pauses; else 64 KiB are kept
+    /// inside, and what comes then is lost
     Silicon,
     /// The cable pauses until the driver has room, whatever was negotiated
     Wait,
@@ -124,7 +126,8 @@ pub(crate) struct Serve {
     /// Write down everything that happens to the chip: "rtl8111b trace" reads it
     #[arg(long, value_name = "FILE")]
     pub(crate) trace: Option<PathBuf>,
-    /// Only the last of it: a file of so many MiB is renamed to FILE.before and the next begins. It can be shown, not replayed
+    /// Only the last of it: a file of so many MiB is renamed to FILE.before and the next begins. It
+    /// can be shown, not replayed
     #[arg(long, value_name = "MIB", requires = "trace", value_parser = clap::value_parser!(u64).range(1..=1 << 20))]
     trace_limit: Option<u64>,
     /// Socket for counters and commands
@@ -142,19 +145,21 @@ pub(crate) struct Serve {
     /// How long an access to the PHY, a reset and a dump of the counters take each, in microseconds
     #[arg(long, value_name = "US", default_value_t = 20, value_parser = clap::value_parser!(u32).range(..=100_000))]
     command_time: u32,
-    /// Modes of the link partner: 10, 100 or 1000 (all modes up to it), a list such as 10full,100half, or fixed-100full,
-    /// which does not negotiate
+    /// Modes of the link partner: 10, 100 or 1000 (all modes up to it), a list such as
+    /// 10full,100half, or fixed-100full, which does not negotiate
     #[arg(long, value_name = "MODES", default_value = "1000")]
     partner: Partner,
     /// The fate of frames for which the driver has no room
     #[arg(long, value_enum, default_value_t = RxModeName::Silicon)]
     rx_mode: RxModeName,
-    /// As long as the driver has accessed the card in this time, in milliseconds, a frame waits on the cable instead of being lost
-    /// for want of room: a guest without KVM is slower than any machine that had this chip. 0: as on a real cable
+    /// As long as the driver has accessed the card in this time, in milliseconds, a frame waits on
+    /// the cable instead of being lost for want of room: a guest without KVM is slower than any
+    /// machine that had this chip. 0: as on a real cable
     #[arg(long, value_name = "MS", default_value_t = 1000, value_parser = clap::value_parser!(u32).range(..=60_000))]
     rx_timeout: u32,
-    /// Frames come in, too, while the driver's acknowledgement of what it read in IntrStatus is on its way: from a guest
-    /// without KVM it takes up to 3 ms, on a bus less than a frame on the cable. A driver may wait for ever then (iPXE)
+    /// Frames come in, too, while the driver's acknowledgement of what it read in IntrStatus is on
+    /// its way: from a guest without KVM it takes up to 3 ms, on a bus less than a frame on the
+    /// cable. A driver may wait for ever then (iPXE)
     #[arg(long)]
     pub(crate) late_acks: bool,
     /// The default, which --late-acks changes

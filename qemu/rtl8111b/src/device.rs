@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! The whole card as others have it: the bus ([`Endpoint`]), the cable ([`NicPort`]), the clock and the control socket. What they do to
-//! it is in [`card`].
+//! The whole card as others have it: the bus ([`Endpoint`]), the cable ([`NicPort`]), the clock and
+//! the control socket. What they do to it is in [`card`].
 
 use std::sync::Mutex;
 use std::sync::MutexGuard;

@@ -2,8 +2,9 @@
 
 //! An emulated RTL8111B: a vfio-user server that a stock QEMU attaches as a PCI device.
 //!
-//! This binary puts the parts together: the chip and its configuration space become one [`device::Device`] behind a
-//! lock, used by the vfio-user thread, the wire's thread and the control socket.
+//! This binary puts the parts together: the chip and its configuration space become one
+//! [`device::Device`] behind a lock, used by the vfio-user thread, the wire's thread and the
+//! control socket.
 #![forbid(unsafe_code)]
 
 mod args;

@@ -158,8 +158,8 @@ pub(crate) fn run(options: &Serve) -> Result<(), ServeError> {
         }
         Err(_) => Ok(()),
     };
-    // The lock is kept: whatever the other threads were about to do, the state stays as it is from here on. They
-    // end with the process.
+    // The lock is kept: whatever the other threads were about to do, the state stays as it is from
+    // here on. They end with the process.
     let mut device = device.lock();
     device.flush_trace();
     if let Some(pcap) = &pcap {

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! The form of a trace: an event a line, which is a verb, hexadecimal numbers, and bytes behind a colon.
+//! The form of a trace: an event a line, which is a verb, hexadecimal numbers, and bytes behind a
+//! colon.
 
 use std::fs::File;
 use std::io;
@@ -78,8 +79,8 @@ pub(crate) fn encode(event: &Event, out: &mut Vec<u8>) {
     out.push(b'\n');
 }
 
-/// Reads a trace's events. One that is cut short at its end, as by a process that was killed, ends with its last whole
-/// event.
+/// Reads a trace's events. One that is cut short at its end, as by a process that was killed, ends
+/// with its last whole event.
 pub struct Reader<R> {
     name: String,
     input: R,

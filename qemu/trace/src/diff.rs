@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Two traces side by side: what the registers hold in the end, and in which order they were written.
+//! Two traces side by side: what the registers hold in the end, and in which order they were
+//! written.
 
 use rtl8111b_chip::Chip;
 use rtl8111b_chip::Reg;
@@ -18,7 +19,8 @@ const MAX_LINES: usize = 3000;
 pub enum Moment {
     /// The end of each.
     End,
-    /// Where the driver has opened the card: the first time that receiver, transmitter and interrupts are all on.
+    /// Where the driver has opened the card: the first time that receiver, transmitter and
+    /// interrupts are all on.
     Open,
 }
 
@@ -29,8 +31,8 @@ pub struct Difference {
     pub registers: Vec<(&'static str, u32, u32)>,
     /// Registers of the PHY's page 0 with both values.
     pub phy: Vec<(u8, u16, u16)>,
-    /// The writes of both, in their order: those of the first only with `-`, of the second only with `+`, those of
-    /// both with a space before them.
+    /// The writes of both, in their order: those of the first only with `-`, of the second only
+    /// with `+`, those of both with a space before them.
     pub writes: Vec<String>,
     /// There were more writes than are compared.
     pub cut: bool,
@@ -48,7 +50,8 @@ impl Difference {
     }
 }
 
-/// Plays both and compares them. Registers that hold addresses or the time are left out unless `all` is set.
+/// Plays both and compares them. Registers that hold addresses or the time are left out unless
+/// `all` is set.
 pub fn diff(
     first: &[Event],
     second: &[Event],

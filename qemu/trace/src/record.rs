@@ -40,8 +40,9 @@ struct Limit {
 impl Recorder {
     /// Begins a file with the chip that it is about.
     ///
-    /// With a limit, in bytes, only the last events are kept: a file of that size is renamed to FILE.before, in the place of
-    /// an earlier one, and the next begins. It can be shown, but not replayed.
+    /// With a limit, in bytes, only the last events are kept: a file of that size is renamed to
+    /// FILE.before, in the place of an earlier one, and the next begins. It can be shown, but not
+    /// replayed.
     pub fn create(path: &Path, config: Config, limit: Option<u64>) -> Result<Self, TraceError> {
         let name = path.display().to_string();
         let file = match File::create(path) {

@@ -128,8 +128,9 @@ impl Bus for Script<'_> {
     }
 }
 
-/// Plays `events`, the first of which makes the chip, and compares all that comes out. `watch` is called after each
-/// input with the chip and the number of events done; it ends the play by returning false.
+/// Plays `events`, the first of which makes the chip, and compares all that comes out. `watch` is
+/// called after each input with the chip and the number of events done; it ends the play by
+/// returning false.
 pub fn replay(
     events: &[Event],
     mut watch: impl FnMut(&Chip, usize) -> bool,

@@ -73,7 +73,8 @@ fn chip(config: &Config) -> String {
     format!("an RTL8111B {name}: {config:?}")
 }
 
-/// The registers that an access touches with the part of the value that each gets, shifted to its place.
+/// The registers that an access touches with the part of the value that each gets, shifted to its
+/// place.
 pub(crate) fn touched(offset: u16, width: Width, value: u32) -> Vec<(Reg, u32)> {
     let mut parts: Vec<(Reg, u32)> = Vec::new();
     for byte in 0..width.bytes() {

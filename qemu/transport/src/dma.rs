@@ -2,9 +2,9 @@
 
 //! The guest's memory as the device may reach it.
 //!
-//! vfio-user announces memory in ranges and takes it away in other ranges: one unmap may cover many maps, a part of
-//! one, or nothing, and may end at 2^64. `vm-memory` maps files and makes accesses safe; this layer keeps account of
-//! which address belongs to what.
+//! vfio-user announces memory in ranges and takes it away in other ranges: one unmap may cover many
+//! maps, a part of one, or nothing, and may end at 2^64. `vm-memory` maps files and makes accesses
+//! safe; this layer keeps account of which address belongs to what.
 
 use std::collections::BTreeMap;
 use std::fs::File;
@@ -21,11 +21,13 @@ use vm_memory::FileOffset;
 use vm_memory::VolatileMemory;
 use vm_memory::VolatileSlice;
 
-/// The most ranges that are kept: what the protocol promises to a client that was not given another number (`max_dma_maps`). A guest with
-/// an IOMMU of its own may map as many pages as it likes, each as a range.
+/// The most ranges that are kept: what the protocol promises to a client that was not given another
+/// number (`max_dma_maps`). A guest with an IOMMU of its own may map as many pages as it likes,
+/// each as a range.
 const RANGES: usize = 65_535;
 
-/// The most ranges that are kept of what came without a file. Beyond them an access fails as if nothing were mapped there.
+/// The most ranges that are kept of what came without a file. Beyond them an access fails as if
+/// nothing were mapped there.
 const WITHOUT_FILE: usize = 1024;
 
 /// The rights of the device on a range.
@@ -104,8 +106,9 @@ struct Range {
     rights: Rights,
 }
 
-/// The file behind a range, so that all ranges of one file hold one descriptor. With an IOMMU each page that a driver maps
-/// is a range, and each comes with a descriptor of its own: a process may have 1024 of them.
+/// The file behind a range, so that all ranges of one file hold one descriptor. With an IOMMU each
+/// page that a driver maps is a range, and each comes with a descriptor of its own: a process may
+/// have 1024 of them.
 #[derive(Debug)]
 struct Backing {
     device: u64,
@@ -140,7 +143,8 @@ impl DmaMap {
         self.ranges.is_empty()
     }
 
-    /// Makes `size` bytes of `file` from `offset` on reachable at `address`. What was mapped there before is replaced.
+    /// Makes `size` bytes of `file` from `offset` on reachable at `address`. What was mapped there
+    /// before is replaced.
     pub fn map(
         &mut self,
         address: u64,
@@ -204,7 +208,8 @@ impl DmaMap {
         }
     }
 
-    /// Returns the descriptor that is held already for the same file and the same rights, or else this one.
+    /// Returns the descriptor that is held already for the same file and the same rights, or else
+    /// this one.
     fn share(&mut self, file: File, writable: bool) -> Arc<File> {
         self.backings
             .retain(|backing| backing.file.strong_count() > 0);
@@ -265,7 +270,8 @@ impl DmaMap {
         }
     }
 
-    /// Keeps what of `range`, which began at `start`, lies beyond `last`, if there is room: to have less is safe.
+    /// Keeps what of `range`, which began at `start`, lies beyond `last`, if there is room: to have
+    /// less is safe.
     fn keep_tail(&mut self, start: u64, mut range: Range, last: u64) {
         if range.last > last && self.ranges.len() < RANGES {
             range.offset += last + 1 - start;

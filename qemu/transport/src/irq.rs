@@ -49,7 +49,8 @@ impl Lines {
         };
     }
 
-    /// The device's level is now `level`: a message for a rising edge; an INTx event for a level that is not masked.
+    /// The device's level is now `level`: a message for a rising edge; an INTx event for a level
+    /// that is not masked.
     pub fn set(&mut self, level: bool) {
         let rising = level && !self.level;
         self.level = level;
@@ -74,8 +75,8 @@ impl Lines {
         }
     }
 
-    /// Carries out SET_IRQS of the client. An eventfd of -1 arrives as EVENTFD without a file and takes the line
-    /// away, as does a count of zero.
+    /// Carries out SET_IRQS of the client. An eventfd of -1 arrives as EVENTFD without a file and
+    /// takes the line away, as does a count of zero.
     pub fn configure(&mut self, index: u32, flags: u32, count: u32, files: Vec<File>) {
         let data_none = flags & VFIO_IRQ_SET_DATA_NONE != 0;
         let file = if flags & VFIO_IRQ_SET_DATA_EVENTFD != 0 && count > 0 {
@@ -96,7 +97,8 @@ impl Lines {
                     self.offer();
                 }
                 MSI => {
-                    // What is pending when messages are switched on is sent at once, or it would never be.
+                    // What is pending when messages are switched on is sent at once, or it would
+                    // never be.
                     if let Some(msi) = file.as_ref().filter(|_| self.level) {
                         signal(msi);
                         self.sent += 1;

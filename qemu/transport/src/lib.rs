@@ -2,12 +2,13 @@
 
 //! How the model is attached: a vfio-user server, the guest's memory, and interrupts.
 //!
-//! Only this crate knows vfio-user, and it knows nothing of the device but its windows ([`Endpoint`]).
+//! Only this crate knows vfio-user, and it knows nothing of the device but its windows
+//! ([`Endpoint`]).
 //!
 //! # What vfio_user 0.1.7 asks of its user
 //! - `run()` serves one connection and cannot be asked to stop: to end it, the process ends.
-//! - An error from a handler becomes a reply even to a message that wants none, and a reply that says "no error":
-//!   the handlers here never fail.
+//! - An error from a handler becomes a reply even to a message that wants none, and a reply that
+//!   says "no error": the handlers here never fail.
 //! - It panics on a malformed version message: [`Server::serve_one`] catches that and reports it.
 #![deny(unsafe_code)]
 

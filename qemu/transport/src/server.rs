@@ -41,7 +41,8 @@ const INTERRUPTS: u32 = 5;
 /// The largest access: a whole window. Longer ones are answered with zeroes, or have no effect.
 const LARGEST: usize = 4096;
 
-/// The limit up to which a range without a file is no memory for a device: ROMs, and the memory of graphics cards.
+/// The limit up to which a range without a file is no memory for a device: ROMs, and the memory of
+/// graphics cards.
 const LARGEST_WINDOW: u64 = 64 << 20;
 
 /// Refused ranges that are logged, lest a guest fill the disk.
@@ -157,7 +158,8 @@ impl Server {
             reported: false,
             refused: 0,
         };
-        // The device's state is behind a lock that the handlers leave whole; the panics are the crate's own.
+        // The device's state is behind a lock that the handlers leave whole; the panics are the
+        // crate's own.
         let result = catch_unwind(AssertUnwindSafe(|| self.inner.run(&mut backend)));
         let used = backend.used;
         let mut device = lock(device);
@@ -167,7 +169,8 @@ impl Server {
         match result {
             Ok(Ok(())) if used => Ok(Ended::Client),
             Ok(Ok(())) => Ok(Ended::Visitor),
-            // A client that is killed leaves a broken pipe or a reset behind: an end like any other.
+            // A client that is killed leaves a broken pipe or a reset behind: an end like any
+            // other.
             Ok(Err(vfio_user::Error::StreamRead(_) | vfio_user::Error::StreamWrite(_))) if used => {
                 Ok(Ended::Client)
             }
@@ -208,7 +211,8 @@ fn region(index: u32) -> Option<Region> {
 impl<E: Endpoint> ServerBackend for Backend<'_, E> {
     fn region_read(&mut self, index: u32, offset: u64, data: &mut [u8]) -> io::Result<()> {
         match region(index) {
-            // The memory for it is there already, but it is not touched: that is all that the crate leaves us.
+            // The memory for it is there already, but it is not touched: that is all that the crate
+            // leaves us.
             Some(_) if data.len() > LARGEST => log::error!("a read of {} bytes", data.len()),
             Some(region) => self.device().read(region, offset, data),
             None if data.len() > LARGEST => {}

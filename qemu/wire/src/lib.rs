@@ -1,11 +1,13 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! The kinds of the emulated cable: nothing, a TAP interface, or the stream socket that QEMU's `-netdev stream` and
-//! `passt` speak (each frame behind its length, four bytes, most significant first). Any of them can be watched by pcap.
+//! The kinds of the emulated cable: nothing, a TAP interface, or the stream socket that QEMU's
+//! `-netdev stream` and `passt` speak (each frame behind its length, four bytes, most significant
+//! first). Any of them can be watched by pcap.
 //!
-//! The sending half ([`Sender`]) never blocks and lives with the device; the receiving half ([`Pump`]) is a thread of
-//! its own that offers frames to the device ([`NicPort`]) and stops listening while the device has no room: the peer
-//! is held back, nothing is lost and nothing piles up.
+//! The sending half ([`Sender`]) never blocks and lives with the device; the receiving half
+//! ([`Pump`]) is a thread of its own that offers frames to the device ([`NicPort`]) and stops
+//! listening while the device has no room: the peer is held back, nothing is lost and nothing piles
+//! up.
 #![deny(unsafe_code)]
 
 mod framing;
@@ -28,7 +30,8 @@ use thiserror::Error;
 /// The longest frame a wire carries; a length beyond is a peer that speaks something else.
 pub const MAX_FRAME: usize = 0x1_0000;
 
-/// The shortest frame, without check sequence: whatever is on a cable has been padded to it by its sender.
+/// The shortest frame, without check sequence: whatever is on a cable has been padded to it by its
+/// sender.
 pub const MIN_FRAME: usize = 60;
 
 /// Why a wire is not there.

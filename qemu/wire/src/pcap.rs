@@ -33,7 +33,8 @@ pub struct Pcap {
 }
 
 impl Pcap {
-    /// Begins a new file, in which of each frame the first `snaplen` bytes are kept: all without it.
+    /// Begins a new file, in which of each frame the first `snaplen` bytes are kept: all without
+    /// it.
     pub fn create(path: &Path, snaplen: Option<u32>) -> Result<Pcap, WireError> {
         let snaplen = snaplen.map_or(SNAPLEN, |snaplen| snaplen.min(SNAPLEN));
         let fail = |source| WireError::Pcap {

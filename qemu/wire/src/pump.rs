@@ -33,15 +33,17 @@ const TIMEOUT: Duration = Duration::from_secs(5);
 const RETRY: Duration = Duration::from_millis(100);
 /// How often a peer that went away is looked for.
 const RECONNECT_MS: i32 = 500;
-/// How often a frame that had to wait is offered again. Drivers do not announce new receive descriptors to the chip, so
-/// there is nothing to wait for but time, and whatever else the driver does.
+/// How often a frame that had to wait is offered again. Drivers do not announce new receive
+/// descriptors to the chip, so there is nothing to wait for but time, and whatever else the driver
+/// does.
 const AGAIN_MS: i32 = 1;
 /// How many frames the chip sends without a peer before the others get their turn.
 const ROUNDS: u32 = 64;
 
 /// The device at our end, as the pump sees it.
 pub trait NicPort {
-    /// A frame has come. False if it has to wait; then the same one is offered again, with `again` set.
+    /// A frame has come. False if it has to wait; then the same one is offered again, with `again`
+    /// set.
     fn offer(&self, frame: &[u8], again: bool) -> bool;
     /// The peer is another one now, or there is none.
     fn attach(&self, link: Option<Link>);
@@ -69,7 +71,8 @@ pub struct Pump {
 }
 
 impl Pump {
-    /// Opens a wire: its two halves. `listener` is the socket of [`Spec::Listen`], which the caller has made.
+    /// Opens a wire: its two halves. `listener` is the socket of [`Spec::Listen`], which the caller
+    /// has made.
     pub fn open(
         spec: &Spec,
         listener: Option<UnixListener>,
@@ -139,7 +142,8 @@ impl Pump {
             match self.inbox.peek() {
                 Ok(None) => return false,
                 Ok(Some(frame)) => {
-                    // Peers in software send short frames; on a cable the sender's MAC would have padded them.
+                    // Peers in software send short frames; on a cable the sender's MAC would have
+                    // padded them.
                     self.frame.clear();
                     self.frame.extend_from_slice(frame);
                     if self.frame.len() < MIN_FRAME {
@@ -173,7 +177,8 @@ impl Pump {
         if !waiting {
             link_events |= libc::POLLIN;
         }
-        // Nowhere to go, and so always room. A chip that reads ones where its ring should be never ends.
+        // Nowhere to go, and so always room. A chip that reads ones where its ring should be never
+        // ends.
         for _ in 0..ROUNDS {
             if self.link.is_some() || !port.blocked() {
                 break;

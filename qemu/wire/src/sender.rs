@@ -21,7 +21,8 @@ use crate::MAX_FRAME;
 /// Bytes that are gathered before the chip has to wait.
 const BATCH: usize = MAX_FRAME;
 
-/// Bytes that may wait for the peer at most: more than a batch and the segments of the largest frame that a chip sends.
+/// Bytes that may wait for the peer at most: more than a batch and the segments of the largest
+/// frame that a chip sends.
 const BACKLOG: usize = 4 * MAX_FRAME;
 
 /// One end of a cable with a peer at the other; never blocks.
@@ -64,8 +65,8 @@ impl Read for Link {
 
 /// Where the device puts its frames.
 ///
-/// Frames for a stream are gathered and written in one piece by [`Sender::flush`]: a write per frame would cost more
-/// than all the rest that is done for it.
+/// Frames for a stream are gathered and written in one piece by [`Sender::flush`]: a write per
+/// frame would cost more than all the rest that is done for it.
 #[derive(Debug)]
 pub struct Sender {
     link: Option<Link>,
@@ -131,8 +132,8 @@ impl Sender {
         let _ = self.kick.write(1);
     }
 
-    /// Takes a frame; to be called while [`Sender::ready`]. The segments of one large send come in a row all the same;
-    /// beyond [`BACKLOG`] frames are lost.
+    /// Takes a frame; to be called while [`Sender::ready`]. The segments of one large send come in
+    /// a row all the same; beyond [`BACKLOG`] frames are lost.
     pub fn send(&mut self, frame: &[u8]) {
         if let Some(pcap) = &self.pcap {
             pcap.lock()

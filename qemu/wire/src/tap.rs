@@ -40,7 +40,8 @@ pub(crate) fn exists(name: &str) -> bool {
 pub(crate) fn is_up(name: &str) -> io::Result<bool> {
     let socket = UnixDatagram::unbound()?;
     let mut request = request(name)?;
-    // SAFETY: the descriptor is open, and SIOCGIFFLAGS reads and writes one `ifreq`, which `request` is.
+    // SAFETY: the descriptor is open, and SIOCGIFFLAGS reads and writes one `ifreq`, which
+    // `request` is.
     let result = unsafe { libc::ioctl(socket.as_raw_fd(), libc::SIOCGIFFLAGS, &mut request) };
     if result < 0 {
         return Err(io::Error::last_os_error());
@@ -59,7 +60,8 @@ pub(crate) fn open(name: &str) -> io::Result<File> {
         .open("/dev/net/tun")?;
     let mut request = request(name)?;
     request.ifr_ifru.ifru_flags = (libc::IFF_TAP | libc::IFF_NO_PI) as libc::c_short;
-    // SAFETY: the descriptor is open, and TUNSETIFF reads and writes one `ifreq`, which `request` is.
+    // SAFETY: the descriptor is open, and TUNSETIFF reads and writes one `ifreq`, which `request`
+    // is.
     let result = unsafe { libc::ioctl(file.as_raw_fd(), libc::TUNSETIFF, &mut request) };
     if result < 0 {
         return Err(io::Error::last_os_error());

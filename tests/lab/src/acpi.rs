@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! A table of the firmware's that gives the card a property, in AML as the ACPI specification has it.
+//! A table of the firmware's that gives the card a property, in AML as the ACPI specification has
+//! it.
 
 /// `_DSD`'s UUID of device properties, as AML stores it.
 const PROPERTIES: [u8; 16] = [
@@ -28,7 +29,8 @@ fn package(elements: &[Vec<u8>]) -> Vec<u8> {
     )
 }
 
-/// The body of an SSDT: the card in slot 1 of the root bus has this address as its property `mac-address`.
+/// The body of an SSDT: the card in slot 1 of the root bus has this address as its property
+/// `mac-address`.
 pub fn mac_address(address: [u8; 6]) -> Vec<u8> {
     let bytes: Vec<Vec<u8>> = address.iter().map(|&byte| vec![0x0a, byte]).collect();
     let property = package(&[b"\x0dmac-address\0".to_vec(), package(&bytes)]);

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! A machine without a kernel: the card, the firmware, and what the card's option ROM does by itself.
+//! A machine without a kernel: the card, the firmware, and what the card's option ROM does by
+//! itself.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -23,7 +24,8 @@ pub struct Options<'a> {
     pub model: &'a Path,
     /// The chip.
     pub chip: Chip,
-    /// The kind of memory, as QEMU's `-object` takes it, without name and size; usually [`crate::machine::SHARED`].
+    /// The kind of memory, as QEMU's `-object` takes it, without name and size; usually
+    /// [`crate::machine::SHARED`].
     pub memory: &'a str,
     /// iPXE as an option ROM, for a card of Realtek's.
     pub rom: Option<&'a Path>,

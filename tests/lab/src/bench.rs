@@ -266,7 +266,8 @@ impl Bench {
         self.counts.as_deref().map(Counts::read).transpose()
     }
 
-    /// Loads the modules that the driver needs, then the driver, and looks what became of the device.
+    /// Loads the modules that the driver needs, then the driver, and looks what became of the
+    /// device.
     pub fn load(&mut self) -> Result<Loaded> {
         for name in &self.before.clone() {
             self.insert(name)?;
@@ -284,7 +285,8 @@ impl Bench {
         commands.collect::<Vec<_>>().concat()
     }
 
-    /// Loads a module that the guest has at hand, and before it those that it depends on and that are not loaded.
+    /// Loads a module that the guest has at hand, and before it those that it depends on and that
+    /// are not loaded.
     pub fn insert(&mut self, module: &str) -> Result<()> {
         for needed in self.needs.get(module).cloned().unwrap_or_default() {
             let loaded = format!("grep -q '^{needed} ' /proc/modules");
@@ -315,8 +317,8 @@ impl Bench {
         })
     }
 
-    /// [`Bench::load`] for a driver that must accept the device; brings the interface up and waits for
-    /// its carrier.
+    /// [`Bench::load`] for a driver that must accept the device; brings the interface up and waits
+    /// for its carrier.
     pub fn load_and_open(&mut self) -> Result<String> {
         let loaded = self.load()?;
         self.open(loaded)
@@ -380,7 +382,8 @@ impl Bench {
         ))
     }
 
-    /// Requires that the kernel has had nothing to complain of, but for messages with one of these texts.
+    /// Requires that the kernel has had nothing to complain of, but for messages with one of these
+    /// texts.
     pub fn only_expected_messages(&mut self, expected: &[&str]) -> Result<()> {
         let problems = self.kernel_problems()?;
         let unexpected = problems
@@ -393,17 +396,19 @@ impl Bench {
         Ok(())
     }
 
-    /// Runs a shell script that ends with the start of another kernel, and waits until that has booted. Whether the one before
-    /// had anything to complain of is no longer asked for.
+    /// Runs a shell script that ends with the start of another kernel, and waits until that has
+    /// booted. Whether the one before had anything to complain of is no longer asked for.
     pub fn boot_by(&mut self, script: &str) -> Result<()> {
         self.guest.boot_by(script)?;
         let console = self.guest.console()?;
-        // The greeting of the bootloader or of kexec's purgatory is none: the new kernel's first line has its version.
+        // The greeting of the bootloader or of kexec's purgatory is none: the new kernel's first
+        // line has its version.
         self.earlier_kernel = console.rfind("Linux version").unwrap_or_default();
         Ok(())
     }
 
-    /// Has the machine reset, and boots over the network what `setup` says; its driver is the one under test from now on.
+    /// Has the machine reset, and boots over the network what `setup` says; its driver is the one
+    /// under test from now on.
     pub fn reboot_into(&mut self, setup: &Setup<'_>) -> Result<()> {
         let (initramfs, before, needs) = initramfs(setup)?;
         self.http.offer("kernel", setup.kernel.image());
@@ -427,7 +432,8 @@ impl Bench {
         qmp.wait_event("DEVICE_DELETED", Some(machine::NIC), UNPLUG)
     }
 
-    /// Puts the card into its slot again and waits until the driver has an interface for it; returns that.
+    /// Puts the card into its slot again and waits until the driver has an interface for it;
+    /// returns that.
     pub fn plug(&mut self) -> Result<String> {
         let socket = self.model()?.socket().to_path_buf();
         let device = machine::model_device(machine::NIC, &socket, Some(guest::SLOT));
@@ -451,8 +457,8 @@ impl Bench {
     }
 
     /// Requires that neither the kernel nor the device model has anything to complain about, then
-    /// takes everything down in order. A kernel that watches itself is asked what it has seen, after
-    /// the driver is gone.
+    /// takes everything down in order. A kernel that watches itself is asked what it has seen,
+    /// after the driver is gone.
     pub fn finish(self) -> Result<()> {
         let known = self.driver.known_violations();
         self.finish_if(|counters| counters.check_clean_but(known))

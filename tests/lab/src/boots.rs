@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! `lab boots`: the same guest booted again and again, to see how often a kernel does not reach its first program.
+//! `lab boots`: the same guest booted again and again, to see how often a kernel does not reach its
+//! first program.
 //!
-//! The machine is the one that every test has, made by the same code. Other machines can be booted in turn with it:
-//! what changes on the host in the meantime changes for all of them.
+//! The machine is the one that every test has, made by the same code. Other machines can be booted
+//! in turn with it: what changes on the host in the meantime changes for all of them.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -125,7 +126,8 @@ pub fn run(setup: &Setup<'_>, seen: impl Fn(&Boot) + Sync) -> Result<Vec<Boot>> 
                 return Ok(());
             }
             let (number, machine) = (turn / setup.machines.len(), turn % setup.machines.len());
-            // Each time: the cache drops an image that nothing has asked for while other tests made theirs.
+            // Each time: the cache drops an image that nothing has asked for while other tests made
+            // theirs.
             let initramfs = tree.cached(setup.cache)?;
             let ending = boot(setup, &initramfs, machine, number)?;
             let boot = Boot {
@@ -245,9 +247,11 @@ fn judge(error: &Error, console: &Path) -> Ending {
     }
 }
 
-/// Lets the calling thread, and what it starts, run only on one processor of those that it may run on.
+/// Lets the calling thread, and what it starts, run only on one processor of those that it may run
+/// on.
 fn pin(guest: usize) -> Result<()> {
-    // SAFETY: the sets are plain memory of the size that is given; both calls concern the calling thread.
+    // SAFETY: the sets are plain memory of the size that is given; both calls concern the calling
+    // thread.
     let done = unsafe {
         let mut allowed: libc::cpu_set_t = std::mem::zeroed();
         let size = std::mem::size_of_val(&allowed);

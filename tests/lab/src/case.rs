@@ -15,7 +15,8 @@ use crate::model::Chip;
 use crate::setup::{Driver, Setup, World};
 use crate::{process, require, Error, Result};
 
-/// How many guests run now. Most of a test is one CPU of a guest booting or waiting: two cores carry two.
+/// How many guests run now. Most of a test is one CPU of a guest booting or waiting: two cores
+/// carry two.
 static GUESTS: Mutex<usize> = Mutex::new(0);
 static GUEST_LEFT: Condvar = Condvar::new();
 const MOST_GUESTS: usize = 2;

@@ -52,8 +52,8 @@ pub fn require_clean(guest: &mut Guest) -> Result<()> {
 
 /// Returns kmemleak's report; empty if there is no leak.
 ///
-/// A scan sees memory in motion, so what one finds must be found by the next as well; a pause before
-/// it lets what was freed last come back from RCU.
+/// A scan sees memory in motion, so what one finds must be found by the next as well; a pause
+/// before it lets what was freed last come back from RCU.
 pub fn leaks(guest: &mut Guest) -> Result<String> {
     let file = "/sys/kernel/debug/kmemleak";
     let script = format!(
@@ -62,7 +62,8 @@ pub fn leaks(guest: &mut Guest) -> Result<String> {
     guest.check_within(&script, SCAN)
 }
 
-/// The checks of DMA, the first and the last function: with the first failure of their own bookkeeping they end.
+/// The checks of DMA, the first and the last function: with the first failure of their own
+/// bookkeeping they end.
 const SPARED: (&str, &str) = ("add_dma_entry", "debug_dma_sync_sg_for_device");
 
 /// Failures of memory allocation, on purpose: `failslab` and `fail_page_alloc` together.
@@ -75,7 +76,8 @@ pub struct Faults {
 }
 
 impl Faults {
-    /// Faults in allocations that `module`, which must be loaded, makes, itself or by what it calls.
+    /// Faults in allocations that `module`, which must be loaded, makes, itself or by what it
+    /// calls.
     pub fn below(guest: &mut Guest, module: &str) -> Result<Self> {
         // More than its text, which is all of it that calls anything.
         let script = format!(
@@ -104,8 +106,9 @@ impl Faults {
         })
     }
 
-    /// Arms them: each `interval`th allocation fails with a probability of `percent`, in every context
-    /// if `everyone`, else only in tasks that ask for it (`/proc/self/make-it-fail`, or `fail-nth`).
+    /// Arms them: each `interval`th allocation fails with a probability of `percent`, in every
+    /// context if `everyone`, else only in tasks that ask for it (`/proc/self/make-it-fail`, or
+    /// `fail-nth`).
     pub fn arm(
         &self,
         guest: &mut Guest,
@@ -145,9 +148,10 @@ impl Faults {
     }
 }
 
-/// Keeps the PCI device at `address`, which no driver may have, switched on: then its interrupt is not routed when it is
-/// probed or removed. When memory fails ACPI's interpreter, which does so, Linux 7.3 goes on with an object that it has
-/// freed, and never routes again: no driver can do anything about that.
+/// Keeps the PCI device at `address`, which no driver may have, switched on: then its interrupt is
+/// not routed when it is probed or removed. When memory fails ACPI's interpreter, which does so,
+/// Linux 7.3 goes on with an object that it has freed, and never routes again: no driver can do
+/// anything about that.
 pub fn keep_enabled(guest: &mut Guest, address: &str) -> Result<()> {
     guest
         .check(&format!("echo 1 >/sys/bus/pci/devices/{address}/enable"))

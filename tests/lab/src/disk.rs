@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! A machine that boots from a disk by UEFI with Secure Boot and has no network card: `lab disk`, for scripts/test-signing.
+//! A machine that boots from a disk by UEFI with Secure Boot and has no network card: `lab disk`,
+//! for scripts/test-signing.
 
 use std::path::Path;
 use std::process::Command;

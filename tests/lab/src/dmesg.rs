@@ -171,7 +171,8 @@ mod tests {
         "[    1.0] x: module license 'Proprietary' taints kernel.",
     ];
 
-    /// Messages of stock kernels at boot and on a slow emulator, and messages that our module may cause.
+    /// Messages of stock kernels at boot and on a slow emulator, and messages that our module may
+    /// cause.
     const NOISE: &[&str] = &[
         "[    0.0] Command line: console=ttyS0 panic=-1 oops=panic random.trust_cpu=on",
         "[    0.0] You have booted with nomodeset. This means your GPU drivers are DISABLED",

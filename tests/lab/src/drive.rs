@@ -59,8 +59,8 @@ impl Transfer {
         self.body.length as f64 * 8.0 / 1e6 / self.seconds.max(1e-9)
     }
 
-    /// CPU time of the device model for each frame of the direction that carries the data, in microseconds.
-    /// The acknowledgements that come the other way are in it.
+    /// CPU time of the device model for each frame of the direction that carries the data, in
+    /// microseconds. The acknowledgements that come the other way are in it.
     pub fn model_cpu(&self) -> Option<f64> {
         let counters = self.counters.as_ref()?;
         let frames = counters.rx_frames.max(counters.tx_frames);

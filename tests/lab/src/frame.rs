@@ -2,11 +2,11 @@
 
 //! Ethernet frames of the lab's own making, and what the guest's echo does with them.
 //!
-//! The lab is the far end of the wire. It sends frames of an ethertype that no other program uses; the
-//! program `guest-echo` in the guest sends each of them back. A frame shorter than 60 bytes cannot
-//! come over a wire, so the length that the echo is to send is written into the lab's own station
-//! address: the wire carries 60 bytes to the guest, the guest's driver is handed the short frame, and
-//! what comes back must be padded to 60 bytes with zeros.
+//! The lab is the far end of the wire. It sends frames of an ethertype that no other program uses;
+//! the program `guest-echo` in the guest sends each of them back. A frame shorter than 60 bytes
+//! cannot come over a wire, so the length that the echo is to send is written into the lab's own
+//! station address: the wire carries 60 bytes to the guest, the guest's driver is handed the short
+//! frame, and what comes back must be padded to 60 bytes with zeros.
 
 /// The ethertype of the lab's frames (the first one for local experiments, IEEE 802).
 pub const ETHERTYPE: u16 = 0x88b5;
@@ -39,7 +39,8 @@ pub fn request(to: Address, length: usize, seed: u32) -> Vec<u8> {
     frame
 }
 
-/// Returns the frame that must come back over the wire for `request`, from a guest whose address is `guest`.
+/// Returns the frame that must come back over the wire for `request`, from a guest whose address is
+/// `guest`.
 pub fn expected_echo(request: &[u8], guest: Address) -> Vec<u8> {
     let mut echo = request.to_vec();
     echo[..6].copy_from_slice(&request[6..12]);
@@ -83,7 +84,8 @@ fn station(length: usize) -> Address {
     [STATION[0], STATION[1], STATION[2], STATION[3], high, low]
 }
 
-/// The check sequence that a wire carries behind `frame` (IEEE 802.3, clause 3.2.9), in the order in which it does.
+/// The check sequence that a wire carries behind `frame` (IEEE 802.3, clause 3.2.9), in the order
+/// in which it does.
 pub fn check_sequence(frame: &[u8]) -> [u8; 4] {
     crc32fast::hash(frame).to_le_bytes()
 }

@@ -25,7 +25,8 @@ pub const REGISTERS: &str = "registers.txt";
 /// Accesses to memory that is not there, among the artifacts of a guest with a neighbour.
 pub const INVALID: &str = "invalid-accesses.log";
 
-/// How long a kernel may take to reach its control channel; seconds under TCG, more on a busy machine.
+/// How long a kernel may take to reach its control channel; seconds under TCG, more on a busy
+/// machine.
 const BOOT: Duration = Duration::from_secs(180);
 
 /// The name of the console's log.
@@ -40,7 +41,8 @@ pub const SLOT: &str = "slot0";
 /// A slot behind a root port, and who sees to it that cards come and go.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Slot {
-    /// The firmware (ACPI), at once. Of its link QEMU does not say that it is up, so the kernel cannot reset it.
+    /// The firmware (ACPI), at once. Of its link QEMU does not say that it is up, so the kernel
+    /// cannot reset it.
     Firmware,
     /// The kernel itself (pciehp), which waits for five seconds after the button was pressed.
     Native,
@@ -63,8 +65,8 @@ pub struct Options<'a> {
     pub slot: Option<Slot>,
     /// Whether an IOMMU lets the cards reach only what is mapped for them.
     pub iommu: bool,
-    /// Whether a virtio-rng shares the interrupt line of the first card (if that is soldered on), and QEMU writes down
-    /// who accesses memory that is not there ([`INVALID`]).
+    /// Whether a virtio-rng shares the interrupt line of the first card (if that is soldered on),
+    /// and QEMU writes down who accesses memory that is not there ([`INVALID`]).
     pub neighbour: bool,
     /// The file that is the guest's disk, if it has one.
     pub disk: Option<&'a Path>,
@@ -150,8 +152,8 @@ impl Guest {
         Ok(guest)
     }
 
-    /// Waits until a kernel has booted that the one before it has started, or the machine's reset. `script` was the last that
-    /// the one before was given.
+    /// Waits until a kernel has booted that the one before it has started, or the machine's reset.
+    /// `script` was the last that the one before was given.
     fn wait_boot(&mut self, script: &str) -> Result<()> {
         self.channel
             .wait_ready(BOOT)
@@ -159,15 +161,17 @@ impl Guest {
             .map_err(|silence| self.explain(script, BOOT, silence))
     }
 
-    /// Runs a shell script that ends with the start of another kernel, and waits until that has booted.
+    /// Runs a shell script that ends with the start of another kernel, and waits until that has
+    /// booted.
     pub fn boot_by(&mut self, script: &str) -> Result<()> {
         let sent = self.channel.send(script);
         sent.map_err(|silence| self.explain(script, BOOT, silence))?;
         self.wait_boot(script)
     }
 
-    /// Runs a shell script that saves the system to a disk and has the machine reset, then `restore` in the kernel that boots
-    /// thereupon, which restores the system; returns when `save` has ended in that, with status 0.
+    /// Runs a shell script that saves the system to a disk and has the machine reset, then
+    /// `restore` in the kernel that boots thereupon, which restores the system; returns when `save`
+    /// has ended in that, with status 0.
     pub fn check_across_boot(&mut self, save: &str, restore: &str) -> Result<String> {
         let sent = self.channel.send(save);
         let saving = sent.map_err(|silence| self.explain(save, BOOT, silence))?;
@@ -198,7 +202,8 @@ impl Guest {
         self.run_within(script, COMMAND)
     }
 
-    /// Runs a shell script that must end with status 0; returns its output without the final line feed.
+    /// Runs a shell script that must end with status 0; returns its output without the final line
+    /// feed.
     pub fn check_within(&mut self, script: &str, limit: Duration) -> Result<String> {
         let output = self.run_within(script, limit)?;
         let text = output.text.trim_end_matches('\n').to_owned();
@@ -372,7 +377,8 @@ fn command(options: &Options<'_>, control: &Path, qmp: &Path, console: &Path) ->
     add_qmp(&mut command, qmp);
     command.args(["-nic", "none"]);
     if options.iommu {
-        // With caching mode the guest reports each mapping that is added or removed, and QEMU passes that on to the model.
+        // With caching mode the guest reports each mapping that is added or removed, and QEMU
+        // passes that on to the model.
         command.args(["-device", "intel-iommu,caching-mode=on,intremap=off"]);
     }
     if let Some(slot) = options.slot {
@@ -394,7 +400,8 @@ fn command(options: &Options<'_>, control: &Path, qmp: &Path, console: &Path) ->
             .arg(with_path("sig=SSDT,rev=2,data=", table));
     }
     if options.neighbour {
-        // The card is in slot 1, or 2 where there is an IOMMU; every fourth slot has its pins on the same lines.
+        // The card is in slot 1, or 2 where there is an IOMMU; every fourth slot has its pins on
+        // the same lines.
         let slot = if options.iommu { "6" } else { "5" };
         command
             .args(["-device", &format!("virtio-rng-pci,vectors=0,addr={slot}")])

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! A node that boots an initrd of another program's on the emulated chip: an installer's, for instance. It has no control
-//! channel; its console is all that it reports.
+//! A node that boots an initrd of another program's on the emulated chip: an installer's, for
+//! instance. It has no control channel; its console is all that it reports.
 
 use std::fs;
 use std::net::Ipv4Addr;
@@ -165,10 +165,11 @@ impl Node {
     }
 }
 
-/// Boots an initrd without any device, and waits until its init, which is given by `append`, has powered the machine off.
+/// Boots an initrd without any device, and waits until its init, which is given by `append`, has
+/// powered the machine off.
 ///
-/// Its output to the second serial port goes to a file beside the initrd, ending with `.tar.gz`, its console to one that ends
-/// with `.console`.
+/// Its output to the second serial port goes to a file beside the initrd, ending with `.tar.gz`,
+/// its console to one that ends with `.console`.
 pub fn boot_to_its_end(image: &Path, initrd: &Path, append: &str, limit: Duration) -> Result<()> {
     let console = initrd.with_extension("console");
     let out = initrd.with_extension("tar.gz");

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Instructions of the guest's kernel, by function, as the plugin `tests/lab/plugin/count.c` counts them.
+//! Instructions of the guest's kernel, by function, as the plugin `tests/lab/plugin/count.c` counts
+//! them.
 
 use std::collections::{BTreeMap, HashMap};
 use std::fmt::Write;
@@ -208,7 +209,8 @@ impl Table {
         self.per_frame(&self.in_module).pop().unwrap_or_default()
     }
 
-    /// Instructions for a frame, with the phases by name and `all`: in the whole kernel, in the module, and in each of its functions.
+    /// Instructions for a frame, with the phases by name and `all`: in the whole kernel, in the
+    /// module, and in each of its functions.
     pub fn to_json(&self) -> Value {
         let names = self.phases.iter().map(|(name, _)| *name).chain(["all"]);
         let object = |row: &Row| -> Map<String, Value> {
@@ -247,7 +249,8 @@ impl Table {
 }
 
 impl std::fmt::Display for Table {
-    /// Columns separated by tabs: instructions for a frame in each phase and in all, calls for a frame, and the function.
+    /// Columns separated by tabs: instructions for a frame in each phase and in all, calls for a
+    /// frame, and the function.
     fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         for (phase, _) in &self.phases {
             write!(out, "{phase}\t")?;
@@ -271,7 +274,8 @@ impl std::fmt::Display for Table {
     }
 }
 
-/// Leaves the hash out that follows the name of each crate: `core[1b6169c1cdb4b588]::ptr` is `core::ptr`.
+/// Leaves the hash out that follows the name of each crate: `core[1b6169c1cdb4b588]::ptr` is
+/// `core::ptr`.
 fn without_hashes(name: &str) -> String {
     let mut parts = name.split('[');
     let mut plain = parts.next().unwrap_or_default().to_owned();

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Boots over the emulated card: iPXE as its option ROM, as a kernel and as an application of UEFI, and EDK2's own PXE.
+//! Boots over the emulated card: iPXE as its option ROM, as a kernel and as an application of UEFI,
+//! and EDK2's own PXE.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -70,8 +71,8 @@ pub enum Netboot<'a> {
         /// The application.
         image: &'a Path,
     },
-    /// EDK2's own PXE. It has no driver of the card but the one that iPXE's option ROM brings it, and fetches `snponly.efi`, an iPXE
-    /// without drivers, which goes on with that as well.
+    /// EDK2's own PXE. It has no driver of the card but the one that iPXE's option ROM brings it,
+    /// and fetches `snponly.efi`, an iPXE without drivers, which goes on with that as well.
     Edk2 {
         /// The firmware.
         uefi: &'a Uefi,
@@ -92,8 +93,8 @@ impl Netboot<'_> {
     }
 }
 
-/// Writes what is needed into `dir`, which TFTP serves: the script that fetches kernel and initramfs from the HTTP server at `port`, and
-/// what comes before it.
+/// Writes what is needed into `dir`, which TFTP serves: the script that fetches kernel and
+/// initramfs from the HTTP server at `port`, and what comes before it.
 pub fn prepare(netboot: &Netboot<'_>, dir: &Path, port: u16) -> Result<Loader> {
     write(&dir.join(BOOT_FILE), boot_script(port).as_bytes())?;
     match *netboot {
@@ -130,7 +131,8 @@ pub fn prepare(netboot: &Netboot<'_>, dir: &Path, port: u16) -> Result<Loader> {
     }
 }
 
-/// Writes into `dir` an option ROM for our card that is made of one for another of Realtek's; returns its path.
+/// Writes into `dir` an option ROM for our card that is made of one for another of Realtek's;
+/// returns its path.
 pub fn option_rom(source: &Path, dir: &Path) -> Result<PathBuf> {
     let rom = dir.join("ipxe.rom");
     let bytes = fs::read(source).map_err(Error::file(source, "reading the option ROM"))?;
@@ -173,8 +175,8 @@ const BIOS: u8 = 0;
 /// Marks the last image.
 const LAST: u8 = 0x80;
 
-/// Has the images of an option ROM answer to 10ec:8168: the device id in their PCI data structures, and a byte that makes the sum
-/// of all of an image's bytes zero.
+/// Has the images of an option ROM answer to 10ec:8168: the device id in their PCI data structures,
+/// and a byte that makes the sum of all of an image's bytes zero.
 fn for_our_card(mut rom: Vec<u8>, path: &Path) -> Result<Vec<u8>> {
     let mut rest = &mut rom[..];
     loop {
@@ -194,7 +196,8 @@ fn for_our_card(mut rom: Vec<u8>, path: &Path) -> Result<Vec<u8>> {
         let (image, others) = rest.split_at_mut(length);
         image[data + 6..data + 8].copy_from_slice(&0x8168_u16.to_le_bytes());
         let sum = image.iter().fold(0_u8, |sum, &byte| sum.wrapping_add(byte));
-        // The header of an image for UEFI has no place for it: nothing reads what is behind the compressed driver.
+        // The header of an image for UEFI has no place for it: nothing reads what is behind the
+        // compressed driver.
         let place = if image[data + 0x14] == BIOS {
             6
         } else {

@@ -31,8 +31,9 @@ pub struct Module {
 }
 
 impl Kernel {
-    /// Finds kernel `version` under `root`, which is laid out like an unpacked Debian image package:
-    /// the image in `boot/` or beside the modules, the modules in `usr/lib/modules` or `lib/modules`.
+    /// Finds kernel `version` under `root`, which is laid out like an unpacked Debian image
+    /// package: the image in `boot/` or beside the modules, the modules in `usr/lib/modules` or
+    /// `lib/modules`.
     pub fn find(root: &Path, version: &str) -> Result<Self> {
         let homes = [root.join("usr/lib/modules"), root.join("lib/modules")];
         let Some(modules) = homes.iter().map(|home| home.join(version)).find(|dir| {
@@ -81,7 +82,8 @@ impl Kernel {
         &self.version
     }
 
-    /// Whether it is older than a release: for what the kernel itself does otherwise, never for our driver.
+    /// Whether it is older than a release: for what the kernel itself does otherwise, never for our
+    /// driver.
     pub fn is_before(&self, major: u32, minor: u32) -> bool {
         let mut numbers = self
             .version
@@ -100,8 +102,8 @@ impl Kernel {
         &self.image
     }
 
-    /// Reads the named modules and all that they depend on, in the order in which they must be loaded.
-    /// A name that is built into the kernel needs no file and is left out.
+    /// Reads the named modules and all that they depend on, in the order in which they must be
+    /// loaded. A name that is built into the kernel needs no file and is left out.
     pub fn modules(&self, names: &[&str]) -> Result<Vec<Module>> {
         if names.is_empty() {
             return Ok(Vec::new());

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Reads what the kernel's selftests print: KTAP of the Python ones, `TEST: name [ OK ]` of the shell ones.
+//! Reads what the kernel's selftests print: KTAP of the Python ones, `TEST: name [ OK ]` of the
+//! shell ones.
 
 use std::fmt;
 
@@ -59,8 +60,8 @@ const TIMED_OUT: [i32; 2] = [124, 137];
 /// The explanation.
 const TIME_WAS_UP: &str = "its time was up";
 
-/// The test cases in the output of the selftest `file`. One that reports none is a case by itself; one that ends badly
-/// although all its cases were well has one more, which says so.
+/// The test cases in the output of the selftest `file`. One that reports none is a case by itself;
+/// one that ends badly although all its cases were well has one more, which says so.
 pub fn read(file: &str, output: &str, status: i32) -> Vec<Case> {
     let mut cases = Vec::new();
     let mut said = String::new();
@@ -69,7 +70,8 @@ pub fn read(file: &str, output: &str, status: i32) -> Vec<Case> {
             cases.push(case);
             said.clear();
         } else if let Some(text) = remark(line) {
-            // Of exceptions the last says what happened; a check that failed comes before what follows from it.
+            // Of exceptions the last says what happened; a check that failed comes before what
+            // follows from it.
             if is_the_point(text) && !said.starts_with(CHECK) {
                 said = text.to_owned();
             }
@@ -90,7 +92,8 @@ pub fn read(file: &str, output: &str, status: i32) -> Vec<Case> {
     cases
 }
 
-/// Whether the test that has these cases had to be ended, so that what it had set up is still there.
+/// Whether the test that has these cases had to be ended, so that what it had set up is still
+/// there.
 pub fn was_ended(cases: &[Case]) -> bool {
     cases.iter().any(|case| case.reason == TIME_WAS_UP)
 }

@@ -2,8 +2,8 @@
 
 //! Boots stock kernels on the emulated RTL8111B and drives the network driver under test.
 //!
-//! A [`bench::Bench`] is a far end of the wire, a device model and a guest; [`drive`] exercises it, and
-//! [`dmesg`] finds the kernel's complaints.
+//! A [`bench::Bench`] is a far end of the wire, a device model and a guest; [`drive`] exercises it,
+//! and [`dmesg`] finds the kernel's complaints.
 
 pub mod acpi;
 pub mod bare;

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! The command line of QEMU: the machine, its cards, its firmware and its consoles. Every guest of the lab, with a kernel or without, is
-//! made of these parts.
+//! The command line of QEMU: the machine, its cards, its firmware and its consoles. Every guest of
+//! the lab, with a kernel or without, is made of these parts.
 
 use std::ffi::OsString;
 use std::fs;
@@ -24,7 +24,8 @@ pub enum Nic {
     Model(PathBuf),
     /// QEMU's own e1000e, joined to the stream socket of a wire: shows what the lab itself can do.
     E1000e(PathBuf),
-    /// QEMU's `edu`, which is no network card: the example for rust/net makes one of it. It reaches 32 bits of addresses.
+    /// QEMU's `edu`, which is no network card: the example for rust/net makes one of it. It reaches
+    /// 32 bits of addresses.
     Edu,
     /// A card of this machine at this PCI address, bound to `vfio-pci`.
     Card(String),
@@ -64,11 +65,12 @@ pub(crate) fn qemu(machine: &str) -> Command {
 
 /// QEMU with processors and memory that a device model can share, and nothing else.
 ///
-/// It has no HPET. With one, Linux 7.2 and 7.3 compare the TSCs of the processors while they boot: in a timer's handler
-/// they wait for another processor, for a time that they measure by the current clock. Before they have switched to the
-/// TSC that clock is jiffies, which does not advance while interrupts are disabled. If the other processor is in
-/// `stop_machine()` just then, and has disabled its interrupts too, both wait for ever. Without an HPET there is nothing
-/// to compare with until the TSC is the clock (docs/upstream/linux-clocksource-watchdog.md).
+/// It has no HPET. With one, Linux 7.2 and 7.3 compare the TSCs of the processors while they boot:
+/// in a timer's handler they wait for another processor, for a time that they measure by the
+/// current clock. Before they have switched to the TSC that clock is jiffies, which does not
+/// advance while interrupts are disabled. If the other processor is in `stop_machine()` just then,
+/// and has disabled its interrupts too, both wait for ever. Without an HPET there is nothing to
+/// compare with until the TSC is the clock (docs/upstream/linux-clocksource-watchdog.md).
 pub(crate) fn machine(memory_mib: u32, cpus: u8) -> Result<Command> {
     machine_of(SHARED, memory_mib, cpus)
 }
@@ -86,8 +88,9 @@ pub(crate) fn machine_of(memory: &str, memory_mib: u32, cpus: u8) -> Result<Comm
     Ok(command)
 }
 
-/// Has UEFI in place of the BIOS. The variables are written to; if the firmware is built for Secure Boot, only by itself in System
-/// Management Mode. Whether it asks for signatures depends on the keys in its variables.
+/// Has UEFI in place of the BIOS. The variables are written to; if the firmware is built for Secure
+/// Boot, only by itself in System Management Mode. Whether it asks for signatures depends on the
+/// keys in its variables.
 pub(crate) fn add_uefi(command: &mut Command, uefi: &Uefi, secure: bool) {
     if secure {
         command.args(["-machine", "smm=on"]);
@@ -184,13 +187,14 @@ pub(crate) fn add_nic(
 
 /// The kernel's command line.
 ///
-/// An oops must end the guest, so that the lab sees it at once. While a kernel identifies its processor
-/// it forgets for a moment that it has five levels of page tables, and an interrupt in that moment makes
-/// KASAN report a wild access: four are enough. On a busy host a processor of the guest's may not run for tens of
-/// milliseconds; then too few ticks arrive while the kernel checks its timer, and it panics ("IO-APIC + timer doesn't
-/// work!"): no check, as for guests of KVM. For the same reason it measures its TSC wrongly, by a factor of three and more,
-/// against a timer of which a part has passed unseen: its time is too fast then, until it finds out and complains of stalls. So
-/// it is given the frequency.
+/// An oops must end the guest, so that the lab sees it at once. While a kernel identifies its
+/// processor it forgets for a moment that it has five levels of page tables, and an interrupt in
+/// that moment makes KASAN report a wild access: four are enough. On a busy host a processor of the
+/// guest's may not run for tens of milliseconds; then too few ticks arrive while the kernel checks
+/// its timer, and it panics ("IO-APIC + timer doesn't work!"): no check, as for guests of KVM. For
+/// the same reason it measures its TSC wrongly, by a factor of three and more, against a timer of
+/// which a part has passed unseen: its time is too fast then, until it finds out and complains of
+/// stalls. So it is given the frequency.
 pub fn command_line(interactive: bool) -> String {
     let verbosity = if interactive {
         "quiet loglevel=4"
@@ -218,12 +222,14 @@ pub(crate) fn with_path(option: &str, path: &Path) -> OsString {
     ))
 }
 
-/// QEMU's arguments for KVM where it can work, for software emulation elsewhere; `LAB_ACCEL` decides.
+/// QEMU's arguments for KVM where it can work, for software emulation elsewhere; `LAB_ACCEL`
+/// decides.
 fn accelerator() -> Result<&'static [&'static str]> {
     const KVM: &[&str] = &["-accel", "kvm", "-cpu", "host"];
-    // What TCG is slow at, and no machine of the chip's time had: it copies strings a byte at a time, and a kernel that is
-    // told they are fast has all its copying done so; it walks a fifth level of page tables; and it ends the translated
-    // block at each access to a user's memory that SMAP guards.
+    // What TCG is slow at, and no machine of the chip's time had: it copies strings a byte at a
+    // time, and a kernel that believes they are fast copies everything by them; it walks a fifth
+    // level of page tables; and it ends the translated block at each access to a user's memory that
+    // SMAP guards.
     const CPU: &str = "max,erms=off,fsrm=off,la57=off,smap=off";
     const TCG: &[&str] = &["-accel", "tcg,thread=multi", "-cpu", CPU];
     match std::env::var("LAB_ACCEL").ok().as_deref() {

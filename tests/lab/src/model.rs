@@ -97,8 +97,8 @@ pub struct Identity {
 }
 
 impl Identity {
-    /// The model of one of a guest's ports, counted from 0; the first one, which is mostly the only one, has no number in
-    /// the names of its files.
+    /// The model of one of a guest's ports, counted from 0; the first one, which is mostly the only
+    /// one, has no number in the names of its files.
     pub fn port(port: u8) -> Self {
         Self {
             mac: format!("52:54:00:81:11:{:02x}", 0x0b + port),
@@ -152,13 +152,16 @@ pub struct Options<'a> {
     pub pcap: bool,
     /// How many bytes of each are kept there; without a number, all.
     pub snaplen: Option<u32>,
-    /// Whether frames wait for acknowledgements; if not the model runs with --late-acks, see `rtl8111b serve --help`.
+    /// Whether frames wait for acknowledgements; if not the model runs with --late-acks, see
+    /// `rtl8111b serve --help`.
     pub prompt_acks: bool,
     /// Whether the last that happened to the chip is kept.
     pub trace: bool,
-    /// Whether a frame that finds no descriptor is lost at once (`--rx-mode drop`); if not the model does what it does for its users.
+    /// Whether a frame that finds no descriptor is lost at once (`--rx-mode drop`); if not the
+    /// model does what it does for its users.
     pub drop_when_full: bool,
-    /// How long a negotiation of the link takes, in milliseconds; the model's default if there is none here.
+    /// How long a negotiation of the link takes, in milliseconds; the model's default if there is
+    /// none here.
     pub negotiation: Option<u32>,
     /// Where its log and the pcap are written.
     pub artifacts: &'a Path,

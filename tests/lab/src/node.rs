@@ -1,10 +1,11 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! A node of a cluster: a machine whose only network card is the emulated chip, plugged into a wire of another program's. It boots
-//! by the option ROM of its card, from its disk or from a stick, and has no control channel; its console is a file, and there may be a screen
-//! and a keyboard.
+//! A node of a cluster: a machine whose only network card is the emulated chip, plugged into a wire
+//! of another program's. It boots by the option ROM of its card, from its disk or from a stick, and
+//! has no control channel; its console is a file, and there may be a screen and a keyboard.
 //!
-//! [`serve`] is `lab node`, by which a program in another language switches such machines on and off.
+//! [`serve`] is `lab node`, by which a program in another language switches such machines on and
+//! off.
 
 use std::fs;
 use std::io::{BufRead, Write};
@@ -27,7 +28,8 @@ use crate::process::Process;
 use crate::qmp::Qmp;
 use crate::{Error, Result};
 
-/// How much of each frame is kept: the headers, and the beginning of what they carry; about a tenth of the whole.
+/// How much of each frame is kept: the headers, and the beginning of what they carry; about a tenth
+/// of the whole.
 const SNAPLEN: u32 = 128;
 
 /// How long QEMU may take to end when it is asked to.
@@ -138,7 +140,8 @@ impl Node {
         add_qmp(&mut command, &monitor);
         let (card_turn, disk_turn) = if options.disk_first { (2, 1) } else { (1, 2) };
         if let Some(disk) = options.disk {
-            // A node that loses its power is installed anew: the host need not wait for its own disk.
+            // A node that loses its power is installed anew: the host need not wait for its own
+            // disk.
             let drive = "if=none,id=disk,format=raw,cache=unsafe,discard=unmap,file=";
             let device =
                 format!("ide-hd,drive=disk,bus=ide.0,bootindex={disk_turn},model=node,serial=1");
@@ -251,8 +254,9 @@ enum Request {
     },
 }
 
-/// Puts an image into the machine, to be booted first or not at all. The controller is xHCI: that of EHCI looks for work once a millisecond, which
-/// is minutes for an initrd on a busy host, and firmware hides from what it boots which one it is.
+/// Puts an image into the machine, to be booted first or not at all. The controller is xHCI: that
+/// of EHCI looks for work once a millisecond, which is minutes for an initrd on a busy host, and
+/// firmware hides from what it boots which one it is.
 pub(crate) fn add_stick(command: &mut Command, image: &Path, slot: Slot, first: bool) {
     let drive = "if=none,id=stick,format=raw,readonly=on,file=";
     let turn = if first { ",bootindex=0" } else { "" };
@@ -269,11 +273,11 @@ pub(crate) fn add_stick(command: &mut Command, image: &Path, slot: Slot, first: 
     };
 }
 
-/// Switches a node on and does what the lines of `input` ask for, each with a line of `output`; at the end of the input
-/// it is switched off.
+/// Switches a node on and does what the lines of `input` ask for, each with a line of `output`; at
+/// the end of the input it is switched off.
 ///
-/// A line is a [`Request`]. An answer is `{"ok":true,"value":...}` or `{"ok":false,"error":"..."}`. The first line of the
-/// output is the answer to switching it on.
+/// A line is a [`Request`]. An answer is `{"ok":true,"value":...}` or `{"ok":false,"error":"..."}`.
+/// The first line of the output is the answer to switching it on.
 ///
 /// # Errors
 ///

@@ -56,7 +56,8 @@ pub struct Packet<'a> {
 
 /// Looks at the packet in a frame; none if it is no whole IPv4 with TCP or UDP.
 ///
-/// etherparse judges what it is and what its checksums should be: other people's reading of the standards than that in the model.
+/// etherparse judges what it is and what its checksums should be: other people's reading of the
+/// standards than that in the model.
 pub fn packet(frame: &[u8]) -> Option<Packet<'_>> {
     let sliced = SlicedPacket::from_ethernet(frame).ok()?;
     let Some(LinkSlice::Ethernet2(link)) = &sliced.link else {

@@ -109,7 +109,8 @@ impl Peer {
         Ok(())
     }
 
-    /// Sends `frame` so many times a second, as far as the guest takes it, until the flood is dropped.
+    /// Sends `frame` so many times a second, as far as the guest takes it, until the flood is
+    /// dropped.
     pub fn flood(&self, frame: Vec<u8>, rate: u32) -> Flood {
         let output = self.output.clone();
         let stop = Arc::new(AtomicBool::new(false));
@@ -160,8 +161,8 @@ pub struct Flood {
 }
 
 impl Flood {
-    /// Changes the frames a second: a guest that is kept busy polls and has no interrupts, one that is
-    /// given time has one for every burst.
+    /// Changes the frames a second: a guest that is kept busy polls and has no interrupts, one that
+    /// is given time has one for every burst.
     pub fn set_rate(&self, rate: u32) {
         self.rate.store(rate, Ordering::Relaxed);
     }

@@ -117,7 +117,8 @@ impl Ports {
         })
     }
 
-    /// Loads the driver, which must accept every port; returns their interfaces, those of a pair beside each other.
+    /// Loads the driver, which must accept every port; returns their interfaces, those of a pair
+    /// beside each other.
     pub fn load(&mut self, driver: &Driver) -> Result<Vec<String>> {
         self.guest
             .check(&format!("insmod {MODULES}/{}.ko", driver.name()))?;

@@ -115,7 +115,8 @@ impl Process {
         let stat = fs::read_to_string(&path).map_err(Error::file(&path, "reading"))?;
         // SAFETY: a plain question to libc.
         let ticks_per_second = unsafe { libc::sysconf(libc::_SC_CLK_TCK) };
-        // The name before the bracket may hold anything; utime and stime are fields 14 and 15 (proc(5)).
+        // The name before the bracket may hold anything; utime and stime are fields 14 and 15
+        // (proc(5)).
         let after = stat.rsplit(')').next().unwrap_or_default();
         let ticks: u32 = after
             .split_whitespace()

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! QEMU's own control channel (QMP): what is done to the machine from outside, such as unplugging a card.
+//! QEMU's own control channel (QMP): what is done to the machine from outside, such as unplugging a
+//! card.
 
 use std::fs;
 use std::io::{BufRead, BufReader, ErrorKind, Write};
@@ -57,8 +58,8 @@ impl Qmp {
         }
     }
 
-    /// Writes to `path` what the registers of all processors hold, twice: it shows a processor that hangs apart from one that
-    /// waits.
+    /// Writes to `path` what the registers of all processors hold, twice: it shows a processor that
+    /// hangs apart from one that waits.
     pub fn save_registers(&mut self, path: &Path) -> Result<()> {
         let line = json!({ "command-line": "info registers -a" });
         let mut text = String::new();
@@ -70,8 +71,8 @@ impl Qmp {
         fs::write(path, text).map_err(Error::file(path, "writing"))
     }
 
-    /// Waits until QEMU has reported an event of that name, about that device if there is one, and forgets all
-    /// before it.
+    /// Waits until QEMU has reported an event of that name, about that device if there is one, and
+    /// forgets all before it.
     pub fn wait_event(&mut self, name: &str, device: Option<&str>, limit: Duration) -> Result<()> {
         let what = format!("QEMU to report {name} {}", device.unwrap_or_default());
         wait_for(&what, limit, || {
@@ -115,7 +116,8 @@ impl Qmp {
             .stream
             .as_mut()
             .ok_or_else(|| protocol("no connection".to_owned()))?;
-        // In one piece: QEMU does not wait for the line feed, and after `quit` nothing would read it.
+        // In one piece: QEMU does not wait for the line feed, and after `quit` nothing would read
+        // it.
         let line = format!("{request}\n");
         stream
             .get_mut()

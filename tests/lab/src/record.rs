@@ -66,7 +66,8 @@ impl Record {
     }
 }
 
-/// The accesses of the driver and the interrupts of the device; none for a device that does not count.
+/// The accesses of the driver and the interrupts of the device; none for a device that does not
+/// count.
 fn accesses(counters: Option<&Counters>) -> Map<String, Value> {
     let mut figures = Map::new();
     if let Some(counters) = counters {

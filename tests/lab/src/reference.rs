@@ -1,9 +1,11 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Reference drivers, which other people wrote and proved on cards, and ours, on the same emulated chip.
+//! Reference drivers, which other people wrote and proved on cards, and ours, on the same emulated
+//! chip.
 //!
-//! Each goes through the same [`scenario`]; the registers after the interface was opened are compared between
-//! ours and the kernel's own ([`registers`]); a [`table::Table`] shows the outcomes.
+//! Each goes through the same [`scenario`]; the registers after the interface was opened are
+//! compared between ours and the kernel's own ([`registers`]); a [`table::Table`] shows the
+//! outcomes.
 
 pub mod registers;
 pub mod scenario;

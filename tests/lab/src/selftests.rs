@@ -42,7 +42,8 @@ pub struct Test {
 pub struct Plan {
     /// In their order.
     pub tests: Vec<Test>,
-    /// Why a case, by file and name, fails without the driver's doing. In a name `*` is for anything.
+    /// Why a case, by file and name, fails without the driver's doing. In a name `*` is for
+    /// anything.
     pub excuses: BTreeMap<(String, String), String>,
     /// The preparation of a test, by its file: a shell command.
     pub before: BTreeMap<String, String>,
@@ -304,8 +305,8 @@ pub fn run(
     })
 }
 
-/// Runs tests as long as there are some, in one guest as long as that answers and no test had to be ended: then it is
-/// replaced for the next.
+/// Runs tests as long as there are some, in one guest as long as that answers and no test had to be
+/// ended: then it is replaced for the next.
 fn run_some<'a>(
     setup: &Setup<'_>,
     number: usize,
@@ -448,7 +449,8 @@ fn in_root(ports: &mut Ports, script: &str, limit: Duration) -> Result<crate::ch
 pub enum Verdict {
     /// As it should be.
     Fine,
-    /// It fails for a reason that is known and does not lie in the driver; the reference driver fails too.
+    /// It fails for a reason that is known and does not lie in the driver; the reference driver
+    /// fails too.
     Excused(String),
     /// It fails, and tests/selftests.conf does not explain it.
     Unexplained(&'static str),

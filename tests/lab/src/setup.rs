@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! The set-up of a bench: kernel, card, driver, far end of the wire, and what is in the guest besides.
+//! The set-up of a bench: kernel, card, driver, far end of the wire, and what is in the guest
+//! besides.
 
 use std::collections::HashMap;
 use std::net::Ipv4Addr;
@@ -29,7 +30,8 @@ pub enum Driver {
     R8169,
     /// None for the emulated chip: QEMU's e1000e takes its place, to test the lab itself.
     E1000e,
-    /// None for the emulated chip either: the example for rust/net, from this file, on QEMU's `edu`.
+    /// None for the emulated chip either: the example for rust/net, from this file, on QEMU's
+    /// `edu`.
     Edu(PathBuf),
 }
 
@@ -53,14 +55,16 @@ impl Driver {
         }
     }
 
-    /// Returns parts of the texts of the violations that it commits now and then, by no error of the model's.
+    /// Returns parts of the texts of the violations that it commits now and then, by no error of
+    /// the model's.
     ///
-    /// r8169 leaves the checksum of a frame below 60 bytes to a chip that cannot, if the frame is the last
-    /// piece of a larger one: the core cuts those after it has asked `ndo_features_check`.
+    /// r8169 leaves the checksum of a frame below 60 bytes to a chip that cannot, if the frame is
+    /// the last piece of a larger one: the core cuts those after it has asked `ndo_features_check`.
     ///
-    /// Its `rtl8169_net_suspend` stops the queue (`netif_device_detach`) before `rtl8169_cleanup` disables NAPI: a
-    /// poll between the two restarts the queue, and a frame sent then rings the doorbell of a chip that has been reset
-    /// (seen at kexec under load; the paths of suspend and shutdown are the same).
+    /// Its `rtl8169_net_suspend` stops the queue (`netif_device_detach`) before `rtl8169_cleanup`
+    /// disables NAPI: a poll between the two restarts the queue, and a frame sent then rings the
+    /// doorbell of a chip that has been reset (seen at kexec under load; the paths of suspend and
+    /// shutdown are the same).
     pub fn known_violations(&self) -> &'static [&'static str] {
         match self {
             Driver::R8169 => &[
@@ -86,7 +90,8 @@ pub enum World {
 pub struct Card {
     /// Its PCI address, such as `0000:02:00.0`.
     pub address: String,
-    /// This machine's address on the card's wire, through another card; without it nothing is transferred.
+    /// This machine's address on the card's wire, through another card; without it nothing is
+    /// transferred.
     pub reach: Option<Ipv4Addr>,
 }
 
@@ -111,7 +116,8 @@ pub struct Setup<'a> {
     pub iommu: bool,
     /// The station address that the firmware has for a card that is soldered on.
     pub firmware_mac: Option<Address>,
-    /// Whether a virtio-rng shares the card's interrupt line; see [`Bench::interrupt_by_neighbour`].
+    /// Whether a virtio-rng shares the card's interrupt line; see
+    /// [`Bench::interrupt_by_neighbour`].
     pub neighbour: bool,
     /// A disk of so many MiB, empty at first.
     pub disk_mib: u32,
@@ -135,11 +141,12 @@ pub struct Setup<'a> {
     pub vlan: Option<u16>,
     /// How kernel and initramfs come over the wire, if they do.
     pub netboot: Option<Netboot<'a>>,
-    /// Whether a frame that finds no descriptor is lost at once. That is for a flood that the guest cannot keep up with: by the model's
-    /// default it would wait on the cable as long as the driver is at work, so that the chip never overflows, and what a test
-    /// sends would wait behind it.
+    /// Whether a frame that finds no descriptor is lost at once. That is for a flood that the guest
+    /// cannot keep up with: by the model's default it would wait on the cable as long as the driver
+    /// is at work, so that the chip never overflows, and what a test sends would wait behind it.
     pub drop_when_full: bool,
-    /// How long a negotiation of the link takes, in milliseconds; the model's default if there is none here.
+    /// How long a negotiation of the link takes, in milliseconds; the model's default if there is
+    /// none here.
     pub negotiation: Option<u32>,
     /// Whether the frames are kept in a pcap file.
     pub pcap: bool,
@@ -155,7 +162,8 @@ pub struct Setup<'a> {
     pub echo: Option<&'a Path>,
     /// Whether the console is the lab's terminal.
     pub interactive: bool,
-    /// The plugin that counts what the guest's kernel executes (`tests/lab/plugin`), if that is wanted.
+    /// The plugin that counts what the guest's kernel executes (`tests/lab/plugin`), if that is
+    /// wanted.
     pub plugin: Option<&'a Path>,
 }
 
@@ -204,7 +212,8 @@ impl<'a> Setup<'a> {
         }
     }
 
-    /// Boots the guest, loads the driver, which must accept the device, and opens the interface; returns its name besides.
+    /// Boots the guest, loads the driver, which must accept the device, and opens the interface;
+    /// returns its name besides.
     pub fn open(&self) -> Result<(Bench, String)> {
         let mut bench = Bench::start(self)?;
         let interface = bench.load_and_open()?;
@@ -232,7 +241,8 @@ impl<'a> Setup<'a> {
 /// Modules, and which of those that the guest has at hand each of them depends on.
 pub(crate) type Needs = HashMap<String, Vec<String>>;
 
-/// Makes the guest's initramfs; returns it, the modules that are loaded before the driver, and which depend on which.
+/// Makes the guest's initramfs; returns it, the modules that are loaded before the driver, and
+/// which depend on which.
 pub(crate) fn initramfs(setup: &Setup<'_>) -> Result<(PathBuf, Vec<String>, Needs)> {
     let mut names = Vec::new();
     let has_phy = !matches!(

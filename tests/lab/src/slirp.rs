@@ -18,7 +18,8 @@ pub struct Slirp {
 }
 
 impl Slirp {
-    /// Starts it and waits for its socket. TFTP serves what is in `sockets`, DHCP names `boot_file`.
+    /// Starts it and waits for its socket. TFTP serves what is in `sockets`, DHCP names
+    /// `boot_file`.
     pub fn start(artifacts: &Path, sockets: &Path, boot_file: &str) -> Result<Self> {
         let socket = sockets.join("world");
         let network = GATEWAY

@@ -51,7 +51,8 @@ pub fn exchange(bench: &mut Bench, frame: &[u8], limit: Duration) -> Result<Opti
     Ok(None)
 }
 
-/// Requires that one marked frame is echoed despite the background flood; it is sent again when it is lost.
+/// Requires that one marked frame is echoed despite the background flood; it is sent again when it
+/// is lost.
 pub fn echo_returns(bench: &mut Bench, time: u32) -> Result<()> {
     let guest = guest_address()?;
     // Late echoes of the one before have another length.
@@ -75,7 +76,8 @@ pub fn echo_returns(bench: &mut Bench, time: u32) -> Result<()> {
 /// How long TCP may take to recover from an interruption.
 const TRAFFIC: Duration = Duration::from_secs(30);
 
-/// Starts TCP both ways, as much as there is room for, until [`end_tcp`]; an interruption does not end it.
+/// Starts TCP both ways, as much as there is room for, until [`end_tcp`]; an interruption does not
+/// end it.
 pub fn start_tcp(bench: &mut Bench) -> Result<()> {
     let url = bench.url("")?;
     // Without a limit one direction starves the other for seconds.

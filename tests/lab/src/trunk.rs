@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! The trunk port of a switch: the world is in one VLAN of it, and a guest must tag what it sends there.
+//! The trunk port of a switch: the world is in one VLAN of it, and a guest must tag what it sends
+//! there.
 
 use std::io::ErrorKind;
 use std::net::Shutdown;
@@ -31,7 +32,8 @@ pub struct Trunk {
 }
 
 impl Trunk {
-    /// Joins the VLAN `id` of the port to the stream socket `world`, which knows no tags. It ends with either of them.
+    /// Joins the VLAN `id` of the port to the stream socket `world`, which knows no tags. It ends
+    /// with either of them.
     pub fn start(world: &Path, sockets: &Path, id: u16) -> Result<Self> {
         let socket = sockets.join("trunk");
         let listener = UnixListener::bind(&socket).map_err(Error::file(&socket, "listening"))?;

@@ -30,11 +30,12 @@ fn measure() -> Option<u64> {
     None
 }
 
-/// The counter and the time of one moment: of several readings the one that took the fewest ticks, for the host may have run
-/// something else during the others.
+/// The counter and the time of one moment: of several readings the one that took the fewest ticks,
+/// for the host may have run something else during the others.
 #[cfg(target_arch = "x86_64")]
 fn reading() -> (u64, Instant) {
-    // SAFETY: Each processor of this architecture has the counter, and Linux lets programs read it unless they ask otherwise.
+    // SAFETY: Each processor of this architecture has the counter, and Linux lets programs read it
+    // unless they ask otherwise.
     let ticks = || unsafe { std::arch::x86_64::_rdtsc() };
     let mut best = (u64::MAX, ticks(), Instant::now());
     for _ in 0..READINGS {
@@ -50,7 +51,8 @@ fn reading() -> (u64, Instant) {
 
 #[cfg(test)]
 mod tests {
-    /// Within the half percent that Linux corrects later; also where other programs want the processors.
+    /// Within the half percent that Linux corrects later; also where other programs want the
+    /// processors.
     #[test]
     fn two_measurements_agree() {
         let Some(first) = super::measure() else {

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Small XDP programs, assembled here, and how they are attached: what the guest runs to try a driver's XDP.
+//! Small XDP programs, assembled here, and how they are attached: what the guest runs to try a
+//! driver's XDP.
 
 use std::io;
 use std::mem;
@@ -132,8 +133,8 @@ const fn call(function: i32) -> Instruction {
 /// Returns register 0.
 const EXIT: Instruction = instruction(0x95, 0, 0, 0, 0);
 
-/// Swaps the addresses of the lab's frames, cuts them to the length that is in the lab's, and does with them what `send`,
-/// instructions that leave an action in register 0, says.
+/// Swaps the addresses of the lab's frames, cuts them to the length that is in the lab's, and does
+/// with them what `send`, instructions that leave an action in register 0, says.
 fn echo(send: &[Instruction]) -> Vec<Instruction> {
     let over = send.len() as i16;
     let mut program = vec![
@@ -227,8 +228,8 @@ pub fn attach(interface: i32, task: Task) -> io::Result<OwnedFd> {
         log_size: u32::try_from(log.len()).map_err(io::Error::other)?,
         log: log.as_mut_ptr() as u64,
     };
-    // SAFETY: the structure begins the one of that command; what it points to is live, and the log is
-    // writable for its size.
+    // SAFETY: the structure begins the one of that command; what it points to is live, and the log
+    // is writable for its size.
     let loaded = unsafe { bpf(BPF_PROG_LOAD, &load) };
     let loaded = loaded.map_err(|error| {
         let end = log.iter().position(|&byte| byte == 0).unwrap_or(0);

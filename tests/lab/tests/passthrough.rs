@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! `scripts/passthrough` against made trees of /sys and /proc, with a script that plays the kernel's part.
+//! `scripts/passthrough` against made trees of /sys and /proc, with a script that plays the
+//! kernel's part.
 
 use std::fs;
 use std::os::unix::fs::{symlink, PermissionsExt};

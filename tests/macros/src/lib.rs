@@ -28,8 +28,9 @@ use syn::{Error, Expr, Ident, ItemFn, Lit, Meta, Path, Result, Token};
 /// | `alone` | no other guest runs meanwhile: the test measures, or keeps both cores busy |
 /// | `debug` | `scripts/lab debug` runs the test on the debug kernel too: of several drivers, that of ours |
 ///
-/// Without a driver the test has the name of the function, which gets `&Inputs` and makes its cases itself. A test leaves
-/// its logs in the folder of its name. A second attribute makes further tests of the same function.
+/// Without a driver the test has the name of the function, which gets `&Inputs` and makes its cases
+/// itself. A test leaves its logs in the folder of its name. A second attribute makes further tests
+/// of the same function.
 #[proc_macro_attribute]
 pub fn guest_test(arguments: TokenStream, item: TokenStream) -> TokenStream {
     expand(arguments, item)

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
-// Whether there is room is asked before the frame is given away, so that no frame, least of all another one, is given back.
+// Whether there is room is asked before the frame is given away, so that no frame, least of all
+// another one, is given back.
 // error: expected `Owned<SkBuff>`, found `()`
 use rust_net::net::{owned::Owned, contexts::XmitContext, operations::Operations, skb::SkBuff};
 

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
-// What was completed is counted by completing it. (That it is no more than was accounted, which is a BUG() of the core, the helper sees to.)
+// What was completed is counted by completing it. (That it is no more than was accounted, which is
+// a BUG() of the core, the helper sees to.)
 // error: this method takes 1 argument but 2 arguments were supplied
 use rust_net::net::{contexts::PollContext, fragment::{Completed, MappedFragment}};
 

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
-// A driver never has the registration, so that it cannot leak it: the framework drops it when the driver is unbound.
+// A driver never has the registration, so that it cannot leak it: the framework drops it when the
+// driver is unbound.
 // error: module `registration` is private
 #[cfg(right)]
 use rust_net::net::driver::Interface;

@@ -176,8 +176,8 @@ fn the_address_is_in_three_words_from_the_seventh_and_no_others_are_read() {
     let eeprom = Tolerant(Eeprom::new(6, words));
     let part = Part::find(&eeprom).expect("an EEPROM");
     assert_eq!(part.address(&eeprom), [0x52, 0x54, 0, 0x81, 0x11, 0x0b]);
-    // Each time the inputs are set two accesses wait for the chip. A word takes 60 of them at most, and one more may be read to find
-    // out how long addresses are.
+    // Each time the inputs are set two accesses wait for the chip. A word takes 60 of them at most,
+    // and one more may be read to find out how long addresses are.
     let sets = eeprom.0.sets.get();
     assert!(sets <= 5 * 60, "the inputs were set {sets} times");
 }

@@ -435,7 +435,8 @@ fn the_timer_counts_and_starts_again_when_written() {
     assert_eq!(bench.r32(Reg::Timer), 10);
 }
 
-/// A guest that means harm: registers, descriptors and frames from a seed. Nothing may panic, run away or grow.
+/// A guest that means harm: registers, descriptors and frames from a seed. Nothing may panic, run
+/// away or grow.
 #[test]
 fn nothing_a_guest_does_breaks_the_chip() {
     for seed in 1..60u64 {

@@ -2,8 +2,8 @@
 
 //! The lying mode: what a card says that wants to bring its driver down.
 //!
-//! It lies in words only. Data goes where a descriptor points, as far as it has room; a driver that believes a length or
-//! a status goes wrong by itself.
+//! It lies in words only. Data goes where a descriptor points, as far as it has room; a driver that
+//! believes a length or a status goes wrong by itself.
 
 use super::FaultInjector;
 use super::FaultKind;

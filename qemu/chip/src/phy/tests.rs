@@ -74,7 +74,8 @@ fn there_is_no_link_while_it_is_negotiated() {
     assert_eq!((phy.status(), phy.deadline()), (0x13, None));
     phy.read(1);
     assert_ne!(phy.read(1).0 & BMSR_LINK, 0);
-    // phylib reads the status twice, and asks for the speed only if the link was down the second time.
+    // phylib reads the status twice, and asks for the speed only if the link was down the second
+    // time.
     phy.write(9, 0);
     assert!(phy.write(0, 0x1200).link_changed);
     for _ in 0..2 {

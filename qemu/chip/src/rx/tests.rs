@@ -94,7 +94,8 @@ fn a_full_ring_makes_the_frame_wait() {
     assert_eq!(bench.chip.counters().rx_dropped, 0);
 }
 
-/// Without flow control a frame that finds no descriptor is kept inside, and written when there is one: the chip looks.
+/// Without flow control a frame that finds no descriptor is kept inside, and written when there is
+/// one: the chip looks.
 #[test]
 fn a_full_ring_fills_the_room_inside() {
     let mut bench = bench();
@@ -336,7 +337,8 @@ fn rings_that_cannot_hold_a_frame_are_reported() {
     slots(&mut bench, 2, 0x40);
     assert_eq!(give(&mut bench, &to(MAC, 150)), Received::Dropped);
     assert!(bench.last_violation().contains("whole receive ring"));
-    // The end lies before the descriptor the chip stands at, and passing it leads back to it for ever.
+    // The end lies before the descriptor the chip stands at, and passing it leads back to it for
+    // ever.
     slots(&mut bench, 2, 0x40);
     bench.chip.rx.index = 5;
     for index in 5..8 {

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Runs the fuzz targets on bytes from a seed: what can be done with a stable toolchain and nothing else. It does not
-//! look at which code an input reaches, as libFuzzer does.
+//! Runs the fuzz targets on bytes from a seed: what can be done with a stable toolchain and nothing
+//! else. It does not look at which code an input reaches, as libFuzzer does.
 //!
 //! Usage: seeded --seconds N --seed N --artifacts DIRECTORY TARGET... | seeded --input FILE TARGET
 

@@ -35,7 +35,8 @@ const LOGGED: u64 = 500;
 /// Bytes of the longest ring.
 pub(super) const RING: usize = 1024 * 16;
 
-/// How long frames wait for an acknowledgement, in nanoseconds. One was seen to take 3 ms from a guest without KVM.
+/// How long frames wait for an acknowledgement, in nanoseconds. One was seen to take 3 ms from a
+/// guest without KVM.
 pub(super) const ACK_WAIT: u64 = 50_000_000;
 
 /// The card.
@@ -48,9 +49,10 @@ pub(crate) struct Card {
     begin: Instant,
     /// A frame waits outside for a receive descriptor, or for an acknowledgement.
     pub(super) frame_waits: bool,
-    /// Frames wait for acknowledgements. On a bus one arrives in less time than a frame takes on the cable; here a burst
-    /// of frames comes in meanwhile, whose events it clears too. iPXE, which has four receive descriptors, was seen to
-    /// lose the events of all four in that way, and to look at none of them ever again.
+    /// Frames wait for acknowledgements. On a bus one arrives in less time than a frame takes on
+    /// the cable; here a burst of frames comes in meanwhile, whose events it clears too. iPXE,
+    /// which has four receive descriptors, was seen to lose the events of all four in that way, and
+    /// to look at none of them ever again.
     pub(super) prompt_acks: bool,
     /// When the driver read an event, if that was its last access.
     event_read: Option<u64>,
@@ -87,8 +89,9 @@ impl Device {
         Device(Card::new(chip, config, sender))
     }
 
-    /// Does something to the card, and brings the outside up to date with it. Reads do it, too: one changes no register, but
-    /// sets the time first, and what is due then may move the interrupt line.
+    /// Does something to the card, and brings the outside up to date with it. Reads do it, too: one
+    /// changes no register, but sets the time first, and what is due then may move the interrupt
+    /// line.
     pub(super) fn change<T>(&mut self, act: impl FnOnce(&mut Card) -> T) -> T {
         let result = act(&mut self.0);
         self.0.settle();
@@ -110,7 +113,8 @@ impl Device {
         self.0.prompt_acks = on;
     }
 
-    /// Has a frame wait outside if an acknowledgement is expected; nothing happens to the chip then.
+    /// Has a frame wait outside if an acknowledgement is expected; nothing happens to the chip
+    /// then.
     pub(super) fn holds_back(&mut self, again: bool) -> bool {
         let card = &mut self.0;
         let hold = card.ack_expected();
@@ -190,7 +194,8 @@ impl Card {
         }
     }
 
-    /// Does something to the chip, and records it: the event, what the chip does with the bus, and what the interrupt line does.
+    /// Does something to the chip, and records it: the event, what the chip does with the bus, and
+    /// what the interrupt line does.
     fn act<T>(
         &mut self,
         event: impl FnOnce() -> Event,
@@ -345,8 +350,8 @@ impl Card {
         read.map_or(0, |at| at.saturating_add(ACK_WAIT))
     }
 
-    /// Sets the chip's time, unless an acknowledgement is expected: a frame that was kept inside and found a descriptor now
-    /// would have its event cleared by that, like one from the cable.
+    /// Sets the chip's time, unless an acknowledgement is expected: a frame that was kept inside
+    /// and found a descriptor now would have its event cleared by that, like one from the cable.
     pub(super) fn tick(&mut self) {
         if self.ack_expected() {
             return;
@@ -423,8 +428,8 @@ impl Card {
             self.announced = deadline;
             self.alarm.notify_all();
         }
-        // What the peer does not take now, the pump writes when there is room; as does it go on with what the chip
-        // still has to send.
+        // What the peer does not take now, the pump writes when there is room; as does it go on
+        // with what the chip still has to send.
         if !self.sender.flush() || self.chip.sending() {
             self.sender.kick();
         }
@@ -435,8 +440,9 @@ impl Card {
         self.report_lost_trace();
     }
 
-    /// Looks at the transmit ring when it is first used. Memory that the guest does not share reads as zeroes; a ring that
-    /// a driver has made does not: its last descriptor says that it is the last.
+    /// Looks at the transmit ring when it is first used. Memory that the guest does not share reads
+    /// as zeroes; a ring that a driver has made does not: its last descriptor says that it is the
+    /// last.
     fn look_at_ring(&mut self) {
         let Some(base) = self.chip.state().tx.base else {
             return;

@@ -71,7 +71,8 @@ impl Write for File {
     }
 }
 
-/// A run that writes these registers (32 bits), rings the doorbell, receives a frame under a fault; recorded.
+/// A run that writes these registers (32 bits), rings the doorbell, receives a frame under a fault;
+/// recorded.
 fn run(writes: &[(u16, u32)], lie: bool) -> Vec<Event> {
     let file = File::default();
     let config = Config::default();

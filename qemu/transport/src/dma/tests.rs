@@ -182,7 +182,8 @@ fn ranges_go_up_to_the_end_of_all_addresses() {
     assert_eq!(view(&map, last, 1), [Some(1)]);
     let mut bytes = [0; 2];
     assert_eq!(map.read(u64::MAX, &mut bytes), Err(DmaError::Unmapped));
-    // Half of everything, as QEMU takes the address space away, and a size that would go beyond the end.
+    // Half of everything, as QEMU takes the address space away, and a size that would go beyond the
+    // end.
     map.unmap(1 << 63, 1 << 63);
     assert!(map.is_empty());
     let mut map = mapped(last, 1);

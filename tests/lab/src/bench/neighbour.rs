@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! A bench whose card shares its interrupt line with a virtio-rng; see [`crate::setup::Setup::neighbour`].
+//! A bench whose card shares its interrupt line with a virtio-rng; see
+//! [`crate::setup::Setup::neighbour`].
 
 use std::fs;
 
@@ -8,8 +9,8 @@ use super::Bench;
 use crate::{guest, Error, Result};
 
 impl Bench {
-    /// Has the card's neighbour interrupt some hundred times; its module `virtio_rng` must be loaded. Requires that
-    /// `interface`, if there is one, is on the same line.
+    /// Has the card's neighbour interrupt some hundred times; its module `virtio_rng` must be
+    /// loaded. Requires that `interface`, if there is one, is on the same line.
     pub fn interrupt_by_neighbour(&mut self, interface: Option<&str>) -> Result<()> {
         const LINE: &str = "grep virtio /proc/interrupts";
         let before = self.guest.check(LINE)?;
@@ -25,8 +26,8 @@ impl Bench {
         Ok(())
     }
 
-    /// Requires that nothing was written to registers of the card while it was in D3, where they are out of reach; for
-    /// a card with a neighbour.
+    /// Requires that nothing was written to registers of the card while it was in D3, where they
+    /// are out of reach; for a card with a neighbour.
     pub fn check_nothing_written_asleep(&mut self) -> Result<()> {
         let path = self.guest.log(guest::INVALID);
         let resource = format!("/sys/bus/pci/devices/{}/resource", self.device.address);

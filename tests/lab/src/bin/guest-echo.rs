@@ -2,10 +2,11 @@
 
 //! Runs in the guest: sends every frame of the lab's ethertype back.
 //!
-//! With `gso ADDRESS PIECE LENGTH` it sends one UDP payload of LENGTH bytes instead, which the kernel or the card is to cut
-//! into datagrams of PIECE bytes. With `xdp INTERFACE TASK` it has an XDP program there (`lab::xdp`) until it is killed; with
-//! `xdp-once` it only attaches and detaches it. With `kexec KERNEL INITRAMFS COMMAND-LINE` it starts another kernel, and with
-//! `kdump` it has the kernel do so when it crashes.
+//! With `gso ADDRESS PIECE LENGTH` it sends one UDP payload of LENGTH bytes instead, which the
+//! kernel or the card is to cut into datagrams of PIECE bytes. With `xdp INTERFACE TASK` it has an
+//! XDP program there (`lab::xdp`) until it is killed; with `xdp-once` it only attaches and detaches
+//! it. With `kexec KERNEL INITRAMFS COMMAND-LINE` it starts another kernel, and with `kdump` it has
+//! the kernel do so when it crashes.
 //!
 //! The interface may go down and even away at any time; the echo takes up again when it is back.
 
@@ -99,14 +100,16 @@ fn run_program(interface: &str, task: &str, stay: bool) -> io::Result<()> {
     Ok(())
 }
 
-/// `kexec_file_load(2)`: the kernel is for the case that this one crashes; `include/uapi/linux/kexec.h`.
+/// `kexec_file_load(2)`: the kernel is for the case that this one crashes;
+/// `include/uapi/linux/kexec.h`.
 const KEXEC_FILE_ON_CRASH: libc::c_ulong = 2;
 
 fn load_kernel(kernel: &str, initramfs: &str, line: &str, on_crash: bool) -> io::Result<()> {
     let (kernel, initramfs) = (File::open(kernel)?, File::open(initramfs)?);
     let line = CString::new(line)?;
     let flags = if on_crash { KEXEC_FILE_ON_CRASH } else { 0 };
-    // SAFETY: the descriptors are open, and the pointer is to a string of that length, its zero included.
+    // SAFETY: the descriptors are open, and the pointer is to a string of that length, its zero
+    // included.
     let loaded = unsafe {
         libc::syscall(
             libc::SYS_kexec_file_load,

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Lets every reference driver drive the emulated chips and prints the outcomes; see `make test-witnesses`.
+//! Lets every reference driver drive the emulated chips and prints the outcomes; see `make
+//! test-witnesses`.
 
 use std::path::PathBuf;
 use std::process::ExitCode;

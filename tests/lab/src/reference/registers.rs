@@ -93,8 +93,8 @@ fn entry(line: &str) -> Option<Entry> {
     })
 }
 
-/// Requires that every difference is explained and that every explanation is needed; returns how many
-/// there are.
+/// Requires that every difference is explained and that every explanation is needed; returns how
+/// many there are.
 pub fn judge(chip: Chip, ours: &Snapshot, theirs: &Snapshot, explained: &[Entry]) -> Result<usize> {
     let found: Vec<Entry> = ours
         .iter()

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! The scenario of a reference driver: probe, link, lease, pings, transfers, down and up, out and in.
+//! The scenario of a reference driver: probe, link, lease, pings, transfers, down and up, out and
+//! in.
 
 use crate::bench::Bench;
 use crate::drive;
@@ -38,8 +39,8 @@ pub fn run(setup: &Setup<'_>, ours: bool) -> Result<Outcome> {
     go(bench, setup, ours, notes)
 }
 
-/// Has the driver of `first` at work when the machine is reset; the next kernel comes over the card as it has been left, and goes the whole
-/// scenario with ours. The other's violations are notes.
+/// Has the driver of `first` at work when the machine is reset; the next kernel comes over the card
+/// as it has been left, and goes the whole scenario with ours. The other's violations are notes.
 pub fn run_after(first: &Setup<'_>, setup: &Setup<'_>) -> Result<Outcome> {
     let mut bench = Bench::start(first)?;
     let mut notes = arrived(&mut bench)?;
@@ -62,7 +63,8 @@ pub fn run_after(first: &Setup<'_>, setup: &Setup<'_>) -> Result<Outcome> {
     go(bench, setup, true, notes)
 }
 
-/// Requires that what came over the card is what was sent; returns what the model had to note about that.
+/// Requires that what came over the card is what was sent; returns what the model had to note about
+/// that.
 fn arrived(bench: &mut Bench) -> Result<Vec<String>> {
     bench.guest.check(&format!("sha256sum -c -s {SUMS}"))?;
     let notes = notes(&bench.model()?.counters()?);
@@ -129,7 +131,8 @@ fn go(
     Ok(outcome)
 }
 
-/// Returns the findings of the device model that ours would fail for, and registers that it does not know, one line each.
+/// Returns the findings of the device model that ours would fail for, and registers that it does
+/// not know, one line each.
 fn notes(counters: &Counters) -> Vec<String> {
     let mut notes = Vec::new();
     if let Some(first) = counters.violation_log.first() {

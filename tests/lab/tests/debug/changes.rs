@@ -33,8 +33,8 @@ fn changes_its_rings_under_traffic(case: &Case) -> Result<()> {
     under_traffic(case, SIZES)
 }
 
-/// Changes there and back in a flood: the poll completes frames, and wakes the queue, at the very moment at which the
-/// device is made quiet.
+/// Changes there and back in a flood: the poll completes frames, and wakes the queue, at the very
+/// moment at which the device is made quiet.
 fn under_traffic(case: &Case, [there, back]: [&str; 2]) -> Result<()> {
     let (mut bench, interface) = Setup {
         // The guest cannot take as many.

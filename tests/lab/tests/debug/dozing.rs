@@ -13,7 +13,8 @@ use lab::{guest_test, require, Result};
 /// How long the cable comes and goes.
 const TIME: Duration = Duration::from_secs(30);
 
-/// The cable comes and goes, and others open, close and ask, while the card goes to sleep at once when it can.
+/// The cable comes and goes, and others open, close and ask, while the card goes to sleep at once
+/// when it can.
 #[guest_test(ours = b300, debug)]
 fn dozes_whatever_goes_on_around_it(case: &Case) -> Result<()> {
     let (mut bench, interface) = case.setup().lease()?;

@@ -25,8 +25,8 @@ const FLOOD_RATE: u32 = 2_000;
 /// How often the interface goes down and up while memory is short and frames arrive.
 const REOPENINGS: u32 = 15;
 
-/// Lets each allocation that the driver makes in `operation` fail in its turn, one at a time, undoing what
-/// succeeds by `undo`; both are shell commands that the shell executes itself.
+/// Lets each allocation that the driver makes in `operation` fail in its turn, one at a time,
+/// undoing what succeeds by `undo`; both are shell commands that the shell executes itself.
 ///
 /// Returns how many allocations there are, and how many of them the operation can do without.
 fn sweep(bench: &mut Bench, operation: &str, undo: &str) -> Result<(u32, u32)> {
@@ -108,8 +108,9 @@ fn survives_the_failure_of_each_allocation(case: &Case) -> Result<()> {
     bench.finish()
 }
 
-/// Lets each allocation that the driver makes for a program that the shell executes fail in its turn, one at a time, until
-/// so many in a row change nothing: there are no more then. `undo` undoes what succeeds.
+/// Lets each allocation that the driver makes for a program that the shell executes fail in its
+/// turn, one at a time, until so many in a row change nothing: there are no more then. `undo`
+/// undoes what succeeds.
 ///
 /// Returns how many failures had the program fail.
 fn sweep_program(bench: &mut Bench, program: &str, undo: &str) -> Result<u32> {
@@ -141,7 +142,8 @@ fn sweep_program(bench: &mut Bench, program: &str, undo: &str) -> Result<u32> {
     })
 }
 
-/// Every allocation of exchanging the rings fails once: by ethtool, and for an XDP program that comes and goes.
+/// Every allocation of exchanging the rings fails once: by ethtool, and for an XDP program that
+/// comes and goes.
 #[guest_test(ours(b380), debug)]
 fn survives_failures_of_exchanging_its_rings(case: &Case) -> Result<()> {
     let (mut bench, interface) = Setup {
@@ -235,7 +237,8 @@ fn is_loaded_while_memory_is_short(case: &Case) -> Result<()> {
     bench.finish()
 }
 
-/// Frames arrive at a rate, the interface goes down and up, and the driver's allocations fail, in the poll too.
+/// Frames arrive at a rate, the interface goes down and up, and the driver's allocations fail, in
+/// the poll too.
 #[guest_test(ours(b380), r8169 = b380, debug)]
 fn gets_through_shortages_in_the_rain(case: &Case) -> Result<()> {
     let guest = guest_address()?;

@@ -16,7 +16,8 @@ const RANDOM: u32 = 1;
 /// The address that a blank EEPROM leaves in the chip.
 const ONES: &str = "ff:ff:ff:ff:ff:ff";
 
-/// Writes an address into the registers of a card that no driver has, as its firmware or a kernel that crashed may leave it.
+/// Writes an address into the registers of a card that no driver has, as its firmware or a kernel
+/// that crashed may leave it.
 fn leave(bench: &mut Bench, address: Address) -> Result<()> {
     let [a, b, c, d, e, f] = address;
     let (low, high) = (
@@ -117,12 +118,13 @@ fn name_of(loaded: Loaded) -> Result<String> {
     }
 }
 
-/// The most registers that may be read from loading the driver to its interface: up to 60 for a word of the EEPROM, of which four are
-/// needed, and the first once more to find out which part it is, and 30 for the rest. (r8169, which reads no EEPROM, reads 45 in all.)
+/// The most registers that may be read from loading the driver to its interface: up to 60 for a
+/// word of the EEPROM, of which four are needed, and the first once more to find out which part it
+/// is, and 30 for the rest. (r8169, which reads no EEPROM, reads 45 in all.)
 const PROBE_READS: u64 = 5 * 60 + 30;
 
-/// The EEPROM has the card's own address, whatever is left in the chip: none, or that of a kernel that has crashed. No more of it
-/// is read than that, until that is asked for.
+/// The EEPROM has the card's own address, whatever is left in the chip: none, or that of a kernel
+/// that has crashed. No more of it is read than that, until that is asked for.
 pub fn comes_from_the_eeprom(bench: &mut Bench) -> Result<()> {
     let own = parse_address(Model::MAC);
     for left in [[0; 6], [0x02, 0xde, 0xad, 0xbe, 0xef, 0x01]] {

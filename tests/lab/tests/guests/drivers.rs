@@ -175,7 +175,8 @@ fn who_is_first(case: &Case) -> Result<()> {
 /// The alias that the bus asks modprobe for when it finds the card.
 const CARD: &str = "pci:v000010ECd00008168sv00000000sd00000000bc02sc00i00";
 
-/// Returns the modules that modprobe loads for a module or alias, with `settings` as its only configuration, by the modules' names.
+/// Returns the modules that modprobe loads for a module or alias, with `settings` as its only
+/// configuration, by the modules' names.
 fn loaded_for(what: &str, root: &Path, version: &str, settings: &Path) -> Result<Vec<String>> {
     let mut modprobe = Command::new("modprobe");
     modprobe.arg("-d").arg(root).args(["-S", version, "-C"]);
@@ -212,7 +213,8 @@ fn modprobe_d_has_ours_loaded_before_r8169(inputs: &Inputs) -> Result<()> {
         ours.is_some() && ours < theirs && place("realtek") < theirs,
         "modprobe loads {loaded:?}, expected r8168_rust and realtek before r8169"
     );
-    // Also without the settings the module asks for the driver of its PHY, as does what makes an initramfs.
+    // Also without the settings the module asks for the driver of its PHY, as does what makes an
+    // initramfs.
     let loaded = loaded_for("r8168_rust", root.path(), kernel.version(), root.path())?;
     let place = |name: &str| loaded.iter().position(|module| module == name);
     require!(
@@ -222,8 +224,8 @@ fn modprobe_d_has_ours_loaded_before_r8169(inputs: &Inputs) -> Result<()> {
     Ok(())
 }
 
-/// Modules where modprobe looks for them, indexed: the kernel's r8169 with what it needs and, if it is given, our driver with the rule
-/// that our packages bring.
+/// Modules where modprobe looks for them, indexed: the kernel's r8169 with what it needs and, if it
+/// is given, our driver with the rule that our packages bring.
 fn modprobe_files(kernel: &Kernel, ours: Option<&Driver>) -> Result<tempfile::TempDir> {
     let root = tempfile::tempdir().map_err(lab::Error::file(Path::new("/tmp"), "making"))?;
     let home = root.path().join("lib/modules").join(kernel.version());
@@ -267,7 +269,8 @@ fn tree(path: &str) -> PathBuf {
         .join(path)
 }
 
-/// Whether r8169 of this kernel oopses when it meets XID 0x300 (docs/upstream/r8169-extended-none.md).
+/// Whether r8169 of this kernel oopses when it meets XID 0x300
+/// (docs/upstream/r8169-extended-none.md).
 fn r8169_oopses(kernel: &Kernel) -> bool {
     !kernel.is_before(7, 0) && kernel.is_before(7, 3)
 }

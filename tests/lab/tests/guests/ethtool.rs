@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Reports and settings of `ethtool`. The kernel's r8169 on B380 is the reference where it can do the same.
+//! Reports and settings of `ethtool`. The kernel's r8169 on B380 is the reference where it can do
+//! the same.
 
 use lab::bench::Bench;
 use lab::case::Case;
@@ -139,7 +140,8 @@ fn coalesce(bench: &mut Bench, interface: &str) -> Result<()> {
     Ok(())
 }
 
-/// Requires what r8169 does not do: the setting stays over down and up, and follows the speed of the link.
+/// Requires what r8169 does not do: the setting stays over down and up, and follows the speed of
+/// the link.
 fn coalesce_stays(bench: &mut Bench, interface: &str) -> Result<()> {
     bench.guest.check(&format!(
         "ethtool -C {interface} rx-usecs 20 rx-frames 8; ip link set {interface} down; ip link set {interface} up"
@@ -397,7 +399,8 @@ fn the_rest(bench: &mut Bench, interface: &str) -> Result<()> {
 }
 
 fn more_of_ours(bench: &mut Bench, interface: &str) -> Result<()> {
-    // The card has a 93C46, with the address at word 7. It is read while the chip does nothing else, then goes on.
+    // The card has a 93C46, with the address at word 7. It is read while the chip does nothing
+    // else, then goes on.
     let eeprom = bytes(bench, &format!("ethtool -e {interface} raw on"))?;
     require!(
         eeprom.len() == 128 && eeprom[..2] == [0x29, 0x81] && eeprom[14..20] == guest_address()?,

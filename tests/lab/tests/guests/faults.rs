@@ -104,7 +104,8 @@ fn survives_failures(case: &Case) -> Result<()> {
     bench.power_off()
 }
 
-/// A card that is dead when it is opened for the second time is an error. (phylib of Linux 6.18 oopses if a PHY fails to attach then.)
+/// A card that is dead when it is opened for the second time is an error. (phylib of Linux 6.18
+/// oopses if a PHY fails to attach then.)
 #[guest_test(ours = b300, debug)]
 #[guest_test(name = "ours_survives_opening_a_dead_card_on_the_oldest_kernel", ours = b300, kernel = oldest)]
 fn survives_opening_a_dead_card(case: &Case) -> Result<()> {
@@ -163,7 +164,8 @@ fn survives_the_removal_of_its_card(case: &Case) -> Result<()> {
 pub const NAP: &str = "echo 0 >/sys/module/suspend/parameters/pm_test_delay
     echo devices >/sys/power/pm_test; echo mem >/sys/power/state";
 
-/// Has frames in both directions wait for the bus, until it is free or bus mastering is switched off.
+/// Has frames in both directions wait for the bus, until it is free or bus mastering is switched
+/// off.
 fn stall_bus(bench: &mut Bench) -> Result<()> {
     wait_for("frames to wait both ways", RECOVERY, || {
         let model = bench.model()?;
@@ -183,12 +185,14 @@ fn stall_bus(bench: &mut Bench) -> Result<()> {
     })
 }
 
-/// Stops the device while transfers wait for the bus. They may go on at the very moment in which bus mastering is
-/// switched off, so that whatever the chip still does falls between that and its reset, each time.
+/// Stops the device while transfers wait for the bus. They may go on at the very moment in which
+/// bus mastering is switched off, so that whatever the chip still does falls between that and its
+/// reset, each time.
 #[guest_test(ours(b300, b380), r8169 = b380, debug)]
 fn survives_a_stop_amid_transfers(case: &Case) -> Result<()> {
     let (mut bench, interface) = case.setup().lease()?;
-    // TCP comes in without being asked for; the pings soon fill the ring of a chip that does not send.
+    // TCP comes in without being asked for; the pings soon fill the ring of a chip that does not
+    // send.
     start_tcp(&mut bench)?;
     traffic(&mut bench, &interface)?;
     wait_tcp(&mut bench, "at first")?;
@@ -228,7 +232,8 @@ fn survives_a_stop_amid_transfers(case: &Case) -> Result<()> {
     counters.check_clean_but(known)
 }
 
-/// A chip whose reset hangs may still send from the rings of before: it must not have the bus until it is out of it.
+/// A chip whose reset hangs may still send from the rings of before: it must not have the bus until
+/// it is out of it.
 #[guest_test(ours = b300, debug)]
 fn survives_a_reset_that_hangs(case: &Case) -> Result<()> {
     let (mut bench, interface) = case.setup().lease()?;
@@ -252,7 +257,8 @@ fn survives_a_reset_that_hangs(case: &Case) -> Result<()> {
     wait_tcp(&mut bench, "after a reset that hung")?;
     let faults = bench.model()?.counters()?.dma_faults;
     require!(faults == 0, "{faults} DMA faults, expected none");
-    // The write that turned its transmitter on had no effect, so that doorbells were violations until it was reset.
+    // The write that turned its transmitter on had no effect, so that doorbells were violations
+    // until it was reset.
     bench.model()?.reset_counters()?;
     drive::fetch(&mut bench)?;
     end_tcp(&mut bench)?;

@@ -119,8 +119,8 @@ fn groups_received(bench: &mut Bench, silence: Duration) -> Result<usize> {
     Ok(count)
 }
 
-/// Sets what frames are received. The writes to registers are posted, and a frame goes another way: it could come before
-/// them, if no read followed.
+/// Sets what frames are received. The writes to registers are posted, and a frame goes another way:
+/// it could come before them, if no read followed.
 fn set(bench: &mut Bench, interface: &str, script: &str) -> Result<()> {
     let script = format!("{script} && ethtool -d {interface} >/dev/null");
     bench.guest.check(&script).map(|_| ())
@@ -170,7 +170,8 @@ fn filter(bench: &mut Bench, interface: &str) -> Result<()> {
     require_filter(bench, "promiscuous no more", guest, true)
 }
 
-/// The check sequence of a frame, and frames in which it is wrong, are received by those who want them.
+/// The check sequence of a frame, and frames in which it is wrong, are received by those who want
+/// them.
 fn check_sequences(bench: &mut Bench, interface: &str) -> Result<()> {
     let request = request(guest_address()?, 200, 1);
     let expected = expected_echo(&request, guest_address()?);

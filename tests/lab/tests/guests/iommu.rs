@@ -36,7 +36,8 @@ fn start(setup: &Setup<'_>) -> Result<(Bench, String)> {
     Ok((bench, interface))
 }
 
-/// TCP both ways, with frames in pieces and segmented by the card. An access to what is not mapped is counted by the model.
+/// TCP both ways, with frames in pieces and segmented by the card. An access to what is not mapped
+/// is counted by the model.
 #[guest_test(ours(b300), r8169 = b380)]
 fn keeps_to_what_it_has_mapped(case: &Case) -> Result<()> {
     let (mut bench, interface) = start(&case.setup())?;
@@ -67,7 +68,8 @@ fn keeps_to_what_it_has_mapped_with_xdp(case: &Case) -> Result<()> {
     bench.finish()
 }
 
-/// The interface closes and opens under traffic: what the chip may reach is taken away when it has stopped, and no sooner.
+/// The interface closes and opens under traffic: what the chip may reach is taken away when it has
+/// stopped, and no sooner.
 #[guest_test(ours(b300, b380), r8169 = b380)]
 fn stops_the_chip_before_it_unmaps(case: &Case) -> Result<()> {
     let (mut bench, interface) = start(&Setup {

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! One kernel comes after another without the card having been switched off: kexec, the kernel for crashes, and hibernation.
+//! One kernel comes after another without the card having been switched off: kexec, the kernel for
+//! crashes, and hibernation.
 
 use lab::bench::{Bench, Loaded};
 use lab::case::Case;
@@ -44,7 +45,8 @@ fn fetch_kernel(bench: &mut Bench) -> Result<()> {
     Ok(())
 }
 
-/// Opens the interface, and sets what the next kernel is not to find: another address, and what wakes the card.
+/// Opens the interface, and sets what the next kernel is not to find: another address, and what
+/// wakes the card.
 fn begin(bench: &mut Bench) -> Result<String> {
     let interface = bench.load_and_open()?;
     drive::lease(bench, &interface)?;
@@ -60,8 +62,8 @@ fn begin(bench: &mut Bench) -> Result<String> {
 /// The bits of ChipCmd that turn receiver and transmitter on.
 const AT_WORK: u32 = 0x0c;
 
-/// Loads the driver in a kernel that has come while the card was at work, and opens the interface. A driver that has no interface
-/// open yet is to have stopped it.
+/// Loads the driver in a kernel that has come while the card was at work, and opens the interface.
+/// A driver that has no interface open yet is to have stopped it.
 fn take_over(bench: &mut Bench) -> Result<String> {
     let loaded = bench.load()?;
     let (command, mask) = (
@@ -97,8 +99,9 @@ fn end(bench: &mut Bench) -> Result<()> {
     drive::send(bench).map(|_| ())
 }
 
-/// A kernel starts another one under traffic, as one that boots over the network does, or `systemctl kexec`. Nothing resets the
-/// card meanwhile: a chip that went on would write to memory of the kernel that comes.
+/// A kernel starts another one under traffic, as one that boots over the network does, or
+/// `systemctl kexec`. Nothing resets the card meanwhile: a chip that went on would write to memory
+/// of the kernel that comes.
 #[guest_test(ours(b300, b380), r8169 = b380, memory = 256)]
 fn works_after_kexec(case: &Case) -> Result<()> {
     needs(&case.kernel, "CONFIG_KEXEC_FILE")?;
@@ -139,8 +142,9 @@ fn works_after_a_crash_behind_an_iommu(case: &Case) -> Result<()> {
     kdump(case, true)
 }
 
-/// The kernel crashes under traffic, and the one that was there for that sends what was in memory. The card goes on until it
-/// has a driver again: with an IOMMU, into what the first kernel had mapped for it, or into nothing.
+/// The kernel crashes under traffic, and the one that was there for that sends what was in memory.
+/// The card goes on until it has a driver again: with an IOMMU, into what the first kernel had
+/// mapped for it, or into nothing.
 fn kdump(case: &Case, iommu: bool) -> Result<()> {
     needs(&case.kernel, "CONFIG_PROC_VMCORE")?;
     let ours = case.is_ours();
@@ -198,7 +202,8 @@ enum Meanwhile {
     Traffic,
 }
 
-/// The system goes to a disk under traffic, the machine is reset, and the kernel that boots then brings it back.
+/// The system goes to a disk under traffic, the machine is reset, and the kernel that boots then
+/// brings it back.
 #[guest_test(ours(b300, b380), r8169 = b380)]
 fn hibernates(case: &Case) -> Result<()> {
     needs(&case.kernel, "CONFIG_HIBERNATION")?;

@@ -62,7 +62,8 @@ fn wakes_a_phy_that_was_suspended(case: &Case) -> Result<()> {
     phy_that_was_suspended(&case.on(Chip::B380), false)
 }
 
-/// A PHY as Linux' realtek driver leaves it, which neither its own reset nor one of the machine mends.
+/// A PHY as Linux' realtek driver leaves it, which neither its own reset nor one of the machine
+/// mends.
 fn phy_that_was_suspended(case: &Case, phy_driver: bool) -> Result<()> {
     let mut bench = Bench::start(&Setup {
         phy_driver,
@@ -100,7 +101,8 @@ fn negotiates_its_link(case: &Case) -> Result<()> {
 
 /// The link is what both ends can, and drivers show it.
 fn link_is_negotiated(case: &Case) -> Result<()> {
-    // phylib looks at the link when it is interrupted, and takes one that is back by then for the same as before.
+    // phylib looks at the link when it is interrupted, and takes one that is back by then for the
+    // same as before.
     let (mut bench, interface) = Setup {
         negotiation: Some(1000),
         ..case.setup()

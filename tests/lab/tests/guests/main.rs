@@ -2,7 +2,8 @@
 
 //! Tests that boot guests. Two run at a time, but for those that need the machine to themselves.
 //!
-//! Their inputs come from the environment (see [`lab::case::Inputs`]); a missing piece fails the test.
+//! Their inputs come from the environment (see [`lab::case::Inputs`]); a missing piece fails the
+//! test.
 
 mod address;
 mod drivers;

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Memory that a card of 32 bits cannot reach, or may not: what it costs, and what others pay for it.
+//! Memory that a card of 32 bits cannot reach, or may not: what it costs, and what others pay for
+//! it.
 
 use std::time::Duration;
 
@@ -22,8 +23,8 @@ const RECEIVE_BUFFER: u32 = 1 << 20;
 /// The minimum that they have together, in pages.
 const PILED_UP: u64 = 4096;
 
-/// How many of the 4096 slots of 2 KiB to bounce in may be in use: our rings may have pages that are bounced, two slots for
-/// two buffers. r8169 has 256 buffers of 16 KiB.
+/// How many of the 4096 slots of 2 KiB to bounce in may be in use: our rings may have pages that
+/// are bounced, two slots for two buffers. r8169 has 256 buffers of 16 KiB.
 const SLOTS: u64 = 1024;
 const SLOTS_R8169: u64 = 2560;
 
@@ -37,7 +38,8 @@ fn number_in(bench: &mut Bench, script: &str) -> Result<u64> {
     })
 }
 
-/// Peers fill the receive buffers of sockets that are not read from. The others must not be affected.
+/// Peers fill the receive buffers of sockets that are not read from. The others must not be
+/// affected.
 fn pile_up(bench: &mut Bench, when: &str) -> Result<()> {
     let url = bench.url("body")?;
     bench.guest.check(&format!(
@@ -70,8 +72,8 @@ fn pile_up(bench: &mut Bench, when: &str) -> Result<()> {
 /// The flag of an allocation that may wait until memory has been freed, `__GFP_DIRECT_RECLAIM`.
 const MAY_WAIT: u64 = 0x400;
 
-/// An interface that is opened waits for memory if need be, as r8169's does. Whether it may shows what it asks the page
-/// pool for.
+/// An interface that is opened waits for memory if need be, as r8169's does. Whether it may shows
+/// what it asks the page pool for.
 fn waits_for_memory(bench: &mut Bench, interface: &str) -> Result<()> {
     let trace = bench.guest.check(&format!(
         "mount -t tracefs none /sys/kernel/tracing; cd /sys/kernel/tracing
@@ -107,7 +109,8 @@ fn leaves_bounce_buffers_to_others(case: &Case) -> Result<()> {
     bench.finish()
 }
 
-/// All that the card shall reach is bounced, wherever it is, as in a guest whose memory is encrypted.
+/// All that the card shall reach is bounced, wherever it is, as in a guest whose memory is
+/// encrypted.
 #[guest_test(ours = b380)]
 fn leaves_bounce_buffers_to_others_where_all_is_bounced(case: &Case) -> Result<()> {
     let (mut bench, interface) = Setup {
@@ -135,8 +138,8 @@ const OUT_OF_REACH: [&str; 4] = [
     "Call Trace",
 ];
 
-/// Most memory is out of the card's reach, and there is nothing to bounce in. What is received comes through; what cannot be sent
-/// is dropped and counted, and nothing else happens.
+/// Most memory is out of the card's reach, and there is nothing to bounce in. What is received
+/// comes through; what cannot be sent is dropped and counted, and nothing else happens.
 #[guest_test(ours(b300, b380), memory = 6144)]
 fn copes_with_memory_out_of_reach(case: &Case) -> Result<()> {
     let (mut bench, interface) = Setup {

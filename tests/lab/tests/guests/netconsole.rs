@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! The kernel's messages leave by the card (netconsole), in any context and with interrupts off, while its rings are replaced.
+//! The kernel's messages leave by the card (netconsole), in any context and with interrupts off,
+//! while its rings are replaced.
 
 use std::time::Duration;
 
@@ -18,7 +19,8 @@ use lab::{guest_test, require, Result};
 const MESSAGES: usize = 600;
 const LAST: usize = 20;
 
-/// How long writing them may take: on a host with nothing else to do 10 s, on a busy one more than a minute was seen.
+/// How long writing them may take: on a host with nothing else to do 10 s, on a busy one more than
+/// a minute was seen.
 const WRITING: Duration = Duration::from_secs(300);
 
 /// How long a round of changes may take, of which one is a self-test.
@@ -27,7 +29,8 @@ const CHANGE: Duration = Duration::from_secs(30);
 /// The port that netconsole sends to by default.
 const PORT: u16 = 6666;
 
-/// Commands that replace the rings or change what is in them. r8169 has buffers of one size, and rings of one size.
+/// Commands that replace the rings or change what is in them. r8169 has buffers of one size, and
+/// rings of one size.
 fn changes(driver: &Driver, interface: &str) -> String {
     let features = [
         format!("ethtool -K {interface} sg on tso on"),

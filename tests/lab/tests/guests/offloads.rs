@@ -98,8 +98,8 @@ fn offloads(case: &Case) -> Result<()> {
     Ok(())
 }
 
-/// The core cuts large datagrams; the last piece is too short for the chip's checksum, and the core does not ask the
-/// driver about that piece alone.
+/// The core cuts large datagrams; the last piece is too short for the chip's checksum, and the core
+/// does not ask the driver about that piece alone.
 #[guest_test(ours(b300), debug)]
 fn sums_short_pieces(case: &Case) -> Result<()> {
     const PIECE: usize = 1000;
@@ -143,7 +143,8 @@ fn sums_short_pieces(case: &Case) -> Result<()> {
     Ok(())
 }
 
-/// Tagged frames reach the VLAN's interface and come back tagged, whether chip or core handles the tag.
+/// Tagged frames reach the VLAN's interface and come back tagged, whether chip or core handles the
+/// tag.
 #[guest_test(ours = b300, r8169 = b380)]
 fn tags_vlans(case: &Case) -> Result<()> {
     const ID: u16 = 0x123;
@@ -186,8 +187,8 @@ fn tags_vlans(case: &Case) -> Result<()> {
 /// How many large segments the driver is handed for 4 MiB, at the least.
 const SEGMENTS: u32 = 50;
 
-/// Sends in a VLAN under `setting`; returns how many large segments the driver was handed, with the tag beside them and in
-/// them.
+/// Sends in a VLAN under `setting`; returns how many large segments the driver was handed, with the
+/// tag beside them and in them.
 fn segments_in_vlan(bench: &mut Bench, interface: &str, setting: &str) -> Result<[u32; 2]> {
     bench.guest.check(&format!(
         "ethtool -K {interface} {setting}; cd /sys/kernel/tracing; echo >trace
@@ -206,7 +207,8 @@ fn segments_in_vlan(bench: &mut Bench, interface: &str, setting: &str) -> Result
     }
 }
 
-/// TCP in a VLAN: the card cuts segments and tags frames, or does one of the two. Each frame must be tagged and whole.
+/// TCP in a VLAN: the card cuts segments and tags frames, or does one of the two. Each frame must
+/// be tagged and whole.
 #[guest_test(ours(b300, b380), r8169 = b380)]
 fn cuts_segments_in_vlans(case: &Case) -> Result<()> {
     const ID: u16 = 0x123;

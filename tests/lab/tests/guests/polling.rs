@@ -8,8 +8,8 @@ use lab::model::Chip;
 use lab::setup::Setup;
 use lab::{guest_test, machine, require, Error, Result};
 
-/// One read shows whether the interrupt is the chip's, one waits for the last acknowledgement. Polls that no interrupt has
-/// called, and the link, may cost a few more.
+/// One read shows whether the interrupt is the chip's, one waits for the last acknowledgement.
+/// Polls that no interrupt has called, and the link, may cost a few more.
 fn two_reads(transfer: &Transfer) -> Result<()> {
     let Some(counters) = &transfer.counters else {
         return Ok(());
@@ -65,8 +65,8 @@ fn deferral(case: &Case) -> Result<()> {
     bench.finish()
 }
 
-/// Instructions of the module for a frame on each chip, as `make count` found them on an idle machine, where polls are shorter
-/// than under load. Less is welcome: then lower these.
+/// Instructions of the module for a frame on each chip, as `make count` found them on an idle
+/// machine, where polls are shorter than under load. Less is welcome: then lower these.
 const INSTRUCTIONS: [(Chip, f64); 2] = [(Chip::B300, 280.0), (Chip::B380, 280.0)];
 
 /// Counts the module's instructions for a frame, which may grow by a twentieth.

@@ -50,11 +50,12 @@ fn sleeps_and_wakes(case: &Case) -> Result<()> {
     bench.finish()
 }
 
-/// How long a card without a link may take to go to sleep (r8169 waits for 10 s), and one with a link to be awake.
+/// How long a card without a link may take to go to sleep (r8169 waits for 10 s), and one with a
+/// link to be awake.
 const SUSPEND_TIMEOUT: Duration = Duration::from_secs(30);
 
-/// Waits until the card is `suspended` or `active`, as power management at run time has it, and requires that it is
-/// in the power state that belongs to it.
+/// Waits until the card is `suspended` or `active`, as power management at run time has it, and
+/// requires that it is in the power state that belongs to it.
 pub fn wait_status(bench: &mut Bench, status: &str) -> Result<()> {
     let dir = format!("/sys/bus/pci/devices/{}", bench.device().address);
     let script = format!("test $(cat {dir}/power/runtime_status) = {status}");
@@ -108,8 +109,8 @@ fn suspends_without_a_link(case: &Case) -> Result<()> {
 /// An address that is not the card's own.
 const OTHER: &str = "02:00:00:00:00:33";
 
-/// Has the core set a card in runtime suspend, which it does without resuming it: its address, MTU and features, and has a
-/// bond take it. All of it must work, and be so when the card is awake.
+/// Has the core set a card in runtime suspend, which it does without resuming it: its address, MTU
+/// and features, and has a bond take it. All of it must work, and be so when the card is awake.
 fn is_set_while_asleep(bench: &mut Bench, interface: &str) -> Result<()> {
     for command in [
         format!("ip link set {interface} address {OTHER}"),
@@ -190,8 +191,8 @@ fn dozes_without_a_link(case: &Case) -> Result<()> {
     bench.finish()
 }
 
-/// The card is the better half of a bond. Without a cable it sleeps while the other one carries on, and the bond goes on to set
-/// its address and MTU; with a cable it takes over again.
+/// The card is the better half of a bond. Without a cable it sleeps while the other one carries on,
+/// and the bond goes on to set its address and MTU; with a cable it takes over again.
 #[guest_test(ours(b300, b380), r8169 = b380)]
 fn serves_a_bond(case: &Case) -> Result<()> {
     // r8169 refuses both while it sleeps.

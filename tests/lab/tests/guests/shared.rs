@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! The card's interrupt line is shared: interrupts of its neighbour must be handled in every state of the card, and the card's beside them.
+//! The card's interrupt line is shared: interrupts of its neighbour must be handled in every state
+//! of the card, and the card's beside them.
 
 use lab::bench::Bench;
 use lab::case::Case;
@@ -31,7 +32,8 @@ fn shares_its_interrupt_line(case: &Case) -> Result<()> {
     let interface = bench.load_and_open()?;
     drive::lease(&mut bench, &interface)?;
     bench.insert("virtio_rng")?;
-    // With nothing to do, so that no interrupt of the card's own puts right what one of the neighbour's has done to it.
+    // With nothing to do, so that no interrupt of the card's own puts right what one of the
+    // neighbour's has done to it.
     bench.interrupt_by_neighbour(Some(&interface))?;
     drive::ping(&mut bench, 3)?;
 
@@ -52,7 +54,8 @@ fn shares_its_interrupt_line(case: &Case) -> Result<()> {
     bench.wait_carrier(&interface, true)?;
     drive::ping(&mut bench, 3)?;
 
-    // A dead card reads as all ones, which is not an interrupt of its own with every cause that there is.
+    // A dead card reads as all ones, which is not an interrupt of its own with every cause that
+    // there is.
     bench.model()?.fault("gone", true)?;
     let before = messages(&mut bench)?;
     bench.interrupt_by_neighbour(Some(&interface))?;

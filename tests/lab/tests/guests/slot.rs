@@ -2,7 +2,8 @@
 
 //! The card's slot: it is unplugged and plugged in again, and its link reports errors.
 //!
-//! A card whose model is killed cannot be tried: QEMU 11.1 aborts. One that reads all ones is among the faults.
+//! A card whose model is killed cannot be tried: QEMU 11.1 aborts. One that reads all ones is among
+//! the faults.
 
 use std::time::Duration;
 
@@ -69,12 +70,13 @@ fn survives_unplugging_under_traffic(case: &Case) -> Result<()> {
     end(bench)
 }
 
-/// The link to the card reports errors, which QEMU feigns in its port; the kernel resets the link, and the card
-/// with it, and traffic must come back.
+/// The link to the card reports errors, which QEMU feigns in its port; the kernel resets the link,
+/// and the card with it, and traffic must come back.
 #[guest_test(ours(b300), debug)]
 fn recovers_from_errors_of_its_link(case: &Case) -> Result<()> {
     let (mut bench, interface) = begin(case, Slot::Native)?;
-    // Of a frozen link, and of one that goes on; and once more, for the PCI core may forget what it restored.
+    // Of a frozen link, and of one that goes on; and once more, for the PCI core may forget what it
+    // restored.
     for (time, error) in ["DLP", "COMP_TIME", "DLP"].into_iter().enumerate() {
         wait_tcp(&mut bench, &format!("before {error}"))?;
         let resets = bench.model()?.resets()?;
@@ -90,7 +92,8 @@ fn recovers_from_errors_of_its_link(case: &Case) -> Result<()> {
             .guest
             .wait_until("the kernel to recover the link", &recovered, RECOVERY)?;
         let resets = bench.model()?.resets()? - resets;
-        // The PCI core of Linux 6.12 does not reset a bus whose link goes on, even if a driver asks for it.
+        // The PCI core of Linux 6.12 does not reset a bus whose link goes on, even if a driver asks
+        // for it.
         let fatal = error == "DLP";
         require!(
             resets > 0 || !fatal && case.kernel.is_before(6, 18),
@@ -111,13 +114,14 @@ fn recovers_from_errors_of_its_link(case: &Case) -> Result<()> {
     bench.power_off()
 }
 
-/// The card answers nothing but ones, and no port reports it, until it is reset: the driver finds that out when nothing has
-/// been sent for a while, and resets the bus of the card.
+/// The card answers nothing but ones, and no port reports it, until it is reset: the driver finds
+/// that out when nothing has been sent for a while, and resets the bus of the card.
 fn dies(bench: &mut Bench, interface: &str) -> Result<()> {
     wait_tcp(bench, "before the card dies")?;
     let resets = bench.model()?.resets()?;
     bench.model()?.fault_until_reset("gone")?;
-    // TCP sends no more while the card keeps what it sent; the core looks after a queue that is full.
+    // TCP sends no more while the card keeps what it sent; the core looks after a queue that is
+    // full.
     let gateway = &bench.gateway;
     bench.guest.check(&format!(
         "ping -i 0.005 -c 1000 -s 1400 {gateway} >/dev/null 2>&1 &"
@@ -128,8 +132,8 @@ fn dies(bench: &mut Bench, interface: &str) -> Result<()> {
     bench.wait_carrier(interface, true)
 }
 
-/// The card is dead when the system wakes up. It has no carrier then, so that nothing is sent and no watchdog looks after that;
-/// r8169 leaves it so.
+/// The card is dead when the system wakes up. It has no carrier then, so that nothing is sent and
+/// no watchdog looks after that; r8169 leaves it so.
 fn dies_asleep(bench: &mut Bench, interface: &str) -> Result<()> {
     wait_tcp(bench, "before the card dies once more")?;
     let resets = bench.model()?.resets()?;

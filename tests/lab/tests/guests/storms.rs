@@ -57,13 +57,14 @@ fn goes_down_and_up_under_traffic(case: &Case) -> Result<()> {
     bench.finish()
 }
 
-/// How often an interface is closed in the middle of a poll, and how many probes make the end of a poll slow.
+/// How often an interface is closed in the middle of a poll, and how many probes make the end of a
+/// poll slow.
 const CLOSINGS: u32 = 5;
 const PROBES: u32 = 200;
 
-/// The interface is closed under traffic while a poll has reported its end to the core, and has not unmasked the
-/// interrupts yet: it must not do so any more when the interface is closed. Probes of the kernel that walk the stack in
-/// that moment make it last for milliseconds.
+/// The interface is closed under traffic while a poll has reported its end to the core, and has not
+/// unmasked the interrupts yet: it must not do so any more when the interface is closed. Probes of
+/// the kernel that walk the stack in that moment make it last for milliseconds.
 fn masks_for_good(bench: &mut Bench, interface: &str) -> Result<()> {
     bench.guest.check(&format!(
         "mount -t tracefs none /sys/kernel/tracing; cd /sys/kernel/tracing
@@ -105,7 +106,8 @@ fn flooded(case: &Case) -> Setup<'_> {
     }
 }
 
-/// Waits until the card has had traffic, and interrupted for it if `interrupts`; a busy host makes bursts of it, which are polled.
+/// Waits until the card has had traffic, and interrupted for it if `interrupts`; a busy host makes
+/// bursts of it, which are polled.
 fn wait_traffic(bench: &mut Bench, interrupts: bool, time: u32) -> Result<()> {
     let before = bench.model()?.counters()?;
     let deadline = Instant::now() + ARRIVAL;
@@ -179,9 +181,9 @@ fn is_removed_and_inserted_under_traffic(case: &Case) -> Result<()> {
     bench.finish()
 }
 
-/// The chip is reset again and again in a flood, while the multicast filter changes and its counters are
-/// read: a filter that is set in the middle of a reset must not have the chip receive, and a chip that is being
-/// stopped must not be asked for its counters.
+/// The chip is reset again and again in a flood, while the multicast filter changes and its
+/// counters are read: a filter that is set in the middle of a reset must not have the chip receive,
+/// and a chip that is being stopped must not be asked for its counters.
 #[guest_test(ours = b300, alone, debug)]
 fn is_reset_in_a_downpour(case: &Case) -> Result<()> {
     let guest = guest_address()?;

@@ -2,8 +2,9 @@
 
 //! Waking the machine: what the card watches for while the system sleeps or is switched off.
 //!
-//! Waking the guest cannot be tried: vfio-user has no PME. What can be is that the suspended card, with power
-//! management enabled to call for power, does call for the right frames, and for no others.
+//! Waking the guest cannot be tried: vfio-user has no PME. What can be is that the suspended card,
+//! with power management enabled to call for power, does call for the right frames, and for no
+//! others.
 
 use std::path::Path;
 use std::time::Duration;
@@ -26,7 +27,8 @@ const PREPARE: &str =
 /// How long a guest may take to suspend, or to resume.
 const SUSPENDED: Duration = Duration::from_secs(20);
 
-/// The speed, in Mbit/s, of a link that only waits for a frame; and that of one whose loss or return is the event.
+/// The speed, in Mbit/s, of a link that only waits for a frame; and that of one whose loss or
+/// return is the event.
 const IDLE: u32 = 10;
 const FULL: u32 = 1000;
 
@@ -143,8 +145,8 @@ fn sleep(bench: &mut Bench, what: impl FnOnce(&mut Bench) -> Result<()>) -> Resu
     })
 }
 
-/// Each event calls for power while the system sleeps, and only that does; afterwards all is as before.
-/// (r8169 passes on b380 as well, which is not repeated each time.)
+/// Each event calls for power while the system sleeps, and only that does; afterwards all is as
+/// before. (r8169 passes on b380 as well, which is not repeated each time.)
 #[guest_test(ours(b300, b380), debug)]
 fn is_called_by_each_event(case: &Case) -> Result<()> {
     let (mut bench, interface) = case.frames().open()?;
@@ -213,8 +215,8 @@ fn is_called_by_each_event(case: &Case) -> Result<()> {
 struct Known {
     /// The link is slow by then.
     slow: bool,
-    /// The receiver is on, without which these chips do not see the packet: r8169 leaves it off since Linux 6.1
-    /// (docs/upstream/r8169-wol-8168b.md).
+    /// The receiver is on, without which these chips do not see the packet: r8169 leaves it off
+    /// since Linux 6.1 (docs/upstream/r8169-wol-8168b.md).
     receives: bool,
 }
 
@@ -223,7 +225,8 @@ const OURS: Known = Known {
     receives: true,
 };
 
-/// Switches a machine off that a magic packet is to wake, and has it called; returns what the chip was left with.
+/// Switches a machine off that a magic packet is to wake, and has it called; returns what the chip
+/// was left with.
 fn switched_off(case: &Case, known: Known) -> Result<Snapshot> {
     let name = case.driver.name();
     let (mut bench, interface) = Setup {
@@ -259,7 +262,8 @@ fn switched_off(case: &Case, known: Known) -> Result<Snapshot> {
     bench.counters()?.unwrap_or_default().check_clean()?;
     bench.guest.switch_off()?;
     let mut left = snapshot(&state);
-    // The link was looked at; and PHYAR holds whichever access to the PHY came last, a read by the timer of phylib at times.
+    // The link was looked at; and PHYAR holds whichever access to the PHY came last, a read by the
+    // timer of phylib at times.
     left.retain(|register, _| {
         !register.starts_with("MII") && register != "PHYstatus" && register != "PHYAR"
     });
@@ -277,7 +281,8 @@ fn is_called_when_switched_off(case: &Case) -> Result<()> {
 #[guest_test(name = "ours_leaves_b380_as_r8169_does_when_switched_off", ours = b380)]
 fn leaves_b380_as_r8169_does(case: &Case) -> Result<()> {
     let mut ours = switched_off(case, OURS)?;
-    // It asks for a slow link after phy_stop(), which in Linux 7.3 forgets what the partner offers: without effect.
+    // It asks for a slow link after phy_stop(), which in Linux 7.3 forgets what the partner offers:
+    // without effect.
     let known = Known {
         slow: false,
         receives: false,

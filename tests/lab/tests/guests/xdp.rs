@@ -16,7 +16,8 @@ use crate::frames::{every_size, sizes_are_counted};
 /// A frame that was to come back would within this time.
 const SILENCE: Duration = Duration::from_millis(400);
 
-/// The largest MTU with which a frame, 256 bytes in front of it and the `skb_shared_info` behind it are one page.
+/// The largest MTU with which a frame, 256 bytes in front of it and the `skb_shared_info` behind it
+/// are one page.
 const LIMIT: u32 = 3498;
 
 /// Attaches a program in place of the one before.
@@ -101,7 +102,8 @@ fn runs_xdp_programs(case: &Case) -> Result<()> {
         .guest
         .check(&format!("ethtool -G {interface} rx 64 tx 64"))?;
     every_size(&mut bench)?;
-    // One poll may redirect 64 frames, and does on a slow kernel: only then it looks for what was sent.
+    // One poll may redirect 64 frames, and does on a slow kernel: only then it looks for what was
+    // sent.
     bench
         .guest
         .check(&format!("ethtool -G {interface} tx 256"))?;

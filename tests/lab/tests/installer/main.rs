@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Installers and other boots whose initrds `scripts/inject-initrd` has been at; `scripts/test-inject` makes those.
+//! Installers and other boots whose initrds `scripts/inject-initrd` has been at;
+//! `scripts/test-inject` makes those.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -30,7 +31,8 @@ fn boot(inputs: &Inputs, image: PathBuf, initrd: PathBuf, append: &str) -> Resul
     })
 }
 
-/// Requires the line that `tests/inject/node/report` writes from inside once there is an address: by which driver.
+/// Requires the line that `tests/inject/node/report` writes from inside once there is an address:
+/// by which driver.
 fn leases(mut node: Node) -> Result<()> {
     let line = node.wait_for_line("INJECTED:", LIMIT)?;
     let expected = format!("eth0 r8168_rust {}/24", passt::GUEST);
@@ -54,7 +56,8 @@ fn the_debian_installer_finds_no_network_without_the_driver(inputs: &Inputs) -> 
     node.finish()
 }
 
-/// Requires that an installer finds the network: the chip is the only card, and ours the only driver that takes it.
+/// Requires that an installer finds the network: the chip is the only card, and ours the only
+/// driver that takes it.
 fn finds_its_network(mut node: Node) -> Result<()> {
     node.wait_for_line("Configuring the network with DHCP", LIMIT)?;
     node.wait_for_lease(LIMIT)?;
@@ -94,7 +97,8 @@ fn a_dracut_initrd_gets_its_lease_with_the_driver(inputs: &Inputs) -> Result<()>
     )?)
 }
 
-/// `LAB_SAMPLES` has a path a line. `tests/inject/guest_reader.py` has put an init in front of these initrds, and compares what comes of them.
+/// `LAB_SAMPLES` has a path a line. `tests/inject/guest_reader.py` has put an init in front of
+/// these initrds, and compares what comes of them.
 #[guest_test]
 fn the_kernel_unpacks_samples(inputs: &Inputs) -> Result<()> {
     let (image, list) = (inputs.kernel()?.image().to_path_buf(), file("LAB_SAMPLES")?);

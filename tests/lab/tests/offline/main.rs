@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! A machine that lost its network in an upgrade, and a stick with the file of `scripts/make-offline`; `scripts/test-offline` makes both.
+//! A machine that lost its network in an upgrade, and a stick with the file of
+//! `scripts/make-offline`; `scripts/test-offline` makes both.
 
 use std::time::Duration;
 

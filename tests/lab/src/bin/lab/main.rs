@@ -28,18 +28,22 @@ struct Cli {
 
 #[derive(Debug, Subcommand)]
 enum Command {
-    /// Boot, load the driver, ping and transfer, report; the exit status is 0 when all checks passed
+    /// Boot, load the driver, ping and transfer, report; the exit status is 0 when all checks
+    /// passed
     Run(run::Options),
     /// Boot, load the driver, get a lease, then give an interactive console in the guest
     Shell(run::Options),
-    /// Boot the same guest again and again; the exit status is 0 when all boots reached their first program
+    /// Boot the same guest again and again; the exit status is 0 when all boots reached their first
+    /// program
     Boots(boots::BootOptions),
-    /// Boot a machine without a card from a disk, by UEFI with Secure Boot; the exit status is QEMU's
+    /// Boot a machine without a card from a disk, by UEFI with Secure Boot; the exit status is
+    /// QEMU's
     Disk(disk::DiskOptions),
-    /// Switch a node of a cluster on, do what the lines of the standard input ask for, switch it off at their end; see
-    /// lab::node
+    /// Switch a node of a cluster on, do what the lines of the standard input ask for, switch it
+    /// off at their end; see lab::node
     Node(node::NodeOptions),
-    /// Run the kernel's own selftests, and r8169 on b380 beside it; the exit status is 0 when all failures are explained
+    /// Run the kernel's own selftests, and r8169 on b380 beside it; the exit status is 0 when all
+    /// failures are explained
     Selftests(selftests::SelftestOptions),
 }
 

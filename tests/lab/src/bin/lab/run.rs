@@ -50,10 +50,12 @@ pub(crate) struct Options {
     /// The device model, rtl8111b
     #[arg(long, value_name = "FILE", required_unless_present = "card")]
     pub(crate) model: Option<PathBuf>,
-    /// A card of this machine, bound to vfio-pci, in place of the emulated chip; see scripts/passthrough
+    /// A card of this machine, bound to vfio-pci, in place of the emulated chip; see
+    /// scripts/passthrough
     #[arg(long, value_name = "PCI-ADDRESS")]
     pub(crate) card: Option<String>,
-    /// This machine's own address on the card's wire, to transfer to and from; without it nothing is transferred
+    /// This machine's own address on the card's wire, to transfer to and from; without it nothing
+    /// is transferred
     #[arg(long, value_name = "IP-ADDRESS", requires = "card")]
     pub(crate) reach: Option<Ipv4Addr>,
     /// Keep the logs here, and a capture of the wire if the run fails
@@ -65,7 +67,8 @@ pub(crate) struct Options {
     /// How much to transfer each way
     #[arg(long, default_value_t = 64, value_parser = clap::value_parser!(u32).range(1..=512))]
     pub(crate) megabytes: u32,
-    /// Count the instructions of the guest's kernel by this plugin of QEMU, count.so; the table by function is left among the logs
+    /// Count the instructions of the guest's kernel by this plugin of QEMU, count.so; the table by
+    /// function is left among the logs
     #[arg(long, value_name = "FILE", requires = "artifacts")]
     pub(crate) count: Option<PathBuf>,
     /// Write what was measured to this file as well, as JSON
@@ -133,7 +136,8 @@ impl Inputs {
         Setup {
             megabytes: options.megabytes,
             card: self.card.as_ref(),
-            // Beside a plugin there is nothing to be looked into, and writing the frames takes time.
+            // Beside a plugin there is nothing to be looked into, and writing the frames takes
+            // time.
             pcap: options.artifacts.is_some() && options.count.is_none(),
             plugin: options.count.as_deref(),
             ..Setup::new(
