@@ -212,7 +212,7 @@ pub(super) unsafe fn init<T: Operations>(
 /// `dev` must have been through [`init`] for the same `T`, and must not be registered.
 pub(super) unsafe fn free<T: Operations>(dev: NonNull<bindings::net_device>) {
     // SAFETY: By the safety requirements the area is initialized and has no other user: its work
-    // item is disabled, as the interface is not up.
+    // items are disabled, as the interface is not up.
     unsafe {
         let private = private_area(dev.as_ptr()).cast::<Private<T>>();
         bindings::netif_napi_del((*private).core.napi.get());

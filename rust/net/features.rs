@@ -24,7 +24,6 @@
 //! C header: [`include/linux/netdev_features.h`](srctree/include/linux/netdev_features.h)
 
 use crate::bindings;
-use core::ops::BitOr;
 
 /// A set of offloads (`netdev_features_t`).
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -60,7 +59,7 @@ impl Features {
         self.0
     }
 
-    /// Returns both sets in one; like `|`, for constants.
+    /// Returns both sets in one.
     pub const fn with(self, other: Self) -> Self {
         Self(self.0 | other.0)
     }
@@ -78,13 +77,5 @@ impl Features {
     /// Returns the set without the computing of checksums, and so without segmentation.
     pub const fn without_checksums(self) -> Self {
         self.without(Self::NEED_CSUM)
-    }
-}
-
-impl BitOr for Features {
-    type Output = Self;
-
-    fn bitor(self, other: Self) -> Self {
-        self.with(other)
     }
 }
