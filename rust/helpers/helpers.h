@@ -2,7 +2,7 @@
 /*
  * Inline functions, macros and fields of the kernel, as functions that Rust can call: each is what its name after net_helper_ is
  * in C, on one queue and one PHY. Rust knows them without that prefix (Kbuild). They are in files by subsystem, and decide
- * nothing, but for xdp_run.
+ * nothing, but for xdp_run; docs/decisions/02-c-helpers.md says which are more than a statement, and why.
  */
 #ifndef NET_HELPERS_H
 #define NET_HELPERS_H

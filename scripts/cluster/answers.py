@@ -74,7 +74,7 @@ def run(options):
                 raise
             result, lines = "refused", [f"cannot read {path}: {error.strerror}"]
         # Of a corpus each file is looked at, whatever another has come upon.
-        except Exception as error:  # pylint: disable=broad-exception-caught
+        except Exception as error:
             if not options.summary:
                 raise
             result, lines = "FAILED", [f"{type(error).__name__}: {error}"]

@@ -4,7 +4,7 @@
 import random
 import unittest
 
-import support  # noqa: F401  # pylint: disable=unused-import
+import support  # noqa: F401
 
 from cluster import beyond
 
