@@ -12,7 +12,7 @@ from archive import deb822, index, lock
 from archive.errors import UserError
 from archive.fetch import NotInPoolError
 from archive.tools import replace, run, words_of
-from inject.modules import INSTALLER_NEEDS, SourceTree
+from inject.tree import INSTALLER_NEEDS, SourceTree
 
 # Raise this when something else is downloaded for the same lists.
 RECIPE = 3

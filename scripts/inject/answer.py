@@ -5,8 +5,9 @@ import re
 
 from . import archive, flavours, legacy, tools
 from .errors import UnfitError, UsageError
-from .kernel import Image, elf_machine, kernel_knows, plain, read_module, runs, suffix_of
-from .modules import Staged
+from .kernel import Image, elf_machine, runs
+from .module import kernel_knows, plain, read_module, suffix_of
+from .tree import Staged
 
 LOADERS = ("udevd", "systemd-udevd", "mdev")
 # A network card's class, for an id that comes without one.

@@ -16,10 +16,10 @@ from .answer import answer
 from .errors import DamagedError, OperationError, UsageError, UserError
 from .flavours import FLAVOURS, flavour_of
 from .initrd import Initrd, sha256_of
-from .kernel import read_module
-from .modules import CLASSES
+from .module import read_module
 from .plan import Planner, is_file_name
 from .request import checked
+from .tree import CLASSES
 
 HELP = """\
 Puts kernel modules, PCI ids and files into an initrd, and makes sure that they are found there. Takes the initrds of the

@@ -15,8 +15,8 @@ from .archive import Addition
 from .errors import UnfitError
 from .flavours import parse_alias, pci_numbers, with_line
 from .initrd import is_module, module_name
-from .kernel import plain, read_module
-from .modules import check_fit
+from .module import plain, read_module
+from .tree import check_fit
 
 ARCHIVE = "modules/modules.cgz"
 ANY = 0xFFFFFFFF

@@ -12,7 +12,7 @@ from pathlib import Path
 from . import archive, segments, tools
 from .errors import OperationError, UsageError
 from .initrd import Initrd, sha256_of
-from .modules import Staged
+from .tree import Staged
 
 # How a file is compressed whose name ends so.
 ENDINGS = {"gz": "gzip", "xz": "xz", "zst": "zstd", "lz4": "lz4", "bz2": "bzip2", "lzma": "lzma"}

@@ -11,8 +11,9 @@ from . import archive, flavours, legacy
 from .archive import Addition
 from .errors import UnfitError, UsageError
 from .initrd import module_name
-from .kernel import Image, Module, plain, read_module, runs
-from .modules import INSTALLER_NEEDS, SourceTree, Staged, check_fit, pull_needs
+from .kernel import Image, runs
+from .module import Module, plain, read_module
+from .tree import INSTALLER_NEEDS, SourceTree, Staged, check_fit, pull_needs
 from .unpacker import LONGEST_NAME
 
 LONGEST_PATH = 3800

@@ -9,7 +9,7 @@ from pathlib import Path
 from . import tools
 from .errors import OperationError, UnfitError, UsageError
 from .initrd import is_module, module_name
-from .kernel import kernel_knows, packed, plain, read_module, suffix_of
+from .module import kernel_knows, packed, plain, read_module, suffix_of
 
 UNKNOWN_SYMBOL = re.compile(r"(\S+\.ko\S*) needs unknown symbol (\S+)")
 VERSION_DIFFERS = re.compile(r"(\S+\.ko\S*) disagrees about version of symbol (\S+)")
