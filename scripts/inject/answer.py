@@ -36,7 +36,7 @@ class Answer:
         self.initrd = initrd
         self.release = release
         self.staged = Staged(workdir / f"answer-{release}", release, request.limit)
-        self.staged.take_initrd(initrd)
+        self.staged.copy_initrd(initrd)
         self.lines = []
         self._configuration = self._take_configuration(workdir / f"modprobe.d-{release}")
 
@@ -85,7 +85,7 @@ class Answer:
             self.lines.append(f"  needs {', '.join(there)}")
         for one in module.before:
             self.lines.append(f"  works better with {one}, which is {'there' if self.staged.has(one) else 'not there'}")
-        self._tell_firmware(module.firmware)
+        self._note_firmware(module.firmware)
         lost = [one for one in dict.fromkeys([*needs, *module.depends]) if one not in there and not self.staged.has(one)]
         wrong = [fault for one in [name, *there] if (fault := self._unfit(self.staged.names[one], image))]
         if chain and chain[-1][0] == "install":
@@ -110,7 +110,7 @@ class Answer:
             return f"{place} is for {machine}, the kernel {image.path} is for {image.machine}"
         return None
 
-    def _tell_firmware(self, names):
+    def _note_firmware(self, names):
         places = [f"{base}/{{}}{end}" for base in ("lib/firmware", "usr/lib/firmware") for end in ("", ".xz", ".zst")]
         absent = [one for one in names if not any(self.initrd.get(place.format(one)) for place in places)]
         if absent:

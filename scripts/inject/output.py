@@ -250,7 +250,7 @@ def _verify(initrd, plan, part, repack, workdir, limit):
         raise OperationError(f"the result lacks {len(lost)} entries, the first is {lost[0]}; this is an error of inject-initrd")
     if not repack:
         _check_prefix(initrd.path, part)
-    _check_promises(result, plan, again, limit)
+    _check_expected(result, plan, again, limit)
     return {
         "bytes": part.stat().st_size,
         "sha256": sha256_of(part),
@@ -277,12 +277,12 @@ def _check_prefix(original, part):
                 raise OperationError(f"{original} changed while it was read; run it again")
 
 
-def _check_promises(result, plan, workdir, limit):
+def _check_expected(result, plan, workdir, limit):
     """Asks modprobe, on the modules and indexes that are in the result."""
-    if not plan.promises:
+    if not plan.expected_modaliases:
         return
     staged = Staged(workdir / "stage", plan.release, limit)
-    staged.take_initrd(result)
-    for name, modalias in plan.promises:
+    staged.copy_initrd(result)
+    for name, modalias in plan.expected_modaliases:
         if not staged.resolves(modalias, name):
             raise OperationError(f"in the result modprobe does not come from {modalias} to {name}; this is an error of inject-initrd")

@@ -38,7 +38,7 @@ class Plan:
     # The files from outside that go into it.
     sources: list = field(default_factory=list)
     # (module, modalias) pairs that modprobe must come to in the result.
-    promises: list = field(default_factory=list)
+    expected_modaliases: list = field(default_factory=list)
 
 
 class Planner:
@@ -105,9 +105,9 @@ class Planner:
         if swap:
             self._swap(staged, source, kernels)
         else:
-            staged.take_initrd(self.initrd)
+            staged.copy_initrd(self.initrd)
         self._inject(staged, source, image, swap)
-        self._tell_decompressed(staged)
+        self._note_decompressed(staged)
         plan.sources += staged.sources
         self._take_indexes(staged, swap)
 
@@ -131,7 +131,7 @@ class Planner:
         old = {module_name(path) for paths in kernels.values() for path in paths}
         needs = INSTALLER_NEEDS if plan.flavour == "debian-installer" else []
         chosen = source.with_needs({*old, *needs})
-        staged.take_tree(source, chosen)
+        staged.copy_tree(source, chosen)
         missing = sorted(name for name in {*old, *needs} if name not in source.paths)
         plan.left_out = {
             "built into the new kernel": [name for name in missing if name in source.builtin],
@@ -144,7 +144,7 @@ class Planner:
         if plan.flavour == "debian-installer":
             plan.notes.append("boot it with anna/no_kernel_modules=true: the archive has no udebs of this kernel")
 
-    def _tell_decompressed(self, staged):
+    def _note_decompressed(self, staged):
         for why in sorted(set(staged.decompressed.values())):
             names = sorted(name for name, one in staged.decompressed.items() if one == why)
             several = f" and {len(names) - 1} more" if len(names) > 1 else ""
@@ -190,7 +190,7 @@ class Planner:
             if is_file_name(str(module.path)) and not (source and module.path.is_relative_to(source.top)):
                 staged.add(module)
             elif module.name not in staged.names:
-                staged.take_module(source, module.name)
+                staged.copy_module(source, module.name)
         inside = set(staged.names) if not swap else set()
         pulled, absent = pull_needs(staged, modules, source)
         if pulled:
@@ -202,7 +202,7 @@ class Planner:
         names = [module.name for module in modules]
         self._index(staged, names, sorted({*names, *staged.names} - (inside - set(names))), image)
         for module in modules:
-            plan.promises += [(module.name, alias) for alias in module.aliases[:4]]
+            plan.expected_modaliases += [(module.name, alias) for alias in module.aliases[:4]]
         if names:
             self._hint(names)
         plan.notes += [f"the initrd's modprobe.d has '{line}', which keeps it from being loaded" for line in flavours.barred(self.initrd, names)]
@@ -223,7 +223,7 @@ class Planner:
         drivers = source.of_class(self.request.driver_class)
         added = [name for name in sorted(source.with_needs(drivers)) if name not in staged.names]
         for name in added:
-            staged.take_module(source, name)
+            staged.copy_module(source, name)
         self.plan.checks.append(f"--class {self.request.driver_class}: {len(drivers)} drivers; {len(added)} modules were not in the initrd")
         bases = [f"{base}/{{}}{end}" for base in ("lib/firmware", "usr/lib/firmware") for end in ("", ".xz", ".zst")]
         self.plan.firmware = [one for one in staged.firmware(drivers) if not any(self.initrd.get(base.format(one)) for base in bases)]

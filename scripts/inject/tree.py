@@ -126,7 +126,7 @@ class Staged:
         # Modules in it, by name.
         self.names = {}
 
-    def take_initrd(self, initrd):
+    def copy_initrd(self, initrd):
         """Fills it with what the initrd has. Links, which may lead anywhere on this machine, become the files behind them in the initrd."""
         base = f"{initrd.modules_base()}/{self.release}/"
         for path in [one for one in initrd.tree if one.startswith(base)]:
@@ -137,15 +137,15 @@ class Staged:
                 file.write_bytes(initrd.read(path))
         self._look()
 
-    def take_tree(self, source, names):
+    def copy_tree(self, source, names):
         """Fills it with modules of an installed kernel and with the lists that depmod works from."""
         for name in sorted(names):
-            self.take_module(source, name)
+            self.copy_module(source, name)
         for name in ("modules.order", "modules.builtin", "modules.builtin.modinfo"):
             if (source.top / name).is_file():
                 self._copy(source, name)
 
-    def take_module(self, source, name):
+    def copy_module(self, source, name):
         """Adds one module of an installed kernel, at the same place."""
         self._copy(source, source.paths[name])
 
@@ -339,7 +339,7 @@ def pull_needs(staged, modules, source):
             if source and name in source.paths:
                 for each in sorted(source.with_needs([name])):
                     if each not in staged.names:
-                        staged.take_module(source, each)
+                        staged.copy_module(source, each)
                         pulled.append(each)
             elif required:
                 raise UnfitError(

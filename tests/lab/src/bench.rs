@@ -22,7 +22,7 @@ use crate::model::{self, Counters, Model};
 use crate::passt::{self, Passt};
 use crate::peer::{Peer, Socket};
 use crate::process::wait_for;
-use crate::setup::{initramfs, Driver, Needs, Setup, World};
+use crate::setup::{initramfs, Driver, Needs, Network, Setup};
 use crate::slirp::Slirp;
 use crate::trunk::Trunk;
 use crate::watch::{self, Watch};
@@ -110,9 +110,9 @@ impl Bench {
         let mut passt = None;
         let mut slirp = None;
         let mut listener = None;
-        let mut wire = match setup.world {
-            World::Internet if setup.card.is_some() => PathBuf::new(),
-            World::Internet => match &setup.netboot {
+        let mut wire = match setup.network {
+            Network::Internet if setup.card.is_some() => PathBuf::new(),
+            Network::Internet => match &setup.netboot {
                 Some(netboot) => slirp
                     .insert(Slirp::start(
                         artifacts,
@@ -126,7 +126,7 @@ impl Bench {
                     .socket()
                     .to_path_buf(),
             },
-            World::Frames => listener
+            Network::Frames => listener
                 .insert(Socket::listen(sockets.path())?)
                 .path()
                 .to_path_buf(),

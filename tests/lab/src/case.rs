@@ -12,7 +12,7 @@ use std::time::Instant;
 
 use crate::kernel::Kernel;
 use crate::model::Chip;
-use crate::setup::{Driver, Setup, World};
+use crate::setup::{Driver, Network, Setup};
 use crate::{process, require, Error, Result};
 
 /// How many guests run now. Most of a test is one CPU of a guest booting or waiting: two cores
@@ -287,7 +287,7 @@ impl Case {
     /// A set-up with the lab at the far end of the wire and the echo in the guest.
     pub fn frames(&self) -> Setup<'_> {
         Setup {
-            world: World::Frames,
+            network: Network::Frames,
             megabytes: 1,
             ..self.with_echo()
         }

@@ -78,7 +78,7 @@ impl Driver {
 
 /// The far end of the wire.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum World {
+pub enum Network {
     /// `passt`: DHCP, a gateway, TCP to the lab's loopback.
     Internet,
     /// The lab itself, frame by frame.
@@ -136,7 +136,7 @@ pub struct Setup<'a> {
     /// A directory whose files the guest has besides, and with them kmod's modprobe ([`MODPROBE`]).
     pub files: Option<&'a Path>,
     /// The far end of the wire; if the guest is booted over it, that is one which can do that.
-    pub world: World,
+    pub network: Network,
     /// The VLAN that `passt` is in; without a number it takes frames without a tag.
     pub vlan: Option<u16>,
     /// How kernel and initramfs come over the wire, if they do.
@@ -196,7 +196,7 @@ impl<'a> Setup<'a> {
             phy_driver: true,
             more_modules: &[],
             files: None,
-            world: World::Internet,
+            network: Network::Internet,
             vlan: None,
             netboot: None,
             drop_when_full: false,

@@ -9,7 +9,7 @@ use lab::case::{progress, Case};
 use lab::debug::{keep_enabled, Faults};
 use lab::drive;
 use lab::frame::request;
-use lab::setup::{Setup, World};
+use lab::setup::{Setup, Network};
 use lab::traffic::{echo_returns, guest_address, peer, start_echo};
 use lab::{guest_test, require, Error, Result};
 
@@ -147,7 +147,7 @@ fn sweep_program(bench: &mut Bench, program: &str, undo: &str) -> Result<u32> {
 #[guest_test(ours(b380), debug)]
 fn survives_failures_of_exchanging_its_rings(case: &Case) -> Result<()> {
     let (mut bench, interface) = Setup {
-        world: World::Internet,
+        network: Network::Internet,
         megabytes: 16,
         ..case.frames()
     }
