@@ -459,12 +459,12 @@ pub enum Verdict {
 }
 
 /// Judges one case.
-pub fn judge(plan: &Plan, file: &str, case: &Case, witness: Option<&Case>) -> Verdict {
+pub fn judge(plan: &Plan, file: &str, case: &Case, reference: Option<&Case>) -> Verdict {
     let excuse = plan.excuse(file, &case.name);
-    let witness_fails = witness.is_some_and(|witness| witness.outcome == Outcome::Fail);
+    let reference_fails = reference.is_some_and(|reference| reference.outcome == Outcome::Fail);
     match (case.outcome, excuse) {
         (Outcome::Fail, None) => Verdict::Unexplained("tests/selftests.conf does not explain this"),
-        (Outcome::Fail, Some(_)) if !witness_fails => {
+        (Outcome::Fail, Some(_)) if !reference_fails => {
             Verdict::Unexplained("r8169 does not fail, so this is for the driver to mend")
         }
         (Outcome::Fail, Some(reason)) => Verdict::Excused(reason.clone()),
@@ -474,11 +474,11 @@ pub fn judge(plan: &Plan, file: &str, case: &Case, witness: Option<&Case>) -> Ve
 }
 
 /// One line for a case, and further ones for a failure.
-pub fn line(case: &Case, witness: Option<&Case>, verdict: &Verdict) -> String {
+pub fn line(case: &Case, reference: Option<&Case>, verdict: &Verdict) -> String {
     let mut text = format!(
         "  {:5} | {:5}  {}",
         case.outcome,
-        witness.map_or("-", |case| case.outcome.name()),
+        reference.map_or("-", |case| case.outcome.name()),
         case.name
     );
     if !case.reason.is_empty() {
@@ -537,7 +537,7 @@ mod tests {
         let none = Plan::default();
         let pass = case(Outcome::Pass);
         let fail = case(Outcome::Fail);
-        let judged = |plan, ours, witness| judge(plan, "f", ours, Some(witness));
+        let judged = |plan, ours, reference| judge(plan, "f", ours, Some(reference));
         assert_eq!(judged(&none, &pass, &fail), Verdict::Fine);
         assert!(matches!(
             judged(&none, &fail, &fail),

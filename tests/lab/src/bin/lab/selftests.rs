@@ -33,7 +33,7 @@ pub(crate) struct SelftestOptions {
     plan: PathBuf,
     /// Where to keep what r8169 gets, which takes as long as ours
     #[arg(long, value_name = "DIR")]
-    witness_cache: PathBuf,
+    reference_cache: PathBuf,
     /// Only tests whose file contains one of these
     words: Vec<String>,
 }
@@ -59,7 +59,7 @@ pub(crate) fn run(options: &SelftestOptions) -> Result<bool> {
         driver,
     };
     let reference = setup("r8169", Chip::B380, Driver::R8169);
-    let results = results_of(&reference, &plan, &options.witness_cache, &progress)?;
+    let results = results_of(&reference, &plan, &options.reference_cache, &progress)?;
     let chip = options.common.chip;
     progress.say(format_args!(
         "ours on {}, r8169 on b380 beside it; kernel {}; {} tests, at most {} minutes",
