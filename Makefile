@@ -73,6 +73,9 @@ deb: ## Make Debian packages: DKMS, prebuilt, udeb (KVER= or MODULE=)
 rpm: ## Make RPM packages: source, kmod (KVER= or MODULE=)
 	@scripts/make-rpm $(packed)
 
+inject-deb: ## Make inject-initrd a Debian package, for machines without a checkout
+	@scripts/make-deb --out build/inject-deb inject-initrd
+
 driver-disk: ## Make a driver disk (FLAVOR=debian|anaconda|suse|rhel4, KVER= or MODULE=, DIST= for suse)
 	@scripts/make-driver-disk "$(FLAVOR)" $(if $(filter command%,$(origin KVER)),$(packed))
 
