@@ -100,7 +100,7 @@ class Options(Case):
             self.assertRegex(page, rf"(?m)^\.BR? {status}\b")
 
     def test_the_man_pages_are_well_formed(self):
-        for page in ("inject-initrd.8", "r8168_rust.4"):
+        for page in ("inject-initrd.8", "r8168_rust.4", "rtl8111b.1"):
             done = subprocess.run(
                 ["man", "--warnings", "-l", str(TOP / "docs" / page)],
                 capture_output=True,

@@ -489,6 +489,32 @@ mod tests {
         }
     }
 
+    /// Asserts that the page has all commands and options of this command, and of those below it.
+    fn assert_in_page(page: &str, command: &clap::Command) {
+        for argument in command.get_arguments().filter(|one| !one.is_hide_set()) {
+            let Some(long) = argument.get_long().filter(|&long| long != "help") else {
+                continue;
+            };
+            let option = format!("--{long}");
+            assert!(
+                page.split(|c: char| c.is_whitespace() || c == ',')
+                    .any(|word| word == option),
+                "{option}"
+            );
+        }
+        for below in command.get_subcommands() {
+            let name = below.get_name();
+            assert!(page.contains(name), "{name}");
+            assert_in_page(page, below);
+        }
+    }
+
+    #[test]
+    fn the_manual_page_has_every_command_and_option() {
+        let page = include_str!("../../../docs/rtl8111b.1").replace("\\-", "-");
+        assert_in_page(&page, &<Cli as clap::CommandFactory>::command());
+    }
+
     #[test]
     fn a_card_may_have_an_address_that_is_none() {
         for (text, mac) in [
