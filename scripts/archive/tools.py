@@ -30,12 +30,18 @@ def run(*command, cwd=None, env=None, stdin=None):
 def replace(path, content):
     """Gives a file a new content: all of it or none."""
     path = Path(path)
-    data = content.encode() if isinstance(content, str) else content
+    # As Python has bytes of paths that are no UTF-8.
+    data = content.encode(errors="surrogateescape") if isinstance(content, str) else content
     path.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.NamedTemporaryFile(dir=path.parent, prefix=f".{path.name}.", delete=False) as out:
-        out.write(data)
-    os.chmod(out.name, 0o644)
-    os.replace(out.name, path)
+        try:
+            out.write(data)
+            out.flush()
+            os.chmod(out.name, 0o644)
+            os.replace(out.name, path)
+        except OSError:
+            os.unlink(out.name)
+            raise
 
 
 def words_of(path):

@@ -7,6 +7,7 @@ import heapq
 import json
 import math
 import random
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -154,6 +155,10 @@ def main(arguments=None):
     print(f"seconds until all have {options.size} MiB, calculated".ljust(width) + "".join(f"{count:>12,}" for count in options.nodes))
     for way, seconds in found.items():
         print(way.ljust(width) + "".join(f"{seconds[count]:12,.0f}" for count in options.nodes))
-    if options.out:
-        replace(Path(options.out), json.dumps({**vars(options), "seconds": found}, indent=1) + "\n")
+    try:
+        if options.out:
+            replace(Path(options.out), json.dumps({**vars(options), "seconds": found}, indent=1) + "\n")
+    except OSError as error:
+        print(f"scale-out: error: cannot write {options.out}: {error.strerror}; name another file by --out", file=sys.stderr)
+        return 1
     return 0

@@ -1,8 +1,13 @@
 # SPDX-License-Identifier: GPL-2.0
 """The calculation of what many nodes take: where the answer is known."""
 
+import contextlib
+import io
+import json
 import random
+import tempfile
 import unittest
+from pathlib import Path
 
 import support  # noqa: F401
 
@@ -45,6 +50,29 @@ class Ways(unittest.TestCase):
 
     def test_racks_are_full_but_the_last(self):
         self.assertEqual(beyond.racks(130), [64, 64, 2])
+
+
+class Program(unittest.TestCase):
+    """scripts/scale-out."""
+
+    def run_with(self, *words):
+        """The exit status, and what is said of errors."""
+        with contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(io.StringIO()) as said:
+            status = beyond.main(["--nodes", "2", "--size", "1", *map(str, words)])
+        return status, said.getvalue()
+
+    def test_the_table_is_written_or_one_line_says_why_not(self):
+        with tempfile.TemporaryDirectory(prefix="test-beyond-") as name:
+            there = Path(name) / "table"
+            self.assertEqual(self.run_with("--out", there), (0, ""))
+            self.assertIn("torrent, head node 1 Gbit/s", json.loads(there.read_text())["seconds"])
+            # A directory, and what is below a file.
+            for wrong in (name, there / "table"):
+                status, said = self.run_with("--out", wrong)
+                self.assertEqual((status, said.count("\n")), (1, 1))
+                self.assertIn(f"scale-out: error: cannot write {wrong}: ", said)
+            self.assertEqual([path.name for path in Path(name).iterdir()], ["table"])
+            self.assertEqual([path.name for path in Path(name).parent.glob(f".{Path(name).name}.*")], [])
 
 
 if __name__ == "__main__":

@@ -2,6 +2,7 @@
 """What is read: templates, indexes, journals; and what is drawn of them."""
 
 import itertools
+import os
 import tempfile
 import unittest
 import xml.etree.ElementTree
@@ -11,6 +12,7 @@ import support  # noqa: F401
 
 from archive import deb822, lock
 from archive.errors import UsageError
+from archive.tools import replace
 from cluster import phases, templates, timeline, visit
 
 QUESTION = """\
@@ -97,6 +99,12 @@ class Reading(unittest.TestCase):
         wrong = visit.judge({"name": "compute-0-0", "driver": "r8169", "states": "iU"}, wanted)
         self.assertEqual(wrong, ["driver is 'r8169', expected 'r8168_rust'", "states is 'iU'"])
         self.assertEqual(len(visit.judge({}, wanted)), 3)
+
+    def test_a_path_of_any_bytes_is_written_as_it_is(self):
+        with tempfile.TemporaryDirectory() as directory:
+            path = Path(directory) / "conf"
+            replace(path, "path=" + os.fsdecode(b"\xe4") + "\n")
+            self.assertEqual(path.read_bytes(), b"path=\xe4\n")
 
     def test_pins_that_cannot_be_trusted_are_refused(self):
         digest = "0123456789abcdef" * 4
