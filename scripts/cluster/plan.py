@@ -40,7 +40,9 @@ class Plan:
         self.path = Path(path)
         parser = configparser.ConfigParser(delimiters=("=",), interpolation=None)
         try:
-            parser.read_string(self.path.read_text())
+            parser.read_string(self.path.read_text(encoding="utf-8"))
+        except UnicodeDecodeError:
+            raise UsageError(f"cannot read {path}: it is no text in UTF-8") from None
         except OSError as error:
             raise UsageError(f"cannot read {path}: {error.strerror}") from None
         except configparser.Error as error:
@@ -76,9 +78,11 @@ class Plan:
         kickstart = self.installation.pop("kickstart")
         self.kickstart = self.path.parent / kickstart if kickstart else None
         self.names = {}
+        taken: set[str] = set()
         for mac, name in parser["names"].items():
-            self._check_name(mac, name)
+            self._check_name(mac, name, taken)
             self.names[mac] = name
+            taken.add(name)
         self.modes = {"*": parser["nodes"]["mode"], **parser["modes"]}
         self._check_modes()
         self._check_room()
@@ -116,12 +120,12 @@ class Plan:
             self._fail(f"{key} is {text!r}, expected a number from {low} to {high}")
         return int(text)
 
-    def _check_name(self, mac, name):
+    def _check_name(self, mac, name, taken):
         if not _MAC.fullmatch(mac):
             self._fail(f"[names] has {mac!r}, expected a MAC address like 52:54:00:81:11:10")
         if not _NAME.fullmatch(name):
             self._fail(f"[names] calls {mac} {name!r}, expected a name like compute-0-3")
-        if name in self.names.values():
+        if name in taken:
             self._fail(f"[names] has {name} twice; every node needs a name of its own")
 
     def _check_modes(self):
@@ -177,11 +181,17 @@ class HostRegistry:
         self.plan = plan
         self.path = Path(path)
         self.names = dict(plan.names)
+        self._taken = set(self.names.values())
+        # Names of lower ranks are taken all.
+        self._rank = 0
+        # Whether the file has all names and ends with a whole line, so that one more is put behind it.
+        self._whole = False
         if self.path.exists() and not plan.listed_only:
-            for line in self.path.read_text().splitlines():
+            for line in self.path.read_text(encoding="ascii", errors="replace").splitlines():
                 mac, _, name = line.partition(" ")
-                if _MAC.fullmatch(mac) and _NAME.fullmatch(name) and mac not in plan.names and name not in self.names.values():
+                if _MAC.fullmatch(mac) and _NAME.fullmatch(name) and mac not in plan.names and name not in self._taken:
                     self.names[mac] = name
+                    self._taken.add(name)
 
     def find(self, mac):
         """The name of a node; None when it has none and there is none left for it, or `mac` is none."""
@@ -190,20 +200,30 @@ class HostRegistry:
             return self.names.get(mac)
         if self.plan.listed_only:
             return None
-        taken = set(self.names.values())
-        name = next((name for name in map(self.plan.name, range(self.plan.most)) if name not in taken), None)
-        if name:
-            # Written down before it is given: a name that was given and forgotten would be given twice.
-            self._write({**self.names, mac: name})
-            self.names[mac] = name
+        while self._rank < self.plan.most and self.plan.name(self._rank) in self._taken:
+            self._rank += 1
+        if self._rank == self.plan.most:
+            return None
+        name = self.plan.name(self._rank)
+        # Written down before it is given: a name that was given and forgotten would be given twice.
+        self._write(mac, name)
+        self.names[mac] = name
+        self._taken.add(name)
         return name
 
     def mac(self, name):
         """The MAC address of a node."""
         return next(mac for mac, known in self.names.items() if known == name)
 
-    def _write(self, names):
-        replace(self.path, "".join(f"{mac} {name}\n" for mac, name in names.items()))
+    def _write(self, mac, name):
+        """Writes one more name down: the first time with all others, later behind them, so that a room of nodes is no work of its square."""
+        if not self._whole:
+            replace(self.path, "".join(f"{one} {known}\n" for one, known in {**self.names, mac: name}.items()))
+        else:
+            self._whole = False
+            with open(self.path, "a", encoding="ascii") as out:
+                out.write(f"{mac} {name}\n")
+        self._whole = True
 
 
 def is_name(text):
