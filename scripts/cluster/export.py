@@ -5,16 +5,19 @@ Each is a tree of files to be laid over `/` of the machine where that system run
 """
 
 import argparse
+import contextlib
+import fcntl
 import json
 import os
 import shutil
 import sys
 from pathlib import Path
 
+from archive import deb822
 from archive.errors import UserError
 from archive.tools import replace, run, words_of
 
-from .head import DISKLESS, TEMPLATES, includes
+from .head import DISKLESS, TEMPLATES, includes, key_of_root
 from .plan import HostRegistry, Plan, fill
 
 # By this name the systems have what is written: an image, a distribution, a profile.
@@ -22,6 +25,8 @@ NAME = "r8168-rust"
 FAI_CLASS = "R8168_NODE"
 # Where FAI has a root and a configuration of this name, beside those that are there already.
 FAI_ETC, FAI_ROOT, FAI_TFTP, FAI_SPACE = (f"{where}-{NAME}" for where in ("etc/fai", "srv/fai/nfsroot", "srv/tftp/fai", "srv/fai/config"))
+# Without a version in it: what is laid over an older one takes its place, and a hook finds one driver.
+DRIVER = "r8168-rust-modules.deb"
 COBBLER_BOOT = f"srv/{NAME}"
 COBBLER_MIRROR = f"cobbler/distro_mirror/{NAME}"
 
@@ -67,6 +72,24 @@ class Export:
         if len(found) != 1:
             raise UserError(f"found {len(found)} packages with the driver in {self.tree}/mirror/pool/local, expected one; scripts/installer-tree makes it anew")
         return found[0]
+
+    def from_backports(self):
+        """Whether the nodes' kernel is in the backports of their release alone, as its version says."""
+        index = self.tree / f"mirror/dists/{self.plan.installation['suite']}/main/binary-amd64/Packages"
+        stanzas = deb822.stanzas(index.read_text()) if index.is_file() else []
+        return any(stanza["Package"] == f"linux-image-{self.kver}" and "~bpo" in stanza["Version"] for stanza in stanzas)
+
+    def left_out(self, system):
+        """A line for each thing that the plan has and the files of another system have not."""
+        plan = self.plan
+        found = []
+        if plan.kickstart:
+            found.append(
+                f"kickstart = {plan.kickstart.name}: the head node's own installer alone reads that; nodes get the partitions and answers of packaging/cluster"
+            )
+        if plan.slurm:
+            found.append(f"slurm = yes: neither munge's key nor the settings of slurmd are in it; nodes compute when Slurm is set up by {system}")
+        return [f"{plan.path.name}: {line}" for line in found]
 
     def write(self, system):
         """Writes all of it; a tree that was there before goes when the new one is whole."""
@@ -140,7 +163,7 @@ class Export:
         """FAI 6: a configuration from which fai-make-nfsroot makes a root and an initrd with the driver, what the nodes get, and whom PXE serves."""
         plan, suite = self.plan, self.plan.installation["suite"]
         driver = self.driver()
-        self._copy(driver, f"{FAI_ETC}/{driver.name}")
+        self._copy(driver, f"{FAI_ETC}/{DRIVER}")
         settings = {
             "FAI_DEBOOTSTRAP": f"{suite} {self.debian}",
             "NFSROOT": f"/{FAI_ROOT}",
@@ -153,10 +176,13 @@ class Export:
         lines = "".join(f'{name}="{value}"\n' for name, value in settings.items())
         self._put(f"{FAI_ETC}/nfsroot.conf", f"# Written by r8168_rust's head node.\n{lines}")
         self._put(f"{FAI_ETC}/fai.conf", f"# Written by r8168_rust's head node.\nFAI_CONFIG_SRC=nfs://{plan.head}/{FAI_SPACE}\n")
-        self._put(f"{FAI_ETC}/apt/sources.list", f"deb {self.debian} {suite} main\n")
+        # FAI copies the first into its root; the nodes get the second, as it takes files by class.
+        for name, text in self.fai_apt().items():
+            self._put(f"{FAI_ETC}/apt/{name}", text)
+            self._put(f"{FAI_SPACE}/files/etc/apt/{name}/{FAI_CLASS}", text)
         self._put(f"{FAI_ETC}/NFSROOT", self._template("fai-nfsroot.packages"))
         self._put(f"{FAI_ETC}/nfsroot-hooks/r8168_rust", self._template("fai-hook"))
-        self._copy(driver, f"{FAI_SPACE}/files/r8168_rust/{driver.name}")
+        self._copy(driver, f"{FAI_SPACE}/files/r8168_rust/{DRIVER}")
         self._put(f"{FAI_SPACE}/files/r8168_rust/authorized_keys", self.key)
         self._put(f"{FAI_SPACE}/class/60-r8168_rust", self._template("fai-class"), 0o755)
         self._put(f"{FAI_SPACE}/class/{FAI_CLASS}.var", f"UTC=yes\nTIMEZONE={plan.installation['timezone']}\nKEYMAP={plan.installation['keymap']}\n")
@@ -168,6 +194,16 @@ class Export:
         for name, mac in self.nodes:
             self._put(f"{FAI_TFTP}/pxelinux.cfg/01-{mac.replace(':', '-')}", self.fai_boot(name))
         self._put(f"etc/dnsmasq.d/{NAME}.conf", self.fai_hosts())
+
+    def fai_apt(self):
+        """Files of apt, for FAI's root and for the nodes, by their names."""
+        suite = self.plan.installation["suite"]
+        sources = [suite, *([f"{suite}-backports"] if self.from_backports() else [])]
+        files = {"sources.list": "".join(f"deb {self.debian} {name} main\n" for name in sources)}
+        if self.from_backports():
+            # What comes with a kernel of backports is there as well; the rest stays as the release has it.
+            files["preferences.d/r8168-rust"] = f"Package: linux-*\nPin: release n={suite}-backports\nPin-Priority: 700\n"
+        return files
 
     def fai_boot(self, name):
         """The configuration of PXE by which a node is installed by FAI."""
@@ -233,7 +269,15 @@ class Export:
 
     def seed(self):
         """The answers for the installer, as a template of Cobbler's, in which words begin with a dollar."""
-        words = {**self.plan.template_variables(), "INCLUDES": " ".join(includes(self.kver)), "KVER": self.kver, "NODE": "", "HEAD": "@HEAD@", "COMPUTE": ""}
+        words = {
+            **self.plan.template_variables(),
+            "PACKAGES": self.plan.installation["packages"],
+            "INCLUDES": " ".join(includes(self.kver)),
+            "KVER": self.kver,
+            "NODE": "",
+            "HEAD": "@HEAD@",
+            "COMPUTE": "",
+        }
         key = f"echo '{self.key.strip()}' >.ssh/authorized_keys"
         done = "wget -q -O /dev/null http://$http_server/cblr/svc/op/nopxe/system/$system_name"
         ours = {
@@ -258,6 +302,19 @@ AFTER = {
 }
 
 
+@contextlib.contextmanager
+def only_export(directory):
+    """Has no other export write into a directory meanwhile."""
+    holder = os.open(directory, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        fcntl.flock(holder, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        yield
+    except BlockingIOError:
+        raise UserError(f"found another export that writes into {directory}; run this again when that has ended") from None
+    finally:
+        os.close(holder)
+
+
 def main(arguments=None):
     """The program of scripts/export-nodes."""
     parser = argparse.ArgumentParser(prog="export-nodes", allow_abbrev=False)
@@ -276,16 +333,19 @@ def main(arguments=None):
         if options.system == "warewulf" and os.geteuid():
             raise UserError("must be root: the files of the image have other owners")
         plan = Plan(options.plan)
-        key = directory / "id.pub"
-        if not key.exists():
-            run("ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-C", "head node", "-f", directory / "id")
-        installed = [path.name for path in (directory / "installed").glob("compute-*")]
-        export = Export(plan, HostRegistry(plan, directory / "names").names, options.tree, key.read_text(), options.debian, out, installed)
-        export.write(options.system)
+        with only_export(directory):
+            key = key_of_root(directory)
+            installed = [path.name for path in (directory / "installed").glob("compute-*")]
+            export = Export(plan, HostRegistry(plan, directory / "names").names, options.tree, key, options.debian, out, installed)
+            export.write(options.system)
+        for line in export.left_out(options.system):
+            print(f"export-nodes: NOT WRITTEN: {line}", file=sys.stderr)
         # Owner and mode of the directories that are there stay as they are.
         owner = "" if options.system == "warewulf" else " --owner=root --group=root"
         unpack = f"tar -C {out.name}{owner} -c . | sudo tar -C / -xp --no-overwrite-dir --keep-directory-symlink"
-        print(f"export-nodes: {len(export.nodes)} nodes in {out}; on the machine where {options.system} runs: {unpack}")
+        # Where the terminal's language cannot show a name, question marks do.
+        shown = os.fsencode(out).decode(errors="replace")
+        print(f"export-nodes: {len(export.nodes)} nodes in {shown}; on the machine where {options.system} runs: {unpack}")
         print(f"export-nodes: then: {AFTER[options.system]}")
     except UserError as error:
         print(f"head-node: error: {error}", file=sys.stderr)

@@ -454,6 +454,17 @@ class _Line(socketserver.BaseRequestHandler):
         head.journal.note(head.node_at(self.client_address[0]), "syslog", text[16:] if text[12:13] == ":" or text[9:10] == ":" else text)
 
 
+def key_of_root(directory):
+    """The public part of the key that lets the head node in as root (DIRECTORY/id); made where there is none."""
+    private, public = Path(directory) / "id", Path(directory) / "id.pub"
+    if not public.exists():
+        if private.exists():
+            replace(public, run("ssh-keygen", "-y", "-P", "", "-f", private))
+        else:
+            run("ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-C", "head node", "-f", private)
+    return public.read_text()
+
+
 def neighbour(address, interface):
     """The MAC address by which the kernel reaches an address on the wire; None when it has not been heard from."""
     for line in Path("/proc/net/arp").read_text().splitlines()[1:]:

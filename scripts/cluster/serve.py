@@ -12,7 +12,6 @@ from pathlib import Path
 
 from archive.ends import ended
 from archive.errors import UsageError, UserError
-from archive.tools import run
 
 from . import head as head_node
 from . import phases, wire
@@ -141,9 +140,7 @@ def run_head(options):
         print("# nothing was written or started (--dry-run)")
         return
     directory.mkdir(parents=True, exist_ok=True)
-    if not key.exists():
-        run("ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-C", "head node", "-f", directory / "id")
-        head.key = key.read_text()
+    head.key = head_node.key_of_root(directory)
     head.start()
     watch.say(f"serving {options.interface}: DHCP, TFTP, HTTP and names at {plan.head}; switch the nodes on; end with Ctrl-C; http://{plan.head}/status")
     try:

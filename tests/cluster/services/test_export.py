@@ -15,13 +15,13 @@ from pathlib import Path
 from support import KVER, PLAN, TOP, Plan, run, tree
 
 from archive.errors import UserError
-from cluster.export import COBBLER_BOOT, FAI_CLASS, FAI_ETC, FAI_SPACE, FAI_TFTP, NAME, Export, main
+from cluster.export import COBBLER_BOOT, DRIVER, FAI_CLASS, FAI_ETC, FAI_SPACE, FAI_TFTP, NAME, Export, main, only_export
 from needs import need
 
 MACS = {"52:54:00:81:11:10": "compute-0-0", "52:54:00:81:11:1f": "compute-0-10", "52:54:00:81:11:12": "compute-0-2"}
 KEY = "ssh-ed25519 KEY head node\n"
 DEBIAN = "http://mirror.example/debian"
-DRIVER = f"r8168-rust-modules-{KVER}_1_amd64.deb"
+PACKAGE = f"r8168-rust-modules-{KVER}_1_amd64.deb"
 
 
 class Case(unittest.TestCase):
@@ -34,10 +34,10 @@ class Case(unittest.TestCase):
         self.tree = tree(self.dir / "tree")
         # Files of the mirror are links into the cache.
         (self.dir / "cache").mkdir()
-        (self.dir / "cache" / DRIVER).write_text("the driver")
+        (self.dir / "cache" / PACKAGE).write_text("the driver")
         local = self.tree / "mirror/pool/local"
         local.mkdir(parents=True)
-        (local / DRIVER).symlink_to(self.dir / "cache" / DRIVER)
+        (local / PACKAGE).symlink_to(self.dir / "cache" / PACKAGE)
         self.out = self.dir / "out"
 
     def export(self, names=None, plan=PLAN):
@@ -54,8 +54,8 @@ class Any(Case):
 
     def test_what_cannot_be_written_whole_leaves_what_was_there(self):
         self.export().write("fai")
-        (self.dir / "cache" / DRIVER).unlink()
-        (self.tree / "mirror/pool/local" / DRIVER).unlink()
+        (self.dir / "cache" / PACKAGE).unlink()
+        (self.tree / "mirror/pool/local" / PACKAGE).unlink()
         with self.assertRaisesRegex(UserError, "found 0 packages with the driver in .*; scripts/installer-tree makes it anew"):
             self.export().write("fai")
         self.assertTrue((self.out / FAI_ETC / DRIVER).is_file())
@@ -77,18 +77,73 @@ class Any(Case):
     def test_nodes_come_by_their_numbers(self):
         self.assertEqual([name for name, _ in self.export().nodes], ["compute-0-0", "compute-0-2", "compute-0-10"])
 
+    def program(self, system="cobbler", plan=PLAN.path, directory=None):
+        """Runs the program for a head node that knows three nodes; returns the exit status, and what it says on either output."""
+        directory = directory or self.dir / "head"
+        directory.mkdir(exist_ok=True)
+        (directory / "names").write_text("".join(f"{mac} {name}\n" for mac, name in MACS.items()))
+        with contextlib.redirect_stdout(io.StringIO()) as out, contextlib.redirect_stderr(io.StringIO()) as error:
+            status = main(["--tree", str(self.tree), "--plan", str(plan), "--debian", DEBIAN, system, str(directory)])
+        return status, out.getvalue(), error.getvalue()
+
     def test_the_program_writes_those_that_a_head_node_has_named(self):
-        (self.dir / "names").write_text("".join(f"{mac} {name}\n" for mac, name in MACS.items()))
-        (self.dir / "id.pub").write_text(KEY)
-        (self.dir / "installed").mkdir()
-        (self.dir / "installed/compute-0-2").touch()
-        options = ["--tree", str(self.tree), "--plan", str(PLAN.path), "--debian", DEBIAN, "cobbler", str(self.dir)]
-        with contextlib.redirect_stdout(io.StringIO()) as said:
-            self.assertEqual(main(options), 0)
-        self.assertIn("3 nodes in ", said.getvalue())
-        systems = self.dir / "export-cobbler/var/lib/cobbler/collections/systems"
+        (self.dir / "head/installed").mkdir(parents=True)
+        (self.dir / "head/installed/compute-0-2").touch()
+        status, said, errors = self.program()
+        self.assertEqual((status, errors), (0, ""))
+        self.assertIn("3 nodes in ", said)
+        systems = self.dir / "head/export-cobbler/var/lib/cobbler/collections/systems"
         self.assertEqual(sorted(path.stem for path in systems.iterdir()), sorted(MACS.values()))
         self.assertFalse(json.loads((systems / "compute-0-2.json").read_text())["netboot_enabled"])
+
+    def test_what_the_plan_has_and_the_files_have_not_is_said(self):
+        text = PLAN.path.read_text().replace("slurm = no", "slurm = yes").replace("kickstart =", "kickstart = ks.cfg")
+        (self.dir / "my.conf").write_text(text)
+        for system in ("fai", "cobbler"):
+            status, said, errors = self.program(system, self.dir / "my.conf")
+            self.assertEqual((status, len(errors.splitlines())), (0, 2), errors)
+            self.assertIn("export-nodes: NOT WRITTEN: my.conf: kickstart = ks.cfg: ", errors)
+            self.assertIn("export-nodes: NOT WRITTEN: my.conf: slurm = yes: neither munge's key nor ", errors)
+            self.assertIn(f"set up by {system}", errors)
+            self.assertIn("3 nodes in ", said)
+        # The packages without their key would be of no use, and the mirror may not have them.
+        self.assertNotIn("munge", self.export(plan=Plan(self.dir / "my.conf")).seed())
+
+    def test_two_at_once_do_not_write_into_the_same_place(self):
+        self.assertEqual(self.program("fai")[0], 0)
+        with only_export(self.dir / "head"):
+            status, said, errors = self.program("fai")
+        self.assertEqual((status, said), (1, ""))
+        self.assertEqual(errors, f"head-node: error: found another export that writes into {self.dir}/head; run this again when that has ended\n")
+        self.assertEqual(self.program("fai")[0], 0)
+
+    def test_the_public_part_of_the_key_is_made_of_the_other_when_it_is_lost(self):
+        self.assertEqual(self.program("fai")[0], 0)
+        made = (self.dir / "head/id.pub").read_text()
+        (self.dir / "head/id.pub").unlink()
+        self.assertEqual(self.program("fai")[0], 0)
+        self.assertEqual((self.dir / "head/id.pub").read_text(), made)
+        self.assertEqual((self.dir / "head/export-fai" / FAI_SPACE / "files/r8168_rust/authorized_keys").read_text(), made)
+        (self.dir / "head/id.pub").unlink()
+        (self.dir / "head/id").write_text("no key\n")
+        status, _, errors = self.program("fai")
+        self.assertEqual((status, len(errors.splitlines())), (1, 1))
+        self.assertIn("ssh-keygen failed", errors)
+
+    def test_names_of_files_may_be_any_bytes(self):
+        # As the mirror of another head node may have it, and as an operator may call his directory.
+        strange = os.fsdecode(b"\xe4\xff")
+        (self.tree / "mirror/pool" / strange).write_text("x")
+        directory = self.dir / strange
+        directory.mkdir()
+        (directory / "names").write_text("".join(f"{mac} {name}\n" for mac, name in MACS.items()))
+        (directory / "id.pub").write_text(KEY)
+        words = ["python3", "-B", TOP / "scripts/export-nodes", "--tree", self.tree, "--plan", PLAN.path, "--debian", DEBIAN]
+        # A terminal's own language makes Python strict about what it writes.
+        for system in ("fai", "cobbler"):
+            done = subprocess.run([*words, system, directory], env={**os.environ, "PYTHONIOENCODING": "utf-8:strict"}, capture_output=True, check=False)
+            self.assertEqual((done.returncode, done.stderr), (0, b""))
+        self.assertTrue((directory / f"export-cobbler/var/www/cobbler/distro_mirror/{NAME}/pool/{strange}").is_file())
 
 
 class Warewulf(Case):
@@ -187,6 +242,82 @@ class Fai(Case):
         for host, classes in (("compute-0-10", f"{FAI_CLASS}\n"), ("printer", "")):
             self.assertEqual(run("bash", script, env={"HOSTNAME": host}), classes)
 
+    def test_apt_has_backports_when_the_kernel_is_of_there(self):
+        def found():
+            """What FAI's root and the nodes have: sources, and preferences if there are any."""
+            places = [[self.out / FAI_ETC / "apt" / name, self.out / FAI_SPACE / "files/etc/apt" / name / FAI_CLASS] for name in names]
+            texts = [[path.read_text() if path.exists() else "" for path in both] for both in places]
+            self.assertEqual([root for root, _ in texts], [node for _, node in texts])
+            return [root for root, _ in texts]
+
+        names = ("sources.list", "preferences.d/r8168-rust")
+        self.assertEqual(found(), [f"deb {DEBIAN} trixie main\n", ""])
+        index = self.tree / "mirror/dists/trixie/main/binary-amd64/Packages"
+        index.parent.mkdir(parents=True)
+        stanzas = [("linux-base", "4.17~bpo13+1"), (f"linux-image-{KVER}", "7.3.4-1~bpo13+1")]
+        for version in ("7.3.4-1~bpo13+1", "7.3.4-1"):
+            stanzas[1] = (f"linux-image-{KVER}", version)
+            index.write_text("".join(f"Package: {name}\nVersion: {number}\nDescription: one\n with a line\n\n" for name, number in stanzas))
+            self.export().write("fai")
+            sources, preferences = found()
+            self.assertEqual(sources.splitlines()[1:], [f"deb {DEBIAN} trixie-backports main"] if "bpo" in version else [])
+            self.assertEqual("Pin: release n=trixie-backports" in preferences, "bpo" in version)
+        # apt takes the newer of a kernel's packages, and of nothing else.
+        index.write_text(index.read_text().replace("7.3.4-1", "7.3.4-1~bpo13+1"))
+        self.export().write("fai")
+        self.judge_by_apt()
+
+    def judge_by_apt(self):
+        """Has apt choose between the release and its backports, both of which have a kernel's package and another one."""
+        apt = self.dir / "apt"
+        for name in ("lists/partial", "parts", "cache/archives/partial"):
+            (apt / name).mkdir(parents=True)
+        (apt / "status").touch()
+        sources = self.out / FAI_SPACE / f"files/etc/apt/sources.list/{FAI_CLASS}"
+        (apt / "sources.list").write_text(sources.read_text().replace(f"deb {DEBIAN}", f"deb [trusted=yes] file:{self.dir}/debian"))
+        shutil.copy(self.out / FAI_SPACE / f"files/etc/apt/preferences.d/r8168-rust/{FAI_CLASS}", apt / "parts/r8168-rust")
+        for suite, version in (("trixie", "1"), ("trixie-backports", "2")):
+            dist = self.dir / "debian/dists" / suite
+            (dist / "main/binary-amd64").mkdir(parents=True)
+            packages = "".join(f"Package: {name}\nVersion: {version}\nArchitecture: amd64\nFilename: x\nSize: 1\n\n" for name in ("linux-base", "vim"))
+            (dist / "main/binary-amd64/Packages").write_text(packages)
+            codename = ["-o", f"APT::FTPArchive::Release::Codename={suite}", "-o", f"APT::FTPArchive::Release::Suite={suite}"]
+            text = run(
+                "apt-ftparchive",
+                *codename,
+                "-o",
+                "APT::FTPArchive::Release::Components=main",
+                "-o",
+                "APT::FTPArchive::Release::Architectures=amd64",
+                "release",
+                dist,
+            )
+            (dist / "Release").write_text(f"NotAutomatic: yes\nButAutomaticUpgrades: yes\n{text}" if "-" in suite else text)
+        options = {"Etc::sourcelist": apt / "sources.list", "Etc::sourceparts": "-", "Etc::preferencesparts": apt / "parts", "Etc::preferences": "-"}
+        options |= {"State::lists": apt / "lists", "State::status": apt / "status", "Cache": apt / "cache"}
+        (apt / "conf").write_text("".join(f'Dir::{name} "{path}";\n' for name, path in options.items()) + 'APT::Sandbox::User "root";\n')
+        environment = {"APT_CONFIG": str(apt / "conf"), "LC_ALL": "C.UTF-8"}
+        run("apt-get", "update", "-qq", env=environment)
+        chosen = re.findall(r"Candidate: (.*)", run("apt-cache", "policy", "linux-base", "vim", env=environment))
+        self.assertEqual(chosen, ["2", "1"])
+
+    def test_a_driver_that_an_older_export_has_left_is_not_taken(self):
+        places = {"hook": self.out / FAI_ETC, "script": self.out / FAI_SPACE / "files/r8168_rust"}
+        for what, place in places.items():
+            for older in (PACKAGE.replace("_1_", "_0_"), f"r8168-rust-modules-{KVER}x_1_amd64.deb"):
+                (place / older).write_text("an older driver")
+            root = self.dir / what
+            for path in ("tmp", "etc/dracut.conf.d", "boot", "tftp"):
+                (root / path).mkdir(parents=True)
+            (root / "boot/initrd.img-1").write_text("an initrd")
+            # In the place of chroot: dpkg takes that.
+            (root / "command").write_text(f"#!/bin/sh\n[ $1 != dpkg ] || cat {root}/tmp/driver.deb\n")
+            (root / "command").chmod(0o755)
+            told = {"cfdir": str(self.out / FAI_ETC), "NFSROOT": str(root), "TFTPROOT": str(root / "tftp"), "ROOTCMD": str(root / "command")}
+            told |= {"FAI": str(self.out / FAI_SPACE), "target": str(root)}
+            file = place / "nfsroot-hooks/r8168_rust" if what == "hook" else self.out / FAI_SPACE / f"scripts/{FAI_CLASS}/10-driver"
+            self.assertEqual(run("bash", "-euc", f'. "{file}"', env=told), "the driver")
+
     def test_the_hook_brings_the_driver_into_the_root_before_its_initrd(self):
         root, tftp = self.dir / "nfsroot", self.dir / "tftp"
         for path in (root / "tmp", root / "etc/dracut.conf.d", root / "boot", tftp):
@@ -244,10 +375,10 @@ class Cobbler(Case):
 
     def test_the_mirror_is_there_and_not_links_into_the_cache(self):
         self.export().write("cobbler")
-        path = self.out / f"var/www/cobbler/distro_mirror/{NAME}/pool/local/{DRIVER}"
+        path = self.out / f"var/www/cobbler/distro_mirror/{NAME}/pool/local/{PACKAGE}"
         self.assertFalse(path.is_symlink())
         self.assertEqual(path.read_text(), "the driver")
-        (self.dir / "cache" / DRIVER).unlink()
+        (self.dir / "cache" / PACKAGE).unlink()
         with self.assertRaisesRegex(UserError, "the mirror cannot be copied: .*; scripts/installer-tree makes it anew"):
             self.export().write("cobbler")
 
