@@ -15,7 +15,7 @@ sys.dont_write_bytecode = True
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from archive import kernel, pin
-from archive.errors import UserError
+from archive.ends import ended
 from archive.fetch import Archive
 
 TOP = Path(__file__).resolve().parents[2]
@@ -87,7 +87,7 @@ def main():
     def say(text):
         print(f"{options.name}: {text}", file=sys.stderr, flush=True)
 
-    try:
+    def download():
         options.cache.mkdir(parents=True, exist_ok=True)
         with open(options.cache / "lock", "w", encoding="ascii") as lock:
             try:
@@ -96,13 +96,8 @@ def main():
                 say("another process is downloading; waiting for it")
                 fcntl.flock(lock, fcntl.LOCK_EX)
             run(options, say)
-    except UserError as error:
-        say(f"error: {error}")
-        return error.status
-    except OSError as error:
-        say(f"error: {error.filename or options.cache}: {error.strerror or error}")
-        return 1
-    return 0
+
+    return ended(options.name, download)
 
 
 if __name__ == "__main__":

@@ -8,8 +8,11 @@ import sys
 from .errors import UserError, printable
 
 
-def ended(program, action):
-    """Runs what a program does, and returns its exit status: that which `action` returns, 0 for none. A reader that has gone ends it with 141."""
+def ended(program, action, errors: tuple = (UserError,), hint=""):
+    """Runs what a program does, and returns its exit status: that which `action` returns, 0 for none. A reader that has gone ends it with 141.
+
+    `errors` are those that a user can meet, if there are others, and `hint` is put behind each.
+    """
     # Names of files may be no UTF-8.
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
@@ -19,14 +22,14 @@ def ended(program, action):
         if sys.stdout is not None:
             sys.stdout.flush()
         return status
-    except UserError as error:
-        return _fail(program, str(error), error.status)
+    except errors as error:
+        return _fail(program, f"{error}{hint}", error.status)
     except BrokenPipeError:
         _forget(sys.stdout)
         return 141
     except OSError as error:
         _forget(sys.stdout)
-        return _fail(program, f"{error.filename or 'what is said cannot be written'}: {error.strerror or error}", 1)
+        return _fail(program, f"{error.filename or 'what is said cannot be written'}: {error.strerror or error}{hint}", 1)
     except KeyboardInterrupt:
         return 130
 

@@ -16,6 +16,7 @@ import time
 from pathlib import Path
 from typing import Any
 
+from archive.ends import ended
 from archive.errors import UserError
 from archive.tools import replace, run
 
@@ -247,26 +248,24 @@ def main(arguments=None):
     options = parser.parse_args(arguments)
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     out = Path(options.out)
+    return ended("test-slurm", lambda: demonstrate(out, options.nodes), hint=f"; logs are in {out}")
+
+
+def demonstrate(out, nodes):
+    """Has that many nodes compute; what they did is in the directory `out`."""
     shutil.rmtree(out, ignore_errors=True)
     out.mkdir(parents=True)
-    try:
-        with tempfile.TemporaryDirectory(prefix="compute-") as directory:
-            cluster = Cluster(directory, out, options.nodes)
-            try:
-                cluster.set_up()
-                cluster.start_head()
-                cluster.say("slurmctld answers")
-                for name in cluster.names:
-                    cluster.switch_on(name)
-                cluster.compute()
-            finally:
-                cluster.stop()
-                for log in (cluster.directory / "head/slurm").glob("*.log"):
-                    shutil.copy(log, out)
-            replace(out / "result.json", json.dumps(cluster.result))
-    except UserError as error:
-        print(f"test-slurm: error: {error}; logs are in {out}", file=sys.stderr)
-        return error.status
-    except KeyboardInterrupt:
-        return 130
-    return 0
+    with tempfile.TemporaryDirectory(prefix="compute-") as directory:
+        cluster = Cluster(directory, out, nodes)
+        try:
+            cluster.set_up()
+            cluster.start_head()
+            cluster.say("slurmctld answers")
+            for name in cluster.names:
+                cluster.switch_on(name)
+            cluster.compute()
+        finally:
+            cluster.stop()
+            for log in (cluster.directory / "head/slurm").glob("*.log"):
+                shutil.copy(log, out)
+        replace(out / "result.json", json.dumps(cluster.result))

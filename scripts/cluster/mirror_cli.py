@@ -6,6 +6,7 @@ import fcntl
 import sys
 from pathlib import Path
 
+from archive.ends import ended
 from archive.errors import UsageError, UserError
 from archive.fetch import Archive
 from archive.tools import replace
@@ -86,14 +87,4 @@ def _strip(source, target):
 def main(arguments=None):
     """The program."""
     options = parser().parse_args(arguments)
-    try:
-        run(options)
-    except (UserError, modules_errors.UserError) as error:
-        print(f"mirror: error: {error}", file=sys.stderr)
-        return error.status
-    except OSError as error:
-        print(f"mirror: error: {error.filename or ''}: {error.strerror or error}", file=sys.stderr)
-        return 1
-    except KeyboardInterrupt:
-        return 130
-    return 0
+    return ended("mirror", lambda: run(options), (UserError, modules_errors.UserError))

@@ -19,6 +19,7 @@ import zlib
 from pathlib import Path
 from typing import Any
 
+from archive.ends import ended
 from archive.errors import UserError
 from archive.tools import replace, run
 
@@ -289,8 +290,8 @@ class Room:
         wire = received * 8 / (self.options.mbit * 1e6 * PAYLOAD) if self.shaped else None
         stages: dict[str, list[float]] = {}
         for node in self.nodes:
-            for (title, begun), (_, ended) in zip(node.stages, node.stages[1:], strict=False):
-                stages.setdefault(title, []).append(ended - begun)
+            for (title, begun), (_, over) in zip(node.stages, node.stages[1:], strict=False):
+                stages.setdefault(title, []).append(over - begun)
         return {
             "nodes": self.options.nodes,
             "mib_each": self.bytes_each() >> 20,
@@ -348,31 +349,29 @@ def main(arguments=None):
     """The program."""
     options = parser().parse_args(arguments)
     signal.signal(signal.SIGTERM, signal.default_int_handler)
+    return ended("test-scale", lambda: measure(options))
+
+
+def measure(options):
+    """Does what the options say; returns the exit status."""
     out = Path(options.out)
     shutil.rmtree(out, ignore_errors=True)
     out.mkdir(parents=True)
-    room = None
-    try:
-        with tempfile.TemporaryDirectory(prefix="scale-") as directory:
-            Path(directory).chmod(0o755)
-            room = Room(options, directory)
-            try:
-                room.set_up()
-                room.start_head()
-                room.say(f"switching on {options.nodes} nodes")
-                asyncio.run(room.storm())
-                wrong = list(room.judge())
-            finally:
-                room.stop()
-                for name in ("nginx.log", "dnsmasq.log", "nginx.conf", "dnsmasq.conf"):
-                    with contextlib.suppress(OSError):
-                        shutil.copy(room.directory / "head" / name, out)
-            result = room.result(wrong)
-    except UserError as error:
-        print(f"test-scale: error: {error}", file=sys.stderr)
-        return error.status
-    except KeyboardInterrupt:
-        return 130
+    with tempfile.TemporaryDirectory(prefix="scale-") as directory:
+        Path(directory).chmod(0o755)
+        room = Room(options, directory)
+        try:
+            room.set_up()
+            room.start_head()
+            room.say(f"switching on {options.nodes} nodes")
+            asyncio.run(room.storm())
+            wrong = list(room.judge())
+        finally:
+            room.stop()
+            for name in ("nginx.log", "dnsmasq.log", "nginx.conf", "dnsmasq.conf"):
+                with contextlib.suppress(OSError):
+                    shutil.copy(room.directory / "head" / name, out)
+        result = room.result(wrong)
     replace(out / "result.json", json.dumps(result))
     replace(out / "table.txt", table(result) + "\n")
     print(table(result))

@@ -7,11 +7,11 @@ import os
 import secrets
 import signal
 import subprocess
-import sys
 import time
 from pathlib import Path
 from typing import Any
 
+from archive.ends import ended
 from archive.errors import UsageError, UserError
 from archive.tools import replace
 
@@ -135,7 +135,8 @@ def main(arguments=None):
         raise KeyboardInterrupt
 
     signal.signal(signal.SIGTERM, end)
-    try:
+
+    def work():
         plan = Plan(options.plan)
         if not plan.slurm:
             raise UsageError(f"{options.plan} does not say `slurm = yes` in [cluster]")
@@ -146,10 +147,10 @@ def main(arguments=None):
             while True:
                 time.sleep(1)
                 slurm.check()
+        except KeyboardInterrupt:
+            # It serves until it is ended: that is no error.
+            return
         finally:
             slurm.stop()
-    except UserError as error:
-        print(f"serve-slurm: error: {error}", file=sys.stderr)
-        return error.status
-    except KeyboardInterrupt:
-        return 0
+
+    return ended("serve-slurm", work)

@@ -96,6 +96,23 @@ class Ends(unittest.TestCase):
             finally:
                 serve.run_head = before
 
+    def test_errors_of_another_package_and_a_hint(self):
+        class OtherError(Exception):
+            status = 4
+
+        def fail(error):
+            raise error
+
+        said = io.StringIO()
+        with contextlib.redirect_stderr(said):
+            self.assertEqual(ended("prog", lambda: fail(OtherError("a")), (UsageError, OtherError)), 4)
+            self.assertEqual(ended("prog", lambda: fail(UsageError("b")), hint="; logs are in X"), 2)
+            self.assertEqual(ended("prog", lambda: fail(OSError(errno.ENOSPC, "full", "x")), hint="; logs are in X"), 1)
+            self.assertEqual(ended("prog", lambda: fail(KeyboardInterrupt())), 130)
+            with self.assertRaises(OtherError):
+                ended("prog", lambda: fail(OtherError("a mistake of ours is not reported in one line")))
+        self.assertEqual(said.getvalue(), "prog: error: a\nprog: error: b; logs are in X\nprog: error: x: full; logs are in X\n")
+
 
 if __name__ == "__main__":
     unittest.main()
