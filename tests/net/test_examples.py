@@ -7,6 +7,9 @@ import unittest
 from support import NET, Compiled
 
 BLOCK = re.compile(r"(?m)^[ \t]*//[/!] # Examples\n(?:[ \t]*//[/!]\n)*[ \t]*//[/!] ```\n((?:[ \t]*//[/!].*\n)*?)[ \t]*//[/!] ```$")
+HEADER = re.compile(r"(?m)^[ \t]*//[/!] #+ Examples?\b")
+# The one that ends a block has no more on its line, as that of an example; others say what they are.
+FENCE = re.compile(r"(?m)^[ \t]*//[/!] ```(\w*)$")
 PUBLIC = re.compile(r"(?m)^pub (?:unsafe )?(?:struct|enum|trait) (\w+)")
 # Implemented in rust/net only: a driver has no name for it.
 INSIDE = {"Ownable"}
@@ -35,8 +38,16 @@ class Examples(Compiled):
                 self.assertNotIn("unsafe", code)
                 source = self.out / (re.sub(r"\W", "_", name) + ".rs")
                 source.write_text(code.replace("crate::net", "rust_net::net"))
-                done = self.against(source)
+                done = self.against(source, "-Dunused_imports", "-Dunused_variables", "-Dunused_must_use")
                 self.assertEqual(done.returncode, 0, done.stderr)
+
+    def test_each_is_found(self):
+        for name, text in sources().items():
+            with self.subTest(name):
+                blocks = len(BLOCK.findall(text))
+                self.assertEqual(blocks, len(HEADER.findall(text)), "an example is not in the form that this test reads: `# Examples`, an empty line, a block")
+                opened = FENCE.findall(text)[::2]
+                self.assertEqual(blocks, opened.count(""), "a block of code is not under `# Examples`; one of another kind is named: ```text")
 
     def test_each_public_type_has_one(self):
         code = "\n".join(code for _, code in examples())
