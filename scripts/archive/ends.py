@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0
-"""How a program ends: with an exit status, and with one line for each error that a user can meet."""
+"""The end of a program: an exit status, and one line for each error that a user can meet."""
 
 import io
 import os
