@@ -381,7 +381,7 @@ def _symvers(name):
         sound = Path(name).is_file()
         if sound:
             with open(name, "rb") as file:
-                sound = re.match(rb"0x[0-9a-fA-F]{8}\t\S+\t", file.read(4096))
+                sound = bool(re.match(rb"0x[0-9a-fA-F]{8}\t\S+\t", file.read(4096)))
     except OSError as error:
         raise UsageError(f"cannot read {name}, which --symvers names: {error.strerror}") from None
     if not sound:
