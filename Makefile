@@ -108,7 +108,7 @@ fuzz-briefly: ## Fuzz the emulated chip for 5 s a target, as `make test` does
 test-inject: ## Test inject-initrd on real, made and damaged initrds (T= DAMAGED= MUTANTS= SEED=)
 	@scripts/test-inject $(T)
 
-test-kernels: ## Build for and boot a stock kernel of each series, a table (K="KVER..." for some of them; 5 minutes each)
+test-kernels: ## Build for and boot a stock kernel of each series, a table (K="KVER..." for some; STANDIN=1; 5 minutes each)
 	@scripts/test-kernels $(K)
 
 test-standin: ## The module on the stand-in beside that on the kernel's crate: guests, size, instructions a frame (T= ROUNDS=)

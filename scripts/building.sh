@@ -69,6 +69,9 @@ rustc_texts() {
 	rustc_found=${1#rustc }
 }
 
+# on_standin MODULE: whether this module was built on the stand-in for the kernel crate: its panics end in a function of their own.
+on_standin() { grep -q standin_panic "$1"; }
+
 # copy_source TOP OUT: copies the module's source, for kernels that build a module where its source is (before Linux 6.13). Sources that are
 # gone go there, too; what was built stays.
 copy_source() {

@@ -94,14 +94,14 @@ class Stubs(Directory):
         path.write_text(f"#!/bin/sh\n{text}\n")
         path.chmod(0o755)
 
-    def run_script(self, name, *arguments):
-        """Runs one; returns the exit status and all that it says."""
+    def run_script(self, name, *arguments, **environment):
+        """Runs one with these variables; returns the exit status and all that it says."""
         done = subprocess.run(
             [self.top / "scripts" / name, *arguments],
             capture_output=True,
             text=True,
             check=False,
-            env={"PATH": f"{self.dir}/bin:/usr/bin", "HOME": str(self.dir)},
+            env={"PATH": f"{self.dir}/bin:/usr/bin", "HOME": str(self.dir), **environment},
         )
         return done.returncode, done.stdout + done.stderr
 
@@ -211,28 +211,69 @@ build: error: the module does not build for next, see above"""
 
 
 class Table(Stubs):
-    """scripts/test-kernels, when the build directory of one kernel cannot be made."""
+    """scripts/test-kernels, with stubs for what it calls."""
 
-    def test_one_fails(self):
+    def table(self, *kernels, **environment):
+        """Makes the table of these kernels; returns the exit status, the rows below its head, and the lines after it."""
         self.tree("scripts/test-kernels")
         self.stub("top/scripts/kernel", f"echo $1 {self.dir}/kernel")
         self.stub(
             "top/scripts/kdir",
-            f'case $1 in 7.2*) echo "kdir: error: it is damaged" >&2; exit 1 ;; 7.1*) echo "kdir: error: it is gone" >&2; exit 3 ;; esac; echo {self.dir}/kdir',
+            f"""for kver; do :; done
+            echo "kdir $*" >>{self.dir}/calls
+            case $kver in 7.2*) echo "kdir: error: it is damaged" >&2; exit 1 ;; 7.1*) echo "kdir: error: it is gone" >&2; exit 3 ;; esac
+            echo {self.dir}/kdir""",
         )
-        self.stub("top/scripts/module", "")
+        # As the true one: the stand-in where it is asked for, or where the kernel is without Rust.
+        self.stub(
+            "top/scripts/module",
+            f"""for kver; do :; done
+            echo "module $*" >>{self.dir}/calls
+            echo "module: something about it" >&2
+            case $1$kver in --standin* | 6.12*) echo standin_panic ;; esac >{self.dir}/$kver.ko
+            echo {self.dir}/$kver.ko""",
+        )
         self.stub("top/scripts/layout", "exit 1")
-        self.stub("top/scripts/lab", "")
+        self.stub("top/scripts/lab", f'echo "lab STANDIN=$STANDIN" >>{self.dir}/calls')
         (self.dir / "kdir").mkdir()
         (self.dir / "kdir/.config").write_text('CONFIG_RUSTC_VERSION_TEXT="rustc 1.85.1 (x)"\n')
-        status, said = self.run_script("test-kernels", "7.3.4+deb13-amd64", "7.2.12+deb13-amd64", "7.1.13+deb13-amd64", "6.12.107+deb13-amd64")
+        status, said = self.run_script("test-kernels", *(f"{kernel}+deb13-amd64" for kernel in kernels), **environment)
+        lines = said.splitlines()
+        rows = [number for number, line in enumerate(lines) if line.startswith("| ")]
+        return status, [lines[number] for number in rows[1:]], lines[rows[-1] + 1 :]
+
+    def test_one_fails(self):
+        status, rows, said = self.table("7.3.4", "7.2.12", "7.1.13", "6.12.107")
         self.assertEqual(status, 1, said)
-        rows = [line for line in said.splitlines() if line.startswith("| ")]
-        self.assertEqual(len(rows), 5, said)
-        self.assertTrue(rows[1].startswith("| 7.3.4+deb13-amd64 | 1.85.1 | passed | **failed** | passed |"), said)
-        self.assertEqual(rows[2:4], ["| 7.2.12+deb13-amd64 | - | **failed**: it is damaged |", "| 7.1.13+deb13-amd64 | - | skipped: it is gone |"])
-        self.assertTrue(rows[4].startswith("| 6.12.107+deb13-amd64 |"), said)
-        self.assertIn(" 7.2.12+deb13-amd64 6.12.107+deb13-amd64:layout", said.splitlines()[-1])
+        self.assertEqual(len(rows), 4, said)
+        self.assertTrue(rows[0].startswith("| 7.3.4+deb13-amd64 | 1.85.1 | kernel | passed | **failed** | passed |"), rows)
+        self.assertEqual(rows[1:3], ["| 7.2.12+deb13-amd64 | - | **failed**: it is damaged |", "| 7.1.13+deb13-amd64 | - | skipped: it is gone |"])
+        self.assertTrue(rows[3].startswith("| 6.12.107+deb13-amd64 | 1.85.1 | stand-in | passed |"), rows)
+        self.assertIn(" 7.2.12+deb13-amd64 6.12.107+deb13-amd64:layout", said[-1])
+
+    def test_what_was_skipped(self):
+        status, rows, said = self.table("7.1.13")
+        self.assertEqual((status, len(rows)), (0, 1), said)
+        self.assertEqual(said[:3], ["", "0 kernels tested, 1 skipped", "skipped: 7.1.13+deb13-amd64: it is gone"])
+
+    def test_one_build_in_a_row(self):
+        _, rows, _ = self.table("7.3.4", STANDIN="1")
+        self.assertTrue(rows[0].startswith("| 7.3.4+deb13-amd64 | 1.85.1 | stand-in | passed |"), rows)
+        calls = (self.dir / "calls").read_text().splitlines()
+        self.assertEqual(calls, ["kdir --headers 7.3.4+deb13-amd64", "module --standin 7.3.4+deb13-amd64", "lab STANDIN=1", "lab STANDIN=1"])
+
+
+class BuildDirectory(Stubs):
+    """scripts/kdir, where a directory has been made before."""
+
+    def test_one_with_the_metadata_will_do(self):
+        self.tree("scripts/kdir")
+        cache = self.dir / ".cache/r8168_rust"
+        for name in ("-headers", ""):
+            made = cache / f"kdir-{self.KVER}-1{name}"
+            made.mkdir(parents=True)
+            (made / ".complete").touch()
+            self.assertEqual(self.run_script("kdir", "--headers", self.KVER), (0, f"{made}\n"))
 
 
 class Launcher(unittest.TestCase):
