@@ -111,7 +111,7 @@ test-inject: ## Test inject-initrd on real, made and damaged initrds (T= DAMAGED
 test-kernels: ## Build for and boot a stock kernel of each series, a table (K="KVER..." for some; STANDIN=1; 5 minutes each)
 	@scripts/test-kernels $(K)
 
-test-standin: ## The module on the stand-in beside that on the kernel's crate: guests, size, instructions a frame (T= ROUNDS=)
+test-standin: ## The module on the stand-in beside that on the kernel's crate: guests, size, instructions a frame (T= ROUNDS= SERIES=)
 	@scripts/test-standin $(T)
 
 test-debug: ## Tests on a kernel that checks itself: KASAN, lockdep, leaks, faults (T= STORMS= REMOVALS= CHANGES= UNPLUGS= PRESSURE=)

@@ -263,6 +263,51 @@ class Table(Stubs):
         self.assertEqual(calls, ["kdir --headers 7.3.4+deb13-amd64", "module --standin 7.3.4+deb13-amd64", "lab STANDIN=1", "lab STANDIN=1"])
 
 
+class BothBuilds(Stubs):
+    """scripts/test-standin, with stubs for what it calls: what it says of the series between the oldest and the newest kernel."""
+
+    def setUp(self):
+        super().setUp()
+        self.tree("scripts/test-standin")
+        self.stub("top/scripts/toolbox", 'while [ "$1" != -- ]; do shift; done; shift; exec "$@"')
+        self.stub("top/scripts/kernel", f"echo $1 {self.dir}/kernel")
+        self.stub("top/scripts/kdir", f'case $1 in 6.19*) echo "kdir: error: it is gone" >&2; exit 3 ;; esac; echo {self.dir}/kdir')
+        self.stub(
+            "top/scripts/module",
+            f"""for kver; do :; done
+            file={self.dir}/$kver$1.ko
+            case $1$kver in --standin* | 7.1*) echo standin_panic ;; esac >$file
+            echo $file""",
+        )
+        # The stand-in has more text, and too much on 7.2; the run on 7.0 fails with it.
+        self.stub("bin/size", "printf 'text\n%s\n' $(case $1 in */7.2*--standin*) echo 115 ;; *--standin*) echo 109 ;; *) echo 100 ;; esac)")
+        self.stub("top/scripts/lab", 'case $1 in test) echo "test guests::ours_works ... ok" ;; run) case $MODULE in */7.0*--standin*) exit 1 ;; esac ;; esac')
+
+    def rows(self, series):
+        """Runs it; returns the exit status and the rows of these series."""
+        status, said = self.run_script("test-standin", ROUNDS="0", SERIES=" ".join(f"{kernel}+deb13-amd64" for kernel in series.split()))
+        return status, [" ".join(line.split()) for line in said.splitlines() if line.startswith(("text", "run"))]
+
+    def test_held(self):
+        self.assertEqual(
+            self.rows("6.18.15"),
+            (0, ["text, bytes, 6.18.15 100 109 +9.0 % held", "run, 6.18.15 passed passed held", "text, bytes, 7.3.4 100 109 +9.0 % held"]),
+        )
+
+    def test_too_large(self):
+        status, rows = self.rows("7.2.12")
+        self.assertEqual((status, rows[0]), (1, "text, bytes, 7.2.12 100 115 +15.0 % MISSED: 10 % at most"))
+
+    def test_a_run_fails(self):
+        status, rows = self.rows("7.0.13")
+        self.assertEqual((status, rows[1]), (1, "run, 7.0.13 passed FAILED FAILED"))
+
+    def test_skipped(self):
+        status, rows = self.rows("6.19.11 7.1.13")
+        self.assertEqual((status, rows[0]), (0, "text and run, 6.19.11 - - skipped: it is gone"))
+        self.assertIn("text and run, 7.1.13 - - skipped: the metadata of 7.1.13+deb13-amd64 does not fit", rows[1])
+
+
 class BuildDirectory(Stubs):
     """scripts/kdir, where a directory has been made before."""
 
