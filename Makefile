@@ -81,7 +81,7 @@ driver-disk: ## Make a driver disk (FLAVOR=debian|anaconda|suse|rhel4, KVER= or 
 
 ##@ Tests; CI runs `make test`
 
-test: ## Lint, and the tests of the rings, the model, the set-up, the head node, and in guests (half an hour)
+test: ## Lint, and the tests of the rings, the model, the set-up, the head node, and in guests (three quarters of an hour)
 	@scripts/test
 
 test-host: ## The tests that boot nothing: the build, the rings and the stand-in (with loom), the model
