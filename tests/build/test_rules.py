@@ -9,12 +9,12 @@ from support import TOP, Machine
 class Rules(Machine):
     """The flags."""
 
-    def flags(self, minor, kernel, **settings):
-        """What rustc 1.MINOR is given where the kernel's makefiles have these flags."""
+    def flags(self, minor, kernel, arch="x86", **settings):
+        """What rustc 1.MINOR is given where the kernel's makefiles have these flags; what is said when it is refused."""
         self.rustc(f"rustc 1.{minor}.0 (0123456789 2026-01-01)")
         text = "".join(f"CONFIG_{name} := {value}\n" for name, value in settings.items())
         (self.dir / "Makefile").write_text(
-            f"SRCARCH := x86\nobj := {self.dir}\nsrc := {TOP}\nKBUILD_RUSTFLAGS := {kernel}\n{text}all:\n\t@echo '$(standin_flags)'\n"
+            f"SRCARCH := {arch}\nobj := {self.dir}\nsrc := {TOP}\nKBUILD_RUSTFLAGS := {kernel}\n{text}all:\n\t@echo '$(standin_flags)'\n"
             f"include {TOP}/rust/standin/rules\n"
         )
         done = subprocess.run(
@@ -50,3 +50,9 @@ class Rules(Machine):
         for name in ("RANDSTRUCT", "CFI", "CFI_CLANG", "KASAN"):
             self.assertIn("CONFIG_RANDSTRUCT", self.flags(85, "", **{name: "y"}))
         self.assertIn("later.", self.flags(84, ""))
+
+    def test_other_architectures(self):
+        for arch in ("arm64", "riscv", "loongarch", "arm", "um"):
+            said = " ".join(self.flags(85, "", arch=arch))
+            self.assertIn(f"the stand-in for the kernel crate is for x86_64 only: Linux for {arch} must have been built with Rust", said)
+            self.assertNotIn("--target", said)

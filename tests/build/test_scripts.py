@@ -263,6 +263,40 @@ class Table(Stubs):
         self.assertEqual(calls, ["kdir --headers 7.3.4+deb13-amd64", "module --standin 7.3.4+deb13-amd64", "lab STANDIN=1", "lab STANDIN=1"])
 
 
+class Module(Stubs):
+    """scripts/module, with a make that has built something: what is asked of it."""
+
+    def build(self, *sections, **settings):
+        """Builds for a kernel of this configuration; the module has these sections."""
+        self.tree("scripts/module")
+        for name in ("Kbuild", "rust/standin/check"):
+            (self.top / name).parent.mkdir(parents=True, exist_ok=True)
+            (self.top / name).touch()
+        self.stub("top/scripts/kdir", f"echo {self.dir}/kdir")
+        self.stub("top/scripts/toolbox", f"case $* in *readelf*) echo '{''.join(f'[ 1] {section} PROGBITS' for section in sections)}' ;; esac")
+        (self.dir / "kdir").mkdir()
+        (self.dir / "kdir/vmlinux").touch()
+        (self.dir / "kdir/.config").write_text("".join(f"CONFIG_{name}=y\n" for name in settings))
+        return self.run_script("module", self.KVER)
+
+    def test_what_the_kernel_has_is_there(self):
+        status, said = self.build(".debug_info", ".BTF", DEBUG_INFO="y", DEBUG_INFO_BTF_MODULES="y")
+        self.assertEqual((status, said), (0, f"{self.top}/build/{self.KVER}/r8168_rust.ko\n"))
+
+    def test_no_types(self):
+        status, said = self.build(".debug_info", ".BTF.base", DEBUG_INFO="y", DEBUG_INFO_BTF_MODULES="y")
+        self.assertEqual(status, 1, said)
+        self.assertIn("found no section .BTF in the module", said)
+
+    def test_no_debug_information(self):
+        status, said = self.build(DEBUG_INFO="y")
+        self.assertEqual(status, 1, said)
+        self.assertIn("found no section .debug_info in the module", said)
+
+    def test_none_is_wanted(self):
+        self.assertEqual(self.build()[0], 0)
+
+
 class BothBuilds(Stubs):
     """scripts/test-standin, with stubs for what it calls: what it says of the series between the oldest and the newest kernel."""
 
