@@ -2,24 +2,22 @@
 """Slurm for a cluster: its key, its configuration, and the two programs of the head node."""
 
 import argparse
-import contextlib
 import os
 import secrets
 import signal
 import subprocess
 import time
 from pathlib import Path
-from typing import Any
 
 from archive.ends import ended
 from archive.errors import UsageError, UserError
 from archive.tools import replace
 
 from .plan import Plan
+from .programs import Programs
 
 # Bytes of randomness in a key; written as hexadecimal digits, since that survives templates and shells, and munge takes any bytes.
 KEY_BYTES = 128
-START_SECONDS = 30
 # A node that has been silent for so long is down: its jobs go to others.
 SILENCE = 60
 
@@ -74,7 +72,9 @@ class Slurm:
         self.plan = plan
         self.directory = Path(directory)
         self.silence = silence
-        self.programs: dict[str, Any] = {}
+        self.programs = Programs(self.directory / "slurm")
+        self.check = self.programs.check
+        self.stop = self.programs.stop
 
     def start(self):
         """Starts both."""
@@ -85,42 +85,14 @@ class Slurm:
         # Asked for by every node as well. Diskless ones have no D-Bus, by which slurmd would ask systemd for groups.
         replace(home / "cgroup.conf", "CgroupPlugin=disabled\n")
         Path("/run/munge").mkdir(mode=0o755, exist_ok=True)
-        self._start("munged", "--foreground", "--force", f"--key-file={munge_key}", f"--log-file={home}/munged.trace", f"--seed-file={home}/munged.seed")
-        self._wait("munged", lambda: Path("/run/munge/munge.socket.2").exists())
-        self._start("slurmctld", "-D", "-f", home / "slurm.conf")
+        options = ("--foreground", "--force", f"--key-file={munge_key}", f"--log-file={home}/munged.trace", f"--seed-file={home}/munged.seed")
+        self.programs.run("munged", *options, ready=Path("/run/munge/munge.socket.2").exists)
         environment = {**os.environ, "SLURM_CONF": str(home / "slurm.conf")}
-        self._wait("slurmctld", lambda: subprocess.run(["scontrol", "ping"], env=environment, capture_output=True, check=False).returncode == 0)
 
-    def _start(self, name, *options):
-        # However this program ends, they end with it.
-        command = ["setpriv", "--pdeathsig", "TERM", name, *map(str, options)]
-        with open(self.directory / "slurm" / f"{name}.log", "wb") as log:
-            self.programs[name] = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=log, stderr=log)
+        def answers():
+            return subprocess.run(["scontrol", "ping"], env=environment, capture_output=True, check=False).returncode == 0
 
-    def _wait(self, name, ready):
-        end = time.monotonic() + START_SECONDS
-        while not ready():
-            self.check()
-            if time.monotonic() > end:
-                raise UserError(f"{name} does not answer after {START_SECONDS} s; its log is {self.directory}/slurm/{name}.log")
-            time.sleep(0.1)
-
-    def check(self):
-        """Fails if one has ended."""
-        for name, program in self.programs.items():
-            if program.poll() is not None:
-                lines = (self.directory / "slurm" / f"{name}.log").read_text(errors="replace").strip().splitlines()
-                raise UserError(f"{name} has ended: {lines[-1] if lines else 'it gave no reason'}")
-
-    def stop(self):
-        """Ends both."""
-        for program in reversed(self.programs.values()):
-            program.terminate()
-            with contextlib.suppress(subprocess.TimeoutExpired):
-                program.wait(10)
-            program.kill()
-            program.wait()
-        self.programs = {}
+        self.programs.run("slurmctld", "-D", "-f", home / "slurm.conf", ready=answers)
 
 
 def main(arguments=None):
