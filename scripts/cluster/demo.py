@@ -82,7 +82,7 @@ class Demo:
             name = self.plan.name(number)
             directory = self.artifacts / "nodes" / name
             self.machines.append(Machine(name, number, port, options.lab, options.model, directory, self.disk_gib()))
-        self.head.registry.names = {machine.mac: machine.name for machine in self.machines}
+        self.head.registry.know({machine.mac: machine.name for machine in self.machines})
         self.fault.prepare(self)
         self.head.start()
         try:

@@ -17,7 +17,8 @@ from archive import deb822
 from archive.errors import UserError
 from archive.tools import replace, run, words_of
 
-from .head import DISKLESS, TEMPLATES, includes, key_of_root
+from .head import DISKLESS, TEMPLATES, includes
+from .keys import key_of_root
 from .plan import HostRegistry, Plan, fill
 
 # By this name the systems have what is written: an image, a distribution, a profile.
@@ -89,6 +90,9 @@ class Export:
             )
         if plan.slurm:
             found.append(f"slurm = yes: neither munge's key nor the settings of slurmd are in it; nodes compute when Slurm is set up by {system}")
+        for key, value in (("home", plan.home), ("clock", plan.clock), ("user", plan.user)):
+            if value:
+                found.append(f"{key} = {'yes' if value is True else value}: the nodes are not set up for it; {system} has ways of its own")
         return [f"{plan.path.name}: {line}" for line in found]
 
     def write(self, system):

@@ -51,7 +51,7 @@ class DhcpRefused(Fault):
     silence = 60
 
     def prepare(self, demo):
-        demo.head.registry.names.clear()
+        demo.head.registry.know({})
         demo.head.ignored = (demo.machines[0].mac,)
 
 

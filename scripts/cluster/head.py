@@ -18,9 +18,9 @@ from typing import Any
 from archive.errors import UserError
 from archive.tools import replace, run, words_of
 
-from . import slurm
+from . import common, slurm
 from .kickstart import Kickstart
-from .plan import SLURM_PACKAGES, HostRegistry, fill, is_name
+from .plan import HostRegistry, fill, is_name
 from .web import POLL, Web
 
 TEMPLATES = Path(__file__).resolve().parents[2] / "packaging/cluster"
@@ -133,6 +133,7 @@ class Head:
         self._names_by_address = {}
         self._syslog = None
         self._dnsmasq = None
+        self._common = common.Common(plan, self.directory)
         self._lock = threading.Lock()
 
     def _read_kickstart(self):
@@ -185,7 +186,7 @@ group=
         for name in DISKLESS if "diskless" in self.plan.modes.values() else ():
             if not (self.tree / name).is_file():
                 raise UserError(f"the plan has diskless nodes, but {self.tree / name} is not there; scripts/diskless-tree makes it")
-        self._check_slurm()
+        self._check_packages()
         (self.directory / "hosts").mkdir(parents=True, exist_ok=True)
         replace(self.directory / "dnsmasq.conf", self.configuration())
         replace(self.directory / "tftp/boot.ipxe", self.template("boot.ipxe"))
@@ -199,16 +200,16 @@ group=
         for mac, name in self.registry.names.items():
             self._admit(mac, name)
 
-    def _check_slurm(self):
-        """Refuses a plan with Slurm for which the mirror has nothing."""
-        if not self.plan.slurm:
+    def _check_packages(self):
+        """Refuses a plan with Slurm, or what else all nodes have, for which the mirror has nothing."""
+        if not self.plan.packages():
             return
         index = self.tree / f"mirror/dists/{self.plan.installation['suite']}/main/binary-amd64/Packages"
         names = set(index.read_text().splitlines()) if index.is_file() else set()
-        if missing := [name for name in SLURM_PACKAGES if f"Package: {name}" not in names]:
+        if missing := [name for name in self.plan.packages() if f"Package: {name}" not in names]:
             lists = "packaging/cluster/node.packages and diskless.packages"
             how = f"list that in {lists}, and make the mirror anew: scripts/installer-tree {self.tree}"
-            raise UserError(f"the plan has Slurm, but the mirror has no {' and '.join(missing)}; {how}")
+            raise UserError(f"[cluster] of the plan needs {' and '.join(missing)}, which the mirror does not have; {how}")
 
     def _remove_unfinished(self):
         """Removes what a head node that was killed was about to write."""
@@ -251,6 +252,7 @@ group=
                 fcntl.fcntl(log, fcntl.F_SETFL, fcntl.fcntl(log, fcntl.F_GETFL) | os.O_APPEND)
                 self._dnsmasq = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=log, stderr=log)
             time.sleep(0.3)
+            self._common.start()
             self.check()
         except UserError:
             self.stop()
@@ -259,10 +261,10 @@ group=
     def check(self):
         """Fails if one of them has ended; has their logs begin anew when they are long."""
         self.web.check()
-        for name in ("dnsmasq.log", "nginx.log"):
-            path = self.directory / name
+        self._common.check()
+        for path in (self.directory / "dnsmasq.log", self.directory / "nginx.log", *self._common.logs()):
             if path.exists() and path.stat().st_size > JOURNAL_BYTES:
-                shutil.copyfile(path, path.with_name(f"{name}.before"))
+                shutil.copyfile(path, path.with_name(f"{path.name}.before"))
                 os.truncate(path, 0)
         if self._dnsmasq and self._dnsmasq.poll() is not None:
             lines = (self.directory / "dnsmasq.log").read_text().strip().splitlines()
@@ -279,6 +281,7 @@ group=
             self._syslog.shutdown()
             self._syslog.server_close()
             self._syslog = None
+        self._common.stop()
         self.web.stop()
         if self._dnsmasq and self._dnsmasq.poll() is None:
             self._dnsmasq.terminate()
@@ -329,13 +332,27 @@ group=
         mirror = base64.b64encode((self.tree / "mirror.gpg").read_bytes()).decode()
         machine = hashlib.sha256(f"{name}.{self.plan.domain}".encode()).hexdigest()[:32]
         script = self.template("diskless-node.sh", NODE=name, KEY=self.key.strip(), HOSTKEY=private, MIRRORKEY=mirror, MACHINE=machine)
-        if self.plan.slurm:
-            script += self.compute_script()
-        return script
+        return script + self.compute_script()
 
     def compute_script(self):
-        """The script that has a node compute with the others."""
-        return self.template("slurm-node.sh", MUNGEKEY=slurm.key(self.directory).read_text())
+        """The script that has a node compute with the others: what the plan says in [cluster], or nothing."""
+        plan = self.plan
+        words = {"USER": plan.user, "UID": str(plan.uid), "SSHCONFIG": common.SSH_CONFIG.strip()}
+        parts = []
+        if plan.slurm:
+            parts.append(self.template("slurm-node.sh", MUNGEKEY=slurm.key(self.directory).read_text()))
+        if plan.user:
+            parts.append(self.template("user-node.sh", **words))
+        if plan.user and not plan.home:
+            # Under the lock: two nodes may ask at once before there is a key.
+            with self._lock:
+                private, public = (path.read_text().strip() for path in common.user_key(self.directory))
+            parts.append(self.template("user-home.sh", **words, USERKEY=private, USERPUBLIC=public))
+        if plan.home:
+            parts.append(self.template("home-node.sh"))
+        if plan.clock:
+            parts.append(self.template("clock-node.sh"))
+        return "".join(parts)
 
     def _host_key(self, name):
         """The private key by which a diskless node is known; made once, so that it stays the same node."""
@@ -399,7 +416,7 @@ group=
         if kind == "installed":
             replace(self.directory / "installed" / name, "")
             return "well done\n"
-        if kind == "compute" and self.plan.slurm:
+        if kind == "compute" and self.plan.shares():
             return self.compute_script()
         if kind == "node" and self.plan.mode(name) == "diskless":
             return self.node_script(name)
@@ -452,17 +469,6 @@ class _Line(socketserver.BaseRequestHandler):
         text = self.request[0].decode("utf-8", "replace").strip("\0\n ")
         text = text.partition(">")[2] or text
         head.journal.note(head.node_at(self.client_address[0]), "syslog", text[16:] if text[12:13] == ":" or text[9:10] == ":" else text)
-
-
-def key_of_root(directory):
-    """The public part of the key that lets the head node in as root (DIRECTORY/id); made where there is none."""
-    private, public = Path(directory) / "id", Path(directory) / "id.pub"
-    if not public.exists():
-        if private.exists():
-            replace(public, run("ssh-keygen", "-y", "-P", "", "-f", private))
-        else:
-            run("ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-C", "head node", "-f", private)
-    return public.read_text()
 
 
 def neighbour(address, interface):

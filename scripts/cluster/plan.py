@@ -18,14 +18,21 @@ KEYS: dict[str, set[str] | None] = {
     "nodes": {"cabinet", "most", "mode", "admit"},
     "names": None,
     "modes": None,
-    "cluster": {"slurm"},
+    "cluster": {"slurm", "home", "clock", "user", "uid"},
     "installation": {"suite", "timezone", "locale", "language", "country", "keymap", "packages", "kickstart", "afterwards"},
 }
 # What a section may leave out, as plans did that were made before it was there.
-DEFAULTS = {"nodes": {"admit": "all"}, "cluster": {"slurm": "no"}}
+DEFAULTS = {"nodes": {"admit": "all"}, "cluster": {"slurm": "no", "home": "no", "clock": "no", "user": "", "uid": "5000"}}
 _NAME = re.compile(r"compute-(\d+)-(\d+)")
-# What a node of a cluster that computes has besides.
-SLURM_PACKAGES = ("munge", "slurmd")
+# Packages that a node has besides, by what the plan says in [cluster].
+PACKAGES = {"slurm": ("munge", "slurmd"), "home": ("nfs-common",), "clock": ("chrony",)}
+_USER = re.compile(r"[a-z][a-z0-9_-]{0,30}")
+# Users of Debian's own, on the nodes.
+SYSTEM_USERS = frozenset(
+    "root daemon bin sys sync games man lp mail news uucp proxy www-data backup list irc nobody sshd messagebus munge slurm statd tcpdump polkitd".split()
+)
+# Numbers that Debian gives to no user of its own.
+UIDS = (1000, 59999)
 # Which machines may be nodes.
 ADMITTED = ("all", "listed")
 # What nodes may do when they boot from the network.
@@ -69,9 +76,12 @@ class Plan:
         if parser["nodes"]["admit"] not in ADMITTED:
             self._fail(f"admit is {parser['nodes']['admit']!r}, expected {' or '.join(ADMITTED)}")
         self.listed_only = parser["nodes"]["admit"] == "listed"
-        if parser["cluster"]["slurm"] not in ("yes", "no"):
-            self._fail(f"slurm is {parser['cluster']['slurm']!r}, expected yes or no")
-        self.slurm = parser["cluster"]["slurm"] == "yes"
+        cluster = parser["cluster"]
+        self.slurm, self.home, self.clock = (self._yes(key, cluster[key]) for key in ("slurm", "home", "clock"))
+        self.user = cluster["user"]
+        self.uid = self._number("uid", cluster["uid"], *UIDS)
+        if self.user and (not _USER.fullmatch(self.user) or self.user in SYSTEM_USERS or self.user.startswith("systemd-")):
+            self._fail(f"user is {self.user!r}, expected a name of small letters, digits, - and _ that Debian has no user by")
         self.installation = dict(parser["installation"])
         if self.installation["afterwards"] not in ("poweroff", "reboot"):
             self._fail(f"afterwards is {self.installation['afterwards']!r}, expected poweroff or reboot")
@@ -120,6 +130,11 @@ class Plan:
             self._fail(f"{key} is {text!r}, expected a number from {low} to {high}")
         return int(text)
 
+    def _yes(self, key, text):
+        if text not in ("yes", "no"):
+            self._fail(f"{key} is {text!r}, expected yes or no")
+        return text == "yes"
+
     def _check_name(self, mac, name, taken):
         if not _MAC.fullmatch(mac):
             self._fail(f"[names] has {mac!r}, expected a MAC address like 52:54:00:81:11:10")
@@ -158,6 +173,14 @@ class Plan:
         cabinet, rank = map(int, match.groups())
         return self.first - (cabinet * CABINET + rank)
 
+    def shares(self):
+        """Whether a node has to be set up for what all have: Slurm, /home, the clock, a user."""
+        return self.slurm or self.home or self.clock or bool(self.user)
+
+    def packages(self):
+        """The packages that nodes have for that."""
+        return [name for what, names in PACKAGES.items() if getattr(self, what) for name in names]
+
     @property
     def netmask(self):
         """The mask of the network."""
@@ -168,8 +191,8 @@ class Plan:
         words = {name.upper(): value for name, value in self.installation.items()}
         words["POWEROFF"] = "true" if words.pop("AFTERWARDS") == "poweroff" else "false"
         words["COMPUTE"] = ""
-        if self.slurm:
-            words["PACKAGES"] = " ".join([*words["PACKAGES"].split(), *SLURM_PACKAGES])
+        if self.shares():
+            words["PACKAGES"] = " ".join([*words["PACKAGES"].split(), *self.packages()])
             words["COMPUTE"] = f" && wget -q -O /tmp/compute http://{self.head}/compute && (cd /target && sh -e /tmp/compute)"
         return {**words, "HEAD": str(self.head), "DOMAIN": self.domain, "NETMASK": str(self.netmask)}
 
@@ -180,10 +203,7 @@ class HostRegistry:
     def __init__(self, plan, path):
         self.plan = plan
         self.path = Path(path)
-        self.names = dict(plan.names)
-        self._taken = set(self.names.values())
-        # Names of lower ranks are taken all.
-        self._rank = 0
+        self.know(plan.names)
         # Whether the file has all names and ends with a whole line, so that one more is put behind it.
         self._whole = False
         if self.path.exists() and not plan.listed_only:
@@ -192,6 +212,13 @@ class HostRegistry:
                 if _MAC.fullmatch(mac) and _NAME.fullmatch(name) and mac not in plan.names and name not in self._taken:
                     self.names[mac] = name
                     self._taken.add(name)
+
+    def know(self, names):
+        """Has these names, by MAC addresses, in the place of those before."""
+        self.names = dict(names)
+        self._taken = set(self.names.values())
+        # Names of lower ranks are taken all.
+        self._rank = 0
 
     def find(self, mac):
         """The name of a node; None when it has none and there is none left for it, or `mac` is none."""

@@ -15,6 +15,7 @@ from archive.errors import UsageError, UserError
 
 from . import head as head_node
 from . import phases, wire
+from .keys import key_of_root
 from .overview import Overview
 from .plan import Plan, is_name
 
@@ -140,7 +141,7 @@ def run_head(options):
         print("# nothing was written or started (--dry-run)")
         return
     directory.mkdir(parents=True, exist_ok=True)
-    head.key = head_node.key_of_root(directory)
+    head.key = key_of_root(directory)
     head.start()
     watch.say(f"serving {options.interface}: DHCP, TFTP, HTTP and names at {plan.head}; switch the nodes on; end with Ctrl-C; http://{plan.head}/status")
     try:

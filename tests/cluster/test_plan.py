@@ -12,6 +12,7 @@ from support import TOP
 from archive.errors import UsageError
 from cluster.plan import HostRegistry, Plan, fill
 
+NODE_PARTS = ("user-node.sh", "user-home.sh", "home-node.sh", "clock-node.sh")
 PLAN = (TOP / "packaging/cluster/cluster.conf").read_text()
 
 
@@ -77,6 +78,12 @@ class Plans(PlanCase):
             ("[names]", "[name]"): "[names]",
             ("admit = all", "admit = some"): "expected all or listed",
             ("slurm = no", "slurm = true"): "expected yes or no",
+            ("home = no", "home = nfs"): "home is 'nfs', expected yes or no",
+            ("clock = no", "clock ="): "clock is '', expected yes or no",
+            ("user =\n", "user = Ann\n"): "user is 'Ann', expected a name of small letters",
+            ("user =\n", "user = ann:x\n"): "'ann:x'",
+            ("user =\n", "user = daemon\n"): "'daemon'",
+            ("uid = 5000", "uid = 0"): "uid is '0', expected a number from 1000 to 59999",
             ("#52:54:00:81:11:10 = compute-0-0", "52:54 = compute-0-0"): "MAC",
             ("#52:54:00:81:11:10 = compute-0-0", "52:54:00:81:11:10 = node1"): "node1",
         }.items():
@@ -84,8 +91,9 @@ class Plans(PlanCase):
                 self.assertIn(words, self.refused(change))
 
     def test_a_plan_of_before_has_what_was_so_then(self):
-        plan = self.plan(("admit = all\n", ""), ("[cluster]\n", ""), ("slurm = no\n", ""))
-        self.assertEqual((plan.listed_only, plan.slurm), (False, False))
+        keys = ("slurm = no\n", "home = no\n", "clock = no\n", "user =\n", "uid = 5000\n")
+        plan = self.plan(("admit = all\n", ""), ("[cluster]\n", ""), *((key, "") for key in keys))
+        self.assertEqual((plan.listed_only, plan.shares(), plan.packages()), (False, False, []))
 
     def test_what_is_no_text_is_named(self):
         self.path.write_bytes(b"[network]\nhead = \xff\n")
@@ -186,7 +194,8 @@ class Templates(PlanCase):
     def test_every_template_can_be_filled(self):
         words = {**self.plan().template_variables(), "NODE": "compute-0-0", "INCLUDES": "zstd", "KVER": "7.3.4+deb13-amd64"}
         words |= dict.fromkeys(("MACHINE", "KEY", "HOSTKEY", "MIRRORKEY", "MUNGEKEY", "KICKSTART", "KICKSEED"), "x")
-        for name in ("boot.ipxe", "install.ipxe", "diskless.ipxe", "diskless-node.sh", "preseed.cfg", "slurm-node.sh"):
+        words |= dict.fromkeys(("USER", "UID", "USERKEY", "USERPUBLIC", "SSHCONFIG"), "x")
+        for name in ("boot.ipxe", "install.ipxe", "diskless.ipxe", "diskless-node.sh", "preseed.cfg", "slurm-node.sh", *NODE_PARTS):
             with self.subTest(name):
                 text = fill((TOP / "packaging/cluster" / name).read_text(), words)
                 self.assertNotRegex(text, "@[A-Z]+@")

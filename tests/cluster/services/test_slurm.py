@@ -28,7 +28,7 @@ class Keys(Case):
 
     def test_a_mirror_without_slurm_is_refused(self):
         self.index.write_text("Package: munge\n")
-        with self.assertRaisesRegex(UserError, "the plan has Slurm, but the mirror has no slurmd; list that in "):
+        with self.assertRaisesRegex(UserError, "needs slurmd, which the mirror does not have; list that in "):
             self.head(self.plan)
 
     def test_nodes_get_the_key_and_no_other_machine_does(self):
