@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0
 # Run in the root directory of a node: /home is that of the head node, mounted when it is first looked into, so that no node waits for it in order to
 # boot.
 umask 022

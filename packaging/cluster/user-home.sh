@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0
 # Run in the root directory of a node that has a /home of its own: how the user comes there, and from there to the others.
 umask 077
 mkdir -p home/@USER@/.ssh

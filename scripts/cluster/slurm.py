@@ -10,7 +10,7 @@ import time
 from pathlib import Path
 
 from archive.ends import ended
-from archive.errors import UsageError, UserError
+from archive.errors import UsageError
 from archive.tools import replace
 
 from .plan import Plan

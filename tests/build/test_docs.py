@@ -20,7 +20,7 @@ ELSEWHERE = re.compile(r"^(rust/kunit\.rs|docs/glossary\.md|tests/build/test_doc
 # Files without a line about their licence: no code, or code whose content is the name of a thing that takes long to make again.
 UNMARKED = re.compile(
     r"(^|/)\.gitignore$|\.(md|png|svg|lock|patch|packages|cfg|conf|config|ipxe|list|flags|in|triggers)$|^LICENSE$|^packaging/debian/(copyright|source/format)$"
-    r"|^packaging/cluster/(diskless-(init|setup)|export/fai-disks)$|^packaging/stick/templates$|^scripts/(diskless|kickstart)-tree$|^tests/inject/make-initrds$"
+    r"|^packaging/inject-initrd/(install|links|manpages)$|^packaging/cluster/(diskless-(init|setup)|export/fai-disks)$|^packaging/stick/templates$|^scripts/(diskless|kickstart)-tree$|^tests/inject/make-initrds$"
 )
 NAMES = re.compile(r"\b\w*(?:_\w*|[a-z]\.\w+|::\w+)\w*|mod dozing|\btodo\b")
 

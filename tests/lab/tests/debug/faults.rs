@@ -9,7 +9,7 @@ use lab::case::{progress, Case};
 use lab::debug::{keep_enabled, Faults};
 use lab::drive;
 use lab::frame::request;
-use lab::setup::{Setup, Network};
+use lab::setup::{Network, Setup};
 use lab::traffic::{echo_returns, guest_address, peer, start_echo};
 use lab::{guest_test, require, Error, Result};
 
