@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0
-"""How the head node's programs end: a user sees no traceback, whatever the outputs and the names of files are."""
+"""The ends of the head node's programs: a user sees no traceback, whatever the outputs and the names of files are."""
 
 import contextlib
 import errno
