@@ -58,9 +58,10 @@ pub(super) struct Hw<'a> {
     settings: Pin<KBox<Mutex<Settings>>>,
 }
 
-/// Cached settings, of which the driver and not the chip is the master. The lock also covers
-/// [`Hw::unlocked`] and CPlusCmd: RTNL does not keep a reset and a change of the link from running
-/// beside what the user sets.
+/// Cached settings, of which the driver and not the chip is the master. The lock also covers resets
+/// of the chip, accesses to the PHY, [`Hw::unlocked`] and CPlusCmd: RTNL keeps phylib neither from
+/// reading the PHY nor from reporting a change of the link while the user sets something or the
+/// chip is reset.
 struct Settings {
     /// CPlusCmd: what the firmware left there and is kept, the offloads of reception, and the unit
     /// of `mitigation`.
@@ -145,6 +146,7 @@ impl<'a> Hw<'a> {
     ///
     /// `ETIMEDOUT` after 10 ms: it is dead.
     fn reset(&self) -> Result {
+        let _settings = self.settings.lock();
         self.bar()
             .write_reg(regs::CHIP_CMD::zeroed().with_reset(true));
         read_poll_timeout(
@@ -429,6 +431,13 @@ impl<'a> Hw<'a> {
         self.mask_interrupts();
         self.stop_receiving();
         (self.chip.halt)(self);
+    }
+
+    /// Lets `f` access the chip while it is not being reset; not for what takes the lock of the
+    /// settings itself.
+    pub(super) fn outside_reset<R>(&self, f: impl FnOnce(&Bar<'a, { regs::END }>) -> R) -> R {
+        let _settings = self.settings.lock();
+        f(self.bar())
     }
 
     /// Resets the chip. One that is dead does not come out of it, and is as quiet; see

@@ -118,15 +118,16 @@ impl<'a> PhyAccess<'a> {
 
     /// Starts an access, and waits up to 0.5 ms until its flag is `done`.
     fn access(&self, command: regs::PHY_ACCESS, done: bool) -> Result<regs::PHY_ACCESS> {
-        let bar = self.hw.bar();
-        bar.write_reg(command);
-        fsleep(POLL);
-        let answer = read_poll_timeout(
-            || Ok(bar.read(regs::PHY_ACCESS)),
-            |answer| answer.into_raw() == !0 || answer.flag() == done,
-            POLL,
-            TIMEOUT,
-        );
+        let answer = self.hw.outside_reset(|bar| {
+            bar.write_reg(command);
+            fsleep(POLL);
+            read_poll_timeout(
+                || Ok(bar.read(regs::PHY_ACCESS)),
+                |answer| answer.into_raw() == !0 || answer.flag() == done,
+                POLL,
+                TIMEOUT,
+            )
+        });
         match answer {
             // All ones: the chip is gone.
             Ok(answer) if answer.into_raw() != !0 => {

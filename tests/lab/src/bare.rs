@@ -67,6 +67,7 @@ impl Machine {
             trace: false,
             drop_when_full: false,
             negotiation: None,
+            command_time: None,
             artifacts,
             sockets: sockets.path(),
         })?;

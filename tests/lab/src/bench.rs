@@ -153,6 +153,7 @@ impl Bench {
                     trace: setup.trace,
                     drop_when_full: setup.drop_when_full,
                     negotiation: setup.negotiation,
+                    command_time: setup.command_time,
                     artifacts,
                     sockets: sockets.path(),
                 })?;

@@ -183,6 +183,7 @@ fn boot(setup: &Setup<'_>, initramfs: &Path, machine: usize, number: usize) -> R
         trace: false,
         drop_when_full: false,
         negotiation: None,
+        command_time: None,
         artifacts: &artifacts,
         sockets: sockets.path(),
     })?;

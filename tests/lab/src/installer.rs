@@ -70,6 +70,7 @@ impl Node {
             trace: false,
             drop_when_full: false,
             negotiation: None,
+            command_time: None,
             artifacts,
             sockets: sockets.path(),
         })?;

@@ -163,6 +163,9 @@ pub struct Options<'a> {
     /// How long a negotiation of the link takes, in milliseconds; the model's default if there is
     /// none here.
     pub negotiation: Option<u32>,
+    /// How long a reset and an access to the PHY take each, in microseconds; the model's default if
+    /// there is none here.
+    pub command_time: Option<u32>,
     /// Where its log and the pcap are written.
     pub artifacts: &'a Path,
     /// Where sockets may be made; the path must be short.
@@ -215,6 +218,9 @@ impl Model {
         }
         if let Some(time) = options.negotiation {
             command.args(["--negotiation", &time.to_string()]);
+        }
+        if let Some(time) = options.command_time {
+            command.args(["--command-time", &time.to_string()]);
         }
         if options.pcap {
             command

@@ -116,6 +116,7 @@ impl Node {
             prompt_acks: true,
             drop_when_full: false,
             negotiation: None,
+            command_time: None,
             artifacts: directory,
             sockets: sockets.path(),
         })?;

@@ -81,6 +81,7 @@ impl Ports {
                 trace: false,
                 drop_when_full: false,
                 negotiation: None,
+                command_time: None,
                 artifacts,
                 sockets: sockets.path(),
             })?);

@@ -148,6 +148,9 @@ pub struct Setup<'a> {
     /// How long a negotiation of the link takes, in milliseconds; the model's default if there is
     /// none here.
     pub negotiation: Option<u32>,
+    /// How long a reset and an access to the PHY take each, in microseconds; the model's default if
+    /// there is none here.
+    pub command_time: Option<u32>,
     /// Whether the frames are kept in a pcap file.
     pub pcap: bool,
     /// Whether the last that happened to the chip is kept; see [`crate::model::TRACE`].
@@ -201,6 +204,7 @@ impl<'a> Setup<'a> {
             netboot: None,
             drop_when_full: false,
             negotiation: None,
+            command_time: None,
             pcap: false,
             trace: false,
             megabytes: 64,

@@ -2,6 +2,8 @@
 
 //! The cable is pulled and plugged in again.
 
+use std::time::Duration;
+
 use lab::bench::Bench;
 use lab::case::Case;
 use lab::drive;
@@ -38,6 +40,33 @@ fn link_follows_the_cable(case: &Case) -> Result<()> {
     bench.guest.check(&format!("ip link set {interface} up"))?;
     bench.wait_carrier(&interface, false)?;
     bench.model()?.set_link(true)?;
+    bench.wait_carrier(&interface, true)?;
+    drive::ping(&mut bench, 3)?;
+    bench.finish()
+}
+
+/// phylib reads the PHY whenever the link changes, also while the chip is being reset for other
+/// rings.
+#[guest_test(ours(b300, b380), debug)]
+fn keeps_off_the_phy_during_a_reset(case: &Case) -> Result<()> {
+    let (mut bench, interface) = Setup {
+        command_time: Some(400),
+        negotiation: Some(1),
+        ..case.setup()
+    }
+    .lease()?;
+    bench.guest.check(&format!(
+        "(for i in $(seq 60); do ethtool -G {interface} rx 64 tx 64; ethtool -G {interface} rx 256 tx 256; done
+        touch /run/quiet) >/run/rings.log 2>&1 &"
+    ))?;
+    let mut quiet = false;
+    while !quiet {
+        for up in [false, true].repeat(50) {
+            bench.model()?.set_link(up)?;
+            std::thread::sleep(Duration::from_millis(3));
+        }
+        quiet = bench.guest.check("ls /run")?.contains("quiet");
+    }
     bench.wait_carrier(&interface, true)?;
     drive::ping(&mut bench, 3)?;
     bench.finish()
