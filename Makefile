@@ -111,6 +111,9 @@ test-inject: ## Test inject-initrd on real, made and damaged initrds (T= DAMAGED
 test-kernels: ## Build for and boot a stock kernel of each series, a table (K="KVER..." for some; STANDIN=1; 5 minutes each)
 	@scripts/test-kernels $(K)
 
+test-distro: ## Build and drive with packages of another distribution's kernel (DISTRO_DEBS=DIRECTORY; else made in their layout)
+	@scripts/test-distro $(if $(DISTRO_DEBS),"$(DISTRO_DEBS)")
+
 test-standin: ## The module on the stand-in beside that on the kernel's crate: guests, size, instructions a frame (T= ROUNDS= SERIES=)
 	@scripts/test-standin $(T)
 

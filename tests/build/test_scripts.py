@@ -1,11 +1,13 @@
 # SPDX-License-Identifier: GPL-2.0
-"""scripts/unpack-vmlinuz on damaged images; scripts/layout, next-kernel and test-kernels with stubs for what they call."""
+"""scripts/unpack-vmlinuz on damaged images; scripts/layout, next-kernel, test-distro and test-kernels with stubs for what they call."""
 
 import gzip
+import io
 import lzma
 import shutil
 import struct
 import subprocess
+import tarfile
 import tempfile
 import unittest
 from pathlib import Path
@@ -208,6 +210,76 @@ build: error: the module does not build for next, see above"""
         status, said = self.page("exit 1", "echo 'layout: error: the headers do not compile in x' >&2; exit 1")
         self.assertEqual(status, 1, said)
         self.assertIn("structures: not compared: the headers do not compile in x", said)
+
+
+class Distro(Stubs):
+    """scripts/test-distro on packages of a kernel, with stubs for what unpacks, builds and boots."""
+
+    def distro(self, *packages, files=()):
+        """Tries packages, each a list of files with their content; returns the exit status and what was said."""
+        self.tree("scripts/test-distro")
+        # A package of these tests is a tar archive.
+        self.stub(
+            "top/scripts/toolbox",
+            f"""while [ "$1" != -- ] && [ $# -gt 0 ]; do shift; done; [ $# -gt 0 ] || exit 0; shift
+            case $1 in
+            dpkg-deb) cat "$3" ;;
+            bsdtar) cat "${{5#@}}" ;;
+            tar) shift; exec tar "$@" ;;
+            env) echo "$2" >>{self.dir}/calls; echo "build: on the stand-in for the kernel crate: because" >&2; echo {self.dir}/made.ko ;;
+            depmod) ;;
+            esac""",
+        )
+        self.stub("top/scripts/lab", f'echo "$KERNEL $KVER $MODULE" >>{self.dir}/calls; test -f "$KERNEL/boot/vmlinuz-$KVER"')
+        given = self.dir / "given"
+        given.mkdir()
+        for number, content in enumerate(packages):
+            with tarfile.open(given / f"p{number}.{'deb' if number % 2 == 0 else 'rpm'}", "w") as archive:
+                for name, text in content.items():
+                    entry = tarfile.TarInfo(name)
+                    entry.size = len(text)
+                    archive.addfile(entry, io.BytesIO(text.encode()))
+        for name in files:
+            (given / name).write_text("no archive")
+        return self.run_script("test-distro", str(given))
+
+    HEADERS = {"./usr/src/linux-headers-7.0.0-44-generic/include/config/kernel.release": "7.0.0-44-generic\n"}
+    MODULES = {"./lib/modules/7.0.0-44-generic/kernel/fs/fuse.ko": "", "./boot/vmlinuz-7.0.0-44-generic": ""}
+
+    def test_builds_and_drives(self):
+        status, said = self.distro(self.HEADERS, self.MODULES)
+        self.assertEqual(status, 0, said)
+        self.assertIn("given, 7.0.0-44-generic: built on the stand-in for the kernel crate: because; link, lease and 64 MiB each way: passed", said)
+        calls = (self.dir / "calls").read_text().splitlines()
+        self.assertTrue(calls[0].endswith("/usr/src/linux-headers-7.0.0-44-generic"), calls)
+        self.assertTrue(calls[1].endswith(f" 7.0.0-44-generic {self.dir}/made.ko"), calls)
+        self.assertEqual([path.name for path in (self.dir / "top/build/distro").iterdir() if "part" in path.name], [])
+
+    def test_headers_alone(self):
+        status, said = self.distro(self.HEADERS)
+        self.assertEqual(status, 0, said)
+        self.assertIn("; not driven: no package has the image of 7.0.0-44-generic", said)
+
+    def test_no_headers(self):
+        status, said = self.distro(self.MODULES)
+        self.assertEqual(status, 1, said)
+        self.assertIn("found no directory of headers", said)
+
+    def test_two_kernels(self):
+        other = {name.replace("44", "45"): text.replace("44", "45") for name, text in self.HEADERS.items()}
+        status, said = self.distro(self.HEADERS, other)
+        self.assertEqual(status, 1, said)
+        self.assertIn("found the headers of two kernels", said)
+
+    def test_no_archive(self):
+        status, said = self.distro(files=["broken.deb"])
+        self.assertEqual(status, 1, said)
+        self.assertIn("broken.deb cannot be unpacked", said)
+
+    def test_no_packages(self):
+        status, said = self.distro(files=["readme.txt"])
+        self.assertEqual(status, 2, said)
+        self.assertIn("found no .deb, .rpm or .pkg.tar.*", said)
 
 
 class Table(Stubs):
