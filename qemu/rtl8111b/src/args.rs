@@ -405,6 +405,8 @@ fn one_line(text: &str) -> String {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeSet;
+
     use super::*;
 
     fn error(args: &[&str]) -> String {
@@ -489,19 +491,17 @@ mod tests {
         }
     }
 
-    /// Asserts that the page has all commands and options of this command, and of those below it.
-    fn assert_in_page(page: &str, command: &clap::Command) {
-        for argument in command.get_arguments().filter(|one| !one.is_hide_set()) {
-            let Some(long) = argument.get_long().filter(|&long| long != "help") else {
-                continue;
-            };
-            let option = format!("--{long}");
-            assert!(
-                page.split(|c: char| c.is_whitespace() || c == ',')
-                    .any(|word| word == option),
-                "{option}"
-            );
+    /// Adds the options of this command, and of those below it, that --help shows.
+    fn add_options(command: &clap::Command, options: &mut BTreeSet<String>) {
+        let shown = command.get_arguments().filter(|one| !one.is_hide_set());
+        options.extend(shown.filter_map(|one| Some(format!("--{}", one.get_long()?))));
+        for below in command.get_subcommands() {
+            add_options(below, options);
         }
+    }
+
+    /// Asserts that the page has all commands below this one.
+    fn assert_in_page(page: &str, command: &clap::Command) {
         for below in command.get_subcommands() {
             let name = below.get_name();
             assert!(page.contains(name), "{name}");
@@ -510,9 +510,18 @@ mod tests {
     }
 
     #[test]
-    fn the_manual_page_has_every_command_and_option() {
+    fn the_manual_page_has_every_command_and_no_other_options() {
         let page = include_str!("../../../docs/rtl8111b.1").replace("\\-", "-");
-        assert_in_page(&page, &<Cli as clap::CommandFactory>::command());
+        let command = <Cli as clap::CommandFactory>::command();
+        assert_in_page(&page, &command);
+        let mut options = BTreeSet::new();
+        add_options(&command, &mut options);
+        let words = page.split(|c: char| !c.is_ascii_alphanumeric() && c != '-');
+        let named: BTreeSet<String> = words
+            .filter_map(|word| Some(word[word.find("--")?..].to_owned()))
+            .collect();
+        let common = ["--help", "--version"].map(str::to_owned).into();
+        assert_eq!(&named - &common, &options - &common);
     }
 
     #[test]
