@@ -8,6 +8,7 @@ use std::io;
 use std::io::BufRead;
 use std::io::BufReader;
 use std::io::Read;
+use std::io::Write;
 use std::path::Path;
 
 use thiserror::Error;
@@ -64,7 +65,8 @@ pub(crate) fn encode(event: &Event, out: &mut Vec<u8>) {
     };
     out.extend_from_slice(name.as_bytes());
     for number in &raw.numbers {
-        out.extend_from_slice(format!(" {number:x}").as_bytes());
+        // Memory takes all that is written to it.
+        let _ = write!(out, " {number:x}");
     }
     if has_data {
         out.extend_from_slice(b" :");
