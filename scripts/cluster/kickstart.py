@@ -5,6 +5,7 @@ import contextlib
 import os
 import re
 import resource
+import secrets
 import shlex
 import signal
 import subprocess
@@ -46,6 +47,8 @@ ZONES = Path("/usr/share/zoneinfo")
 TRY_CPU_SECONDS = 5
 TRY_SECONDS = 120
 TRY_OUTPUT = 16 << 20
+# The exit status of a trial with a kickseed that lacks a function.
+NO_FUNCTION = 70
 
 MARK = "\N{ZERO WIDTH NO-BREAK SPACE}"
 NO_TEXT = "it is no text in UTF-8; convert it, as by iconv -f LATIN1 -t UTF-8"
@@ -74,18 +77,22 @@ def _only_words(unkept=""):
 # kickseed has the shell read what stands behind a command, each $ behind a backslash; and behind the name of a section as it is.
 _COMMAND = _only_words()
 _SECTION = _only_words("$")
-# kickseed, with what it would do in the installer printed instead, a line for each: what, and words behind it.
+# kickseed, with what it would do in the installer printed instead, a line for each: what, and words behind it. The third argument is the command
+# that gives the number of a line, which no file has.
 _TRY = r"""
 exec 2>&1
+need() { command -v "$1" >/dev/null || { echo "$2"; exit 70; }; }
 ks_log() { printf 'cannot\t%s\n' "$*"; }
 ks_preseed() { printf 'answer\t%s\t%s\t%s\t%s\n' "$1" "$2" "$3" "$4"; }
 ks_run_script() { :; }
 ks_write_script() { cat >/dev/null; }
 . "$1"
-at_handler() { printf 'at\t%s\n' "$1"; }
+need kickseed kickseed
+eval "${3}_handler() { printf 'at\\t%s\\n' \"\$1\"; }"
 # In a section no line can say its number; where one begins is said by its kind.
 for kind in pre post; do
 	eval "$(sed "s/^${kind}_handler_section/read_$kind/" "$HANDLERS/$kind.sh")"
+	need "read_$kind" "${kind}_handler_section"
 done
 pre_handler_section() { printf 'section\t%%pre\n'; read_pre "$@"; printf 'at\t0\n'; }
 post_handler_section() { printf 'section\t%%post\n'; read_post "$@"; printf 'at\t0\n'; }
@@ -126,6 +133,8 @@ class Kickstart:
         self.plan_answers = plan_answers
         self.answers = {}
         self._found = {}
+        # The command of ours in the text for a trial: no file can have it.
+        self._at = f"at_{secrets.token_hex(16)}"
         if not (self.tree / "kickseed/questions").is_file():
             raise UserError(f"found no {self.tree}/kickseed, by which kickstart files are read; scripts/kickstart-tree makes it")
         try:
@@ -186,6 +195,7 @@ class Kickstart:
     def _read(self):
         """The text to serve, and the same with the numbers of its lines for a trial."""
         served, tried, section, ended, unknown = [], [], None, False, False
+        at = self._at
         for number, line in enumerate(self.lines, 1):
             word = _word(line)
             known = word in ("%packages", "%pre", "%post")
@@ -197,7 +207,7 @@ class Kickstart:
             if known:
                 if section is None:
                     # What is heard from here on belongs to no line.
-                    tried.append("at 0")
+                    tried.append(f"{at} 0")
                 section, ended = word, False
                 self._check(number, _SECTION)
             elif word == "%end":
@@ -220,11 +230,11 @@ class Kickstart:
                 self._complain(number, f"stands behind the %end of {section}, where kickseed takes it for a part of that; move it before all sections")
             elif section is None and not word.startswith("#"):
                 self._check(number, _COMMAND)
-                tried.append(f"at {number}")
+                tried.append(f"{at} {number}")
             served.append(line)
             tried.append(line)
         if section is None:
-            tried.append("at 0")
+            tried.append(f"{at} 0")
         self._check_words()
         return served, tried
 
@@ -268,19 +278,26 @@ class Kickstart:
             file.write_text("".join(f"{line}\n" for line in tried))
             environment = {"PATH": "/usr/sbin:/usr/bin:/sbin:/bin", "SPOOL": spool, "SUPPORTEDLOCALES": "/dev/null"}
             environment["HANDLERS"] = str(self.tree / "kickseed/handlers")
-            command = ["sh", "-c", _TRY, "sh", self.tree / "kickseed/kickseed.sh", file]
+            command = ["sh", "-c", _TRY, "sh", self.tree / "kickseed/kickseed.sh", file, self._at]
             status, output = self._run(command, environment, Path(spool))
+        # Python would find more ends of lines, in what is in the file as well.
+        lines = output.removesuffix("\n").split("\n")
+        if status == NO_FUNCTION:
+            kickseed = self.tree / "kickseed"
+            raise UserError(
+                f"found no function {lines[-1]} in {kickseed}, by which kickstart files are read; remove it, and scripts/kickstart-tree makes another"
+            )
         number = 0
         sections = {kind: iter([at for at, line in enumerate(self.lines, 1) if _word(line) == kind]) for kind in ("%pre", "%post")}
         answers: dict[int, list[list[str]]] = {}
-        for line in output.splitlines():
+        for line in lines if output else []:
             what, _, rest = line.partition("\t")
             if what == "at":
                 number = int(rest)
             elif what == "section":
                 number = next(sections[rest], 0)
             elif what == "answer":
-                answers.setdefault(number, []).append(rest.split("\t"))
+                answers.setdefault(number, []).append(rest.split("\t", 3))
             elif what == "cannot":
                 self._complain(number or self._place_of(rest), f"kickseed: {rest}")
             else:
@@ -292,7 +309,7 @@ class Kickstart:
                 f"{self.path}: {where}kickseed does not come to an end with that, and in the installer it would hang; write it otherwise, or leave it out"
             )
         if status:
-            raise UsageError(f"{self.path}: kickseed cannot read it: {(output.splitlines() or ['no reason given'])[-1]}")
+            raise UsageError(f"{self.path}: kickseed cannot read it: {lines[-1] or 'no reason given'}")
 
         for number, given in sorted(answers.items()):
             # kickseed also answers what other releases asked.

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import support
 
-from archive.errors import UsageError, UserError
+from archive.errors import UsageError, UserError, printable
 from cluster.kickstart import Kickstart
 from needs import need
 
@@ -314,6 +314,35 @@ class Kickstarts(unittest.TestCase):
                 self.skipTest("only root may serve")
             self.assertEqual(done.returncode, 0, done.stderr)
             self.assertIn(f"{file} was NOT LOOKED AT", done.stderr)
+
+    def test_no_line_can_be_taken_for_a_sign_of_ours(self):
+        """`at` set the number of a line, or ended in a traceback; so did an odd separator before it."""
+        for line in ("at now", "at 3", "foo\x0cat\tx", "foo\x0csection\tx"):
+            word = printable(line.split()[0] if line.startswith("at") else line.split("\t")[0])
+            with self.subTest(line):
+                said = self.read(f"text\n{line}\nkeyboard us\n").complaints
+                self.assertEqual(len(said), 2, said)
+                self.assertEqual(said[0], f"line 2: {word}: kickseed: Unrecognised kickstart command: {word}")
+                self.assertIn("line 3: keyboard: this installer does not ask", said[1])
+
+    def test_an_answer_may_have_tabs(self):
+        self.assertEqual(self.read("rootpw 'a\tb\t'\n").answers["passwd/root-password"], "a\tb\t")
+
+    def test_a_kickseed_without_a_function_of_ours_is_named(self):
+        """Another version of it: what it reads would be lost in silence."""
+        for file, function in (
+            ("handlers/pre.sh", "pre_handler_section"),
+            ("handlers/post.sh", "post_handler_section"),
+            ("kickseed.sh", "kickseed"),
+        ):
+            path = self.tree / "kickseed" / file
+            text = path.read_text()
+            with self.subTest(function), self.assertRaises(UserError) as caught:
+                path.write_text(re.sub(rf"(?m)^{function}\b", f"{function}_of_another_name", text))
+                self.read("text\n")
+            path.write_text(text)
+            self.assertIn(f"found no function {function} in {self.tree}/kickseed, ", str(caught.exception))
+            self.assertEqual((caught.exception.status, len(str(caught.exception).splitlines())), (1, 1))
 
     def test_a_tree_without_kickseed_and_a_missing_file_are_named(self):
         with self.assertRaises(UsageError):
