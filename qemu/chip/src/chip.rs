@@ -140,8 +140,8 @@ impl Chip {
         self.bus_reset();
     }
 
-    /// Resets the bus, as a warm reboot does: the PHY is not reset and stays as it is (iPXE
-    /// #390; #584 reports the same of a reboot out of Linux).
+    /// Resets the bus, as a warm reboot does: the PHY is not reset and stays as it is
+    /// (iPXE #390; its #584 reports the same of a reboot out of Linux).
     pub fn pci_reset(&mut self) {
         self.watched(Chip::bus_reset);
     }
