@@ -34,12 +34,12 @@ pub trait Bus {
     /// Writes guest memory.
     fn write(&mut self, address: u64, from: &[u8]) -> Result<(), BusError>;
 
-    /// Reads a little-endian word that hands over ownership: nothing after it may be read earlier
-    /// (acquire).
+    /// Reads a little-endian word that says whose a descriptor is: nothing after it may be read
+    /// earlier (acquire).
     fn load(&mut self, address: u64) -> Result<u32, BusError>;
 
-    /// Writes a little-endian word that hands over ownership: everything before it is visible first
-    /// (release).
+    /// Writes a little-endian word that says whose a descriptor is: everything before it is visible
+    /// first (release).
     fn store(&mut self, address: u64, value: u32) -> Result<(), BusError>;
 
     /// Whether the cable takes a frame now. While it does not, the chip keeps its descriptors and

@@ -329,7 +329,7 @@ impl Chip {
                 .map_err(|fault| ("receive data", slot.buffer, fault))
                 .and_then(|()| {
                     bus.write(address.wrapping_add(4), &opts2.to_le_bytes())
-                        .and_then(|()| self.hand_over(bus, address, opts1, intr::RX_OK))
+                        .and_then(|()| self.write_back(bus, address, opts1, intr::RX_OK))
                         .map_err(|fault| ("receive descriptor", address, fault))
                 });
             if let Err((what, at, fault)) = written {

@@ -228,7 +228,7 @@ impl Chip {
             // What else silicon changes in a descriptor it gives back is not known; no peer looks
             // [guess].
             let opts1 = self.faults.lie_transmit(descriptor.opts1 & !desc::OWN);
-            if let Err(fault) = self.hand_over(bus, address, opts1, intr::TX_OK) {
+            if let Err(fault) = self.write_back(bus, address, opts1, intr::TX_OK) {
                 self.dma_fault("transmit descriptor", address, fault);
                 return Step::Stop;
             }

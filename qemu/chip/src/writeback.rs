@@ -23,7 +23,7 @@ struct Word {
 
 /// The way of a descriptor to the driver.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum HandOver {
+enum WriteBack {
     /// It is written now.
     Now,
     /// It is kept here.
@@ -64,19 +64,19 @@ impl DelayedWritebacks {
 
     /// Takes a descriptor that a fault delays until `fault`, if one does. One ring's descriptors
     /// keep their order: while any is delayed, so are those that follow.
-    fn hand_over(
+    fn write_back(
         &mut self,
         fault: Option<u64>,
         address: u64,
         opts1: u32,
         interrupt: u16,
-    ) -> HandOver {
+    ) -> WriteBack {
         let Some(due) = fault.or(self.0.back().map(|last| last.due)) else {
-            return HandOver::Now;
+            return WriteBack::Now;
         };
         if !self.has_room() {
             self.make_due();
-            return HandOver::Flush;
+            return WriteBack::Flush;
         }
         self.0.push_back(Word {
             due,
@@ -84,7 +84,7 @@ impl DelayedWritebacks {
             opts1,
             interrupt,
         });
-        HandOver::Later
+        WriteBack::Later
     }
 
     /// Takes out the next one if it is due.
@@ -96,7 +96,7 @@ impl DelayedWritebacks {
 
 impl Chip {
     /// Gives a descriptor to the driver, now or delayed.
-    pub(crate) fn hand_over(
+    pub(crate) fn write_back(
         &mut self,
         bus: &mut dyn Bus,
         address: u64,
@@ -107,10 +107,10 @@ impl Chip {
         let fires = self.delayed.has_room() && self.faults.fires(FaultKind::DelayOwn);
         let delay = self.faults.delay(FaultKind::DelayOwn);
         let fault = fires.then(|| self.now.saturating_add(delay));
-        match self.delayed.hand_over(fault, address, opts1, interrupt) {
-            HandOver::Now => bus.store(address, opts1),
-            HandOver::Later => Ok(()),
-            HandOver::Flush => {
+        match self.delayed.write_back(fault, address, opts1, interrupt) {
+            WriteBack::Now => bus.store(address, opts1),
+            WriteBack::Later => Ok(()),
+            WriteBack::Flush => {
                 self.give_back(bus);
                 bus.store(address, opts1)
             }
