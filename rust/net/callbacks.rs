@@ -466,7 +466,8 @@ unsafe extern "C" fn poll_callback<T: Operations>(
         unsafe { bindings::napi_complete_done(napi, 0) };
         return 0;
     };
-    // SAFETY: This is the poll, called with that budget, and `start_hw` has handed the pool over.
+    // SAFETY: This is the poll, called with that budget, and `start_hw` has enabled the pool's
+    // direct recycling.
     let cx = unsafe { PollContext::new(dev, budget, pool) };
     let polled = private.driver.poll(&cx, half);
     // SAFETY: The driver's part of the poll is over.

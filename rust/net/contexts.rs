@@ -200,8 +200,7 @@ impl<'a, P> PollContext<'a, P> {
     /// # Safety
     ///
     /// The caller must be the NAPI poll function of `dev`, called with `budget`, for `'a`; only one
-    /// may be at a time. The pool must be that of the device, and have been handed over to its
-    /// NAPI.
+    /// may be at a time. The pool must be that of the device, with direct recycling enabled.
     pub(super) unsafe fn new(dev: &'a NetDevice, budget: i32, pool: &'a P) -> Self {
         Self {
             dev,

@@ -68,7 +68,7 @@ impl<T: Operations> Private<T> {
         // the device only, and lent to the poll only.
         let halves = unsafe {
             if let Some(pool) = &*self.pool.get() {
-                pool.hand_over(dev);
+                pool.enable_direct_recycling(dev);
             }
             ((*self.xmit.get()).as_mut(), (*self.poll.get()).as_mut())
         };

@@ -124,15 +124,15 @@ mod sealed {
         /// NAPI of `dev` must be disabled, and again when the pool is dropped. The device must be
         /// the one that the pool was made for. Buffers must be taken out by its poll only from now
         /// on.
-        unsafe fn hand_over(&self, dev: &NetDevice);
+        unsafe fn enable_direct_recycling(&self, dev: &NetDevice);
     }
 
     impl Sealed for super::NoPool {
-        unsafe fn hand_over(&self, _dev: &NetDevice) {}
+        unsafe fn enable_direct_recycling(&self, _dev: &NetDevice) {}
     }
 
     impl Sealed for super::PagePool<'_> {
-        unsafe fn hand_over(&self, dev: &NetDevice) {
+        unsafe fn enable_direct_recycling(&self, dev: &NetDevice) {
             // SAFETY: The pool is live, and the instance outlives it. It is the only one that polls
             // with the pool, so the two are on one CPU at a time. A second call does nothing. The
             // rest is the caller's promise.
@@ -153,8 +153,8 @@ impl Pool for PagePool<'_> {}
 ///
 /// # Invariants
 ///
-/// The pool is live. It has no NAPI instance, or that of the device it was made for, for which it
-/// was handed over.
+/// The pool is live. It has no NAPI instance, or that of the device it was made for, since direct
+/// recycling was enabled.
 pub struct PagePool<'a> {
     pool: NonNull<bindings::page_pool>,
     pdev: &'a pci::Device,
@@ -167,7 +167,7 @@ pub struct PagePool<'a> {
     queue: Option<RxQueue>,
 }
 
-// SAFETY: The pool belongs to no CPU. As long as it was not handed over, its owner is its only
+// SAFETY: The pool belongs to no CPU. Until direct recycling is enabled, its owner is its only
 // user; afterwards it is the framework's, which keeps buffers from being taken out, and the pool
 // from being dropped, while its NAPI returns some.
 unsafe impl Send for PagePool<'_> {}
@@ -250,7 +250,7 @@ impl<'a> PagePool<'a> {
     /// Takes a buffer out of the pool, or `None` if there is no memory. Process context: waits
     /// until there is some.
     pub fn alloc(&mut self) -> Option<RxBuffer<'a>> {
-        // SAFETY: The pool was not handed over yet, so its owner is its only user.
+        // SAFETY: Direct recycling is not enabled yet, so the owner of the pool is its only user.
         unsafe { self.alloc_with(bindings::NET_GFP_SLEEP) }
     }
 
@@ -258,8 +258,8 @@ impl<'a> PagePool<'a> {
     ///
     /// # Safety
     ///
-    /// Nothing else may take buffers out at the same time; if the pool was handed over this must be
-    /// the poll that it was handed over to.
+    /// Nothing else may take buffers out at the same time; once direct recycling is enabled this
+    /// must be the poll of the device that the pool was made for.
     unsafe fn alloc_with(&self, flags: bindings::gfp_t) -> Option<RxBuffer<'a>> {
         let mut address = MaybeUninit::uninit();
         // SAFETY: The pool is live, and maps its pages; the rest is the caller's promise.
@@ -287,7 +287,7 @@ impl Drop for PagePool<'_> {
     fn drop(&mut self) {
         self.queue = None;
         // SAFETY: The pool is live, and its NAPI, if it has one, is disabled (see
-        // `Sealed::hand_over`). Buffers that are still out keep the rest of it alive.
+        // `Sealed::enable_direct_recycling`). Buffers that are still out keep the rest of it alive.
         unsafe { bindings::page_pool_destroy(self.pool.as_ptr()) };
     }
 }
@@ -297,8 +297,8 @@ impl<'a> RxContext<'_, PagePool<'a>> {
     /// Takes a buffer out of the pool, or `None` if there is no memory that can be had at once.
     #[inline]
     pub fn alloc(&self) -> Option<RxBuffer<'a>> {
-        // SAFETY: The context shows that this is the poll that the pool was handed over to, of
-        // which there is one at a time.
+        // SAFETY: The context shows that this is the poll of the pool's device, of which there is
+        // one at a time.
         unsafe { self.pool().alloc_with(bindings::NET_GFP_POLL) }
     }
 

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
-// Pools are handed over to NAPI by the framework, while it is disabled.
-// error: no method named `hand_over` found for
+// The framework enables the direct recycling of pools, while NAPI is disabled.
+// error: no method named `enable_direct_recycling` found for
 use rust_net::net::{device::NetDevice, page_pool::PagePool};
 
 #[cfg(right)]
@@ -10,5 +10,5 @@ pub fn start(pool: &PagePool<'_>, _dev: &NetDevice) -> u32 {
 
 #[cfg(wrong)]
 pub fn start(pool: &PagePool<'_>, dev: &NetDevice) {
-    pool.hand_over(dev);
+    pool.enable_direct_recycling(dev);
 }
