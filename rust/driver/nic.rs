@@ -292,8 +292,9 @@ impl<'a> Operations for Nic<'a> {
 
     fn hand_over(&self, phy: Option<&Phy>) {
         self.hw.set_mac_address(&self.permanent_address);
-        // The PHY keeps that over a reboot, and the boot ROM may not know of it. The power-down bit
-        // of the control register needs no such care: every driver knows it.
+        // The PHY keeps its register 14 over a reboot, and the boot ROM may not know that a link
+        // can be taken away there. The power-down bit of the control register needs no such care:
+        // every driver knows it.
         let _ = phy.map(Self::allow_link);
     }
 

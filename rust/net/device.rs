@@ -112,7 +112,7 @@ impl NetDevice {
     }
 
     fn core(&self) -> &Core {
-        // SAFETY: By the type invariant.
+        // SAFETY: By the type invariant a `Core` is there, and it lives as long as the device.
         unsafe { &*private_area(self.as_raw()).cast() }
     }
 
@@ -168,13 +168,14 @@ impl NetDevice {
             .cast()
     }
 
-    /// Has the PCI device be configured again as its probe found it.
+    /// Gives the PCI device the configuration again that its probe found.
     ///
-    /// Not as it was saved last: the PCI core saves before a suspend and before a reset, and before
-    /// Linux 7.2 it saves the all ones of a device that is dead, whose command register would come
-    /// back with its interrupt disabled.
+    /// Not the one that was saved last: the PCI core saves it before a suspend and before a reset,
+    /// and before Linux 7.2 it even saves the all ones that a dead device answers. The command
+    /// register would come back from these with its interrupt disabled.
     pub(super) fn restore_config(&self) {
-        // SAFETY: The device is live, and that is a saved state of it.
+        // SAFETY: The PCI device is live, and `config` is a saved state of it, by the requirements
+        // of `callbacks::init`.
         unsafe {
             bindings::pci_load_saved_state(self.pdev(), self.core().config);
             bindings::pci_restore_state(self.pdev());
@@ -197,11 +198,11 @@ impl NetDevice {
     ///
     /// # Safety
     ///
-    /// The address must not change meanwhile. It is set with RTNL held and the device kept resumed.
-    /// So RTNL must be held, or the caller be resuming the device, which that waits for.
+    /// The address must not change meanwhile: RTNL must be held, or this be part of a runtime
+    /// resume. It is set under RTNL, after a runtime resume that was under way has ended.
     pub(super) unsafe fn address(&self) -> MacAddress {
-        // SAFETY: The device is live, and has an address of 6 bytes, which is not written meanwhile
-        // by the safety requirement.
+        // SAFETY: The device is live, and has an address of 6 bytes. By the safety requirements it
+        // is not written meanwhile.
         unsafe {
             bindings::netdev_addr(self.as_raw())
                 .cast::<MacAddress>()

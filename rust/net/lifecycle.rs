@@ -64,8 +64,8 @@ impl<T: Operations> Private<T> {
     /// The device must be quiet: the queue is stopped, NAPI is disabled, no other slow path runs.
     unsafe fn start_hw(&self, dev: &NetDevice) {
         // SAFETY: By the safety requirements nothing else borrows the halves, and NAPI is disabled.
-        // The pool was made for this device by its `open`, it is dropped by `set_halves` or with
-        // the device only, and lent to the poll only.
+        // The pool was made for this device by its `open`. Only `set_halves` or the end of the
+        // device drops it, both while NAPI is disabled, and only the poll takes buffers out of it.
         let halves = unsafe {
             if let Some(pool) = &*self.pool.get() {
                 pool.enable_direct_recycling(dev);
@@ -115,13 +115,14 @@ impl<T: Operations> Private<T> {
         self.driver.disable_interrupts();
         // SAFETY: The interrupt is requested while the device is running.
         unsafe { bindings::synchronize_irq(self.core.irq) };
-        // SAFETY: So nothing else borrows the halves.
+        // SAFETY: The poll and `ndo_start_xmit` are over and cannot run again, and by the safety
+        // requirements no other slow path runs, so nothing else borrows the halves.
         let halves = unsafe { ((*self.xmit.get()).as_mut(), (*self.poll.get()).as_mut()) };
         if let (Some(xmit), Some(poll)) = halves {
             self.driver.stop(dev, xmit, poll);
         }
-        // SAFETY: The interrupt is requested while the device is running. The byte queue limits
-        // forget what was in the rings.
+        // SAFETY: The interrupt is requested while the device is running. The device is live, and
+        // neither the poll nor `ndo_start_xmit`, which count bytes of this queue, can run.
         unsafe {
             bindings::synchronize_irq(self.core.irq);
             bindings::netdev_reset_queue(dev.as_raw());
@@ -132,16 +133,18 @@ impl<T: Operations> Private<T> {
     ///
     /// # Safety
     ///
-    /// RTNL must be held, or the interface be detached, and the interface have its halves,
-    /// interrupt and PHY. The queue must be stopped or not be active.
+    /// No other slow path may run meanwhile: RTNL must be held, or this be part of a runtime
+    /// resume, which the others wait for. The device must be down, and the interface have its
+    /// halves, interrupt and PHY. The queue must be stopped or not be active.
     pub(super) unsafe fn up(&self, dev: &NetDevice) {
         let phy = dev.phy();
         if let Some(phy) = phy {
             phy.power_up();
             self.driver.init_phy(phy);
         }
-        // SAFETY: By the safety requirements, and because the work items are disabled while the
-        // device is down, as NAPI is, the device is quiet.
+        // SAFETY: By the safety requirements the queue is stopped and no other slow path runs.
+        // While a device is down its NAPI and its work items are disabled. So it is quiet, and
+        // allowing the work items balances `down`, or the initialization.
         unsafe {
             self.start_hw(dev);
             self.allow_work();
@@ -156,14 +159,15 @@ impl<T: Operations> Private<T> {
     ///
     /// # Safety
     ///
-    /// RTNL must be held.
+    /// RTNL must be held, and this not be one of the work items that [`Private::forbid_work`] waits
+    /// for.
     pub(super) unsafe fn down(&self, dev: &NetDevice) {
         if !self.running.load(Relaxed) {
             return;
         }
         self.running.store(false, Relaxed);
-        // SAFETY: The device is running. Once the work items are disabled RTNL keeps other slow
-        // paths out.
+        // SAFETY: The device is running. RTNL is held, which only process context can do, and this
+        // is none of the work items. Once these are disabled RTNL keeps other slow paths out.
         unsafe {
             self.forbid_work();
             if let Some(phy) = dev.phy() {
@@ -297,9 +301,9 @@ impl<T: Operations> Private<T> {
     ///
     /// # Safety
     ///
-    /// RTNL must be held.
+    /// As [`Private::down`].
     unsafe fn suspend_device(&self, dev: &NetDevice, wake: WakeBy) {
-        // SAFETY: The device is live; RTNL is held.
+        // SAFETY: By the safety requirements.
         unsafe {
             if self.running.load(Relaxed) {
                 self.driver.suspend_prepare(dev.phy(), wake);
@@ -327,8 +331,9 @@ impl<T: Operations> Private<T> {
         if !self.running.load(Relaxed) || !self.driver.is_dead() {
             return;
         }
-        // SAFETY: The device is live and is that of a PCI device; RTNL is held. Nothing else
-        // resumes it: it is not runtime-suspended, and what does so otherwise takes RTNL.
+        // SAFETY: By the safety requirements RTNL is held, and this is none of the work items. The
+        // device is live, and its parent is a PCI device. Nothing else is about to resume it: the
+        // guard keeps it from being runtime-suspended, and the resume of the system takes RTNL.
         unsafe {
             dev.print_error(
                 c"the card does not answer: resetting it through its bus",
@@ -358,15 +363,17 @@ impl<T: Operations> Private<T> {
     ///
     /// # Safety
     ///
-    /// The device must be suspended, and nothing else be about to resume it. The interface must be
-    /// detached, or its queue be stopped.
+    /// The device must be suspended. RTNL must be held, or this be part of a runtime resume, and
+    /// nothing else be about to resume the device. The interface must be detached, or its queue be
+    /// stopped.
     unsafe fn resume_device(&self, dev: &NetDevice) -> bool {
         self.suspended.store(false, Relaxed);
-        // SAFETY: The address is set only while the device is kept resumed, and it is suspended.
+        // SAFETY: By the safety requirements RTNL is held, or this is part of a runtime resume.
         let address = unsafe { dev.address() };
         self.driver.reinit(&address);
-        // SAFETY: The device is live. An interface that is open has all that `open` gave it, and
-        // its queue is stopped.
+        // SAFETY: The device was suspended, so it is down. An interface that is open has its
+        // halves, interrupt and PHY. By the safety requirements no other slow path runs, and the
+        // queue is stopped: detaching the interface does that as well.
         unsafe {
             let running = self.is_open(dev);
             if running {
@@ -382,7 +389,9 @@ impl<T: Operations> Private<T> {
     ///
     /// RTNL must be held; the rest as [`runtime_suspend`].
     unsafe fn runtime_suspend(&self, dev: &NetDevice) -> RuntimeSuspend {
-        // SAFETY: The device is live; RTNL is held. A device that cannot be suspended is resumed.
+        // SAFETY: RTNL is held, and this is a callback of the power management core, not a work
+        // item of the device. Where it is resumed again, it has just been suspended, and by the
+        // safety requirements nothing else resumes it before this has returned.
         unsafe {
             if !bindings::netif_device_present(dev.as_raw()) {
                 // After an error that it did not recover from it is quiet already.
@@ -412,8 +421,8 @@ impl<T: Operations> Private<T> {
     unsafe fn runtime_resume(&self, dev: &NetDevice) {
         let wakes = !self.driver.wake_events().is_none();
         self.runtime_suspended.store(false, Relaxed);
-        // SAFETY: The device is live and suspended; its queue is stopped as long as it is, and the
-        // power management core lets one callback run at a time.
+        // SAFETY: The device is live and suspended, and its queue is stopped as long as it is. The
+        // power management core runs one callback at a time, so nothing else resumes the device.
         unsafe {
             bindings::netdev_set_wol_enabled(dev.as_raw(), wakes);
             if self.resume_device(dev) {
@@ -500,7 +509,7 @@ impl<T: Operations> Private<T> {
         // stopped twice.
         let _guard = RpmGuard::new(dev);
         let running = self.running.load(Relaxed);
-        // SAFETY: RTNL is held, so the device keeps running, or being down. With the work items
+        // SAFETY: RTNL is held, so the device keeps running, or stays down. With the work items
         // disabled this is the only slow path.
         unsafe {
             if running {
