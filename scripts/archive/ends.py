@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0
 """The end of a program: an exit status, and one line for each error that a user can meet."""
 
+import contextlib
 import io
 import os
 import sys
@@ -19,34 +20,38 @@ def ended(program, action, errors: tuple = (UserError,), hint=""):
             stream.reconfigure(errors="backslashreplace")
     try:
         status = action() or 0
-        if sys.stdout is not None:
-            sys.stdout.flush()
+        for stream in _streams():
+            stream.flush()
         return status
     except errors as error:
         return _fail(program, f"{error}{hint}", error.status)
     except BrokenPipeError:
-        _forget(sys.stdout)
         return 141
     except OSError as error:
-        _forget(sys.stdout)
         return _fail(program, f"{error.filename or 'what is said cannot be written'}: {error.strerror or error}{hint}", 1)
     except KeyboardInterrupt:
         return 130
+    finally:
+        _forget()
+
+
+def _streams():
+    """Standard output and standard error, if they are not closed."""
+    return [stream for stream in (sys.stdout, sys.stderr) if stream is not None]
 
 
 def _fail(program, message, status):
-    try:
-        # Without a standard error print() would take standard output.
-        if sys.stderr is not None:
+    # Without a standard error print() would take standard output.
+    if sys.stderr is not None:
+        with contextlib.suppress(OSError):
             print(f"{program}: error: {printable(message)}", file=sys.stderr, flush=True)
-    except OSError:
-        _forget(sys.stderr)
     return status
 
 
-def _forget(stream):
-    """Has the rest go nowhere: the interpreter would try again at its end."""
-    try:
-        stream.flush()
-    except OSError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
+def _forget():
+    """Has what cannot be written go nowhere: the interpreter would try again at its end, and exit with a status of its own."""
+    for stream in _streams():
+        try:
+            stream.flush()
+        except OSError:
+            os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())

@@ -14,6 +14,7 @@ import sys
 from pathlib import Path
 
 from archive import deb822
+from archive.ends import ended
 from archive.errors import UserError
 from archive.tools import replace, run, words_of
 
@@ -319,6 +320,31 @@ def only_export(directory):
         os.close(holder)
 
 
+def write_export(options):
+    """Does what the options say."""
+    # What is written is read by servers that run as other users.
+    os.umask(0o022)
+    directory = Path(options.directory).resolve()
+    out = directory / f"export-{options.system}"
+    if options.system == "warewulf" and os.geteuid():
+        raise UserError("must be root: the files of the image have other owners")
+    plan = Plan(options.plan)
+    with only_export(directory):
+        key = key_of_root(directory)
+        installed = [path.name for path in (directory / "installed").glob("compute-*")]
+        export = Export(plan, HostRegistry(plan, directory / "names").names, options.tree, key, options.debian, out, installed)
+        export.write(options.system)
+    for line in export.left_out(options.system):
+        print(f"export-nodes: NOT WRITTEN: {line}", file=sys.stderr)
+    # Owner and mode of the directories that are there stay as they are.
+    owner = "" if options.system == "warewulf" else " --owner=root --group=root"
+    unpack = f"tar -C {out.name}{owner} -c . | sudo tar -C / -xp --no-overwrite-dir --keep-directory-symlink"
+    # Where the terminal's language cannot show a name, question marks do.
+    shown = os.fsencode(out).decode(errors="replace")
+    print(f"export-nodes: {len(export.nodes)} nodes in {shown}; on the machine where {options.system} runs: {unpack}")
+    print(f"export-nodes: then: {AFTER[options.system]}")
+
+
 def main(arguments=None):
     """The program of scripts/export-nodes."""
     parser = argparse.ArgumentParser(prog="export-nodes", allow_abbrev=False)
@@ -329,34 +355,4 @@ def main(arguments=None):
     add("system", choices=tuple(AFTER))
     add("directory")
     options = parser.parse_args(arguments)
-    # What is written is read by servers that run as other users.
-    os.umask(0o022)
-    directory = Path(options.directory).resolve()
-    out = directory / f"export-{options.system}"
-    try:
-        if options.system == "warewulf" and os.geteuid():
-            raise UserError("must be root: the files of the image have other owners")
-        plan = Plan(options.plan)
-        with only_export(directory):
-            key = key_of_root(directory)
-            installed = [path.name for path in (directory / "installed").glob("compute-*")]
-            export = Export(plan, HostRegistry(plan, directory / "names").names, options.tree, key, options.debian, out, installed)
-            export.write(options.system)
-        for line in export.left_out(options.system):
-            print(f"export-nodes: NOT WRITTEN: {line}", file=sys.stderr)
-        # Owner and mode of the directories that are there stay as they are.
-        owner = "" if options.system == "warewulf" else " --owner=root --group=root"
-        unpack = f"tar -C {out.name}{owner} -c . | sudo tar -C / -xp --no-overwrite-dir --keep-directory-symlink"
-        # Where the terminal's language cannot show a name, question marks do.
-        shown = os.fsencode(out).decode(errors="replace")
-        print(f"export-nodes: {len(export.nodes)} nodes in {shown}; on the machine where {options.system} runs: {unpack}")
-        print(f"export-nodes: then: {AFTER[options.system]}")
-    except UserError as error:
-        print(f"head-node: error: {error}", file=sys.stderr)
-        return error.status
-    except OSError as error:
-        print(f"head-node: error: {error.filename or ''}: {error.strerror or error}", file=sys.stderr)
-        return 1
-    except KeyboardInterrupt:
-        return 130
-    return 0
+    return ended("head-node", lambda: write_export(options))

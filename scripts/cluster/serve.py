@@ -44,7 +44,7 @@ class Watch:
         self.plan = plan
         self.overview = Overview(directory)
         # On a terminal the table stays below what has happened.
-        self.lines = 0 if sys.stdout.isatty() else None
+        self.lines = 0 if sys.stdout is not None and sys.stdout.isatty() else None
         self._printing = threading.Lock()
         self.trackers = {}
         self.warned = set()

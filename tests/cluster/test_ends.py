@@ -60,6 +60,35 @@ class Ends(unittest.TestCase):
         self.assertEqual((done.returncode, len(done.stderr.splitlines())), (1, 1), done.stderr)
         self.assertIn(f"{self.dir}: Is a directory", done.stderr)
 
+    def redirected(self, code, rest):
+        """The exit status, and what is said, of a program that does that and ends so, in a shell's line that goes on with `rest`."""
+        program = f"import os, sys\nsys.path.insert(0, {str(support.TOP / 'scripts')!r})\nfrom archive.ends import ended\n{code}\nsys.exit(ended('prog', act))"
+        done = subprocess.run(["bash", "-c", f'PYTHONUNBUFFERED= python3 -B -c "$1" {rest}', "sh", program], capture_output=True, text=True, check=False)
+        return done.returncode, done.stdout, done.stderr
+
+    def test_an_output_that_is_closed_or_full(self):
+        """It ended in a traceback, or with the interpreter's own status, 120."""
+        gone = "def act(): raise BrokenPipeError"
+        full = "def act(): raise OSError(28, 'No space left on device')"
+        words = "def act(): print('words', end=''); sys.stderr and sys.stderr.write('words')"
+        later = f"import time\n{words.replace('print', 'time.sleep(0.5); print')}"
+        interrupted = "def act(): print('words', end=''); raise KeyboardInterrupt"
+        line = "prog: error: what is said cannot be written: No space left on device\n"
+        for code, rest, expected in (
+            (gone, ">&-", (141, "", "")),
+            (gone, "2>&-", (141, "", "")),
+            (full, ">&-", (1, "", line)),
+            (full, ">&- 2>&-", (1, "", "")),
+            (words, ">&- 2>&-", (0, "", "")),
+            (words, "2>/dev/full", (1, "words", "")),
+            (words, ">/dev/full", (1, "", f"words{line}")),
+            (words, ">/dev/full 2>/dev/full", (1, "", "")),
+            (later, "2> >(exec true)", (141, "words", "")),
+            (interrupted, ">/dev/full", (130, "", "")),
+        ):
+            with self.subTest(code=code, rest=rest):
+                self.assertEqual(self.redirected(code, rest), expected)
+
     def said(self, action):
         """The exit status of what does that, and its error."""
         with contextlib.redirect_stderr(io.StringIO()) as errors:
