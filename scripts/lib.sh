@@ -129,7 +129,11 @@ check_fetching() {
 remove_at_exit() {
 	at_exit=$1
 	trap 'rm -rf "$at_exit" "$at_exit".* 2>/dev/null' EXIT
-	# A signal would end the shell without the above.
+	exit_on_signals
+}
+
+# exit_on_signals: has signals end this process by way of its trap for EXIT, which the shell would pass over.
+exit_on_signals() {
 	trap 'exit 130' INT
 	trap 'exit 143' TERM
 	trap 'exit 129' HUP

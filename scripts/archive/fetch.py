@@ -63,15 +63,15 @@ class Archive:
         part = kept / f"{pin.sha256}.part"
         # apt's own helper retries, uses the proxies that apt is configured for, and verifies before it succeeds.
         command = ["/usr/lib/apt/apt-helper", *index.options(), "download-file", self.mirror + pin.path, str(part), f"SHA256:{pin.sha256}"]
-        done = subprocess.run(
-            command, stdin=subprocess.DEVNULL, stdout=sys.stderr if sys.stderr.isatty() else subprocess.DEVNULL, stderr=subprocess.PIPE, text=True, check=False
-        )
-        for left in (f"{part}.FAILED", f"{part}.partial"):
-            Path(left).unlink(missing_ok=True)
-        if done.returncode == 0 and _holds(part, pin):
-            part.replace(kept / pin.sha256)
-            return
-        part.unlink(missing_ok=True)
+        shown = sys.stderr if sys.stderr is not None and sys.stderr.isatty() else subprocess.DEVNULL
+        try:
+            done = subprocess.run(command, stdin=subprocess.DEVNULL, stdout=shown, stderr=subprocess.PIPE, text=True, check=False)
+            if done.returncode == 0 and _holds(part, pin):
+                part.replace(kept / pin.sha256)
+                return
+        finally:
+            for left in (part, f"{part}.FAILED", f"{part}.partial"):
+                Path(left).unlink(missing_ok=True)
         if "404 " in done.stderr:
             raise NotInPoolError(f"{self.mirror} has no {pin.path}")
         raise index.failure(done.stderr, f"{pin.name} {pin.version} cannot be downloaded from {self.mirror}{pin.path}")

@@ -39,8 +39,9 @@ def replace(path, content):
             out.flush()
             os.chmod(out.name, 0o644)
             os.replace(out.name, path)
-        except OSError:
-            os.unlink(out.name)
+        except BaseException:
+            # Ctrl-C as well, which may come when it has its name already.
+            Path(out.name).unlink(missing_ok=True)
             raise
 
 

@@ -10,11 +10,13 @@ import subprocess
 import tempfile
 import unittest
 from pathlib import Path
+from unittest import mock
 
 import support
 
 from archive.ends import ended
 from archive.errors import UsageError
+from archive.tools import replace
 from cluster import serve
 
 
@@ -88,6 +90,17 @@ class Ends(unittest.TestCase):
         ):
             with self.subTest(code=code, rest=rest):
                 self.assertEqual(self.redirected(code, rest), expected)
+
+    def test_a_file_that_is_replaced_by_half_leaves_nothing(self):
+        """Ctrl-C left a file with an odd name."""
+        path = self.dir / "kept"
+        path.write_text("as it was")
+        before = sorted(self.dir.iterdir())
+        for error in (KeyboardInterrupt(), OSError(errno.ENOSPC, "full")):
+            with self.subTest(error), mock.patch("os.replace", side_effect=error), self.assertRaises(type(error)):
+                replace(path, "half")
+            self.assertEqual(sorted(self.dir.iterdir()), before)
+        self.assertEqual(path.read_text(), "as it was")
 
     def said(self, action):
         """The exit status of what does that, and its error."""
