@@ -1,8 +1,14 @@
 # SPDX-License-Identifier: GPL-2.0
-"""Arguments of scripts/head-node that do not go together."""
+"""Arguments of scripts/head-node that do not go together, and an end before its time."""
 
+import os
+import shutil
+import signal
 import subprocess
+import tempfile
+import time
 import unittest
+from pathlib import Path
 
 from support import TOP
 
@@ -25,6 +31,35 @@ class Options(unittest.TestCase):
                 done = subprocess.run([TOP / "scripts/head-node", *words], capture_output=True, text=True, check=False, timeout=60)
                 self.assertEqual((done.returncode, done.stdout), (2, ""))
                 self.assertIn(said, done.stderr)
+
+
+class Export(unittest.TestCase):
+    """In a checkout with little in it: the environment never ends."""
+
+    def test_one_that_a_signal_ends_leaves_nothing(self):
+        """A connection that was lost left its copy of the plan."""
+        with tempfile.TemporaryDirectory() as name:
+            top = Path(name)
+            for file in ("scripts/head-node", "scripts/lib.sh", "versions.conf", "packaging/cluster/cluster.conf"):
+                (top / file).parent.mkdir(parents=True, exist_ok=True)
+                shutil.copy(TOP / file, top / file)
+            (top / "scripts/toolbox").write_text("#!/bin/sh\ncase $1 in mirror) ;; *) touch build/runs && exec sleep 60 ;; esac\n")
+            (top / "scripts/toolbox").chmod(0o755)
+            made = top / "build/head-node"
+            (made / "tree").mkdir(parents=True)
+            (made / "tree/kver").touch()
+            for number in (signal.SIGHUP, signal.SIGINT, signal.SIGTERM):
+                with self.subTest(number):
+                    # The shell that runs the tests may ignore it, which programs inherit.
+                    heard = {"preexec_fn": lambda number=number: signal.signal(number, signal.SIG_DFL)}
+                    command = [top / "scripts/head-node", "--export", "fai", top / "out"]
+                    with subprocess.Popen(command, stderr=subprocess.DEVNULL, cwd=top, start_new_session=True, **heard) as running:
+                        while running.poll() is None and not (top / "build/runs").exists():
+                            time.sleep(0.05)
+                        (top / "build/runs").unlink()
+                        os.killpg(running.pid, number)
+                        self.assertEqual(running.wait(timeout=60), 128 + number)
+                    self.assertEqual([path.name for path in made.iterdir()], ["tree"])
 
 
 if __name__ == "__main__":
