@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0
 """Pairs of ssh keys that a head node makes and keeps."""
 
+import sys
 from pathlib import Path
 
 from archive.tools import replace, run
@@ -19,4 +20,9 @@ def key_pair(private, comment):
 
 def key_of_root(directory):
     """The public part of the key that lets the head node in as root (DIRECTORY/id)."""
-    return key_pair(Path(directory) / "id", "head node")[1].read_text()
+    private, public = key_pair(Path(directory) / "id", "head node")
+    if not private.exists():
+        print(
+            f"head-node: found {public} without {private}: nodes let in the owner of that key, not this machine; remove it to get a new pair", file=sys.stderr
+        )
+    return public.read_text()

@@ -130,6 +130,15 @@ class Any(Case):
         self.assertEqual((status, len(errors.splitlines())), (1, 1))
         self.assertIn("ssh-keygen failed", errors)
 
+    def test_a_public_key_without_the_other_is_said(self):
+        """An operator may want it so; or has lost the half that nodes would be reached by."""
+        (self.dir / "head").mkdir(exist_ok=True)
+        (self.dir / "head/id.pub").write_text(KEY)
+        status, _, errors = self.program("fai")
+        self.assertEqual((status, len(errors.splitlines())), (0, 1), errors)
+        self.assertIn(f"found {self.dir}/head/id.pub without {self.dir}/head/id: ", errors)
+        self.assertEqual((self.dir / "head/export-fai" / FAI_SPACE / "files/r8168_rust/authorized_keys").read_text(), KEY)
+
     def test_names_of_files_may_be_any_bytes(self):
         # As the mirror of another head node may have it, and as an operator may call his directory.
         strange = os.fsdecode(b"\xe4\xff")
@@ -142,7 +151,8 @@ class Any(Case):
         # A terminal's own language makes Python strict about what it writes.
         for system in ("fai", "cobbler"):
             done = subprocess.run([*words, system, directory], env={**os.environ, "PYTHONIOENCODING": "utf-8:strict"}, capture_output=True, check=False)
-            self.assertEqual((done.returncode, done.stderr), (0, b""))
+            self.assertEqual((done.returncode, len(done.stderr.splitlines())), (0, 1), done.stderr)
+            self.assertIn(b"/id.pub without ", done.stderr)
         self.assertTrue((directory / f"export-cobbler/var/www/cobbler/distro_mirror/{NAME}/pool/{strange}").is_file())
 
 
