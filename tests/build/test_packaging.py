@@ -1,10 +1,27 @@
 # SPDX-License-Identifier: GPL-2.0
-"""How DKMS and the source package of RPM build the module."""
+"""How DKMS and the source package of RPM build the module, and what the Debian packages have filled in."""
 
 import re
 import subprocess
+import tempfile
+import unittest
+from pathlib import Path
 
 from support import DEBIAN_GCC, TOP, Machine
+
+
+class Debian(unittest.TestCase):
+    """What scripts/make-deb fills in."""
+
+    def test_an_author_may_have_any_name(self):
+        """sed has a meaning for three characters."""
+        functions = re.findall(r"^(?:escaped|fill)\(\) \{.*\}$", (TOP / "scripts/make-deb").read_text(), re.MULTILINE)
+        author = r"A/B & C\1 \ <a&b@example.org>"
+        with tempfile.TemporaryDirectory() as name:
+            (Path(name) / "in").write_text("Maintainer: @MAINTAINER@\nVersion: @VERSION@\n")
+            script = "\n".join([*functions, 'maintainer=$1 kver=6.12.1+deb13-amd64 version=0.1.0; fill "$2/in" "$2/out"'])
+            subprocess.run(["sh", "-euc", script, "sh", author, name], check=True)
+            self.assertEqual((Path(name) / "out").read_text(), f"Maintainer: {author}\nVersion: 0.1.0\n")
 
 
 class Packaging(Machine):
