@@ -53,7 +53,7 @@ device_table!(
     2,
     [
         (0x10ec, 0x8168),
-        // A clone, with a vendor id that is assigned to none; r8169 and Realtek's r8168 list it.
+        // A clone, with a vendor id that is not assigned; r8169 and Realtek's r8168 list it.
         (0x0001, 0x8168),
     ]
 );

@@ -132,7 +132,7 @@ remove_at_exit() {
 	exit_on_signals
 }
 
-# exit_on_signals: has signals end this process by way of its trap for EXIT, which the shell would pass over.
+# exit_on_signals: has this process run its trap for EXIT when a signal ends it, which the shell does not by itself.
 exit_on_signals() {
 	trap 'exit 130' INT
 	trap 'exit 143' TERM

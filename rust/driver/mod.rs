@@ -47,8 +47,8 @@ use phy::PhyAccess;
 /// The PCI driver.
 pub(crate) struct Driver;
 
-/// The addresses that the chip can reach: 32 bits, as r8169 assumes. By its documents it has dual
-/// address cycles, but no driver enables them.
+/// The addresses that the chip can reach: 32 bits, as r8169 assumes. According to its documents it
+/// has dual address cycles, but no driver enables them.
 const DMA_BITS: u32 = 32;
 
 impl driver::Driver for Driver {

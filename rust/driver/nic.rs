@@ -119,7 +119,8 @@ impl<'a> Nic<'a> {
             irq: IrqState::new(),
             keep_damaged: Flag::new(false),
             keep_fcs: Flag::new(false),
-            // The EEPROM's first: the registers may have what a kernel set that crashed.
+            // The EEPROM's comes first: a kernel that crashed may have left another in the
+            // registers.
             permanent_address: eeprom_address.unwrap_or_else(|| hw.mac_address()),
             eeprom,
             eeprom_address,
@@ -263,7 +264,8 @@ impl<'a> Operations for Nic<'a> {
     }
 
     fn suspend_prepare(&self, phy: Option<&Phy>, wake: WakeBy) {
-        // Where a link that comes up is to wake, the one at the lower speed would at once.
+        // If a link that comes up is to wake the machine, the link at the lower speed would do so
+        // at once.
         if wake == WakeBy::Events && !self.hw.wake_events().contains(WakeEvents::PHY) {
             phy.map(Phy::speed_down);
         }

@@ -31,7 +31,7 @@ use kernel::{
 ///
 /// The PHY has no MMDs, and fails when they are accessed (Linux 0231b1a074c6): its registers 13 and
 /// 14 are something else. `realtek.ko` knows. The generic PHY driver does not, and reads through
-/// them what the PHY can do of EEE: it gets zeroes, and leaves EEE alone.
+/// them which parts of EEE the PHY has: it gets zeroes, and leaves EEE alone.
 pub(crate) struct PhyAccess<'a> {
     hw: Arc<Hw<'a>>,
     /// The next access to register 14 is half of an access to an MMD: register 13 has been written.

@@ -448,8 +448,8 @@ unsafe extern "C" fn poll_callback<T: Operations>(
     // SAFETY: `init` gave this function only to the NAPI instance of a device of `T`.
     let (dev, private) = unsafe { Private::<T>::of(bindings::napi_dev(napi)) };
     if private.polling.xchg(true, Acquire) {
-        // A netpoll that began while netpoll was being set up is not kept from a poll that runs,
-        // nor that from it.
+        // Nothing keeps a netpoll that began while netpoll was being set up from running beside a
+        // poll.
         return budget;
     }
     // SAFETY: The flag makes this the only poll of that device, and a quiet device has NAPI

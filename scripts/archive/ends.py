@@ -49,7 +49,7 @@ def _fail(program, message, status):
 
 
 def _forget():
-    """Has what cannot be written go nowhere: the interpreter would try again at its end, and exit with a status of its own."""
+    """Drops what cannot be written: the interpreter would try again at its end, and exit with a status of its own."""
     for stream in _streams():
         try:
             stream.flush()

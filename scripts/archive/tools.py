@@ -40,7 +40,7 @@ def replace(path, content):
             os.chmod(out.name, 0o644)
             os.replace(out.name, path)
         except BaseException:
-            # Ctrl-C as well, which may come when it has its name already.
+            # After Ctrl-C as well, which may come when the file has its name already.
             Path(out.name).unlink(missing_ok=True)
             raise
 

@@ -19,14 +19,14 @@ NFS_PORT, NTP_PORT = 2049, 123
 GANESHA_PARTS = "/usr/lib/x86_64-linux-gnu/ganesha"
 # A head node that begins anew lets clients claim again for so long what they had open; nothing else is opened meanwhile.
 GRACE_SECONDS, LEASE_SECONDS = 30, 20
-# A client of NTP that asks first, in the fourth version: 48 bytes.
+# The first request of an NTP client, version 4: 48 bytes.
 QUESTION = bytes([0x23]) + bytes(47)
 # How a user of one node comes to another: their keys are made when they are installed.
 SSH_CONFIG = "Host compute-*\n\tStrictHostKeyChecking accept-new\n"
 
 
 def user_key(directory):
-    """The files of the key by which the user comes to nodes and from one to another; made once, for root's eyes."""
+    """The files of the key by which the user comes to nodes and from one to another; made once, readable by root only."""
     place = Path(directory) / "user"
     place.mkdir(mode=0o700, parents=True, exist_ok=True)
     return key_pair(place / "id", "the cluster's user")
@@ -39,7 +39,7 @@ def make_home(plan, directory):
     if not plan.user or (home / plan.user).exists():
         return home
     if not mapped(plan.uid):
-        raise UserError(f"found no number {plan.uid} among the users of this namespace, expected it for {plan.user}: /home is served by a real root only")
+        raise UserError(f"found no user number {plan.uid} in this user namespace, expected it for {plan.user}: only the machine's own root can serve /home")
     part = Path(directory) / f".home.{plan.user}"
     shutil.rmtree(part, ignore_errors=True)
     (part / ".ssh").mkdir(mode=0o700, parents=True)
@@ -95,14 +95,14 @@ EXPORT {{
 	Path = "{home}";
 	Pseudo = /home;
 	FSAL {{ Name = VFS; }}
-	# Others than the machines on the wire get nothing, and root of a node is nobody there.
+	# Only the machines on the wire get anything, and a node's root has the rights of nobody.
 	Access_Type = None;
 	CLIENT {{
 		Clients = {plan.network};
 		Access_Type = RW;
 		Squash = root_squash;
 		SecType = sys;
-		# Only root of a node can be asked as whom it comes.
+		# Only a node's root can say which user it comes as.
 		PrivilegedPort = true;
 	}}
 }}
@@ -158,7 +158,7 @@ class Common:
 
     def _check_free(self, kind, port, what):
         with socket.socket(socket.AF_INET, kind) as probe:
-            # Connections that a server before has ended are no hindrance; for NTP this would let two have the port.
+            # Connections that an earlier server has closed do not matter; for NTP this would let two have the port.
             probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, kind == socket.SOCK_STREAM)
             try:
                 probe.bind((str(self.plan.head), port))

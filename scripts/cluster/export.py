@@ -87,7 +87,7 @@ class Export:
         found = []
         if plan.kickstart:
             found.append(
-                f"kickstart = {plan.kickstart.name}: the head node's own installer alone reads that; nodes get the partitions and answers of packaging/cluster"
+                f"kickstart = {plan.kickstart.name}: only the head node's own installer reads that; nodes get the partitions and answers of packaging/cluster"
             )
         if plan.slurm:
             found.append(f"slurm = yes: neither munge's key nor the settings of slurmd are in it; nodes compute when Slurm is set up by {system}")

@@ -201,7 +201,7 @@ group=
             self._admit(mac, name)
 
     def _check_packages(self):
-        """Refuses a plan with Slurm, or what else all nodes have, for which the mirror has nothing."""
+        """Refuses a plan with Slurm, or with another thing for all nodes, if the mirror has no packages for it."""
         if not self.plan.packages():
             return
         index = self.tree / f"mirror/dists/{self.plan.installation['suite']}/main/binary-amd64/Packages"

@@ -51,7 +51,7 @@ TRY_OUTPUT = 16 << 20
 NO_FUNCTION = 70
 
 MARK = "\N{ZERO WIDTH NO-BREAK SPACE}"
-NO_TEXT = "it is no text in UTF-8; convert it, as by iconv -f LATIN1 -t UTF-8"
+NO_TEXT = "it is not text in UTF-8; convert it, for instance by iconv -f LATIN1 -t UTF-8"
 _PRESEED = re.compile(r"\s*[a-z0-9][a-z0-9+.-]*[ \t]+[a-z0-9-]+/\S+[ \t]+(string|boolean|select|multiselect|password|note|text|error|title|seen)\b")
 # What files of other kinds have and no kickstart file: where they are read by a program first.
 FOREIGN = (
@@ -133,7 +133,7 @@ class Kickstart:
         self.plan_answers = plan_answers
         self.answers = {}
         self._found = {}
-        # The command of ours in the text for a trial: no file can have it.
+        # Our command in the text for a trial; no file can have it.
         self._at = f"at_{secrets.token_hex(16)}"
         if not (self.tree / "kickseed/questions").is_file():
             raise UserError(f"found no {self.tree}/kickseed, by which kickstart files are read; scripts/kickstart-tree makes it")
@@ -280,7 +280,7 @@ class Kickstart:
             environment["HANDLERS"] = str(self.tree / "kickseed/handlers")
             command = ["sh", "-c", _TRY, "sh", self.tree / "kickseed/kickseed.sh", file, self._at]
             status, output = self._run(command, environment, Path(spool))
-        # Python would find more ends of lines, in what is in the file as well.
+        # splitlines() would split at other characters as well, which the file may have.
         lines = output.removesuffix("\n").split("\n")
         if status == NO_FUNCTION:
             kickseed = self.tree / "kickseed"

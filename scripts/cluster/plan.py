@@ -49,7 +49,7 @@ class Plan:
         try:
             parser.read_string(self.path.read_text(encoding="utf-8"))
         except UnicodeDecodeError:
-            raise UsageError(f"cannot read {path}: it is no text in UTF-8") from None
+            raise UsageError(f"cannot read {path}: it is not text in UTF-8") from None
         except OSError as error:
             raise UsageError(f"cannot read {path}: {error.strerror}") from None
         except configparser.Error as error:
@@ -81,7 +81,7 @@ class Plan:
         self.user = cluster["user"]
         self.uid = self._number("uid", cluster["uid"], *UIDS)
         if self.user and (not _USER.fullmatch(self.user) or self.user in SYSTEM_USERS or self.user.startswith("systemd-")):
-            self._fail(f"user is {self.user!r}, expected a name of small letters, digits, - and _ that Debian has no user by")
+            self._fail(f"user is {self.user!r}, expected a name of small letters, digits, - and _ that no user of Debian's own has")
         self.installation = dict(parser["installation"])
         if self.installation["afterwards"] not in ("poweroff", "reboot"):
             self._fail(f"afterwards is {self.installation['afterwards']!r}, expected poweroff or reboot")
@@ -217,7 +217,7 @@ class HostRegistry:
         """Has these names, by MAC addresses, in the place of those before."""
         self.names = dict(names)
         self._taken = set(self.names.values())
-        # Names of lower ranks are taken all.
+        # All names of lower ranks are taken.
         self._rank = 0
 
     def find(self, mac):
@@ -243,7 +243,7 @@ class HostRegistry:
         return next(mac for mac, known in self.names.items() if known == name)
 
     def _write(self, mac, name):
-        """Writes one more name down: the first time with all others, later behind them, so that a room of nodes is no work of its square."""
+        """Writes one more name down: the first time with all others, later behind them, so that the work does not grow with the square of a room's size."""
         if not self._whole:
             replace(self.path, "".join(f"{one} {known}\n" for one, known in {**self.names, mac: name}.items()))
         else:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0
-"""The flavours: what an initrd is known by, and how each is had to load a module, besides the alias index that udev and modprobe go by."""
+"""The flavours: what an initrd is known by, and how each is made to load a module, besides the alias index that udev and modprobe go by."""
 
 import re
 from pathlib import Path

@@ -64,7 +64,7 @@ def plain(path, called=None):
         if not decoder.eof and len(content) < LARGEST_MODULE:
             raise UnfitError(f"{called} is truncated; fetch or build it again")
         if decoder.unused_data.strip(b"\0"):
-            raise UnfitError(f"{called} has something behind the end of what is compressed, which no program that loads modules reads; compress it anew")
+            raise UnfitError(f"{called} has bytes after the end of what is compressed, which no program that loads modules reads; compress it anew")
     if len(content) >= LARGEST_MODULE:
         raise UnfitError(f"{called} decompresses to more than {LARGEST_MODULE >> 20} MiB; no kernel module is so large")
     return content
@@ -112,7 +112,7 @@ class Module:
 
 def modinfo(path, called=None):
     """Every field of a module file, as (name, value)."""
-    # Not every kmod knows every compression; none that is known here is left to it.
+    # Not every kmod knows every compression, so those that are known here are not left to it.
     with tempfile.NamedTemporaryFile(prefix="inject-initrd-", suffix=".ko") as file:
         file.write(plain(path, called))
         file.flush()

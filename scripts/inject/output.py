@@ -41,7 +41,7 @@ def main_compression(initrd):
 def destination_of(name, initrd_path):
     """The file that is to be made, links followed; refuses what it would destroy."""
     if name == "-":
-        raise UsageError("-o - would be a file of that name, and standard output is not written to; name a file by -o")
+        raise UsageError("-o - would be a file of that name: the result cannot go to standard output; name a file by -o")
     destination = Path(os.path.realpath(name))
     try:
         # By the name that was given: behind /dev/stdout there may be a pipe, which has no path.

@@ -337,7 +337,7 @@ class Planner:
         if before and path in self._given and before[0].read_bytes() != source.read_bytes():
             raise UsageError(f"{before[0]} and {source} are both to be /{path}, and differ; name one of them")
         if before and path not in self._given and before[0].read_bytes() != source.read_bytes():
-            self.plan.notes.append(f"/{path} is as {source} has it, and not as it was to be made here: look that the module is loaded all the same")
+            self.plan.notes.append(f"/{path} is as {source} has it, not as it would be made here: check that the module is loaded all the same")
         self._given.add(path)
         self._put(path, source, mode)
         self.plan.sources.append(source)

@@ -97,7 +97,7 @@ class Plans(PlanCase):
 
     def test_what_is_no_text_is_named(self):
         self.path.write_bytes(b"[network]\nhead = \xff\n")
-        with self.assertRaisesRegex(UsageError, f"cannot read {self.path}: it is no text in UTF-8"):
+        with self.assertRaisesRegex(UsageError, f"cannot read {self.path}: it is not text in UTF-8"):
             Plan(self.path)
 
     def test_a_missing_file_is_named(self):

@@ -99,10 +99,11 @@ pub(crate) struct Serve {
     /// Which chip: XID 0x300 or 0x380
     #[arg(long, value_enum, default_value_t = ChipName::B300)]
     chip: ChipName,
-    /// Station address; zeroes, ones or a group's are what a chip with a blank EEPROM may have
+    /// Station address; all zeroes, all ones or a group address are what a chip with a blank EEPROM
+    /// may have
     #[arg(long, value_parser = mac, default_value = "52:54:00:81:68:01")]
     mac: [u8; 6],
-    /// The EEPROM: its 128 bytes (an address in it comes before --mac), or "none"
+    /// The EEPROM: its 128 bytes (an address in it takes precedence over --mac), or "none"
     #[arg(long, value_parser = eeprom, value_name = "FILE")]
     eeprom: Option<Eeprom>,
     /// Show another chip's identity in TxConfig

@@ -65,7 +65,7 @@ pub(crate) fn encode(event: &Event, out: &mut Vec<u8>) {
     };
     out.extend_from_slice(name.as_bytes());
     for number in &raw.numbers {
-        // Memory takes all that is written to it.
+        // Writing to memory cannot fail.
         let _ = write!(out, " {number:x}");
     }
     if has_data {

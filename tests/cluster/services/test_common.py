@@ -148,7 +148,7 @@ class Nodes(Shared):
     def test_a_home_that_is_there_is_not_written_to(self):
         home = self.dir / "head/home/ann"
         home.mkdir(parents=True)
-        # Whoever owns it may have put this there.
+        # Its owner may have put this there.
         (home / ".ssh").symlink_to(self.dir)
         self.assertEqual(common.make_home(self.plan(), self.dir / "head"), home.parent)
         self.assertFalse((self.dir / "authorized_keys").exists())
@@ -182,7 +182,7 @@ class Servers(Shared):
         words = ["setpriv", "--reuid", "5001", "--regid", "5001", "--clear-groups", "--bounding-set", "-all", "nfs-cat"]
         with self.assertRaisesRegex(UserError, "Failed to open nfs:.*/home/ann/text"):
             self.inside(*words, f"nfs://{PLAN.head}/home/ann/text?version=4&uid={UID}&gid={UID}")
-        # Who is not of the plan's network has no business here.
+        # A machine outside the plan's network gets nothing.
         self.inside("ip", "address", "add", "172.16.9.9/16", "dev", "nic")
         run("ip", "address", "add", "172.16.9.1/16", "dev", "wire")
         self.inside("ip", "address", "flush", "dev", "nic", "to", "10.0.0.0/8")
