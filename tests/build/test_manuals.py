@@ -93,6 +93,17 @@ class Install(unittest.TestCase):
         self.assertEqual(self.load("--uninstall", DESTDIR=root, PREFIX="/usr", KVER=KVER)[0], 0)
         self.assertEqual(self.files(), set())
 
+    def test_half_a_file_does_not_stay(self):
+        """As on a disk that is full."""
+        for program, half in (("install", 'for file; do :; done; echo half >"$file"'), ("awk", "echo half")):
+            with self.subTest(program):
+                stub = self.dir / "bin" / program
+                stub.write_text(f"#!/bin/sh\n{half}\nexit 1\n")
+                stub.chmod(0o755)
+                self.assertEqual(self.load("--install", str(self.module), DESTDIR=str(self.dir / "root"))[0], 1)
+                self.assertEqual([name for name in self.files() if name.endswith(".part")], [])
+                stub.unlink()
+
     def test_the_rule_and_the_pages_stay_for_another_kernel(self):
         root = str(self.dir / "root")
         self.assertEqual(self.load("--install", str(self.module), DESTDIR=root)[0], 0)
