@@ -505,10 +505,14 @@ fn forget_logs(artifacts: &Path) -> Result<()> {
         "passt.log",
         "slirp.log",
         guest::INVALID,
+        guest::REGISTERS,
+        guest::STATE,
         COUNTS,
         model::LOG,
         model::CAPTURE,
         model::TRACE,
+        model::TRACE_BEFORE,
+        model::STATE,
         watch::STATE,
     ] {
         let path = artifacts.join(name);
@@ -556,4 +560,27 @@ fn find_device(guest: &mut Guest, driver: &Driver) -> Result<Device> {
         address,
         xid: Some((value >> 20) & 0xfcf),
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_earlier_run_leaves_no_evidence() {
+        let dir = tempfile::tempdir().unwrap();
+        let evidence = [
+            "model.trace.before",
+            "model-state.json",
+            "registers.txt",
+            "guest-state.txt",
+        ];
+        for name in evidence.iter().chain(&["notes"]) {
+            fs::write(dir.path().join(name), "").unwrap();
+        }
+        forget_logs(dir.path()).unwrap();
+        let left = evidence.map(|name| dir.path().join(name).exists());
+        assert_eq!(left, [false; 4]);
+        assert!(dir.path().join("notes").exists());
+    }
 }

@@ -22,7 +22,10 @@ pub const LOG: &str = "model.log";
 pub const CAPTURE: &str = "wire.pcap";
 /// The last that happened to the chip, among the artifacts.
 pub const TRACE: &str = "model.trace";
-/// How large that is at the most, in MiB, once and once more with the part before.
+/// The part before that, once [`TRACE`] has reached its limit.
+pub const TRACE_BEFORE: &str = "model.trace.before";
+/// The size in MiB at which the model puts [`TRACE`] aside as [`TRACE_BEFORE`], in the place of an
+/// earlier one: there may be two files of 128 MiB, the second one still growing.
 const TRACE_LIMIT: &str = "128";
 /// Its last counters and state, among the artifacts of a run that failed.
 pub const STATE: &str = "model-state.json";
