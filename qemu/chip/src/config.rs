@@ -5,6 +5,8 @@
 use crate::eeprom::Eeprom;
 use crate::partner::Partner;
 use crate::phy::Phy;
+use crate::phy::PHY_RTL8211;
+use crate::phy::PHY_RTL8211B;
 
 /// Which of the two RTL8111B.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -24,13 +26,23 @@ impl Revision {
             Revision::B380 => 0x380,
         }
     }
+
+    /// The second half of its PHY's identity. The data sheet gives one, and was written when there
+    /// was 0x300 only: its table of identities in TxConfig (page 7) has no bit 27. That 0x380 has
+    /// that of the RTL8211B, as the 8110SC of the same years, is a [guess].
+    pub fn phy_id(self) -> u16 {
+        match self {
+            Revision::B300 => PHY_RTL8211,
+            Revision::B380 => PHY_RTL8211B,
+        }
+    }
 }
 
 /// The fate of a frame for which the driver left no descriptor.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum RxMode {
-    /// As the 8169's data sheet says: where flow control was negotiated the partner pauses until
-    /// there is one (9.4.1), else what comes is kept inside, and lost when there is no room; see
+    /// As the data sheet says (page 62): where flow control was negotiated the partner pauses until
+    /// there is one, else what comes is kept inside, and lost when there is no room; see
     /// [`Config::rx_timeout`].
     #[default]
     Silicon,
@@ -48,6 +60,8 @@ pub struct Config {
     /// The identity to show instead of the revision's own: to see that drivers leave other chips
     /// alone.
     pub xid: Option<u16>,
+    /// The second half of the PHY's identity, instead of the revision's own.
+    pub phy_id: Option<u16>,
     /// The station address it wakes up with.
     pub mac: [u8; 6],
     /// The fate of frames that find no descriptor.
@@ -60,7 +74,8 @@ pub struct Config {
     /// none is for tests.
     pub negotiation: u32,
     /// How long an access to the PHY, a reset and a dump of the counters take each, in
-    /// microseconds. That they take time is known, as drivers wait for them; how much is a guess.
+    /// microseconds. That they take time is known, as drivers wait for them; how much is not
+    /// [guess].
     pub command_time: u32,
     /// How long a frame for which there is no room inside waits on the cable for a driver that is
     /// at work, in milliseconds since it has accessed the card; [`RxMode::Silicon`] only. A guest
@@ -72,7 +87,8 @@ pub struct Config {
 impl Config {
     /// A PHY that has just got power.
     pub(crate) fn phy(&self, partner: Partner, now: u64) -> Phy {
-        Phy::new(partner, u64::from(self.negotiation) * 1_000_000, now)
+        let id = self.phy_id.unwrap_or(self.revision.phy_id());
+        Phy::new(id, partner, u64::from(self.negotiation) * 1_000_000, now)
     }
 
     /// When a command that begins now is done.
@@ -86,6 +102,7 @@ impl Default for Config {
         Config {
             revision: Revision::default(),
             xid: None,
+            phy_id: None,
             mac: [0x52, 0x54, 0x00, 0x81, 0x68, 0x01],
             rx_mode: RxMode::default(),
             eeprom: Eeprom::default(),

@@ -31,11 +31,22 @@ const BMSR_ABLE: u16 = 0x7949;
 const BMSR_DONE: u16 = 0x0020;
 const BMSR_LINK: u16 = 0x0004;
 
-/// MII id of the RTL8211B class. r8169 finds it on B380; that B300 answers the same is a **guess**.
-const ID: [u16; 2] = [0x001c, 0xc912];
+/// MII identity, first half: Realtek. The second is [`Config::phy_id`](crate::Config::phy_id).
+const ID1: u16 = 0x001c;
+
+/// Register 14 while 100 Mbit/s are forced on a PHY 001c c910: what realtek.ko writes to it then,
+/// with 0x2138 in register 23, and took over from Realtek's driver of the 8169S and 8110S (older
+/// r8169 did it on those two alone). Bit 9 is in it, and the link is to work: so this value as a
+/// whole takes none there [guess].
+const FORCED_100: u16 = 0x0260;
 
 /// The partner's offer besides its modes: next page, acknowledged, pause, IEEE 802.3 selector.
 const PARTNER: u16 = 0xc401;
+
+/// The identity's second half that the data sheet gives; "RTL8211" in realtek.ko.
+pub const PHY_RTL8211: u16 = 0xc910;
+/// That of the RTL8211B, and of the PHY in the 8110SC of iPXE #390.
+pub const PHY_RTL8211B: u16 = 0xc912;
 
 /// Heeds PAUSE frames.
 const ABILITY_PAUSE: u16 = 0x0400;
@@ -92,6 +103,7 @@ pub(crate) struct Link {
 pub struct Phy {
     pages: [[u16; 32]; PAGES],
     page: u16,
+    id: u16,
     cable: bool,
     partner: Partner,
     /// How long a negotiation takes, in nanoseconds.
@@ -125,12 +137,14 @@ const MMD_RESERVED: u16 = 0x3fe0;
 /// This PHY has no MMDs: registers 13 and 14 are its own. Linux' realtek driver has stubs for its
 /// id since 0231b1a074c6 ("the subsequent writing to the MMD registers does cause the phy
 /// malfunction"). Realtek's r8168 writes 0xf8a0 to register 13, which is no MMD command; 14 is
-/// written by the drivers of this PHY as 0 and 0x0200 only.
-fn harm(register: usize, value: u16) -> Option<&'static str> {
+/// written by the drivers of a PHY 001c c912 as 0 and 0x0200 only, and of one 001c c910 as
+/// [`FORCED_100`], too, in that mode.
+fn harm(register: usize, value: u16, forced_100: bool) -> Option<&'static str> {
     match register {
         13 if value & MMD_RESERVED == 0 => {
             Some("an MMD access (Clause 45 over registers 13 and 14): this PHY has none, and fails")
         }
+        14 if value == FORCED_100 && forced_100 => None,
         14 if value & !NO_LINK != 0 => Some("register 14 takes 0 and 0x0200 only"),
         _ => None,
     }
@@ -138,8 +152,9 @@ fn harm(register: usize, value: u16) -> Option<&'static str> {
 
 impl Phy {
     /// A PHY that has got power, with its cable plugged in. `negotiation` is in nanoseconds.
-    pub(crate) fn new(partner: Partner, negotiation: u64, now: u64) -> Self {
+    pub(crate) fn new(id: u16, partner: Partner, negotiation: u64, now: u64) -> Self {
         let mut phy = Phy {
+            id,
             pages: [[0; 32]; PAGES],
             page: 0,
             cable: true,
@@ -176,7 +191,17 @@ impl Phy {
     /// Whether there could be a link.
     fn ready(&self) -> bool {
         let off = self.pages[0][0] & (BMCR_POWER_DOWN | BMCR_ISOLATE) != 0;
-        self.cable && !off && self.pages[0][14] & NO_LINK == 0
+        let taken = match self.pages[0][14] {
+            FORCED_100 => !self.is_forced_100(),
+            value => value & NO_LINK != 0,
+        };
+        self.cable && !off && !taken
+    }
+
+    /// Whether this is a PHY 001c c910 that is forced to 100 Mbit/s.
+    fn is_forced_100(&self) -> bool {
+        let forced = self.pages[0][0] & (BMCR_AUTONEG | BMCR_SPEED_1000 | BMCR_SPEED_100);
+        self.id == PHY_RTL8211 && forced == BMCR_SPEED_100
     }
 
     fn negotiates(&self) -> bool {
@@ -222,7 +247,6 @@ impl Phy {
         let speed = match control & (BMCR_SPEED_1000 | BMCR_SPEED_100) {
             0 => Speed::Mbit10,
             BMCR_SPEED_100 => Speed::Mbit100,
-            // 1000BASE-T cannot do without negotiation; chips run it all the same [guess].
             _ => Speed::Mbit1000,
         };
         Link {
@@ -391,8 +415,8 @@ impl Phy {
                 self.lost = link.is_none();
                 status
             }
-            2 => ID[0],
-            3 => ID[1],
+            2 => ID1,
+            3 => self.id,
             5 if announced.is_some() => PARTNER | self.partner.modes(),
             // The speed that was detected.
             5 if negotiated.is_some() => self.partner.detected(),
@@ -444,7 +468,7 @@ impl Phy {
             return effect;
         }
         let before = self.link();
-        effect.harm = harm(register, value);
+        effect.harm = harm(register, value, self.is_forced_100());
         match register {
             0 => {
                 let was_down = self.pages[0][0] & BMCR_POWER_DOWN != 0;

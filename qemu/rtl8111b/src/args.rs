@@ -15,6 +15,8 @@ use rtl8111b_chip::Partner;
 use rtl8111b_chip::Revision;
 use rtl8111b_chip::RxMode;
 use rtl8111b_chip::EEPROM_WORDS;
+use rtl8111b_chip::PHY_RTL8211;
+use rtl8111b_chip::PHY_RTL8211B;
 use rtl8111b_control::FaultRequest;
 use rtl8111b_control::Request;
 use rtl8111b_wire::Spec;
@@ -109,6 +111,10 @@ pub(crate) struct Serve {
     /// Show another chip's identity in TxConfig
     #[arg(long, value_parser = xid, value_name = "0xNNN")]
     xid: Option<u16>,
+    /// The second half of the PHY's identity, 0xc910 or 0xc912; without it 0xc910 on b300 and
+    /// 0xc912 on b380
+    #[arg(long, value_parser = phy_id, value_name = "0xNNNN")]
+    phy_id: Option<u16>,
     /// PCI vendor
     #[arg(long, value_parser = word, default_value = "0x10ec", value_name = "0xNNNN")]
     pub(crate) vendor_id: u16,
@@ -183,6 +189,7 @@ impl Serve {
                 ChipName::B380 => Revision::B380,
             },
             xid: self.xid,
+            phy_id: self.phy_id,
             eeprom: self.eeprom.unwrap_or_default(),
             mac: self.mac,
             partner: self.partner,
@@ -343,6 +350,13 @@ fn xid(text: &str) -> Result<u16, String> {
         .ok()
         .filter(|xid| xid & !0xfcf == 0)
         .ok_or_else(|| "expected a number within 0xfcf such as 0x541".to_owned())
+}
+
+fn phy_id(text: &str) -> Result<u16, String> {
+    word(text)
+        .ok()
+        .filter(|id| [PHY_RTL8211, PHY_RTL8211B].contains(id))
+        .ok_or_else(|| format!("expected {PHY_RTL8211:#x} or {PHY_RTL8211B:#x}"))
 }
 
 fn eeprom(text: &str) -> Result<Eeprom, String> {

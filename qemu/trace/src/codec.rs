@@ -18,7 +18,7 @@ use crate::event::Raw;
 use crate::event::VERBS;
 
 /// The first line.
-pub(crate) const HEAD: &str = "# rtl8111b trace 5\n";
+pub(crate) const HEAD: &str = "# rtl8111b trace 6\n";
 /// The maximal number of bytes that an event carries: a frame of the largest large send.
 const MAX_DATA: u64 = 1 << 20;
 /// The longest line.

@@ -75,7 +75,7 @@ pub(crate) struct Raw {
 
 /// By verb: its name, how many numbers it has, and whether bytes follow.
 pub(crate) const VERBS: [(&str, usize, bool); 23] = [
-    ("chip", 8, true),
+    ("chip", 9, true),
     ("tick", 1, false),
     ("r", 3, false),
     ("w", 3, false),
@@ -174,6 +174,7 @@ impl Event {
                     RxMode::Silicon => 2,
                 };
                 let xid = some(config.xid.map(u32::from));
+                let phy_id = some(config.phy_id.map(u32::from));
                 let mut data = config.mac.to_vec();
                 let eeprom = match config.eeprom {
                     Eeprom::Usual => 0,
@@ -193,6 +194,7 @@ impl Event {
                     partner.into(),
                     config.command_time.into(),
                     config.rx_timeout.into(),
+                    phy_id,
                 ];
                 raw(0, &numbers, &data)
             }
@@ -277,6 +279,10 @@ impl Event {
                 partner: Partner::from_bits(u8::try_from(number(5)?).ok()?)?,
                 command_time: u32::try_from(number(6)?).ok()?,
                 rx_timeout: u32::try_from(number(7)?).ok()?,
+                phy_id: match none(number(8)?)? {
+                    Some(id) => Some(u16::try_from(id).ok()?),
+                    None => None,
+                },
             })),
             1 => Event::Tick(number(0)?),
             2 => read().map(|(offset, width, value)| Event::Read(offset, width, value))?,

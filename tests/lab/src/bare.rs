@@ -59,6 +59,7 @@ impl Machine {
             program: options.model,
             chip: options.chip,
             xid: None,
+            phy_id: None,
             wire: Wire::Spec("none"),
             identity: Identity::port(0),
             prompt_acks: true,

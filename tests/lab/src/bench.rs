@@ -144,6 +144,7 @@ impl Bench {
                     program: setup.model,
                     chip: setup.chip,
                     xid: setup.xid,
+                    phy_id: setup.phy_id,
                     wire: model::Wire::Connect(&wire),
                     identity: model::Identity::port(0).with_mac(setup.mac),
                     // iPXE has four receive descriptors, and no time to lose.

@@ -175,6 +175,7 @@ fn boot(setup: &Setup<'_>, initramfs: &Path, machine: usize, number: usize) -> R
         program: setup.model,
         chip: setup.chip,
         xid: None,
+        phy_id: None,
         wire: Wire::Connect(wire.path()),
         identity: model::Identity::port(0),
         prompt_acks: false,

@@ -62,6 +62,7 @@ impl Node {
             program: options.model,
             chip: Chip::B300,
             xid: None,
+            phy_id: None,
             wire: model::Wire::Connect(passt.socket()),
             identity: model::Identity::port(0),
             prompt_acks: false,

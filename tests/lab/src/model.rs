@@ -147,6 +147,8 @@ pub struct Options<'a> {
     pub chip: Chip,
     /// Another XID than the chip's own.
     pub xid: Option<u32>,
+    /// Another identity of the PHY than the chip's own, its second half.
+    pub phy_id: Option<u16>,
     /// Its end of the wire.
     pub wire: Wire<'a>,
     /// Its address, and the suffix of its files beside those of other models.
@@ -241,6 +243,9 @@ impl Model {
         }
         if let Some(xid) = options.xid {
             command.args(["--xid", &format!("{xid:#x}")]);
+        }
+        if let Some(id) = options.phy_id {
+            command.args(["--phy-id", &format!("{id:#x}")]);
         }
         let output = options.artifacts.join(file("model.out"));
         let mut process = Process::start("the device model", &mut command, &output)?;

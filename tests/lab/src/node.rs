@@ -107,6 +107,7 @@ impl Node {
             program: options.model,
             chip: Chip::B300,
             xid: None,
+            phy_id: None,
             wire: model::Wire::Spec(options.wire),
             identity: Identity::named(options.run, options.mac),
             pcap: true,

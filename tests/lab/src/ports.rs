@@ -69,6 +69,7 @@ impl Ports {
                 program: setup.model,
                 chip: setup.chip,
                 xid: None,
+                phy_id: None,
                 wire: if port % 2 == 0 {
                     Wire::Listen(&cable)
                 } else {

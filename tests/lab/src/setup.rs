@@ -108,6 +108,8 @@ pub struct Setup<'a> {
     pub card: Option<&'a Card>,
     /// Another XID than the chip's own.
     pub xid: Option<u32>,
+    /// Another identity of the PHY than the chip's own, its second half.
+    pub phy_id: Option<u16>,
     /// Another station address than [`crate::model::Model::MAC`], in the chip and in its EEPROM.
     pub mac: Option<&'a str>,
     /// The slot that the card is in; without one it is soldered on.
@@ -186,6 +188,7 @@ impl<'a> Setup<'a> {
             chip,
             card: None,
             xid: None,
+            phy_id: None,
             mac: None,
             slot: None,
             iommu: false,

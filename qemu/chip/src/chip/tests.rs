@@ -358,7 +358,7 @@ fn phy_write(bench: &mut Bench, register: u32, value: u16) {
 fn the_phy_is_behind_phyar() {
     let mut bench = Bench::new();
     assert_eq!(phy_read(&mut bench, 2), 0x001c);
-    assert_eq!(phy_read(&mut bench, 3), 0xc912);
+    assert_eq!(phy_read(&mut bench, 3), 0xc910);
     assert_eq!(phy_read(&mut bench, 1), 0x796d);
     phy_write(&mut bench, 31, 1);
     phy_write(&mut bench, 16, 0xf41b);

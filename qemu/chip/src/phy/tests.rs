@@ -6,7 +6,7 @@ const MS: u64 = 1_000_000;
 
 /// A PHY that takes no time.
 fn phy() -> Phy {
-    Phy::new(Partner::default(), 0, 0)
+    Phy::new(PHY_RTL8211B, Partner::default(), 0, 0)
 }
 
 #[test]
@@ -66,7 +66,7 @@ fn negotiation_takes_the_best_common_mode() {
 
 #[test]
 fn there_is_no_link_while_it_is_negotiated() {
-    let mut phy = Phy::new(Partner::default(), 50 * MS, 0);
+    let mut phy = Phy::new(PHY_RTL8211B, Partner::default(), 50 * MS, 0);
     assert_eq!(phy.status(), 0x04);
     assert_eq!(phy.deadline(), Some(50 * MS));
     assert!(!phy.tick(49 * MS));
@@ -92,7 +92,7 @@ fn there_is_no_link_while_it_is_negotiated() {
 
 #[test]
 fn what_interrupts_a_negotiation() {
-    let mut phy = Phy::new(Partner::default(), 50 * MS, 0);
+    let mut phy = Phy::new(PHY_RTL8211B, Partner::default(), 50 * MS, 0);
     phy.plug(false);
     assert_eq!(phy.deadline(), None);
     phy.plug(true);
@@ -113,7 +113,7 @@ fn what_interrupts_a_negotiation() {
 }
 
 fn with(partner: &str) -> Phy {
-    Phy::new(partner.parse().unwrap(), 0, 0)
+    Phy::new(PHY_RTL8211B, partner.parse().unwrap(), 0, 0)
 }
 
 #[test]
@@ -227,4 +227,32 @@ fn a_pulled_cable_is_a_lost_link() {
     assert_eq!(phy.read(1).0 & BMSR_LINK, 0);
     assert!(phy.plug(true));
     assert_eq!(phy.status(), 0x13);
+}
+
+/// The writes of realtek.ko to an "RTL8211" when 100 Mbit/s are forced, and when it negotiates
+/// again.
+#[test]
+fn forced_100_on_a_c910() {
+    for (id, harmless) in [(PHY_RTL8211, true), (PHY_RTL8211B, false)] {
+        let mut phy = Phy::new(id, Partner::default(), 0, 0);
+        assert_eq!((phy.read(2).0, phy.read(3).0), (0x001c, id));
+        phy.write(0, BMCR_SPEED_100 | BMCR_FULL_DUPLEX);
+        assert_eq!(phy.write(23, 0x2138).harm, None);
+        let effect = phy.write(14, FORCED_100);
+        assert_eq!(
+            (effect.harm.is_none(), effect.link_changed),
+            (harmless, !harmless)
+        );
+        assert_eq!(phy.status(), if harmless { 0x0b } else { 0x04 }, "{id:#x}");
+        // Negotiating again with it in the register gives no link; 0 does.
+        phy.write(0, 0x1340);
+        assert_eq!(phy.status(), 0x04, "{id:#x}");
+        phy.write(23, 0x2108);
+        assert_eq!(phy.write(14, 0).harm, None);
+        assert_eq!(phy.status(), 0x13, "{id:#x}");
+        // Realtek's r8168 powers both down with it.
+        assert!(phy.write(14, NO_LINK).link_changed);
+        // In no other mode.
+        assert!(phy.write(14, FORCED_100).harm.is_some());
+    }
 }

@@ -16,6 +16,7 @@ fn events() -> Vec<Event> {
         Event::Chip(Box::new(Config {
             revision: Revision::B380,
             xid: Some(0xfcf),
+            phy_id: Some(0xc910),
             rx_mode: RxMode::Drop,
             ..Config::default()
         })),
@@ -107,7 +108,7 @@ fn a_trace_that_was_cut_short_ends_with_its_last_whole_event() {
 fn what_is_no_trace_is_refused() {
     for bytes in [
         &b""[..],
-        b"# rtl8111b trace 1\n",
+        b"# rtl8111b trace 5\n",
         b"\x00rtl8111b-trace-5",
         b"hello",
     ] {

@@ -12,6 +12,9 @@ use lab::setup::Setup;
 use lab::{guest_test, require, Result};
 use rtl8111b_control::Hex;
 
+/// The kernel's own test of suspending: devices sleep for five seconds, then wake.
+const SUSPEND: &str = "echo devices >/sys/power/pm_test && echo mem >/sys/power/state";
+
 #[guest_test(
     name = "carrier_of_{driver}_follows_the_cable",
     ours(b300, b380),
@@ -116,6 +119,62 @@ fn phy_that_was_suspended(case: &Case, phy_driver: bool) -> Result<()> {
         phy.registers[14] == Hex(0) && phy.page == 0,
         "the driver leaves the PHY as {phy:?}"
     );
+    bench.finish()
+}
+
+#[guest_test(ours = b300, r8169 = b380)]
+fn forces_the_phy_of_the_data_sheet(case: &Case) -> Result<()> {
+    phy_of_the_data_sheet(case)?;
+    if case.is_ours() {
+        phy_of_the_data_sheet(&case.on(Chip::B380))?;
+    }
+    Ok(())
+}
+
+/// A PHY 001c c910: `realtek.ko` does not suspend it, and when 100 Mbit/s are forced it writes
+/// register 14, which is also what takes a link away.
+fn phy_of_the_data_sheet(case: &Case) -> Result<()> {
+    const ID: u16 = 0xc910;
+    let id = Hex(ID.into());
+    let (mut bench, interface) = Setup {
+        phy_id: Some(ID),
+        ..case.setup()
+    }
+    .lease()?;
+    for round in 0..2 {
+        for (mode, speed, register_14) in [
+            ("speed 100 duplex full autoneg off", "100Mb/s", 0x0260),
+            ("autoneg on", "1000Mb/s", 0),
+        ] {
+            bench
+                .guest
+                .check(&format!("ethtool -s {interface} {mode}"))?;
+            drive::wait_link(&mut bench, &interface, speed, "Full")?;
+            drive::ping(&mut bench, 3)?;
+            bench
+                .guest
+                .check(&format!("ip link set {interface} down"))?;
+            bench.guest.check(&format!("ip link set {interface} up"))?;
+            drive::wait_link(&mut bench, &interface, speed, "Full")?;
+            bench.guest.check(SUSPEND)?;
+            drive::wait_link(&mut bench, &interface, speed, "Full")?;
+            drive::ping(&mut bench, 3)?;
+            let phy = bench.model()?.state()?.phy;
+            require!(
+                phy.registers[3] == id && phy.registers[14] == Hex(register_14),
+                "at {speed}, round {round}, the PHY is {phy:?}"
+            );
+        }
+        // Unloaded while it is forced, so that what the driver leaves in register 14 must not keep
+        // the next one from a link.
+        bench.guest.check(&format!(
+            "ethtool -s {interface} speed 100 duplex full autoneg off"
+        ))?;
+        drive::wait_link(&mut bench, &interface, "100Mb/s", "Full")?;
+        bench.reload_and_open()?;
+        bench.wait_carrier(&interface, true)?;
+        drive::lease(&mut bench, &interface)?;
+    }
     bench.finish()
 }
 
