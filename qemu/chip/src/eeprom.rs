@@ -18,7 +18,8 @@ const ADDRESS: usize = 7;
 /// The EEPROM that is fitted.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Eeprom {
-    /// One whose contents fit the card: identity and station address. The other words are a guess.
+    /// One whose contents fit the card, in the places that the data sheet gives (pages 24 to 26).
+    /// The words that the model has no values of its own for are zero [guess].
     #[default]
     Usual,
     /// None: its data line reads as one.
@@ -35,9 +36,12 @@ impl Eeprom {
             Eeprom::Image(words) => Some(words),
             Eeprom::Usual => {
                 let mut words = [0; EEPROM_WORDS];
-                // Identity, vendor, device, subsystem: where BSD's if_re and Realtek's tools look
-                // for them.
-                words[..5].copy_from_slice(&[ID, 0x10ec, 0x8168, 0x10ec, 0x8168]);
+                // Identity, vendor, device, subsystem, the kinds of the two BARs.
+                words[..6].copy_from_slice(&[ID, 0x10ec, 0x8168, 0x10ec, 0x8168, 0x0104]);
+                // Config1; power management, device and link of PCI configuration space; Config5.
+                words[10] = 0xcf00;
+                words[11] = 0xf7c2;
+                words[13..16].copy_from_slice(&[0x7fc3, 0x1000, 0x0200]);
                 for (i, pair) in mac.chunks_exact(2).enumerate() {
                     words[ADDRESS + i] = u16::from_le_bytes([pair[0], pair[1]]);
                 }

@@ -7,7 +7,8 @@
 //! are inferred from the peers (Realtek's driver writes the read request size at 0x69, so PCI
 //! Express is at 0x60), and places and values are those that `lspci -vv` shows of cards with a
 //! 10ec:8168 rev 01; docs/chip-facts.md has the sources. Boards differ: one of 2010 has payloads of
-//! 128 bytes, L0s below 128 ns and no L1 link state. What is not to be seen is marked **guess**.
+//! 128 bytes, L0s below 128 ns and no L1 link state. What is not to be seen there is the data
+//! sheet's, or marked as a guess.
 #![forbid(unsafe_code)]
 
 /// Bytes of configuration space.
@@ -21,15 +22,48 @@ const COMMAND: usize = 0x04;
 const STATUS: usize = 0x06;
 const PM: usize = 0x40;
 const PMCSR: usize = PM + 4;
-/// Vital product data, which are the EEPROM's bytes: the 8169's data sheet (8.8) says so, and
-/// `lspci` finds "small resource type 05" at the beginning of a real card's, which is the first
-/// byte of an EEPROM, 0x29.
+/// Vital product data, which are the EEPROM's bytes (data sheet, page 48). `lspci` finds "small
+/// resource type 05" at the beginning of a real card's, which is the first byte of an EEPROM, 0x29.
+/// The data sheet (page 13) has a bit for that, VPDSel of Config3, and has them begin at byte 64
+/// without it.
 const VPD: usize = 0x48;
 const MSI: usize = 0x50;
 const EXPRESS: usize = 0x60;
 const VENDOR: usize = 0x84;
-/// Bytes of it.
-const VENDOR_SIZE: u8 = 0x4c;
+/// The vendor's capability, of the PCI Express block (data sheet, pages 30 to 32 and 41 to 43):
+/// version 1, receive capability and control, errors masked, sizes of ROM and BAR, the credits,
+/// which are the EEPROM's to say and zero here [guess], transmit capability, control, first error
+/// and buffer, auxiliary capability and control, timers and logs.
+const VENDOR_BYTES: [u8; 0x4c] = {
+    let mut bytes = [0; 0x4c];
+    let known = [
+        (0x84, 0x09),
+        (0x86, 0x4c),
+        (0x87, 0x01),
+        (0x88, 0x01),
+        (0x89, 0x1c),
+        (0x8c, 0xfb),
+        (0x8d, 0xff),
+        (0x8e, 0xff),
+        (0x8f, 0x0e),
+        (0x90, 0x08),
+        (0x91, 0x20),
+        (0x92, 0x80),
+        (0xa0, 0x02),
+        (0xa1, 0x28),
+        (0xa2, 0xff),
+        (0xa3, 0x01),
+        (0xa9, 0x08),
+        (0xac, 0x03),
+        (0xae, 0x03),
+    ];
+    let mut i = 0;
+    while i < known.len() {
+        bytes[known[i].0 - VENDOR] = known[i].1;
+        i += 1;
+    }
+    bytes
+};
 
 /// PMCSR, upper byte.
 const PME_STATUS: u8 = 0x80;
@@ -111,9 +145,9 @@ impl ConfigSpace {
         } = self.identity;
         self.put(0x00, &vendor.to_le_bytes(), 0);
         self.put(0x02, &device.to_le_bytes(), 0);
-        // I/O, memory, master, invalidate, parity, SERR, INTx off.
+        // I/O, memory, master, parity, SERR, INTx off (data sheet, pages 27 and 34).
         self.put(COMMAND, &[0, 0], 0);
-        self.writable[COMMAND] = 0x57;
+        self.writable[COMMAND] = 0x47;
         self.writable[COMMAND + 1] = 0x05;
         // A capability list; errors are cleared by writing one.
         self.put(STATUS, &[0x10, 0], 0);
@@ -163,15 +197,20 @@ impl ConfigSpace {
         // Device control: relaxed order, no snoop, read requests of 512 bytes; the status is
         // cleared by ones.
         self.put(EXPRESS + 8, &[0x10, 0x28], 0xff);
-        self.writable[EXPRESS + 9] = 0x7f;
+        self.writable[EXPRESS + 9] = 0x7d;
+        // Auxiliary power is there, as it is where PME works from D3cold (data sheet, page 46).
+        self.put(EXPRESS + 10, &[0x10, 0], 0);
         self.clearable[EXPRESS + 10] = 0x0f;
         // One lane of 2.5 GT/s, L0s and L1, latencies without limit.
         self.put(EXPRESS + 12, &0x0003_fc11u32.to_le_bytes(), 0);
-        self.writable[EXPRESS + 16] = 0xcb;
-        self.writable[EXPRESS + 17] = 0x01;
+        self.writable[EXPRESS + 16] = 0xc3;
         self.put(EXPRESS + 18, &0x1011u16.to_le_bytes(), 0);
-        // Of the vendor's; what is in it is not known.
-        self.put(VENDOR, &[0x09, 0, VENDOR_SIZE], 0);
+        self.put(VENDOR, &VENDOR_BYTES, 0);
+        // Errors masked; timers and, in part, the times of power management.
+        for range in [0x8c..0x8f, 0xb0..0xb4, 0xb8..0xba] {
+            self.writable[range].fill(0xff);
+        }
+        self.writable[0xba] = 0x03;
     }
 
     fn put(&mut self, at: usize, bytes: &[u8], writable: u8) {
@@ -212,11 +251,12 @@ impl ConfigSpace {
     }
 
     /// Four bytes of vital product data are read (and bit 15 then shows it) or written (and it
-    /// clears), from any address on (8.8 of the data sheet). Behind the data's end are zeroes,
-    /// which are not for writing [guess]. What is written here shows here only.
+    /// clears). The address is that of a double word (data sheet, page 48): its lowest two bits do
+    /// not count [guess], nor is there anything behind the data's end, which reads as zeroes
+    /// [guess]. The data sheet has what is written reach the EEPROM; here it shows here only.
     fn product_data(&mut self) {
         let register = self.word(VPD + 2);
-        let at = usize::from(register & 0x7fff);
+        let at = usize::from(register & 0x7ffc);
         let write = register & 0x8000 != 0;
         for i in 0..4 {
             let held = self.vpd.get_mut(at + i);
@@ -352,13 +392,52 @@ mod tests {
         assert_eq!(long(&space, 0x6c), 0x0003_fc11);
     }
 
+    /// The data sheet, pages 30 to 32 and 41 to 43.
+    #[test]
+    fn the_vendors_capability() {
+        let mut space = space();
+        for (at, value) in [
+            (0x84, 0x014c_0009),
+            (0x88, 0x0000_1c01),
+            (0x8c, 0x0eff_fffb),
+            (0x90, 0x0080_2008),
+            (0xa0, 0x01ff_2802),
+            (0xa8, 0x0000_0800),
+            (0xac, 0x0003_0003),
+            (0xcc, 0),
+            (0xd0, 0),
+        ] {
+            assert_eq!(long(&space, at), value, "{at:#x}");
+        }
+        space.write(0x88, &[0xff; 0x48]);
+        assert_eq!(long(&space, 0x88), 0x0000_1c01);
+        assert_eq!(long(&space, 0x8c), 0x0eff_ffff);
+        assert_eq!(
+            (long(&space, 0xb0), long(&space, 0xb8)),
+            (u32::MAX, 0x0003_ffff)
+        );
+    }
+
+    #[test]
+    fn bits_that_cannot_be_written() {
+        let mut space = space();
+        space.write(0x68, &[0xff; 4]);
+        space.write(0x70, &[0xff; 2]);
+        assert_eq!(
+            long(&space, 0x68),
+            0x0010_7dff,
+            "no phantom functions; auxiliary power"
+        );
+        assert_eq!(long(&space, 0x70) & 0xffff, 0x00c3);
+    }
+
     #[test]
     fn command_register_bits() {
         let mut space = space();
         assert!(!space.bus_master() && !space.intx_off());
         space.write(4, &[0xff, 0xff]);
         assert!(space.bus_master() && space.intx_off());
-        assert_eq!(long(&space, 4) & 0xffff, 0x0557);
+        assert_eq!(long(&space, 4) & 0xffff, 0x0547);
         space.reset();
         assert!(!space.bus_master());
     }
@@ -425,8 +504,9 @@ mod tests {
         let mut space = space();
         for (at, bytes) in [
             (0, [0, 1, 2, 3]),
-            (5, [5, 6, 7, 8]),
-            (126, [126, 127, 0, 0]),
+            (5, [4, 5, 6, 7]),
+            (126, [124, 125, 126, 127]),
+            (128, [0; 4]),
         ] {
             assert_eq!(product(&mut space, at), bytes);
         }
