@@ -13,10 +13,14 @@ use crate::desc::Ring;
 use crate::faults::FaultKind;
 use crate::regs::cfg;
 use crate::regs::cmd;
+use crate::regs::config1;
+use crate::regs::config2;
 use crate::regs::intr;
 use crate::regs::poll;
 use crate::regs::tally;
 use crate::regs::Reg;
+use crate::regs::TXCONFIG_LOOPBACK;
+use crate::regs::TXCONFIG_MAC_LOOPBACK;
 use crate::regs::TXCONFIG_WRITABLE;
 use crate::timing::TIMER_INT_BITS;
 
@@ -191,21 +195,40 @@ impl Chip {
                 let left = self.get(reg) & !value;
                 self.set(reg, left);
             }
-            Reg::TxConfig => {
-                self.set(reg, merged & TXCONFIG_WRITABLE);
-            }
+            Reg::TxConfig => self.write_tx_config(merged),
             Reg::Timer => {
                 self.timer.restart(self.now, self.get(Reg::TimerInt));
             }
             Reg::RxMissed => self.tally.rx_missed = 0,
-            Reg::Cfg9346 => self.write_lock(merged),
-            // FreeBSD writes Config5 when it has locked the others again, and QEMU's rtl8139 lets
-            // it: it is not locked.
-            Reg::Config5 => self.set(reg, merged),
-            Reg::Config1 | Reg::Config2 | Reg::Config3 | Reg::Config4 => {
+            Reg::Cfg9346 => self.write_lock(bus, merged),
+            // All of them are locked (data sheet, pages 11 and 26). FreeBSD writes Config5 when it
+            // has locked the others again, and QEMU's rtl8139, which is another chip, lets it.
+            Reg::Config1 | Reg::Config2 | Reg::Config3 | Reg::Config4 | Reg::Config5 => {
                 if self.unlocked(reg, value) {
-                    self.set(reg, merged);
+                    let value = match reg {
+                        Reg::Config1 => merged & config1::WRITABLE | config1::FIXED,
+                        Reg::Config2 => merged | config2::AUX,
+                        _ => merged,
+                    };
+                    self.set(reg, value);
                 }
+            }
+            Reg::CPlusCmd => {
+                if mask == 0xffff {
+                    self.set(reg, merged);
+                } else {
+                    self.violation(format!(
+                        "write of {value:#x} to CPlusCmd (mask {mask:#x}): it takes 16 bits only"
+                    ));
+                }
+            }
+            Reg::MaxTxPacketSize => {
+                if merged & 0x3f == 0 {
+                    self.violation(format!(
+                        "write of {value:#x} to MaxTxPacketSize: zero is reserved"
+                    ));
+                }
+                self.set(reg, merged);
             }
             Reg::PhyAr => self.write_phy(merged, mask),
             // Read only.
@@ -233,9 +256,7 @@ impl Chip {
             | Reg::RxConfig
             | Reg::MultiIntr
             | Reg::RxMaxSize
-            | Reg::CPlusCmd
-            | Reg::IntrMitigate
-            | Reg::MaxTxPacketSize => self.set(reg, merged),
+            | Reg::IntrMitigate => self.set(reg, merged),
         }
     }
 
@@ -252,7 +273,22 @@ impl Chip {
         open
     }
 
-    /// The 8139C+/8169 documents permit writes of the address and filter registers in 32 bits only.
+    /// TxConfig can be changed only when the transmitter is on (data sheet, page 9); r8169, iPXE
+    /// and BSD switch it on first. Realtek's r8168 writes it before, never after, and has driven
+    /// cards so for as long as there were any: such a write has no effect, and is no violation.
+    fn write_tx_config(&mut self, value: u32) {
+        if self.get(Reg::ChipCmd) & cmd::TX_ENABLE == 0 {
+            return;
+        }
+        if ![0, TXCONFIG_MAC_LOOPBACK].contains(&(value & TXCONFIG_LOOPBACK)) {
+            self.violation(format!(
+                "write of {value:#x} to TxConfig: bits 18:17 are 0, or 1 for loopback; the others are reserved"
+            ));
+        }
+        self.set(Reg::TxConfig, value & TXCONFIG_WRITABLE);
+    }
+
+    /// The data sheet (page 2) permits writes of the address and filter registers in 32 bits only.
     fn whole(&mut self, reg: Reg, value: u32, mask: u32) -> bool {
         if mask != u32::MAX {
             let name = reg.name();
@@ -301,8 +337,7 @@ impl Chip {
         if now & cmd::TX_ENABLE == 0 {
             self.tx_busy = [false; 2];
         } else if before & cmd::TX_ENABLE == 0 {
-            // A transmitter that is switched on begins at the ring's head, as the 8139C+ does
-            // [guess].
+            // A transmitter that is switched on begins at the ring's head, as the 8139C+ does.
             self.tx[NORMAL].index = 0;
             self.tx[HIGH].index = 0;
         }
@@ -324,11 +359,12 @@ impl Chip {
         }
     }
 
-    fn write_lock(&mut self, value: u32) {
+    fn write_lock(&mut self, bus: &mut dyn Bus, value: u32) {
         let value = value & (cfg::MODE | cfg::PINS);
         if value & cfg::MODE == cfg::MODE_AUTOLOAD {
-            // Reads the EEPROM again and returns to normal mode. That the address comes back even
-            // where there is none, or none that makes sense, is a guess.
+            // Reads the EEPROM again and returns to normal mode. The address comes back even where
+            // there is none, or none that makes sense [guess]. It takes about 2 ms (data sheet,
+            // page 11), and no time here.
             self.load_address();
             self.set(Reg::Cfg9346, 0);
         } else {
@@ -344,6 +380,7 @@ impl Chip {
             pins & cfg::CLOCK != 0,
             pins & cfg::DATA_IN != 0,
         );
+        self.carry_on(bus);
     }
 
     /// Whether a reset is not done yet.

@@ -18,6 +18,8 @@ use crate::history::History;
 use crate::partner::Partner;
 use crate::phy::Phy;
 use crate::regs::cmd;
+use crate::regs::config1;
+use crate::regs::config2;
 use crate::regs::intr;
 use crate::regs::tally;
 use crate::regs::Reg;
@@ -46,8 +48,8 @@ pub struct Chip {
     pub(crate) stopped: bool,
     /// The FIFO has run over, and the receiver waits for a reset.
     pub(crate) overflown: bool,
-    /// Losses that the next frame's descriptor reports: BUFFER_OVERFLOW, FIFO_OVERFLOW.
-    pub(crate) lost_before: u32,
+    /// The FIFO was full, and has not become empty since.
+    pub(crate) was_full: bool,
     /// In a power state other than D0.
     pub(crate) asleep: bool,
     /// The chip may use the bus.
@@ -97,7 +99,7 @@ impl Chip {
             rx: Ring::default(),
             stopped: false,
             overflown: false,
-            lost_before: 0,
+            was_full: false,
             asleep: false,
             master: false,
             mastered: false,
@@ -156,13 +158,11 @@ impl Chip {
         self.timer = Timer::started(self.now);
         self.master = false;
         self.load_address();
-        // Memory and I/O space on, power management on. The LED bits are a guess.
-        self.set(Reg::Config1, 0xcd);
+        // The LEDs' mode is the EEPROM's to say [guess].
+        self.set(Reg::Config1, 0xc0 | config1::FIXED);
+        self.set(Reg::Config2, config2::AUX);
         // LanWake [guess].
         self.set(Reg::Config5, 0x02);
-        // iPXE sends frames of every length and never writes it, so it begins with room for them;
-        // that it is the most there can be is a guess.
-        self.set(Reg::MaxTxPacketSize, 0x3f);
         self.soft_reset();
     }
 
@@ -172,8 +172,9 @@ impl Chip {
         self.set(Reg::Mac4, u32::from_le_bytes([e, f, 0, 0]));
     }
 
-    /// ChipCmd bit 4. Seen: IMR and ISR are zero afterwards, addresses, filter and ring bases stay.
-    /// That the chip then begins at the rings' first descriptors is what r8169 relies on.
+    /// ChipCmd bit 4. Addresses and filter stay, and the chip begins at the rings' first
+    /// descriptors again, whose bases it keeps (data sheet, page 5). IMR and ISR are zero
+    /// afterwards, which r8169 relies on.
     pub(crate) fn soft_reset(&mut self) {
         self.set(Reg::ChipCmd, 0);
         self.set(Reg::IntrMask, 0);
@@ -184,12 +185,12 @@ impl Chip {
         self.rx.index = 0;
         self.stopped = false;
         self.overflown = false;
-        self.lost_before = 0;
+        self.was_full = false;
         self.muted = false;
         self.mastered = self.master;
         self.delayed.clear();
         self.fifo.clear();
-        // That a dump ends, too, is a guess.
+        // A dump ends, too [guess].
         self.dump_due = None;
         let low = self.get(Reg::CounterAddrLow);
         self.set(Reg::CounterAddrLow, low & !tally::DUMP);

@@ -33,17 +33,18 @@ pub(crate) mod rx {
     pub(crate) const MULTICAST: u32 = 1 << 27;
     pub(crate) const UNICAST: u32 = 1 << 26;
     pub(crate) const BROADCAST: u32 = 1 << 25;
-    /// Descriptors had run out before this frame came; an overflow of the FIFO had lost one (both
-    /// as the 8169's data sheet has them). They are no errors of this frame.
-    pub(crate) const BUFFER_OVERFLOW: u32 = 1 << 24;
-    pub(crate) const FIFO_OVERFLOW: u32 = 1 << 23;
+    /// Always set, as bit 24 is always clear (data sheet, page 61). On the 8169 they report
+    /// overflows.
+    pub(crate) const ALWAYS: u32 = 1 << 23;
     /// Any of the errors.
     pub(crate) const ERROR: u32 = 1 << 21;
-    /// Longer than the watchdog of the receiver allows.
+    /// Longer than the watchdog of the receiver allows, or than RxMaxSize.
     pub(crate) const WATCHDOG: u32 = 1 << 22;
-    /// The longest frame that comes without it: FreeBSD and OpenBSD have seen good frames marked as
-    /// errors above.
-    pub(crate) const LONGEST_GOOD: usize = 0x1fff;
+    /// The longest frame that comes without it, whatever RxMaxSize is (data sheet, page 61).
+    /// FreeBSD and OpenBSD say a byte less.
+    pub(crate) const LONGEST_GOOD: usize = 8192;
+    /// The longest frame that comes at all (data sheet, page 15).
+    pub(crate) const LONGEST: usize = 16000;
     pub(crate) const RUNT: u32 = 1 << 20;
     pub(crate) const CRC: u32 = 1 << 19;
     pub(crate) const PROTO_UDP: u32 = 1 << 18;

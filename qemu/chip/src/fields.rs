@@ -10,6 +10,7 @@ type Bits = &'static [(u32, &'static str)];
 const INTERRUPTS: Bits = &[
     (0x8000, "SYSErr"),
     (0x4000, "PCSTimeout"),
+    (0x0200, "FEmp"),
     (0x0100, "SWInt"),
     (0x0080, "TxDescUnavail"),
     (0x0040, "RxFIFOOver"),

@@ -10,9 +10,11 @@
 //! memory, and the same code serves a virtual machine.
 //!
 //! # Where the facts come from
-//! The facts are read out of Linux' r8169 (7.3.4 and 6.1), Realtek's r8168 driver, iPXE and BSD's
-//! if_re; the names of registers and bits are r8169's. Where those do not say, the model does what
-//! seems likeliest and the comment says **guess**.
+//! From traces of real chips, from Realtek's data sheet of this one (docs/chip-facts.md names it; a
+//! "page" in a comment is one of it), from Linux' r8169 (7.3.4 and 6.1), Realtek's r8168 driver,
+//! iPXE and BSD's if_re; the names of registers and bits are r8169's. Where those do not say, the
+//! model does what seems likeliest. The comment marks that, in brackets, as a guess, and
+//! docs/chip-facts.md counts the marks.
 //!
 //! # Strictness
 //! The model refuses where silicon would refuse, and does wrong where silicon would. Either is a

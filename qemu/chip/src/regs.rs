@@ -42,7 +42,7 @@ registers! {
     TxHDescStartAddrHigh = 0x2c, 4, "TxHDescStartAddrHigh";
     /// Flash memory access.
     Flash = 0x30, 4, "FLASH";
-    /// Early receive status.
+    /// Early receive status; zero [guess].
     Ersr = 0x36, 1, "ERSR";
     /// Command: StopReq 0x80, reset 0x10, receiver 0x08, transmitter 0x04.
     ChipCmd = 0x37, 1, "ChipCmd";
@@ -62,7 +62,7 @@ registers! {
     RxMissed = 0x4c, 4, "RxMissed";
     /// EEPROM pins and the lock of the configuration registers.
     Cfg9346 = 0x50, 1, "Cfg9346";
-    /// Configuration 0, read only.
+    /// Configuration 0, read only: the size of the boot ROM.
     Config0 = 0x51, 1, "Config0";
     /// Configuration 1.
     Config1 = 0x52, 1, "Config1";
@@ -86,7 +86,7 @@ registers! {
     CsiAr = 0x68, 4, "CSIAR";
     /// Link, speed, duplex.
     PhyStatus = 0x6c, 1, "PHYstatus";
-    /// Longest frame to be received.
+    /// The length above which frames are received as errors.
     RxMaxSize = 0xda, 2, "RxMaxSize";
     /// C+ command: receive checksum 0x20, VLAN stripping 0x40, interrupt unit 0x03.
     CPlusCmd = 0xe0, 2, "CPlusCmd";
@@ -188,6 +188,9 @@ impl Reg {
 pub(crate) mod intr {
     pub(crate) const SYS_ERR: u16 = 0x8000;
     pub(crate) const PCS_TIMEOUT: u16 = 0x4000;
+    /// The receiver's FIFO has become empty after it was full (FEmp of the data sheet; drivers do
+    /// not name it).
+    pub(crate) const RX_FIFO_EMPTY: u16 = 0x0200;
     pub(crate) const SW_INT: u16 = 0x0100;
     pub(crate) const TX_DESC_UNAVAIL: u16 = 0x0080;
     pub(crate) const RX_FIFO_OVER: u16 = 0x0040;
@@ -199,6 +202,7 @@ pub(crate) mod intr {
     pub(crate) const RX_OK: u16 = 0x0001;
     pub(crate) const ALL: u16 = SYS_ERR
         | PCS_TIMEOUT
+        | RX_FIFO_EMPTY
         | SW_INT
         | TX_DESC_UNAVAIL
         | RX_FIFO_OVER
@@ -216,7 +220,7 @@ pub(crate) mod cmd {
     pub(crate) const RESET: u32 = 0x10;
     pub(crate) const RX_ENABLE: u32 = 0x08;
     pub(crate) const TX_ENABLE: u32 = 0x04;
-    /// RxBufEmpty, read only.
+    /// RxBufEmpty, read only: no frame is kept inside [guess].
     pub(crate) const RX_EMPTY: u32 = 0x01;
 }
 
@@ -248,6 +252,21 @@ pub(crate) mod rxcfg {
     pub(crate) const ACCEPT_MULTICAST: u32 = 0x04;
     pub(crate) const ACCEPT_MY_PHYS: u32 = 0x02;
     pub(crate) const ACCEPT_ALL_PHYS: u32 = 0x01;
+}
+
+/// Bits of Config1.
+pub(crate) mod config1 {
+    /// Memory and I/O space, vital product data and power management: always set.
+    pub(crate) const FIXED: u32 = 0x0f;
+    /// The LEDs' mode, and two bits that the data sheet names in one of its tables only: DVRLOAD,
+    /// LWACT.
+    pub(crate) const WRITABLE: u32 = 0xf0;
+}
+
+/// Bits of Config2.
+pub(crate) mod config2 {
+    /// There is auxiliary power; read only.
+    pub(crate) const AUX: u32 = 0x10;
 }
 
 /// Bits of Config3.
@@ -283,10 +302,14 @@ pub(crate) mod tally {
 }
 
 /// Bits of TxConfig that a driver may change; the others are the chip's identity or reserved.
-pub(crate) const TXCONFIG_WRITABLE: u32 = 0x030e_0700;
-/// Frames that are sent come back from the MAC. The 8139C+ and BSD's if_re set both bits, or the
-/// lower one on an 8169; here any of them does it [guess].
+pub(crate) const TXCONFIG_WRITABLE: u32 = 0x030f_0700;
+/// The loopback's mode: 0 is none, [`TXCONFIG_MAC_LOOPBACK`] one, and the other two are reserved
+/// (data sheet, page 8). The 8139C+ has both bits for it.
 pub(crate) const TXCONFIG_LOOPBACK: u32 = 0x0006_0000;
+/// Frames that are sent come back from the MAC.
+pub(crate) const TXCONFIG_MAC_LOOPBACK: u32 = 0x0002_0000;
+/// Frames are sent without a check sequence.
+pub(crate) const TXCONFIG_NO_CRC: u32 = 0x0001_0000;
 
 #[cfg(test)]
 mod tests {

@@ -18,6 +18,7 @@ use crate::regs::intr;
 use crate::regs::rxcfg;
 use crate::regs::Reg;
 use crate::regs::TXCONFIG_LOOPBACK;
+use crate::regs::TXCONFIG_MAC_LOOPBACK;
 use crate::stall::Kept;
 
 /// The shortest frame without check sequence; anything shorter is a runt.
@@ -93,7 +94,7 @@ impl Chip {
     }
 
     pub(crate) fn mac_loopback(&self) -> bool {
-        self.get(Reg::TxConfig) & TXCONFIG_LOOPBACK != 0
+        self.get(Reg::TxConfig) & TXCONFIG_LOOPBACK == TXCONFIG_MAC_LOOPBACK
     }
 
     /// Receives a sent frame if loopback is on. There is no back-pressure then: without a
@@ -111,7 +112,11 @@ impl Chip {
 
     fn receive_any(&mut self, bus: &mut dyn Bus, frame: &[u8], again: bool) -> Received {
         let linked = self.phy.speed().is_some() || self.mac_loopback();
-        let enabled = self.get(Reg::ChipCmd) & cmd::RX_ENABLE != 0 && !self.halted();
+        // With zero in RxMaxSize nothing is received (data sheet, page 15).
+        let enabled = self.get(Reg::RxMaxSize) != 0
+            && self.get(Reg::ChipCmd) & cmd::RX_ENABLE != 0
+            && !self.halted()
+            && !self.programming();
         let Some(base) = self.rx.base.filter(|_| enabled && linked) else {
             self.counters.rx_ignored += 1;
             return Received::Ignored;
@@ -161,11 +166,13 @@ impl Chip {
                 status ^= offload::failures(status);
             }
         }
-        // Longer ones than RxMaxSize, or than a descriptor can hold, are not delivered; silicon may
-        // deliver a part with an error bit [guess]. They are measured as they come, with a tag that
-        // is taken out.
-        let most = self.get(Reg::RxMaxSize).min(rx::LENGTH) as usize;
-        let too_long = frame.len() + FCS > most;
+        // Longer ones than RxMaxSize are delivered as errors (data sheet, page 15; Plan 9 calls it
+        // a filter). They are measured as they come, with a tag that is taken out [guess].
+        let most = self.get(Reg::RxMaxSize) as usize;
+        let too_long = frame.len() + FCS > rx::LONGEST;
+        if frame.len() + FCS > most {
+            status |= rx::ERROR | rx::WATCHDOG;
+        }
         let mut fcs = crc::fcs(frame);
         if corruption.crc {
             fcs[0] ^= 1;
@@ -296,16 +303,13 @@ impl Chip {
     ) -> Placed {
         let (slots, next) = match self.slots(bus, base, data.len()) {
             Ok(found) => found,
-            Err(NoRoom::Empty) => {
-                self.lost_before |= rx::BUFFER_OVERFLOW;
-                return Placed::NoRoom;
-            }
+            Err(NoRoom::Empty) => return Placed::NoRoom,
             Err(NoRoom::Broken) => {
                 self.counters.rx_dropped += 1;
                 return Placed::Lost;
             }
         };
-        let status = status | std::mem::take(&mut self.lost_before);
+        let status = status | rx::ALWAYS;
         let mut rest = data;
         let last = slots.len() - 1;
         for (i, slot) in slots.iter().enumerate() {
@@ -374,9 +378,11 @@ impl Chip {
             }
             let size = (opts1 & rx::LENGTH) as usize;
             let buffer = u64::from_le_bytes(bytes);
-            if size == 0 {
+            if size < 8 {
+                // The data sheet (pages 58 and 59) wants 8 bytes at least, multiples of 8, and less
+                // than 8192; r8169 gives the chip 16383 and lives.
                 self.violation(format!(
-                    "receive descriptor {index} ({opts1:#010x}) has no room"
+                    "receive descriptor {index} ({opts1:#010x}) has no room: it takes 8 bytes at least"
                 ));
                 return Err(NoRoom::Broken);
             }
@@ -388,8 +394,8 @@ impl Chip {
             slots.push(Slot {
                 index,
                 opts1,
-                // FreeBSD: "requires RX buffers to be aligned on 64-bit boundaries". That the low
-                // bits are not wired is a guess.
+                // The data sheet (page 60) and FreeBSD require it. The low bits are not wired
+                // [guess].
                 buffer: buffer & !7,
                 size,
             });
@@ -420,7 +426,7 @@ impl Chip {
     /// things going again") reset it for that reason.
     pub(crate) fn overflow(&mut self) -> Received {
         self.overflown |= self.config.revision == Revision::B300;
-        self.lost_before |= rx::FIFO_OVERFLOW;
+        self.was_full = true;
         self.counters.rx_dropped += 1;
         self.tally.rx_missed = self.tally.rx_missed.wrapping_add(1);
         self.raise(intr::RX_FIFO_OVER);

@@ -21,7 +21,9 @@ use crate::chip::Chip;
 use crate::config::RxMode;
 use crate::faults::FaultConfig;
 use crate::faults::FaultKind;
+use crate::regs::cfg;
 use crate::regs::cmd;
+use crate::regs::intr;
 use crate::regs::tally;
 use crate::regs::Reg;
 use crate::rx::Placed;
@@ -114,7 +116,13 @@ impl Chip {
 
     /// Returns whether what needs the bus has to wait.
     pub(crate) fn stalled(&self) -> bool {
-        !self.master || self.faults.on(FaultKind::BusStall)
+        !self.master || self.programming() || self.faults.on(FaultKind::BusStall)
+    }
+
+    /// Returns whether the EEPROM's pins are led out: the chip neither receives nor uses the bus
+    /// then (data sheet, page 11).
+    pub(crate) fn programming(&self) -> bool {
+        self.get(Reg::Cfg9346) & cfg::MODE == cfg::MODE_EEPROM
     }
 
     /// Returns whether the chip can read and write memory. One that sleeps or is gone cannot.
@@ -150,7 +158,7 @@ impl Chip {
     pub(crate) fn empty_fifo(&mut self, bus: &mut dyn Bus) {
         while self.can_transfer() && !self.halted() && !self.overflown {
             let (Some(base), Some(frame)) = (self.rx.base, self.fifo.pop()) else {
-                return;
+                break;
             };
             match self.place(bus, base, &frame.data, frame.status, frame.opts2) {
                 Placed::Done => self.count(frame.status, frame.data.len()),
@@ -163,6 +171,23 @@ impl Chip {
                 Placed::Lost => {}
             }
         }
+        self.report_empty();
+    }
+
+    /// Reports a FIFO that has become empty after it was full. A driver that lets RxFIFOOver
+    /// through has to clear that by itself then; for another one the chip does (data sheet, page
+    /// 6).
+    fn report_empty(&mut self) {
+        if !self.was_full || self.overflown || !self.fifo.is_empty() {
+            return;
+        }
+        self.was_full = false;
+        let over = u32::from(intr::RX_FIFO_OVER);
+        if self.get(Reg::IntrMask) & over == 0 {
+            let status = self.get(Reg::IntrStatus) & !over;
+            self.set(Reg::IntrStatus, status);
+        }
+        self.raise(intr::RX_FIFO_EMPTY);
     }
 
     /// When to look for a descriptor for the frames that are kept.

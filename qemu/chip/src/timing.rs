@@ -40,8 +40,8 @@ impl Mitigation {
     /// A frame is done whose event is TxOK or RxOK. Returns whether that is raised now; otherwise
     /// it is held back.
     ///
-    /// `settings` is IntrMitigate, `unit` is that of its times in nanoseconds. That a time of zero
-    /// means at once, whatever the count says, is a guess.
+    /// `settings` is IntrMitigate, `unit` is that of its times in nanoseconds. A time of zero means
+    /// at once, whatever the count says [guess].
     pub(crate) fn frame(&mut self, event: u16, now: u64, unit: u64, settings: u32) -> bool {
         let settings = if event == intr::TX_OK {
             settings >> 8
@@ -149,8 +149,7 @@ impl Chip {
         least * scale
     }
 
-    /// A frame is done: TxOK or RxOK, now or later. That IntrStatus does not show it before is a
-    /// guess.
+    /// A frame is done: TxOK or RxOK, now or later. IntrStatus does not show it before [guess].
     pub(crate) fn raise_frame(&mut self, event: u16) {
         let (unit, settings) = (self.unit(), self.get(Reg::IntrMitigate));
         if self.mitigation.frame(event, self.now, unit, settings) {

@@ -17,11 +17,11 @@ use crate::regs::cmd;
 use crate::regs::config4;
 use crate::regs::intr;
 use crate::regs::Reg;
+use crate::regs::TXCONFIG_NO_CRC;
 
 /// The MAC pads to the minimal size Ethernet allows (without check sequence). r8169 and Realtek's
 /// driver hand their short frames to this chip as they are (r8169's list of chips that need
-/// software padding begins later), and ARP works: so the chip does it. That it pads with zeroes is
-/// a **guess**.
+/// software padding begins later), and ARP works. The padding is zeroes (data sheet, page 52).
 const MIN_FRAME: usize = 60;
 
 /// The longest frame that is no jumbo frame, without check sequence and VLAN tag.
@@ -32,6 +32,13 @@ fn is_jumbo(frame: &[u8]) -> bool {
     let tag = if offload::vlan(frame).is_some() { 4 } else { 0 };
     frame.len() > ORDINARY + tag
 }
+
+const FCS: usize = 4;
+
+/// The longest frame that is sent without the risk to run dry, with check sequence, and the value
+/// of MaxTxPacketSize above which the chip sends no longer ones (data sheet, page 16).
+const HELD: usize = 7440;
+const HELD_UNITS: u32 = 0x3b;
 
 /// The chip keeps a frame of so many bytes at most; the longest any driver sends is TSO's 32000.
 const MAX_FRAME: usize = 0x1_0000;
@@ -306,11 +313,16 @@ impl Chip {
         opts1: u32,
         tag: Option<u16>,
     ) -> bool {
-        let most = self.get(Reg::MaxTxPacketSize) as usize * 128;
-        if frame.len() > most {
-            let len = frame.len();
+        // The register says from how many bytes on the chip begins to send a frame while it still
+        // reads it, with the risk to run dry: that does not happen here, and FreeBSD and OpenBSD
+        // live with it, who write 16. A chip that is to hold longer frames than [`HELD`] whole
+        // sends none. iPXE leaves the register as it is after power-on, zero, which the data sheet
+        // reserves, and its frames are sent [guess: of any length].
+        let units = self.get(Reg::MaxTxPacketSize) & 0x3f;
+        let len = frame.len() + FCS;
+        if units > HELD_UNITS && len > HELD {
             self.violation(format!(
-                "a transmit frame of {len} bytes: MaxTxPacketSize allows {most}"
+                "a transmit frame of {len} bytes with its check sequence: {HELD} are the most with MaxTxPacketSize above {HELD_UNITS:#x}"
             ));
             return false;
         }
@@ -417,6 +429,13 @@ impl Chip {
     fn put(&mut self, bus: &mut dyn Bus, frame: &mut Vec<u8>) {
         if frame.len() < MIN_FRAME {
             frame.resize(MIN_FRAME, 0);
+        }
+        if self.get(Reg::TxConfig) & TXCONFIG_NO_CRC != 0 {
+            self.violation(
+                "a frame is sent without a check sequence (TxConfig bit 16): nothing at the other end takes it"
+                    .to_owned(),
+            );
+            return;
         }
         self.counters.tx_frames += 1;
         self.counters.tx_bytes += frame.len() as u64;

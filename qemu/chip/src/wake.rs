@@ -62,7 +62,7 @@ impl Chip {
         }
         // "WoL fails with 8168b when the receiver is disabled": Linux before 6.1 for both chips,
         // FreeBSD and OpenBSD for both (not for XID 0x384); Realtek's driver, too, sets the ring of
-        // 0x300. That the ring is needed is a guess.
+        // 0x300. The ring is needed, too [guess].
         let receiving = self.get(Reg::ChipCmd) & cmd::RX_ENABLE != 0 && self.rx.base.is_some();
         if !receiving {
             return;

@@ -6,7 +6,13 @@ use std::path::Path;
 
 use rtl8111b_chip::Reg;
 
-const GRADES: [&str; 4] = ["seen on silicon", "several drivers", "one driver", "guess"];
+const GRADES: [&str; 5] = [
+    "seen on silicon",
+    "data sheet",
+    "several drivers",
+    "one driver",
+    "guess",
+];
 
 fn text(path: &str) -> String {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(path);
@@ -91,6 +97,52 @@ fn guesses_are_counted() {
     }
     let guesses = behaviour.iter().filter(|row| row[1] == "guess").count();
     let expected = format!("**{guesses} behaviours are guesses.**");
+    assert!(
+        facts.contains(&expected),
+        "the text says otherwise than: {expected}"
+    );
+}
+
+/// The sources of the model, by path below qemu, that mark guesses, and how many each marks.
+fn marks(folder: &Path, found: &mut Vec<(String, usize)>) {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
+    let entries = std::fs::read_dir(folder).into_iter().flatten();
+    let mut entries: Vec<_> = entries.flatten().map(|entry| entry.path()).collect();
+    entries.sort();
+    for path in entries {
+        if path.is_dir() {
+            marks(&path, found);
+        } else if path.extension().is_some_and(|end| end == "rs") {
+            let source = std::fs::read_to_string(&path).unwrap_or_default();
+            let count = source.matches("[guess").count();
+            assert_eq!(
+                source.matches("**guess**").count(),
+                0,
+                "{path:?}: a mark is in brackets"
+            );
+            if count > 0 {
+                let name = path.strip_prefix(&root).unwrap_or(&path);
+                found.push((name.display().to_string(), count));
+            }
+        }
+    }
+}
+
+#[test]
+fn marks_in_the_source_are_in_the_table() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
+    let mut found = Vec::new();
+    for krate in ["chip", "pci", "rtl8111b", "transport", "wire"] {
+        marks(&root.join(krate).join("src"), &mut found);
+    }
+    let facts = text("../../docs/chip-facts.md");
+    let stated: Vec<(String, usize)> = table(&facts, "Guesses in the source")
+        .iter()
+        .map(|row| (row[0].clone(), row[1].parse().unwrap_or(0)))
+        .collect();
+    assert_eq!(stated, found);
+    let total: usize = found.iter().map(|(_, count)| count).sum();
+    let expected = format!("**{total} places are marked.**");
     assert!(
         facts.contains(&expected),
         "the text says otherwise than: {expected}"

@@ -41,6 +41,7 @@ fn identity_survives_every_write() {
         ),
     ] {
         let mut bench = Bench::with(config);
+        bench.w8(Reg::ChipCmd, 0x04);
         for value in [0, u32::MAX, 0x0300_0700] {
             bench.w32(Reg::TxConfig, value);
             let shown = bench.r32(Reg::TxConfig);
@@ -142,14 +143,10 @@ fn the_station_address_and_configuration_are_locked() {
     bench.w32(Reg::Mac0, 0x1234_5678);
     bench.w8(Reg::Config1, 0x10);
     assert_eq!(bench.r32(Reg::Mac0), before);
-    assert_eq!(bench.r8(Reg::Config1), 0xcd);
-    assert_eq!(bench.violations(), 2);
+    assert_eq!(bench.r8(Reg::Config1), 0xcf);
     bench.w8(Reg::Config5, 0x42);
-    assert_eq!(
-        (bench.r8(Reg::Config5), bench.violations()),
-        (0x42, 2),
-        "not locked"
-    );
+    assert_eq!(bench.r8(Reg::Config5), 0x02);
+    assert_eq!(bench.violations(), 3);
     for half_open in [0x40, 0x80] {
         bench.w8(Reg::Cfg9346, half_open);
         bench.w32(Reg::Mac0, 0x1234_5678);
@@ -159,11 +156,60 @@ fn the_station_address_and_configuration_are_locked() {
     bench.w32(Reg::Mac4, 0xffff_9abc);
     bench.w32(Reg::Mac0, 0x1234_5678);
     bench.w8(Reg::Config3, 0x21);
+    bench.w8(Reg::Config5, 0x42);
+    bench.w8(Reg::Config0, 0xff);
+    bench.w8(Reg::Config1, 0x30);
+    bench.w8(Reg::Config2, 0x01);
     bench.w8(Reg::Cfg9346, 0);
+    let fixed = [Reg::Config0, Reg::Config1, Reg::Config2].map(|reg| bench.r8(reg));
+    assert_eq!(fixed, [0, 0x3f, 0x11], "bits that are read only");
+    assert_eq!(bench.r8(Reg::Config5), 0x42);
     assert_eq!(bench.r32(Reg::Mac0), 0x1234_5678);
     assert_eq!(bench.r32(Reg::Mac4), 0x0000_9abc);
     assert_eq!(bench.r8(Reg::Config3), 0x21);
-    assert_eq!(bench.violations(), 4);
+    assert_eq!(bench.violations(), 5);
+}
+
+#[test]
+fn cpluscmd_takes_words_only() {
+    let mut bench = Bench::new();
+    bench.w16(Reg::CPlusCmd, 0x2060);
+    bench.w8(Reg::CPlusCmd, 0);
+    bench.w8(Reg::CPlusCmd.byte(1), 0xff);
+    assert_eq!(bench.r16(Reg::CPlusCmd), 0x2060);
+    assert_eq!(bench.violations(), 2);
+    bench.w32(Reg::CPlusCmd, 0x5151_0000);
+    assert_eq!((bench.r16(Reg::CPlusCmd), bench.violations()), (0, 2));
+}
+
+#[test]
+fn txconfig_wants_the_transmitter() {
+    let mut bench = Bench::new();
+    bench.w32(Reg::TxConfig, 0x0300_0700);
+    assert_eq!(bench.r32(Reg::TxConfig) & 0x0300_0700, 0);
+    bench.w8(Reg::ChipCmd, 0x04);
+    bench.w32(Reg::TxConfig, 0x0300_0700);
+    assert_eq!(bench.r32(Reg::TxConfig), 0x3300_0700);
+    assert_eq!(bench.violations(), 0, "Realtek's driver does so");
+}
+
+/// While the EEPROM's pins are led out the chip does nothing else.
+#[test]
+fn programming_the_eeprom_takes_the_network() {
+    use crate::testing::RX_RING;
+    use crate::testing::TX_RING;
+    let mut bench = Bench::open(Config::default());
+    bench.guest.desc(RX_RING, 0, 0xc000_0800, 0, BUFFERS);
+    bench.guest.desc(TX_RING, 0, 0xf000_003c, 0, BUFFERS);
+    bench.w8(Reg::Cfg9346, 0x80);
+    bench.w8(Reg::TxPoll, 0x40);
+    let frame = [0xff; 60];
+    let given = |bench: &mut Bench| bench.chip.frame_in(&mut bench.guest, &frame, false);
+    assert_eq!(given(&mut bench), Received::Ignored);
+    assert_eq!(bench.guest.sent.len(), 0);
+    bench.w8(Reg::Cfg9346, 0);
+    assert_eq!(bench.guest.sent.len(), 1);
+    assert_eq!(given(&mut bench), Received::Delivered);
 }
 
 #[test]

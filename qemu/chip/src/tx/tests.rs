@@ -367,14 +367,41 @@ fn large_sends_are_cut() {
 }
 
 #[test]
-fn the_longest_frame_is_the_registers_to_say() {
+fn a_frame_that_may_run_dry_is_sent() {
     let mut bench = bench();
     bench.w8(Reg::MaxTxPacketSize, 8);
-    place(&mut bench, 0, WHOLE, &[1; 1024]);
-    place(&mut bench, 1, WHOLE, &[1; 1025]);
+    place(&mut bench, 0, WHOLE, &[1; 1500]);
     ring(&mut bench);
-    assert_eq!(bench.guest.sent.len(), 1);
-    assert!(bench.last_violation().contains("1025"));
+    assert_eq!((bench.guest.sent.len(), bench.violations()), (1, 0));
+}
+
+/// The data sheet, page 16: 7436 bytes and their check sequence.
+#[test]
+fn the_longest_frame() {
+    for (units, sent) in [(0x3f, 1), (0x3c, 1), (0x3b, 2)] {
+        let mut bench = bench();
+        bench.w8(Reg::MaxTxPacketSize, units);
+        for (nth, len) in [7436, 7437].into_iter().enumerate() {
+            bench.guest.put(BUFFERS, &vec![1; len]);
+            let opts1 = WHOLE | len as u32;
+            bench.guest.desc(TX_RING, nth as u64, opts1, 0, BUFFERS);
+            ring(&mut bench);
+        }
+        assert_eq!(bench.guest.sent.len(), sent, "{units:#x}");
+        assert_eq!(bench.violations(), 2 - sent as u64, "{units:#x}");
+    }
+    let mut bench = Bench::new();
+    bench.w8(Reg::MaxTxPacketSize, 0xc0);
+    assert_eq!(bench.violations(), 1, "zero is reserved");
+}
+
+#[test]
+fn without_a_check_sequence_nothing_gets_through() {
+    let mut bench = bench();
+    bench.w32(Reg::TxConfig, 0x0001_0000);
+    place(&mut bench, 0, WHOLE, &[1; 60]);
+    ring(&mut bench);
+    assert_eq!((bench.guest.sent.len(), bench.violations()), (0, 1));
 }
 
 #[test]
@@ -386,6 +413,7 @@ fn a_driver_that_does_not_say_so_may_send_the_longest_frame() {
     bench.w8(Reg::ChipCmd, 0x0c);
     place(&mut bench, 0, WHOLE, &[1; 1514]);
     ring(&mut bench);
+    assert_eq!(bench.r8(Reg::MaxTxPacketSize), 0);
     assert_eq!(bench.guest.sent.len(), 1);
     assert_eq!(bench.violations(), 0);
 }
@@ -436,6 +464,18 @@ fn a_guest_that_refills_behind_the_chip_does_not_hold_it() {
     assert!(bench.chip.sending());
     assert!(bench.chip.resume(&mut bus));
     assert_eq!(bus.sent, 2048);
+}
+
+#[test]
+fn loopback_has_one_mode() {
+    for (mode, looped, violations) in [(1, 1, 0), (2, 0, 1), (3, 0, 1)] {
+        let mut bench = bench();
+        bench.w32(Reg::TxConfig, mode << 17);
+        assert_eq!(bench.violations(), violations, "{mode}");
+        place(&mut bench, 0, WHOLE, &[1; 60]);
+        ring(&mut bench);
+        assert_eq!(bench.chip.counters().looped, looped, "{mode}");
+    }
 }
 
 #[test]

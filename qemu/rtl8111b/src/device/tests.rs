@@ -249,6 +249,7 @@ fn a_sleeping_device_receives_nothing() {
         let mut device = shared.lock();
         write32(&mut device, Reg::RxDescAddrLow, (RAM + 2 * PAGE) as u32);
         write32(&mut device, Reg::RxConfig, 0xe700);
+        device.write(BAR, at(Reg::RxMaxSize), &[0x00, 0x06]);
         device.write(BAR, at(Reg::ChipCmd), &[0x08]);
     }
     assert_eq!(receive(2), 1);
