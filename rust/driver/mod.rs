@@ -59,7 +59,6 @@ impl driver::Driver for Driver {
     fn probe(pdev: Probing<'_>) -> Result<Interface<'_, Nic<'_>>> {
         let enabled = Enabled::new::<DMA_BITS>(pdev)?;
         let pdev = enabled.device();
-        enabled.try_set_mwi();
 
         let bar = Bar::<{ regs::END }>::new(pdev, regs::BAR, Self::NAME).inspect_err(|_| {
             dev_err!(pdev, "no memory BAR {} of {} bytes\n", regs::BAR, regs::END);

@@ -19,7 +19,6 @@
 //! /// Enables a device that reaches 32 bits of addresses.
 //! fn enable(pdev: Probing<'_>) -> Result<Enabled<'_>> {
 //!     let enabled = Enabled::new::<32>(pdev)?;
-//!     enabled.try_set_mwi();
 //!     enabled.set_master(true);
 //!     Ok(enabled)
 //! }
@@ -236,13 +235,6 @@ impl<'a> Enabled<'a> {
                 bindings::pci_clear_master(self.0.as_raw());
             }
         }
-    }
-
-    /// Lets the device use Memory Write and Invalidate, if it can.
-    pub fn try_set_mwi(&self) {
-        // SAFETY: The device is live and enabled.
-        // The answer only says whether there will be such transactions.
-        let _ = unsafe { bindings::pci_try_set_mwi(self.0.as_raw()) };
     }
 
     /// Sets the largest read that the device may ask for, in bytes: a power of two, 128 to 4096.
