@@ -141,6 +141,10 @@ impl<'a> PhyAccess<'a> {
 }
 
 impl Mdio for PhyAccess<'_> {
+    /// The PHY says that it can (register 15), the MAC cannot: by its data sheet it has full duplex
+    /// only at this speed, and PHYstatus shows no other.
+    const GIGABIT_HALF: bool = false;
+
     fn read(&self, register: u8) -> Result<u16> {
         if self.is_mmd(register, false) {
             return Ok(0);

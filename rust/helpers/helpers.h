@@ -137,6 +137,7 @@ u32 net_helper_phy_pause_bits(const struct phy_device *phydev);
 void net_helper_phy_set_pause_bits(struct phy_device *phydev, u32 bits);
 int net_helper_phy_speed(const struct phy_device *phydev);
 bool net_helper_phy_autoneg(const struct phy_device *phydev);
+void net_helper_phy_remove_gigabit_half(struct phy_device *phydev);
 void net_helper_phy_print_status(struct net_device *dev);
 void net_helper_phy_cancel_state_machine(struct phy_device *phydev);
 void net_helper_phy_set_mac_managed_pm(struct phy_device *phydev);

@@ -54,6 +54,13 @@ bool net_helper_phy_autoneg(const struct phy_device *phydev)
 	return phydev->autoneg == AUTONEG_ENABLE;
 }
 
+/* Only where it is there: what the user has chosen to be offered is forgotten when a mode is removed. */
+void net_helper_phy_remove_gigabit_half(struct phy_device *phydev)
+{
+	if (linkmode_test_bit(ETHTOOL_LINK_MODE_1000baseT_Half_BIT, phydev->supported))
+		phy_remove_link_mode(phydev, ETHTOOL_LINK_MODE_1000baseT_Half_BIT);
+}
+
 void net_helper_phy_print_status(struct net_device *dev)
 {
 	phy_print_status(dev->phydev);

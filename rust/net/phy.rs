@@ -80,6 +80,10 @@ pub trait Mdio: Send + Sync {
     #[doc(hidden)]
     const EXISTS: bool = true;
 
+    /// Whether the MAC has half duplex at 1000 Mbit/s; what a PHY can do beyond its MAC is not
+    /// offered to the other end.
+    const GIGABIT_HALF: bool = true;
+
     /// Reads a register, `0..=31`.
     ///
     /// # Errors
@@ -138,6 +142,8 @@ pub struct Phy {
     phydev: NonNull<bindings::phy_device>,
     ops: *mut c_void,
     free_ops: unsafe fn(*mut c_void),
+    /// [`Mdio::GIGABIT_HALF`].
+    gigabit_half: bool,
     /// Between [`Phy::start`] and [`Phy::stop`].
     started: Flag,
     /// The bits that [`Phy::allow_pause`] took away.
@@ -252,6 +258,7 @@ impl Phy {
             phydev: phydev.unwrap_or(NonNull::dangling()),
             ops,
             free_ops: free_ops::<M>,
+            gigabit_half: M::GIGABIT_HALF,
             started: Flag::new(false),
             pause_bits: Atomic::new(0),
         };
@@ -296,6 +303,10 @@ impl Phy {
                 Some(link_changed),
                 bindings::phy_interface_t_PHY_INTERFACE_MODE_GMII,
             ))?;
+            // Not before: what the generic PHY driver finds is new each time it is attached.
+            if !self.gigabit_half {
+                bindings::phy_remove_gigabit_half(self.phydev.as_ptr());
+            }
             bindings::phy_attached_info(self.phydev.as_ptr());
         }
         Ok(())
