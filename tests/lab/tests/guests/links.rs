@@ -154,6 +154,11 @@ fn phy_of_the_data_sheet(case: &Case) -> Result<()> {
             bench
                 .guest
                 .check(&format!("ip link set {interface} down"))?;
+            let phy = bench.model()?.state()?.phy;
+            require!(
+                phy.registers[0].0 & 0x0800 == 0 && phy.registers[14] == Hex(register_14),
+                "a closed interface has suspended the PHY: {phy:?}"
+            );
             bench.guest.check(&format!("ip link set {interface} up"))?;
             drive::wait_link(&mut bench, &interface, speed, "Full")?;
             bench.guest.check(SUSPEND)?;
