@@ -245,13 +245,26 @@ def _lines(report, options):
         yield "  nothing written (--dry-run)"
 
 
+# The signals that end the program in good order.
+_ENDING = (signal.SIGTERM, signal.SIGHUP, signal.SIGINT)
+
+
 def _end(number, _frame):
     # Once is enough: another one must not stop what is cleaning up.
-    for one in (signal.SIGTERM, signal.SIGHUP, signal.SIGINT):
+    for one in _ENDING:
         signal.signal(one, signal.SIG_IGN)
     if number == signal.SIGINT:
         raise KeyboardInterrupt
     sys.exit(128 + number)
+
+
+def _workdir():
+    """Makes the directory for temporary files. No signal comes between that and the moment from which it is removed at the end."""
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, _ENDING)
+    try:
+        return tempfile.TemporaryDirectory(prefix="inject-initrd-")
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 def _printable(text):
@@ -285,11 +298,11 @@ def main(arguments=None):
     except UsageError as error:
         return _fail(argparse.Namespace(json="--json" in arguments), error.status, str(error))
     # A user who gives up, or whose connection is lost, must not find temporary files or half an initrd.
-    for number in (signal.SIGTERM, signal.SIGHUP, signal.SIGINT):
+    for number in _ENDING:
         if signal.getsignal(number) != signal.SIG_IGN:
             signal.signal(number, _end)
     try:
-        with tempfile.TemporaryDirectory(prefix="inject-initrd-") as workdir:
+        with _workdir() as workdir:
             report = run(checked(options), Path(workdir))
     except UserError as error:
         return _fail(options, error.status, str(error))

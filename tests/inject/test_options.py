@@ -5,6 +5,7 @@ import os
 import re
 import signal
 import subprocess
+import sys
 import time
 
 from support import INSTALLER, KERNEL, KVER, MODULE, PROGRAM, TOP, Case, anaconda_initrd, gzip, inject, like_the_kernel, pack, small_initrd, tree
@@ -74,6 +75,24 @@ class Options(Case):
             self.assertNotIn("Traceback", errors)
             self.assertEqual(list((self.dir / "tmp").iterdir()), [])
             self.assertEqual([path.name for path in self.dir.iterdir() if "out" in path.name], [])
+
+    def test_no_signal_comes_before_the_directory_is_known(self):
+        script = f"""
+import os, signal, sys, tempfile
+sys.path.insert(0, {str(PROGRAM.parent)!r})
+from inject import cli
+make = tempfile.mkdtemp
+def interrupted(*arguments, **named):
+    made = make(*arguments, **named)
+    os.kill(os.getpid(), signal.SIGTERM)
+    return made
+tempfile.mkdtemp = interrupted
+sys.exit(cli.main(["--list", "nothing"]))
+"""
+        environment = {**os.environ, "TMPDIR": str(self.dir / "tmp")}
+        done = subprocess.run([sys.executable, "-B", "-c", script], check=False, capture_output=True, text=True, env=environment)
+        self.assertEqual(done.returncode, 143, done.stderr)
+        self.assertEqual(list((self.dir / "tmp").iterdir()), [])
 
     def test_anaconda_is_told_from_dracut(self):
         initrd = anaconda_initrd(self.dir, self.dir / "anaconda")
