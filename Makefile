@@ -76,6 +76,11 @@ rpm: ## Make RPM packages: source, kmod (KVER= or MODULE=)
 inject-deb: ## Make inject-initrd a Debian package, for machines without a checkout
 	@scripts/make-deb --out build/inject-deb inject-initrd
 
+# The shell expands what is given, and does not read it again, as it would what make puts in.
+release: ## Make all that people download, with sums and an SBOM (PARTS= KVER="KVER..." OUT= GPG_KEY= TWICE=1 DRY_RUN=1)
+	@scripts/make-release $${PARTS:+--only $$PARTS} $(if $(filter command,$(origin KVER)),--kernels $$KVER) $${OUT:+-o "$$OUT"} \
+		$${GPG_KEY:+--key "$$GPG_KEY"} $${TWICE:+--twice} $${DRY_RUN:+--dry-run}
+
 driver-disk: ## Make a driver disk (FLAVOR=debian|anaconda|suse|rhel4, KVER= or MODULE=, DIST= for suse)
 	@scripts/make-driver-disk "$(FLAVOR)" $(if $(filter command%,$(origin KVER)),$(packed))
 
