@@ -338,18 +338,19 @@ class Table(Stubs):
 class Module(Stubs):
     """scripts/module, with a make that has built something: what is asked of it."""
 
-    def build(self, *sections, **settings):
+    def build(self, *sections, environment=(), **settings):
         """Builds for a kernel of this configuration; the module has these sections."""
         self.tree("scripts/module")
         for name in ("Kbuild", "rust/standin/check"):
             (self.top / name).parent.mkdir(parents=True, exist_ok=True)
             (self.top / name).touch()
         self.stub("top/scripts/kdir", f"echo {self.dir}/kdir")
-        self.stub("top/scripts/toolbox", f"case $* in *readelf*) echo '{''.join(f'[ 1] {section} PROGBITS' for section in sections)}' ;; esac")
+        listed = "".join(f"[ 1] {section} PROGBITS" for section in sections)
+        self.stub("top/scripts/toolbox", f"case $* in *readelf*) echo '{listed}' ;; *KCFLAGS*) printf '%s\\n' \"$@\" >{self.dir}/make ;; esac")
         (self.dir / "kdir").mkdir()
         (self.dir / "kdir/vmlinux").touch()
         (self.dir / "kdir/.config").write_text("".join(f"CONFIG_{name}=y\n" for name in settings))
-        return self.run_script("module", self.KVER)
+        return self.run_script("module", self.KVER, **dict(environment))
 
     def test_what_the_kernel_has_is_there(self):
         status, said = self.build(".debug_info", ".BTF", DEBUG_INFO="y", DEBUG_INFO_BTF_MODULES="y")
@@ -367,6 +368,24 @@ class Module(Stubs):
 
     def test_none_is_wanted(self):
         self.assertEqual(self.build()[0], 0)
+
+    def given(self):
+        """What make is given."""
+        return dict(line.split("=", 1) for line in (self.dir / "make").read_text().splitlines() if "=" in line)
+
+    def test_no_directory_is_in_it(self):
+        """It is built at one place for all checkouts; of two prefixes that fit the last counts."""
+        self.build()
+        given, kdir, out = self.given(), self.dir / "kdir", f"/r8168_rust/build/{self.KVER}"
+        self.assertEqual(given["M"], out)
+        for name, option in (("KCFLAGS", "-ffile-prefix-map"), ("KRUSTFLAGS", "--remap-path-prefix")):
+            prefixes = (f"{kdir}=.", f"{kdir}/=", "/r8168_rust/=", f"{out}=.", f"{out}/=")
+            self.assertEqual(given[name].split(), [f"{option}={prefix}" for prefix in prefixes])
+        self.assertNotIn(str(self.top), "".join(given.values()))
+
+    def test_in_the_toolbox_of_another_checkout(self):
+        self.build(environment={"R8168_TOOLBOX": "1"})
+        self.assertEqual(self.given()["M"], f"{self.top}/build/{self.KVER}")
 
 
 class BothBuilds(Stubs):
