@@ -8,7 +8,7 @@ use std::time::Duration;
 use lab::bench::Bench;
 use lab::case::Case;
 use lab::frame::{self, expected_echo, request, Address};
-use lab::setup::Setup;
+use lab::setup::{Driver, Setup};
 use lab::traffic::{exchange, guest_address, peer, start_echo, ECHO};
 use lab::{drive, guest_test, require, Error, Result};
 
@@ -22,9 +22,20 @@ const BROADCAST: Address = [0xff; 6];
 const FOREIGN: Address = [0x02, 0x11, 0x22, 0x33, 0x44, 0x55];
 const GROUP: Address = [0x01, 0x00, 0x5e, 0x11, 0x22, 0x33];
 
-/// Sends a frame of every size and requires each to come back bit for bit.
-pub fn every_size(bench: &mut Bench) -> Result<()> {
+/// How often r8169 may leave frames in its ring in one go through all sizes.
+const NUDGES: u64 = 3;
+
+/// Sends a frame of every size and requires each to come back bit for bit. Returns how many frames
+/// of [`frame::SHORTEST`] bytes were sent besides, for which there is no echo.
+///
+/// r8169 may need these: the write by which it acknowledges an event may reach the chip after its
+/// poll has looked at the ring for the last time. That clears the event of frames that came
+/// between, and they stay in the ring until the next frame. On silicon such a write takes no
+/// longer than a microsecond; here it may wait for a busy host.
+pub fn every_size(bench: &mut Bench) -> Result<u64> {
     let guest = guest_address()?;
+    let may_nudge = !matches!(bench.driver(), Driver::R8168Rust(_));
+    let mut nudges = 0;
     let mut under_way: BTreeMap<usize, Vec<u8>> = BTreeMap::new();
     let mut sizes = frame::HEADER..=frame::LONGEST;
     loop {
@@ -36,14 +47,25 @@ pub fn every_size(bench: &mut Bench) -> Result<()> {
             under_way.insert(size, expected_echo(&frame, guest));
         }
         let Some((first, _)) = under_way.first_key_value() else {
-            return Ok(());
+            return Ok(nudges);
         };
         let first = *first;
-        let echo = peer(bench)?.receive(ECHO)?.ok_or_else(|| Error::Timeout {
-            what: format!("the echo of the frame of {first} bytes"),
-            after: ECHO,
-            detail: String::new(),
-        })?;
+        let Some(echo) = peer(bench)?.receive(ECHO)? else {
+            if may_nudge && nudges < NUDGES {
+                println!("no echo of the frame of {first} bytes: sending another frame");
+                let mut nudge = request(guest, frame::SHORTEST, 0);
+                // The local experimental Ethertype that is not the echo's.
+                nudge[12..14].copy_from_slice(&[0x88, 0xb6]);
+                peer(bench)?.send(&nudge)?;
+                nudges += 1;
+                continue;
+            }
+            return Err(Error::Timeout {
+                what: format!("the echo of the frame of {first} bytes"),
+                after: ECHO,
+                detail: String::new(),
+            });
+        };
         let size = usize::from(u16::from_be_bytes([echo[4], echo[5]]));
         let expected = under_way.remove(&size);
         let expected = expected.ok_or_else(|| {
@@ -69,7 +91,7 @@ pub fn sizes_are_counted(bench: &mut Bench, interface: &str) -> Result<()> {
     for (value, name) in risen.iter_mut().zip(names) {
         *value = drive::statistic(bench, interface, name)?;
     }
-    every_size(bench)?;
+    let nudges = every_size(bench)?;
     for (value, name) in risen.iter_mut().zip(names) {
         *value = drive::statistic(bench, interface, name)? - *value;
     }
@@ -78,9 +100,10 @@ pub fn sizes_are_counted(bench: &mut Bench, interface: &str) -> Result<()> {
     let short: u64 = sizes().sum();
     let padded: u64 = sizes().map(|size| size.max(frame::SHORTEST as u64)).sum();
     let [rx_packets, tx_packets, rx_bytes, tx_bytes] = risen;
+    let (received, bytes) = (frames + nudges, padded + nudges * frame::SHORTEST as u64);
     // A driver may count what it sends before or after padding.
     require!(
-        [rx_packets, tx_packets, rx_bytes] == [frames, frames, padded]
+        [rx_packets, tx_packets, rx_bytes] == [received, frames, bytes]
             && [short, padded].contains(&tx_bytes),
         "{names:?} rose by {risen:?} with {frames} frames of {padded} bytes in and {short} to {padded} bytes out"
     );
