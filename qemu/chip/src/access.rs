@@ -17,6 +17,7 @@ use crate::regs::config1;
 use crate::regs::config2;
 use crate::regs::intr;
 use crate::regs::poll;
+use crate::regs::rxcfg;
 use crate::regs::tally;
 use crate::regs::Reg;
 use crate::regs::TXCONFIG_LOOPBACK;
@@ -230,6 +231,8 @@ impl Chip {
                 }
                 self.set(reg, merged);
             }
+            // A 93C46 is fitted, or none.
+            Reg::RxConfig => self.set(reg, merged & !rxcfg::EEPROM_93C56),
             Reg::PhyAr => self.write_phy(merged, mask),
             // Read only.
             Reg::Config0 | Reg::PhyStatus | Reg::Ersr => {}
@@ -253,7 +256,6 @@ impl Chip {
             | Reg::CsiDr
             | Reg::Flash
             | Reg::IntrMask
-            | Reg::RxConfig
             | Reg::MultiIntr
             | Reg::RxMaxSize
             | Reg::IntrMitigate => self.set(reg, merged),

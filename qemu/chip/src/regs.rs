@@ -246,6 +246,8 @@ pub(crate) mod cfg {
 
 /// Bits of RxConfig.
 pub(crate) mod rxcfg {
+    /// A 93C56, whose addresses have eight bits, is fitted instead of a 93C46; read only.
+    pub(crate) const EEPROM_93C56: u32 = 0x40;
     pub(crate) const ACCEPT_ERROR: u32 = 0x20;
     pub(crate) const ACCEPT_RUNT: u32 = 0x10;
     pub(crate) const ACCEPT_BROADCAST: u32 = 0x08;

@@ -193,6 +193,18 @@ fn txconfig_wants_the_transmitter() {
     assert_eq!(bench.violations(), 0, "Realtek's driver does so");
 }
 
+/// RxConfig bit 6 is the chip's to say: Realtek's driver takes from it how many bits an address in
+/// the EEPROM has.
+#[test]
+fn rxconfig_shows_a_93c46_whatever_is_written() {
+    let mut bench = Bench::new();
+    bench.w32(Reg::RxConfig, 0xe74a);
+    assert_eq!(bench.r32(Reg::RxConfig), 0xe70a);
+    bench.w8(Reg::RxConfig, 0x4a);
+    assert_eq!(bench.r32(Reg::RxConfig), 0xe70a, "written as a byte");
+    assert_eq!(bench.violations(), 0);
+}
+
 /// While the EEPROM's pins are led out the chip does nothing else.
 #[test]
 fn programming_the_eeprom_takes_the_network() {
