@@ -81,7 +81,7 @@ def parser():
         "-o",
         "--output",
         metavar="OUT",
-        help="the initrd to be made; may exist as a file, may not be INITRD; readable only by users who may read INITRD and each SRC",
+        help="the initrd to be made; may exist as a file, but not INITRD or one that goes into it; readable only by users who may read INITRD and each SRC",
     )
     add("--module", metavar="FILE", action="append", default=[], help="a module to add, with what it depends on; or the name of one in --modules (repeatable)")
     add(

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0
 """The request to inject-initrd: the options, checked as far as that needs no look into the initrd."""
 
+import os
 import stat
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
@@ -60,6 +61,7 @@ def checked(options):
     _check_input(request.initrd)
     if request.output:
         output.destination_of(request.output, request.initrd)
+        _check_kept(request)
         if request.overlay:
             output.form_of(Path(request.output).name)
     return request
@@ -91,6 +93,14 @@ def _check_unused(request):
     for name, value in unused.items():
         if value:
             raise UsageError(f"{'--list' if request.list else '--verify'} only looks at the initrd, and does not heed {name}; leave out {name}")
+
+
+def _check_kept(request):
+    """Refuses an output that would take the place of a file that goes into it, which may be the only copy."""
+    named = [*(("--module", name) for name in request.module), *(("--file", source) for source, _ in request.file)]
+    for option, name in [*named, ("--kernel", request.kernel), ("--symvers", request.symvers)]:
+        if name and os.path.exists(name) and os.path.exists(request.output) and os.path.samefile(name, request.output):
+            raise UsageError(f"-o {request.output} is the file that {option} names, and would take its place; name another file by -o")
 
 
 def _check_input(name):

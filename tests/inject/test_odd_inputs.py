@@ -2,6 +2,7 @@
 """Options, names, outputs and compressions of odd kinds: each is refused in one line that says what it is, or done right."""
 
 import gzip
+import hashlib
 import os
 import shutil
 import signal
@@ -226,6 +227,29 @@ class OddInputs(Case):
         self.assertEqual(status, 2, errors)
         self.assertIn("/dev/stdout is a device, a pipe or a socket", errors)
         self.refuse(2, *self.add[:-1], "-", says=["-o -", "standard output"])
+
+    def test_an_output_that_is_one_of_the_files_that_go_in(self):
+        """It took the place of the only copy of a module, or of the kernel that was to be booted."""
+        small = small_initrd(self.dir / "small", self.dir / "small.gz")
+        module, kernel = self.dir / "r8168_rust.ko", self.dir / "vmlinuz"
+        shutil.copy(MODULE, module)
+        shutil.copy(KERNEL / "vmlinuz", kernel)
+        link = self.dir / "link"
+        link.symlink_to(module)
+        before = {path: hashlib.sha256(path.read_bytes()).digest() for path in (module, kernel, self.source)}
+        for option, out in (
+            (("--module", module), module),
+            (("--module", module), link),
+            (("--module", MODULE, "--kernel", kernel), kernel),
+            (("--file", f"{self.source}:/x"), self.source),
+            (("--module", MODULE, "--symvers", self.source), self.source),
+        ):
+            with self.subTest(option, out=out.name):
+                self.refuse(2, *option, small, "-o", out, says=[f"-o {out}", option[-2], "name another file by -o"])
+        self.assertEqual({path: hashlib.sha256(path.read_bytes()).digest() for path in before}, before)
+        # What only has such a name is another thing: tg3 is taken from --modules.
+        (self.dir / "tg3").write_bytes(b"")
+        self.inject("--module", "tg3", "--modules", KERNEL, small, "-o", self.dir / "tg3")
 
     def test_closed_outputs(self):
         """An error for a closed standard error went to standard output, between what is JSON there."""
