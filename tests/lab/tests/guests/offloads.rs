@@ -12,7 +12,7 @@ use lab::pcap::{self, Packet};
 use lab::setup::Setup;
 use lab::traffic::{exchange, guest_address, start_echo, ECHO};
 use lab::trunk::tagged;
-use lab::{drive, guest_test, require, Result};
+use lab::{drive, guest_test, require, Error, Result};
 
 /// The longest frame at an MTU of 1500.
 const ORDINARY: usize = frame::LONGEST;
@@ -304,5 +304,46 @@ fn takes_jumbo_frames(case: &Case) -> Result<()> {
         "an MTU of {} bytes was accepted",
         JUMBO + 1
     );
+    bench.finish()
+}
+
+/// Returns how many bytes the card may ask memory for at once, as `lspci -vv` shows it: device
+/// control of its PCI Express capability, which is at 0x60.
+fn read_request(bench: &mut Bench) -> Result<u32> {
+    let config = format!("/sys/bus/pci/devices/{}/config", bench.device().address);
+    let command = format!("hexdump -s 0x69 -n 1 -e '1/1 \"%d\"' {config}");
+    let text = bench.guest.check(&command)?;
+    let byte: u32 = text
+        .parse()
+        .map_err(|_| Error::Unmet(format!("found {text:?} in {config}, expected a number")))?;
+    Ok(128 << (byte >> 4 & 7))
+}
+
+/// Large reads stall the chip with large frames.
+#[guest_test(ours(b300, b380), r8169 = b380, debug)]
+fn reads_less_at_once_with_jumbo_frames(case: &Case) -> Result<()> {
+    let (mut bench, interface) = case.setup().lease()?;
+    let down = format!("ip link set {interface} down");
+    let up = format!("ip link set {interface} up");
+    for (mtu, while_down, expected) in [
+        (1500, false, 4096),
+        (1501, false, 512),
+        (1500, false, 4096),
+        (JUMBO, true, 512),
+        (576, true, 4096),
+    ] {
+        let set = format!("ip link set {interface} mtu {mtu}");
+        bench.guest.check(&if while_down {
+            format!("{down}; {set}; {up}")
+        } else {
+            set
+        })?;
+        bench.wait_carrier(&interface, true)?;
+        let found = read_request(&mut bench)?;
+        require!(
+            found == expected,
+            "with an MTU of {mtu} the card reads {found} bytes at once, expected {expected}"
+        );
+    }
     bench.finish()
 }
