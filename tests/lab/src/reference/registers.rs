@@ -32,6 +32,13 @@ pub struct Entry {
     theirs: u32,
 }
 
+impl Entry {
+    /// The name of the register that differs.
+    pub fn register(&self) -> &str {
+        &self.register
+    }
+}
+
 /// Returns the registers when there is no traffic, after the driver's first frames.
 pub fn at_rest(bench: &mut Bench) -> Result<Snapshot> {
     let mut before = None;

@@ -292,10 +292,12 @@ fn leaves_b380_as_r8169_does(case: &Case) -> Result<()> {
     for left in [&mut ours, &mut theirs] {
         left.retain(|register, _| register != "ChipCmd" && register != "RxConfig");
     }
-    let explained = registers::read(Path::new(concat!(
+    let mut explained = registers::read(Path::new(concat!(
         env!("CARGO_MANIFEST_DIR"),
         "/witnesses/differences.conf"
     )))?;
+    // Half duplex at gigabit, which only r8169 offers, is not offered by either here.
+    explained.retain(|entry| entry.register() != "MII9");
     registers::judge(Chip::B380, &ours, &theirs, &explained).map(|_| ())
 }
 
