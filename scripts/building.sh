@@ -33,8 +33,6 @@ standin_refusal() {
 		echo "it shuffles the members of structures (CONFIG_RANDSTRUCT), and bindgen does not see how"
 	elif enabled CFI CFI_CLANG; then
 		echo "it checks the type of what is called by pointer (CONFIG_CFI), which Rust's core library from rust-src has not been tried with"
-	elif enabled KASAN; then
-		echo "it checks its memory accesses (CONFIG_KASAN), which the stand-in has not been tried with"
 	fi
 }
 

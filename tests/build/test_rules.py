@@ -12,7 +12,7 @@ class Rules(Machine):
     def flags(self, minor, kernel, arch="x86", **settings):
         """What rustc 1.MINOR is given where the kernel's makefiles have these flags; what is said when it is refused."""
         self.rustc(f"rustc 1.{minor}.0 (0123456789 2026-01-01)")
-        text = "".join(f"CONFIG_{name} := {value}\n" for name, value in settings.items())
+        text = "".join(f"{name} := {value}\n" for name, value in settings.items())
         (self.dir / "Makefile").write_text(
             f"SRCARCH := {arch}\nobj := {self.dir}\nsrc := {TOP}\nKBUILD_RUSTFLAGS := {kernel}\n{text}all:\n\t@echo '$(standin_flags)'\n"
             f"include {TOP}/rust/standin/rules\n"
@@ -46,8 +46,14 @@ class Rules(Machine):
             self.assertIn("-Zunstable-options", flags)
             self.assertIn(f"--target={self.dir}/rust/standin/out/target.json", flags)
 
+    def test_checked_memory(self):
+        sanitizer = "-Zsanitizer=kernel-address"
+        self.assertIn(sanitizer, self.flags(85, "", CONFIG_KASAN="y", RUSTFLAGS_KASAN=sanitizer))
+        self.assertNotIn(sanitizer, self.flags(85, "", RUSTFLAGS_KASAN=sanitizer))
+        self.assertIn("scripts/Makefile.kasan", self.flags(85, "", CONFIG_KASAN="y"))
+
     def test_refusals(self):
-        for name in ("RANDSTRUCT", "CFI", "CFI_CLANG", "KASAN"):
+        for name in ("CONFIG_RANDSTRUCT", "CONFIG_CFI", "CONFIG_CFI_CLANG"):
             self.assertIn("CONFIG_RANDSTRUCT", self.flags(85, "", **{name: "y"}))
         self.assertIn("later.", self.flags(84, ""))
 
