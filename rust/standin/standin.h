@@ -15,5 +15,9 @@ void standin_fsleep(unsigned long us);
 void __noreturn standin_panic(const char *text, int length);
 void standin_warn_count(void);
 void *standin_this_module(void);
+/* With KUnit only; the last is written by #[kunit_tests]. */
+void standin_kunit_begin(const char *name, int length);
+void standin_kunit_fail(const char *text, int length);
+void standin_kunit_run(void);
 
 #endif

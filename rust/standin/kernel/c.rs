@@ -34,6 +34,12 @@ extern "C" {
     pub(crate) fn standin_panic(text: *const c_char, length: c_int) -> !;
     /// Warns, once, of an `Arc` whose count is wrong.
     pub(crate) fn standin_warn_count();
+    /// Logs the name of a test of KUnit; see `rust/standin/kunit.c`.
+    #[cfg(CONFIG_KUNIT)]
+    pub(crate) fn standin_kunit_begin(name: *const c_char, length: c_int);
+    /// Has the current test of KUnit fail with this text.
+    #[cfg(CONFIG_KUNIT)]
+    pub(crate) fn standin_kunit_fail(text: *const c_char, length: c_int);
     /// `THIS_MODULE`.
     pub(crate) fn standin_this_module() -> *mut c_void;
 }

@@ -15,6 +15,8 @@ compile_error!("the stand-in for the kernel crate is for x86_64 only");
 pub mod alloc;
 pub mod error;
 pub mod ffi;
+#[cfg(CONFIG_KUNIT)]
+pub mod kunit;
 pub mod module;
 pub mod prelude;
 pub mod sync;
@@ -23,6 +25,8 @@ pub mod types;
 
 /// Stands for `kernel::macros`: the procedural macros.
 pub mod macros {
+    #[cfg(CONFIG_KUNIT)]
+    pub use macros::kunit_tests;
     pub use macros::paste;
 }
 

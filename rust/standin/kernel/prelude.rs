@@ -4,6 +4,8 @@
 //!
 //! It has fewer names than the real one.
 
+#[cfg(CONFIG_KUNIT)]
+pub use crate::macros::kunit_tests;
 pub use crate::{
     alloc::{
         flags::GFP_KERNEL,
