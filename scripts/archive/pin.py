@@ -15,7 +15,7 @@ KERNELS = {
     r"KVER61": (("image",), None),
 }
 
-# The packages, by the names of their versions, and the component that has them, of the release before if it is named.
+# The packages, by the names of their versions, and the component that has them, of another release if that is named.
 PACKAGES = {
     "INSTALLER_IMAGES_VERSION": ("main", ["debian-installer-13-netboot-amd64", "debian-installer-13-netboot-arm64"]),
     "INSTALLER_IMAGES_BEFORE_VERSION": ("bookworm/main", ["debian-installer-12-netboot-amd64"]),
@@ -32,6 +32,7 @@ PACKAGES = {
     "GRUB": ("main", ["grub-common", "grub-pc-bin"]),
     "R8168_DKMS": ("non-free", ["r8168-dkms"]),
     "IPXE": ("main", ["ipxe"]),
+    "IPXE_NEWER": ("sid/main", ["ipxe", "ipxe-qemu"]),
     "OVMF": ("main", ["ovmf"]),
 }
 
@@ -53,7 +54,7 @@ def pin(archive, suite, top, dry_run):
         except UserError as error:
             _keep(archive, kver, kernel.pinned(archive, kver, parts, instead), error, found, missing)
     for key, (component, names) in PACKAGES.items():
-        own = component if component.startswith("bookworm/") else f"{suite}/{component}"
+        own = component if component.startswith(("bookworm/", "sid/")) else f"{suite}/{component}"
         origins = [own, *(OTHER_INSTALLERS if "installer" in component else ())]
         for name in names:
             try:

@@ -19,8 +19,6 @@ const AUTOEXEC: &str = "autoexec.ipxe";
 
 /// Where Debian has iPXE as the option ROM of the RTL8139, with the same driver.
 pub const ROM: &str = "/usr/share/qemu/pxe-rtl8139.rom";
-/// The same with iPXE's driver for UEFI beside it.
-pub const UEFI_ROM: &str = "/usr/share/qemu/efi-rtl8139.rom";
 
 /// EDK2, the firmware, as it is for virtual machines (OVMF).
 #[derive(Debug, Clone)]

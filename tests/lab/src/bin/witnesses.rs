@@ -52,18 +52,10 @@ struct Cli {
     #[arg(long, value_name = "DIR")]
     ovmf: PathBuf,
     /// iPXE's option ROM for another of Realtek's cards
-    #[arg(
-        long,
-        value_name = "FILE",
-        default_value = lab::ipxe::ROM
-    )]
+    #[arg(long, value_name = "FILE")]
     rom: PathBuf,
     /// The same with iPXE's driver for UEFI
-    #[arg(
-        long,
-        value_name = "FILE",
-        default_value = lab::ipxe::UEFI_ROM
-    )]
+    #[arg(long, value_name = "FILE")]
     uefi_rom: PathBuf,
     /// The device model, rtl8111b
     #[arg(long, value_name = "FILE")]
