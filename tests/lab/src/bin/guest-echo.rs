@@ -6,10 +6,12 @@
 //! kernel or the card is to cut into datagrams of PIECE bytes. With `xdp INTERFACE TASK` it has an
 //! XDP program there (`lab::xdp`) until it is killed; with `xdp-once` it only attaches and detaches
 //! it. With `kexec KERNEL INITRAMFS COMMAND-LINE` it starts another kernel, and with `kdump` it has
-//! the kernel do so when it crashes.
+//! the kernel do so when it crashes. With `zero ADDRESS` it writes zero to the 16 bits at that
+//! physical address, which must be a device's, until it is killed.
 //!
 //! The interface may go down and even away at any time; the echo takes up again when it is back.
 
+use std::convert::Infallible;
 use std::ffi::CString;
 use std::fs::File;
 use std::io;
@@ -49,10 +51,15 @@ fn main() {
             eprintln!("guest-echo: {error}");
             std::process::exit(1);
         }
+        [zero, address] if zero == "zero" => {
+            let Err(error) = keep_zero(address);
+            eprintln!("guest-echo: {error}");
+            std::process::exit(1);
+        }
         _ => {
             eprintln!(
                 "usage: guest-echo INTERFACE | gso ADDRESS PIECE LENGTH | xdp[-once] INTERFACE pass|drop|echo|redirect | \
-                 kexec|kdump KERNEL INITRAMFS COMMAND-LINE"
+                 kexec|kdump KERNEL INITRAMFS COMMAND-LINE | zero ADDRESS"
             );
             std::process::exit(2);
         }
@@ -131,6 +138,42 @@ fn start_kernel() -> io::Error {
     // SAFETY: reboot has no memory arguments.
     unsafe { libc::reboot(libc::LINUX_REBOOT_CMD_KEXEC) };
     io::Error::last_os_error()
+}
+
+/// The page size of the architecture that the guests have.
+const PAGE: usize = 4096;
+
+fn keep_zero(address: &str) -> io::Result<Infallible> {
+    let digits = address.trim_start_matches("0x");
+    let address = usize::from_str_radix(digits, 16).map_err(io::Error::other)?;
+    if address % mem::size_of::<u16>() != 0 {
+        return Err(io::ErrorKind::InvalidInput.into());
+    }
+    let memory = File::options().read(true).write(true).open("/dev/mem")?;
+    // SAFETY: the kernel chooses a place that is free, and what is mapped is a device's: no memory
+    // that a program of Rust has.
+    let page = unsafe {
+        libc::mmap(
+            std::ptr::null_mut(),
+            PAGE,
+            libc::PROT_READ | libc::PROT_WRITE,
+            libc::MAP_SHARED,
+            memory.as_raw_fd(),
+            (address / PAGE * PAGE) as libc::off_t,
+        )
+    };
+    if page == libc::MAP_FAILED {
+        return Err(io::Error::last_os_error());
+    }
+    println!("mapped");
+    loop {
+        // SAFETY: the page stays mapped, and an even offset below its size leaves room for 16 bits.
+        unsafe {
+            page.byte_add(address % PAGE)
+                .cast::<u16>()
+                .write_volatile(0)
+        };
+    }
 }
 
 fn index_of(interface: &str) -> io::Result<i32> {

@@ -478,6 +478,36 @@ fn reports(case: &Case) -> Result<()> {
     bench.finish()
 }
 
+/// The self-test's interrupt may be masked while the test waits for it, by a handler that was called
+/// for a neighbour on the line and looked before whether the test waits. Here a program masks it.
+#[guest_test(ours(b300, b380), debug)]
+fn passes_its_test_when_the_interrupt_is_masked(case: &Case) -> Result<()> {
+    let (mut bench, interface) = Setup {
+        // Else the kernel keeps what a driver has to the driver.
+        append: "iomem=relaxed",
+        ..case.with_echo()
+    }
+    .lease()?;
+    let address = bench.device().address.clone();
+    bench.guest.check(&format!(
+        "bar=$(sed -n 3p /sys/bus/pci/devices/{address}/resource | cut -d' ' -f1)
+        guest-echo zero $(printf %x $((bar + 0x3c))) >/run/masked.log 2>&1 &
+        while ! grep -q mapped /run/masked.log; do sleep 0.1; kill -0 $! || exit; done"
+    ))?;
+    for _ in 0..20 {
+        bench
+            .guest
+            .check(&format!("ethtool -t {interface} offline"))?;
+    }
+    bench.guest.check(&format!(
+        "killall guest-echo; ip link set {interface} down; ip link set {interface} up"
+    ))?;
+    bench.wait_carrier(&interface, true)?;
+    drive::lease(&mut bench, &interface)?;
+    drive::ping(&mut bench, 3)?;
+    bench.finish()
+}
+
 /// The reference: where the kernel's driver can do the same, the same is required of it.
 #[guest_test(name = "ethtool_is_answered_alike_by_{driver}", r8169(b380))]
 fn is_answered_alike(case: &Case) -> Result<()> {
