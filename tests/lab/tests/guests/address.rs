@@ -52,7 +52,7 @@ fn holds(bench: &mut Bench, interface: &str, kind: u32, after: &str) -> Result<A
 }
 
 /// A chip without a valid address, of every kind, gets one that works.
-#[guest_test(ours(b300, b380), r8169 = b380)]
+#[guest_test(ours(b300, b380), r8169 = b380, debug)]
 fn makes_up_an_address(case: &Case) -> Result<()> {
     let mut bench = Bench::start(&Setup {
         mac: Some(ONES),
@@ -93,7 +93,7 @@ fn makes_up_an_address(case: &Case) -> Result<()> {
 }
 
 /// The firmware's address comes before that of a chip which has one.
-#[guest_test(ours = b300)]
+#[guest_test(ours = b300, debug)]
 fn has_the_address_of_the_firmware(case: &Case) -> Result<()> {
     const FIRMWARE: Address = [0x02, 0x12, 0x34, 0x56, 0x78, 0x9a];
     let (mut bench, interface) = Setup {

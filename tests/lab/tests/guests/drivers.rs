@@ -353,7 +353,7 @@ fn make_load_after_r8169(case: &Case) -> Result<()> {
     bench.finish()
 }
 
-#[guest_test(ours = b300)]
+#[guest_test(ours = b300, debug)]
 fn first_keeps_r8169_off_b300(case: &Case) -> Result<()> {
     let files = modprobe_files(&case.kernel, Some(&case.driver))?;
     let setup = Setup {
@@ -387,7 +387,7 @@ fn r8169_refuses(case: &Case) -> Result<()> {
     bench.finish()
 }
 
-#[guest_test(ours = b380)]
+#[guest_test(ours = b380, debug)]
 fn leaves_a_foreign_chip_to_r8169(case: &Case) -> Result<()> {
     let setup = Setup {
         xid: Some(0x3c0),

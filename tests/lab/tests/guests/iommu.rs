@@ -38,7 +38,7 @@ fn start(setup: &Setup<'_>) -> Result<(Bench, String)> {
 
 /// TCP both ways, with frames in pieces and segmented by the card. An access to what is not mapped
 /// is counted by the model.
-#[guest_test(ours(b300), r8169 = b380)]
+#[guest_test(ours(b300), r8169 = b380, debug)]
 fn keeps_to_what_it_has_mapped(case: &Case) -> Result<()> {
     let (mut bench, interface) = start(&case.setup())?;
     bench
@@ -51,7 +51,7 @@ fn keeps_to_what_it_has_mapped(case: &Case) -> Result<()> {
 }
 
 /// Frames of every size, echoed by the kernel and by XDP programs.
-#[guest_test(name = "ours_keeps_to_what_it_has_mapped_with_xdp", ours = b300)]
+#[guest_test(name = "ours_keeps_to_what_it_has_mapped_with_xdp", ours = b300, debug)]
 fn keeps_to_what_it_has_mapped_with_xdp(case: &Case) -> Result<()> {
     let setup = case.frames();
     let (mut bench, interface) = start(&setup)?;
@@ -70,7 +70,7 @@ fn keeps_to_what_it_has_mapped_with_xdp(case: &Case) -> Result<()> {
 
 /// The interface closes and opens under traffic: what the chip may reach is taken away when it has
 /// stopped, and no sooner.
-#[guest_test(ours(b300, b380), r8169 = b380)]
+#[guest_test(ours(b300, b380), r8169 = b380, debug)]
 fn stops_the_chip_before_it_unmaps(case: &Case) -> Result<()> {
     let (mut bench, interface) = start(&Setup {
         pcap: false,

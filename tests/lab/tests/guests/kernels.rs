@@ -102,7 +102,7 @@ fn end(bench: &mut Bench) -> Result<()> {
 /// A kernel starts another one under traffic, as one that boots over the network does, or
 /// `systemctl kexec`. Nothing resets the card meanwhile: a chip that went on would write to memory
 /// of the kernel that comes.
-#[guest_test(ours(b300, b380), r8169 = b380, memory = 256)]
+#[guest_test(ours(b300, b380), r8169 = b380, memory = 256, debug)]
 fn works_after_kexec(case: &Case) -> Result<()> {
     needs(&case.kernel, "CONFIG_KEXEC_FILE")?;
     let mut bench = Bench::start(&Setup {
@@ -204,7 +204,7 @@ enum Meanwhile {
 
 /// The system goes to a disk under traffic, the machine is reset, and the kernel that boots then
 /// brings it back.
-#[guest_test(ours(b300, b380), r8169 = b380)]
+#[guest_test(ours(b300, b380), r8169 = b380, debug)]
 fn hibernates(case: &Case) -> Result<()> {
     needs(&case.kernel, "CONFIG_HIBERNATION")?;
     let boots: &[Meanwhile] = match case.chip {

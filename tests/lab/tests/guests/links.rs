@@ -88,7 +88,7 @@ fn write_phy(bench: &mut Bench, register: u32, value: u32) -> Result<()> {
         .map(drop)
 }
 
-#[guest_test(ours = b300)]
+#[guest_test(ours = b300, debug)]
 fn wakes_a_phy_that_was_suspended(case: &Case) -> Result<()> {
     phy_that_was_suspended(case, true)?;
     phy_that_was_suspended(&case.on(Chip::B380), false)
@@ -122,7 +122,7 @@ fn phy_that_was_suspended(case: &Case, phy_driver: bool) -> Result<()> {
     bench.finish()
 }
 
-#[guest_test(ours = b300, r8169 = b380)]
+#[guest_test(ours = b300, r8169 = b380, debug)]
 fn forces_the_phy_of_the_data_sheet(case: &Case) -> Result<()> {
     phy_of_the_data_sheet(case)?;
     if case.is_ours() {
@@ -183,7 +183,7 @@ fn phy_of_the_data_sheet(case: &Case) -> Result<()> {
     bench.finish()
 }
 
-#[guest_test(ours = b300, r8169 = b380)]
+#[guest_test(ours = b300, r8169 = b380, debug)]
 fn negotiates_its_link(case: &Case) -> Result<()> {
     link_is_negotiated(case)?;
     if case.is_ours() {

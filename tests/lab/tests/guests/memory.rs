@@ -95,7 +95,7 @@ fn waits_for_memory(bench: &mut Bench, interface: &str) -> Result<()> {
 }
 
 /// Most memory is above 4 GiB, where the card cannot reach it, and there is no IOMMU.
-#[guest_test(ours = b300, r8169 = b380, memory = 6144)]
+#[guest_test(ours = b300, r8169 = b380, memory = 6144, debug)]
 fn leaves_bounce_buffers_to_others(case: &Case) -> Result<()> {
     let (mut bench, interface) = Setup {
         append: "swiotlb=4096",
@@ -111,7 +111,7 @@ fn leaves_bounce_buffers_to_others(case: &Case) -> Result<()> {
 
 /// All that the card shall reach is bounced, wherever it is, as in a guest whose memory is
 /// encrypted.
-#[guest_test(ours = b380)]
+#[guest_test(ours = b380, debug)]
 fn leaves_bounce_buffers_to_others_where_all_is_bounced(case: &Case) -> Result<()> {
     let (mut bench, interface) = Setup {
         append: "swiotlb=4096,force",
@@ -140,7 +140,7 @@ const OUT_OF_REACH: [&str; 4] = [
 
 /// Most memory is out of the card's reach, and there is nothing to bounce in. What is received
 /// comes through; what cannot be sent is dropped and counted, and nothing else happens.
-#[guest_test(ours(b300, b380), memory = 6144)]
+#[guest_test(ours(b300, b380), memory = 6144, debug)]
 fn copes_with_memory_out_of_reach(case: &Case) -> Result<()> {
     let (mut bench, interface) = Setup {
         append: "swiotlb=noforce",

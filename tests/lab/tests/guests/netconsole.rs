@@ -74,7 +74,7 @@ fn on_the_wire(capture: &std::path::Path) -> Result<Vec<usize>> {
     Ok(times)
 }
 
-#[guest_test(ours(b300, b380), r8169 = b380)]
+#[guest_test(ours(b300, b380), r8169 = b380, debug)]
 fn carries_the_console(case: &Case) -> Result<()> {
     let setup = Setup {
         more_modules: &["netconsole"],

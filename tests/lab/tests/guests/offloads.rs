@@ -145,7 +145,7 @@ fn sums_short_pieces(case: &Case) -> Result<()> {
 
 /// Tagged frames reach the VLAN's interface and come back tagged, whether chip or core handles the
 /// tag.
-#[guest_test(ours = b300, r8169 = b380)]
+#[guest_test(ours = b300, r8169 = b380, debug)]
 fn tags_vlans(case: &Case) -> Result<()> {
     const ID: u16 = 0x123;
     let setup = Setup {
@@ -209,7 +209,7 @@ fn segments_in_vlan(bench: &mut Bench, interface: &str, setting: &str) -> Result
 
 /// TCP in a VLAN: the card cuts segments and tags frames, or does one of the two. Each frame must
 /// be tagged and whole.
-#[guest_test(ours(b300, b380), r8169 = b380)]
+#[guest_test(ours(b300, b380), r8169 = b380, debug)]
 fn cuts_segments_in_vlans(case: &Case) -> Result<()> {
     const ID: u16 = 0x123;
     let setup = Setup {

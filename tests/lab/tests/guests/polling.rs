@@ -22,7 +22,7 @@ fn two_reads(transfer: &Transfer) -> Result<()> {
     Ok(())
 }
 
-#[guest_test(ours = b300)]
+#[guest_test(ours = b300, debug)]
 fn polls_with_interrupts_deferred(case: &Case) -> Result<()> {
     deferral(case)?;
     deferral(&case.on(Chip::B380))

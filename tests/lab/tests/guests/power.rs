@@ -163,7 +163,6 @@ fn dozes_without_a_link(case: &Case) -> Result<()> {
         "ip link set {interface} down; ip link set {interface} up"
     ))?;
     wait_status(&mut bench, "suspended")?;
-    bench.insert("tls")?;
     bench.insert("bonding")?;
     is_set_while_asleep(&mut bench, &interface)?;
     bench
@@ -193,7 +192,7 @@ fn dozes_without_a_link(case: &Case) -> Result<()> {
 
 /// The card is the better half of a bond. Without a cable it sleeps while the other one carries on,
 /// and the bond goes on to set its address and MTU; with a cable it takes over again.
-#[guest_test(ours(b300, b380), r8169 = b380)]
+#[guest_test(ours(b300, b380), r8169 = b380, debug)]
 fn serves_a_bond(case: &Case) -> Result<()> {
     // r8169 refuses both while it sleeps.
     let ours = case.is_ours();

@@ -20,7 +20,7 @@ fn messages(bench: &mut Bench) -> Result<String> {
 }
 
 /// The neighbour interrupts while the card is busy, suspended, gone, and removed.
-#[guest_test(ours(b300, b380), r8169 = b380)]
+#[guest_test(ours(b300, b380), r8169 = b380, debug)]
 fn shares_its_interrupt_line(case: &Case) -> Result<()> {
     let mut bench = Bench::start(&Setup {
         neighbour: true,

@@ -278,7 +278,7 @@ fn is_called_when_switched_off(case: &Case) -> Result<()> {
     switched_off(case, OURS).map(|_| ())
 }
 
-#[guest_test(name = "ours_leaves_b380_as_r8169_does_when_switched_off", ours = b380)]
+#[guest_test(name = "ours_leaves_b380_as_r8169_does_when_switched_off", ours = b380, debug)]
 fn leaves_b380_as_r8169_does(case: &Case) -> Result<()> {
     let mut ours = switched_off(case, OURS)?;
     // It asks for a slow link after phy_stop(), which in Linux 7.3 forgets what the partner offers:
