@@ -28,8 +28,8 @@ impl Revision {
     }
 
     /// The second half of its PHY's identity. The data sheet gives one, and was written when there
-    /// was 0x300 only: its table of identities in TxConfig (page 7) has no bit 27. That 0x380 has
-    /// that of the RTL8211B, as the 8110SC of the same years, is a [guess].
+    /// was 0x300 only: its table of identities in TxConfig (page 7) has no bit 27. 0x380 has that
+    /// of the RTL8211B: realtek.ko took it for one on a real card (docs/chip-facts.md).
     pub fn phy_id(self) -> u16 {
         match self {
             Revision::B300 => PHY_RTL8211,
