@@ -122,6 +122,57 @@ fn phy_that_was_suspended(case: &Case, phy_driver: bool) -> Result<()> {
     bench.finish()
 }
 
+/// The value that `realtek.ko` gives register 14 of an RTL8211B that it suspends. It must not be
+/// left there: a boot ROM may not know of it, and gets no link.
+const PHY_SUSPENDED: u32 = 0x0200;
+
+/// Requires that register 14 of the PHY has this value, and that page 0 is selected.
+fn register_14_is(bench: &mut Bench, value: u32, when: &str) -> Result<()> {
+    let phy = bench.model()?.state()?.phy;
+    require!(
+        phy.registers[14] == Hex(value) && phy.page == 0,
+        "{when} register 14 of the PHY is {:?} and its page {}, expected {value:#x} and 0",
+        phy.registers[14],
+        phy.page
+    );
+    Ok(())
+}
+
+/// `realtek.ko` takes the link from an RTL8211B when the interface is closed. The machine is
+/// rebooted like that, and the driver removed.
+#[guest_test(ours(b300, b380), debug)]
+fn leaves_a_phy_that_gives_a_link(case: &Case) -> Result<()> {
+    let mut bench = Bench::start(&Setup {
+        phy_id: Some(0xc912),
+        resets: true,
+        ..case.setup()
+    })?;
+    for reboot in [true, false] {
+        let interface = bench.load_and_open()?;
+        drive::lease(&mut bench, &interface)?;
+        drive::ping(&mut bench, 3)?;
+        bench
+            .guest
+            .check(&format!("ip link set {interface} down"))?;
+        register_14_is(&mut bench, PHY_SUSPENDED, "with the interface closed")?;
+        if reboot {
+            let problems = bench.kernel_problems()?;
+            require!(problems.is_empty(), "before the reboot: {problems:?}");
+            let resets = bench.model()?.resets()?;
+            bench.boot_by("reboot -f")?;
+            require!(
+                bench.model()?.resets()? > resets,
+                "the machine has not reset the card"
+            );
+        } else {
+            bench.unload()?;
+        }
+        let after = if reboot { "after a reboot" } else { "unloaded" };
+        register_14_is(&mut bench, 0, after)?;
+    }
+    bench.finish()
+}
+
 #[guest_test(ours = b300, r8169 = b380, debug)]
 fn forces_the_phy_of_the_data_sheet(case: &Case) -> Result<()> {
     phy_of_the_data_sheet(case)?;
