@@ -51,7 +51,34 @@ fn holds(bench: &mut Bench, interface: &str, kind: u32, after: &str) -> Result<A
     address.ok_or_else(|| Error::Unmet(format!("{after}, the interface has {shown}")))
 }
 
-/// A chip without a valid address, of every kind, gets one that works.
+/// Requires that the log has so many lines that name `origin` as where the address is from.
+fn logged(bench: &mut Bench, origin: &str, times: usize, after: &str) -> Result<()> {
+    let messages = bench.driver_messages()?;
+    let lines: Vec<&String> = messages
+        .iter()
+        .filter(|line| line.contains("MAC address") && line.contains(origin))
+        .collect();
+    require!(
+        lines.len() == times,
+        "{after}, the log has {lines:?} about an address that is {origin}, expected {times} lines"
+    );
+    Ok(())
+}
+
+/// Has the driver, which is not loaded, come to a card with an address that it was left with;
+/// returns the interface, which is open.
+fn comes_after(bench: &mut Bench, address: Address) -> Result<String> {
+    leave(bench, address)?;
+    let name = bench.driver().name();
+    bench.insert(name)?;
+    let interface = name_of(bench.bound_interface()?)?;
+    bench.guest.check(&format!("ip link set {interface} up"))?;
+    bench.wait_carrier(&interface, true)?;
+    Ok(interface)
+}
+
+/// A chip without a valid address, of every kind, gets one that works. One that has a valid
+/// address, beside an EEPROM without one, keeps it.
 #[guest_test(ours(b300, b380), r8169 = b380, debug)]
 fn makes_up_an_address(case: &Case) -> Result<()> {
     let mut bench = Bench::start(&Setup {
@@ -65,30 +92,27 @@ fn makes_up_an_address(case: &Case) -> Result<()> {
     {
         if nth > 0 {
             bench.unload()?;
-            leave(&mut bench, address)?;
-            let name = bench.driver().name();
-            bench.insert(name)?;
-            interface = name_of(bench.bound_interface()?)?;
-            bench.guest.check(&format!("ip link set {interface} up"))?;
-            bench.wait_carrier(&interface, true)?;
+            interface = comes_after(&mut bench, address)?;
         }
         let after = format!("with {address:02x?} in the chip");
         holds(&mut bench, &interface, RANDOM, &after)?;
         drive::lease(&mut bench, &interface)?;
         drive::ping(&mut bench, 3)?;
         if matches!(bench.driver(), Driver::R8168Rust(_)) {
-            let messages = bench.driver_messages()?;
-            let times = messages
-                .iter()
-                .filter(|line| line.contains("random"))
-                .count();
-            require!(
-                times == nth + 1,
-                "{after}, the log has {times} lines about a random address, expected {}",
-                nth + 1
-            );
+            logged(&mut bench, "random", nth + 1, &after)?;
         }
     }
+    bench.unload()?;
+    let left = [0x02, 0xca, 0xfe, 0x00, 0x00, 0x01];
+    let interface = comes_after(&mut bench, left)?;
+    let after = format!("with {left:02x?} in the chip");
+    let found = holds(&mut bench, &interface, OWN, &after)?;
+    require!(
+        found == left,
+        "{after}, and none in its EEPROM, the interface has {found:02x?}"
+    );
+    drive::lease(&mut bench, &interface)?;
+    drive::ping(&mut bench, 3)?;
     bench.finish()
 }
 
@@ -106,6 +130,12 @@ fn has_the_address_of_the_firmware(case: &Case) -> Result<()> {
         found == FIRMWARE,
         "the interface has {found:02x?}, expected the firmware's {FIRMWARE:02x?}"
     );
+    logged(
+        &mut bench,
+        "from the firmware",
+        1,
+        "with one in the firmware",
+    )?;
     drive::lease(&mut bench, &interface)?;
     drive::ping(&mut bench, 3)?;
     bench.finish()
@@ -127,7 +157,10 @@ const PROBE_READS: u64 = 5 * 60 + 30;
 /// that has crashed. No more of it is read than that, until that is asked for.
 pub fn comes_from_the_eeprom(bench: &mut Bench) -> Result<()> {
     let own = parse_address(Model::MAC);
-    for left in [[0; 6], [0x02, 0xde, 0xad, 0xbe, 0xef, 0x01]] {
+    for (nth, left) in [[0; 6], [0x02, 0xde, 0xad, 0xbe, 0xef, 0x01]]
+        .into_iter()
+        .enumerate()
+    {
         bench.unload()?;
         leave(bench, left)?;
         let before = bench.model()?.counters()?;
@@ -146,6 +179,7 @@ pub fn comes_from_the_eeprom(bench: &mut Bench) -> Result<()> {
             "{after}, the address is {found:02x?} and {permanent}, expected {}",
             Model::MAC
         );
+        logged(bench, "from its EEPROM", nth + 1, &after)?;
         bench.guest.check(&format!("ip link set {interface} up"))?;
         bench.wait_carrier(&interface, true)?;
         drive::lease(bench, &interface)?;
