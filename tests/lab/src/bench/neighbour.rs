@@ -29,11 +29,49 @@ impl Bench {
     /// Requires that nothing was written to registers of the card while it was in D3, where they
     /// are out of reach; for a card with a neighbour.
     pub fn check_nothing_written_asleep(&mut self) -> Result<()> {
-        let path = self.guest.log(guest::INVALID);
+        let writes = self.written_asleep()?;
+        crate::require!(
+            writes.is_empty(),
+            "the card was written to {} times while it was in D3, expected not once; QEMU says: {}",
+            writes.len(),
+            writes[0]
+        );
+        Ok(())
+    }
+
+    /// Requires that [`Bench::check_nothing_written_asleep`] sees a write: puts a card without a
+    /// driver into D3, and writes to IntrMask. After that it sees one for ever.
+    pub fn check_that_writes_asleep_show(&mut self) -> Result<()> {
+        let before = self.written_asleep()?.len();
+        let bar = self.bar()?;
+        // The capability of power management is at 0x40, its control word at 0x44.
+        self.guest.check(&format!(
+            "cd /sys/bus/pci/devices/{}; echo 1 >enable
+            printf '\\003' | dd of=config bs=1 seek=68 count=1 conv=notrunc 2>/dev/null
+            devmem {:#x} 16 0",
+            self.device.address,
+            bar + 0x3c
+        ))?;
+        let written = self.written_asleep()?.len() - before;
+        crate::require!(
+            written == 1,
+            "of a write to the card in D3 {written} are seen, expected one"
+        );
+        Ok(())
+    }
+
+    /// Returns where the card's registers are, by its BAR 2.
+    fn bar(&mut self) -> Result<u64> {
         let resource = format!("/sys/bus/pci/devices/{}/resource", self.device.address);
         let bar = self.guest.check(&format!("sed -n 3p {resource}"))?;
         let bar = bar.split_whitespace().next().and_then(parse_hex);
-        let bar = bar.ok_or_else(|| Error::Unmet(format!("found no BAR 2 in {resource}")))?;
+        bar.ok_or_else(|| Error::Unmet(format!("found no BAR 2 in {resource}")))
+    }
+
+    /// Returns QEMU's lines about writes to registers of the card that were out of reach.
+    fn written_asleep(&mut self) -> Result<Vec<String>> {
+        let path = self.guest.log(guest::INVALID);
+        let bar = self.bar()?;
         let log = fs::read_to_string(&path).map_err(Error::file(&path, "reading"))?;
         let writes = log.lines().filter(|line| {
             let at = line.split_once("write at addr ").map(|(_, rest)| rest);
@@ -42,14 +80,7 @@ impl Bench {
                 .and_then(parse_hex);
             at.is_some_and(|at| (bar..bar + 0x1000).contains(&at))
         });
-        let writes: Vec<&str> = writes.collect();
-        crate::require!(
-            writes.is_empty(),
-            "the card was written to {} times while it was in D3, expected not once; QEMU says: {}",
-            writes.len(),
-            writes[0]
-        );
-        Ok(())
+        Ok(writes.map(str::to_owned).collect())
     }
 }
 

@@ -187,6 +187,8 @@ fn dozes_without_a_link(case: &Case) -> Result<()> {
     drive::lease(&mut bench, &interface)?;
     drive::ping(&mut bench, 3)?;
     bench.check_nothing_written_asleep()?;
+    bench.unload()?;
+    bench.check_that_writes_asleep_show()?;
     bench.finish()
 }
 
