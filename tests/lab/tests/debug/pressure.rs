@@ -31,7 +31,7 @@ const HOG: &str = "hog() {
     }
     while test ! -e /run/enough; do hog; done >/dev/null 2>&1 &";
 
-#[guest_test(ours(b300), debug)]
+#[guest_test(ours(b300, b380), r8169 = b380, debug)]
 fn survives_memory_pressure(case: &Case) -> Result<()> {
     let (mut bench, interface) = Setup {
         // Without memory the guest cannot take as many, and what it does not take is to be lost.
