@@ -2,6 +2,8 @@
 
 use std::io::Read;
 use std::io::Write;
+use std::sync::atomic::AtomicBool;
+use std::sync::atomic::Ordering;
 use std::sync::mpsc;
 use std::thread;
 
@@ -180,4 +182,47 @@ fn what_the_peer_takes_late_is_sent_by_the_pump() {
         peer.read_exact(&mut bytes).unwrap();
         assert_eq!(bytes[4..], [i as u8; 1500]);
     }
+}
+
+/// A device that is never done sending before it has a peer, as a chip that reads ones where its
+/// ring should be.
+struct Endless {
+    has_peer: AtomicBool,
+    attached: mpsc::Sender<bool>,
+}
+
+impl NicPort for Endless {
+    fn offer(&self, _frame: &[u8], _again: bool) -> bool {
+        true
+    }
+
+    fn attach(&self, link: Option<Link>) {
+        self.has_peer.store(link.is_some(), Ordering::Relaxed);
+        let _ = self.attached.send(link.is_some());
+    }
+
+    fn blocked(&self) -> bool {
+        !self.has_peer.load(Ordering::Relaxed)
+    }
+
+    fn writable(&self) {}
+}
+
+#[test]
+fn a_device_that_is_never_done_keeps_no_peer_out() {
+    let path = std::env::temp_dir().join(format!("rtl8111b-pump-endless-{}", std::process::id()));
+    let _ = std::fs::remove_file(&path);
+    let listener = UnixListener::bind(&path).unwrap();
+    let spec = Spec::Listen(path.clone());
+    let (pump, _sender) = Pump::open(&spec, Some(listener), None).unwrap();
+    let (attached, to_attached) = mpsc::channel();
+    let endless = Endless {
+        has_peer: AtomicBool::new(false),
+        attached,
+    };
+    thread::spawn(move || pump.run(&endless));
+    let _peer = UnixStream::connect(&path).unwrap();
+    let found = to_attached.recv_timeout(PATIENT);
+    let _ = std::fs::remove_file(&path);
+    assert_eq!(found, Ok(true));
 }
