@@ -107,6 +107,8 @@ fn names_interfaces(inputs: &Inputs) -> Result<()> {
         ip tuntap add there mode tap; ip link set there up
         serve there; ip link del there
         for i in $(seq 100); do grep -q gone there.log && break; sleep 0.1; done
+        ip tuntap add there mode tap; ip link set there up
+        for i in $(seq 100); do grep -q 'a peer is there' there.log && break; sleep 0.1; done
         kill $!; wait
         ip tuntap add down mode tap
         serve down; kill $!; wait
@@ -132,6 +134,10 @@ fn names_interfaces(inputs: &Inputs) -> Result<()> {
         require!(
             lines.len() == 1 && lines[0].contains(line),
             "about the interface {name} the log of the model has {lines:?}, expected one line with {line:?}"
+        );
+        require!(
+            name != "there" || log.contains("wire: a peer is there"),
+            "an interface that is back is not used again: {log}"
         );
     }
     Ok(())
