@@ -330,6 +330,14 @@ impl Model {
             .ok_or_else(|| protocol(format!("it has no fault {name}")))
     }
 
+    /// Returns how often that fault has had an effect.
+    pub fn hits(&mut self, name: &str) -> Result<u64> {
+        let fault = self.control.fault(name).map_err(protocol)?;
+        fault
+            .map(|fault| fault.hits)
+            .ok_or_else(|| protocol(format!("it has no fault {name}")))
+    }
+
     /// Has the chip lie about everything, from a seed.
     pub fn lie(&mut self, seed: u64) -> Result<()> {
         self.ask(&Request::Fault(FaultRequest {

@@ -285,8 +285,11 @@ fn statistics(bench: &mut Bench, interface: &str) -> Result<()> {
     Ok(())
 }
 
-/// The counters of our driver begin at zero and go on over down and up.
+/// The counters of our driver begin at zero and go on over down and up. The chip is never asked for
+/// them while its receiver is off: some never answer then.
 fn statistics_go_on(bench: &mut Bench, interface: &str) -> Result<()> {
+    const FAULT: &str = "tally-hang";
+    bench.model()?.fault(FAULT, true)?;
     let before = bench.guest.check(&format!("ethtool -S {interface}"))?;
     let before = number(&before, "rx_packets:")?;
     let down = bench.guest.check(&format!(
@@ -314,6 +317,12 @@ fn statistics_go_on(bench: &mut Bench, interface: &str) -> Result<()> {
     let anew = bench.guest.check(&format!("ethtool -S {interface}"))?;
     let anew = number(&anew, "rx_packets:")?;
     require!(anew < 100, "rx_packets is {anew} after a reload");
+    let hits = bench.model()?.hits(FAULT)?;
+    require!(
+        hits == 0,
+        "the chip was asked for its counters with the receiver off, {hits} times"
+    );
+    bench.model()?.fault(FAULT, false)?;
     drive::lease(bench, interface).map(|_| ())
 }
 
