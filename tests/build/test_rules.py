@@ -62,3 +62,33 @@ class Rules(Machine):
             said = " ".join(self.flags(85, "", arch=arch))
             self.assertIn(f"the stand-in for the kernel crate is for x86_64 only: Linux for {arch} must have been built with Rust", said)
             self.assertNotIn("--target", said)
+
+
+class Bindings(Machine):
+    """Kbuild: what bindgen is given, by the architecture that the kernel's makefiles name."""
+
+    def flags(self, arch):
+        """The flags for clang, and what is said when there are none."""
+        (self.dir / "rust").mkdir()
+        (self.dir / "rust/libkernel.rmeta").touch()
+        (self.dir / "Makefile").write_text(
+            f"SRCARCH := {arch}\nobj := {self.dir}\nobjtree := {self.dir}\nsrctree := {self.dir}\nsrc := {TOP}\nCONFIG_RUST := y\n"
+            f"c_flags := -O2 -mskip-rax-setup\nall:\n\t@echo '$(bindings_c_flags)'\ninclude {TOP}/Kbuild\n"
+        )
+        done = subprocess.run(["/usr/bin/make", "-s", "-C", self.dir, "all"], capture_output=True, text=True, check=False)
+        return done.stdout.split(), done.stderr
+
+    def test_of_this_architecture(self):
+        flags, _ = self.flags("x86")
+        self.assertIn("--target=x86_64-linux-gnu", flags)
+        self.assertIn("-O2", flags)
+        self.assertNotIn("-mskip-rax-setup", flags)
+
+    def test_of_another(self):
+        flags, _ = self.flags("arm64")
+        self.assertIn("--target=aarch64-linux-gnu", flags)
+
+    def test_of_one_that_the_kernel_has_no_rust_for(self):
+        flags, said = self.flags("sparc")
+        self.assertEqual(flags, [])
+        self.assertIn("r8168_rust cannot be built for the architecture sparc", said)
