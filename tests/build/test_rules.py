@@ -52,6 +52,11 @@ class Rules(Machine):
         self.assertNotIn(sanitizer, self.flags(85, "", RUSTFLAGS_KASAN=sanitizer))
         self.assertIn("scripts/Makefile.kasan", self.flags(85, "", CONFIG_KASAN="y"))
 
+    def test_kunit(self):
+        self.assertIn("CONFIG_KUNIT", self.flags(85, "", CONFIG_KUNIT="y"))
+        for settings in ({"CONFIG_KUNIT": "m"}, {}):
+            self.assertNotIn("CONFIG_KUNIT", self.flags(85, "", **settings))
+
     def test_refusals(self):
         for name in ("CONFIG_RANDSTRUCT", "CONFIG_CFI", "CONFIG_CFI_CLANG"):
             self.assertIn("CONFIG_RANDSTRUCT", self.flags(85, "", **{name: "y"}))
@@ -64,19 +69,53 @@ class Rules(Machine):
             self.assertNotIn("--target", said)
 
 
-class Bindings(Machine):
-    """Kbuild: what bindgen is given, by the architecture that the kernel's makefiles name."""
+class Kbuild(Machine):
+    """Kbuild itself."""
+
+    METADATA = False
+
+    def value(self, name, arch="x86", standin=False, **settings):
+        """The words of a variable, and what is said when there are none."""
+        if not standin:
+            (self.dir / "rust").mkdir(exist_ok=True)
+            (self.dir / "rust/libkernel.rmeta").touch()
+        text = "".join(f"{key} := {value}\n" for key, value in settings.items())
+        (self.dir / "Makefile").write_text(
+            f"SRCARCH := {arch}\nobj := {self.dir}\nobjtree := {self.dir}\nsrctree := {self.dir}\nsrc := {TOP}\nCONFIG_RUST := {'' if standin else 'y'}\n"
+            f"c_flags := -O2 -mskip-rax-setup\n{text}all:\n\t@echo '$({name})'\ninclude {TOP}/Kbuild\n"
+        )
+        done = subprocess.run(["/usr/bin/make", "-s", "-C", self.dir, f"RUSTC={self.bin}/rustc", "all"], capture_output=True, text=True, check=False)
+        return done.stdout.split(), done.stderr
+
+
+class Objects(Kbuild):
+    """What the module is made of."""
+
+    def objects(self, **settings):
+        """The objects of the stand-in."""
+        objects, error = self.value("r8168_rust-y", **settings)
+        self.assertIn("rust/r8168_rust.o", objects, error)
+        return [name for name in objects if "standin" in name]
+
+    def test_kernel_crate(self):
+        self.assertEqual(self.objects(), [])
+        self.assertEqual(self.objects(CONFIG_KUNIT="y"), [])
+
+    def test_standin(self):
+        self.assertEqual(self.objects(standin=True), ["rust/standin/standin.o"])
+        self.assertEqual(self.objects(STANDIN="1"), ["rust/standin/standin.o"])
+
+    def test_kunit(self):
+        self.assertEqual(self.objects(standin=True, CONFIG_KUNIT="y"), ["rust/standin/standin.o", "rust/standin/kunit.o"])
+        self.assertEqual(self.objects(standin=True, CONFIG_KUNIT="m"), ["rust/standin/standin.o"])
+
+
+class Bindings(Kbuild):
+    """What bindgen is given, by the architecture that the kernel's makefiles name."""
 
     def flags(self, arch):
         """The flags for clang, and what is said when there are none."""
-        (self.dir / "rust").mkdir()
-        (self.dir / "rust/libkernel.rmeta").touch()
-        (self.dir / "Makefile").write_text(
-            f"SRCARCH := {arch}\nobj := {self.dir}\nobjtree := {self.dir}\nsrctree := {self.dir}\nsrc := {TOP}\nCONFIG_RUST := y\n"
-            f"c_flags := -O2 -mskip-rax-setup\nall:\n\t@echo '$(bindings_c_flags)'\ninclude {TOP}/Kbuild\n"
-        )
-        done = subprocess.run(["/usr/bin/make", "-s", "-C", self.dir, "all"], capture_output=True, text=True, check=False)
-        return done.stdout.split(), done.stderr
+        return self.value("bindings_c_flags", arch)
 
     def test_of_this_architecture(self):
         flags, _ = self.flags("x86")

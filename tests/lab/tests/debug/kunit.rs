@@ -14,8 +14,12 @@ fn passes_its_own_tests(case: &Case) -> Result<()> {
         .guest
         .check("cat /sys/kernel/debug/kunit/r8168_rust/results")?;
     println!("{results}");
+    // KUnit prints no sums for a suite of one case, which it is on the stand-in for the kernel crate.
     require!(
-        results.contains(" fail:0 skip:0 ") && !results.contains("not ok"),
+        results.ends_with("ok 1 r8168_rust")
+            && !results.contains("not ok")
+            && !results.contains("# SKIP")
+            && results.contains("phylib_hears_of_no_missing_master"),
         "the KUnit tests report: {results}"
     );
     bench.finish()
