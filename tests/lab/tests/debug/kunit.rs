@@ -14,7 +14,7 @@ fn passes_its_own_tests(case: &Case) -> Result<()> {
         .guest
         .check("cat /sys/kernel/debug/kunit/r8168_rust/results")?;
     println!("{results}");
-    // KUnit prints no sums for a suite of one case, which it is on the stand-in for the kernel crate.
+    // KUnit prints no sums for a suite of one case, as it is on the stand-in for the kernel crate.
     require!(
         results.ends_with("ok 1 r8168_rust")
             && !results.contains("not ok")
