@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0
 """rust/standin/rules: what the compiler is given, by its version."""
 
+import json
 import subprocess
 
 from support import TOP, Machine
@@ -9,13 +10,12 @@ from support import TOP, Machine
 class Rules(Machine):
     """The flags."""
 
-    def flags(self, minor, kernel, arch="x86", **settings):
+    def flags(self, minor, kernel, arch="x86", rule="all:\n\t@echo '$(standin_flags)'", **settings):
         """What rustc 1.MINOR is given where the kernel's makefiles have these flags; what is said when it is refused."""
         self.rustc(f"rustc 1.{minor}.0 (0123456789 2026-01-01)")
         text = "".join(f"{name} := {value}\n" for name, value in settings.items())
         (self.dir / "Makefile").write_text(
-            f"SRCARCH := {arch}\nobj := {self.dir}\nsrc := {TOP}\nKBUILD_RUSTFLAGS := {kernel}\n{text}all:\n\t@echo '$(standin_flags)'\n"
-            f"include {TOP}/rust/standin/rules\n"
+            f"SRCARCH := {arch}\nobj := {self.dir}\nsrc := {TOP}\nKBUILD_RUSTFLAGS := {kernel}\n{text}{rule}\ninclude {TOP}/rust/standin/rules\n"
         )
         done = subprocess.run(
             ["/usr/bin/make", "-s", "-C", self.dir, f"RUSTC={self.bin}/rustc", "all"],
@@ -45,6 +45,33 @@ class Rules(Machine):
             flags = self.flags(minor, "")
             self.assertIn("-Zunstable-options", flags)
             self.assertIn(f"--target={self.dir}/rust/standin/out/target.json", flags)
+
+    def test_frame_pointers(self):
+        flag = "-Zllvm_module_flag=frame-pointer:u32:2:max"
+        self.assertIn(flag, self.flags(97, f"-Cforce-frame-pointers=y {flag}"))
+        flags = self.flags(98, f"-Cforce-frame-pointers=y {flag}")
+        self.assertIn("-Cforce-frame-pointers=y", flags)
+        self.assertNotIn(flag, flags)
+
+    def target(self, minor, **settings):
+        """What target.json says to rustc 1.MINOR; the features are a set."""
+        made = self.dir / "target.json"
+        made.unlink(missing_ok=True)
+        self.flags(minor, "", rule=f"all: {made}\n{made}: {TOP}/rust/standin/target.json.in\n\t@$(cmd_standin_target)", comma=",", **settings)
+        target = json.loads(made.read_text())
+        return target | {"features": set(target["features"].split(","))}
+
+    def test_target_file(self):
+        for minor, abi, width in ((85, None, "64"), (86, "x86-softfloat", "64"), (91, "x86-softfloat", 64), (98, "softfloat", 64)):
+            target = self.target(minor)
+            self.assertEqual((target.get("rustc-abi"), target["target-pointer-width"]), (abi, width))
+            self.assertEqual(target["features"], {"-mmx", "+soft-float"})
+
+    def test_mitigations_of_the_target(self):
+        retpolines = {f"+retpoline-{what}" for what in ("external-thunk", "indirect-branches", "indirect-calls")}
+        self.assertLessEqual(retpolines, self.target(85, CONFIG_MITIGATION_RETPOLINE="y")["features"])
+        self.assertLessEqual({"+harden-sls-ijmp", "+harden-sls-ret"}, self.target(85, CONFIG_MITIGATION_SLS="y")["features"])
+        self.assertIn("-apxf", self.target(85, CONFIG_X86_NATIVE_CPU="y")["features"])
 
     def test_checked_memory(self):
         sanitizer = "-Zsanitizer=kernel-address"
