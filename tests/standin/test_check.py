@@ -122,6 +122,15 @@ class Check(unittest.TestCase):
         self.module.write(self.a_padding(), b"\x48\x89\x44\x24\xf8")
         self.finds("red zone")
 
+    def test_stack(self):
+        for size, found in ((2040, False), (2048, True), (5000, True)):
+            with self.subTest(size):
+                self.module.write(self.a_padding(), b"\x48\x81\xec" + struct.pack("<I", size))
+                if found:
+                    self.finds("too much on the stack")
+                else:
+                    self.assertEqual(self.said(), "")
+
     def test_returns(self):
         self.module.write(self.a_padding(), b"\xc3")
         self.finds("returns without")
