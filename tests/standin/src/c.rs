@@ -4,9 +4,9 @@
 
 #![allow(clippy::missing_safety_doc)]
 
-use crate::ffi::{c_char, c_ulong, c_void};
+use crate::ffi::{c_char, c_int, c_ulong, c_void};
 use std::alloc::Layout;
-use std::cell::Cell;
+use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
 use std::sync::Mutex;
 
@@ -33,6 +33,7 @@ pub mod fake {
         pub(super) static FAILING: Cell<bool> = const { Cell::new(false) };
         pub(super) static WARNINGS: Cell<u32> = const { Cell::new(0) };
         pub(super) static SLEPT: Cell<usize> = const { Cell::new(0) };
+        pub(super) static LOG: RefCell<Vec<String>> = const { RefCell::new(Vec::new()) };
     }
 
     /// Returns how many pieces of memory were got and not given back.
@@ -46,6 +47,10 @@ pub mod fake {
     /// Returns the number of warnings of a wrong count.
     pub fn warnings() -> u32 {
         WARNINGS.get()
+    }
+    /// Returns what was logged of tests of KUnit: names, and why one failed.
+    pub fn log() -> Vec<String> {
+        LOG.take()
     }
     /// Returns the microseconds of the last sleep.
     pub fn slept() -> usize {
@@ -144,6 +149,17 @@ pub(crate) unsafe fn standin_mutex_unlock(mutex: *mut c_void) {
 }
 pub(crate) unsafe fn standin_fsleep(us: c_ulong) {
     fake::SLEPT.set(us);
+}
+fn log(text: *const c_char, length: c_int) {
+    // SAFETY: The caller's text has that many bytes.
+    let text = unsafe { std::slice::from_raw_parts(text, length.try_into().unwrap()) };
+    fake::LOG.with_borrow_mut(|log| log.push(std::str::from_utf8(text).unwrap().to_owned()));
+}
+pub(crate) unsafe fn standin_kunit_begin(name: *const c_char, length: c_int) {
+    log(name, length);
+}
+pub(crate) unsafe fn standin_kunit_fail(text: *const c_char, length: c_int) {
+    log(text, length);
 }
 pub(crate) unsafe fn standin_warn_count() {
     fake::WARNINGS.set(fake::WARNINGS.get() + 1);

@@ -35,6 +35,10 @@ pub mod alloc;
 pub mod error;
 #[path = "../../../rust/standin/kernel/ffi.rs"]
 pub mod ffi;
+#[path = "../../../rust/standin/kernel/kunit.rs"]
+pub mod kunit;
+#[path = "../../../rust/standin/kernel/line.rs"]
+mod line;
 #[path = "../../../rust/standin/kernel/sync/mod.rs"]
 pub mod sync;
 #[path = "../../../rust/standin/kernel/time.rs"]
@@ -46,7 +50,31 @@ mod c;
 
 /// The macros.
 pub mod macros {
-    pub use macros::paste;
+    pub use macros::{kunit_tests, paste};
 }
 
 pub use c::fake;
+
+#[cfg(test)]
+mod tests {
+    use crate::line::Line;
+    use std::fmt::Write;
+
+    #[test]
+    fn a_line_is_cut_between_characters() {
+        let mut line = Line::<8>::new();
+        assert_eq!(line.as_bytes(), b"");
+        let number = 12;
+        write!(line, "abc: {number}").unwrap();
+        assert_eq!(line.as_bytes(), b"abc: 12");
+        // It has two bytes, and there is room for one.
+        assert!(write!(line, "\u{e9}z").is_err());
+        assert_eq!(line.as_bytes(), b"abc: 12");
+        line.write_str("3").unwrap();
+        assert!(line.write_char('4').is_err());
+        assert_eq!(line.as_bytes(), b"abc: 123");
+        let mut line = Line::<8>::new();
+        assert!(write!(line, "abcdef\u{e9}\u{e9}").is_err());
+        assert_eq!(line.as_bytes(), "abcdef\u{e9}".as_bytes());
+    }
+}
