@@ -338,15 +338,15 @@ class Table(Stubs):
 class Module(Stubs):
     """scripts/module, with a make that has built something: what is asked of it."""
 
-    def build(self, *sections, environment=(), **settings):
-        """Builds for a kernel of this configuration; the module has these sections."""
+    def build(self, *sections, environment=(), says="", **settings):
+        """Builds for a kernel of this configuration; the module has these sections, and make says this."""
         self.tree("scripts/module")
         for name in ("Kbuild", "rust/standin/check"):
             (self.top / name).parent.mkdir(parents=True, exist_ok=True)
             (self.top / name).touch()
         self.stub("top/scripts/kdir", f"echo {self.dir}/kdir")
         listed = "".join(f"[ 1] {section} PROGBITS" for section in sections)
-        self.stub("top/scripts/toolbox", f"case $* in *readelf*) echo '{listed}' ;; *KCFLAGS*) printf '%s\\n' \"$@\" >{self.dir}/make ;; esac")
+        self.stub("top/scripts/toolbox", f"case $* in *readelf*) echo '{listed}' ;; *KCFLAGS*) printf '%s\\n' \"$@\" >{self.dir}/make; echo '{says}' ;; esac")
         (self.dir / "kdir").mkdir()
         (self.dir / "kdir/vmlinux").touch()
         (self.dir / "kdir/.config").write_text("".join(f"CONFIG_{name}=y\n" for name in settings))
@@ -368,6 +368,21 @@ class Module(Stubs):
 
     def test_none_is_wanted(self):
         self.assertEqual(self.build()[0], 0)
+
+    def test_warnings(self):
+        for line in (
+            "warning: unused variable: `a`",
+            "rust/helpers/helpers.c:10:5: warning: unused variable",
+            "r8168_rust.o: warning: objtool: init_module(): not an indirect call target",
+            "WARNING: modpost: missing MODULE_DESCRIPTION() in r8168_rust.o",
+        ):
+            with self.subTest(line):
+                shutil.rmtree(self.dir / "top", ignore_errors=True)
+                shutil.rmtree(self.dir / "kdir", ignore_errors=True)
+                status, said = self.build(says=line)
+                self.assertEqual(status, 1, said)
+                self.assertIn(line, said)
+                self.assertIn("there are warnings", said)
 
     def given(self):
         """What make is given."""
