@@ -488,8 +488,8 @@ fn reports(case: &Case) -> Result<()> {
 }
 
 /// The self-test's interrupt may be masked while the test waits for it, by a handler that was
-/// called for a neighbour on the line and looked before whether the test waits. Here a program masks
-/// it.
+/// called for a neighbour on the line and looked before whether the test waits. Here a program
+/// masks it.
 #[guest_test(ours(b300, b380), debug)]
 fn passes_its_test_when_the_interrupt_is_masked(case: &Case) -> Result<()> {
     let (mut bench, interface) = Setup {
