@@ -7,14 +7,16 @@ use rtl8111b_chip::BusError;
 use rtl8111b_chip::Chip;
 
 /// Bytes of memory, from address zero.
-const SIZE: usize = 0x1_0000;
+pub(crate) const SIZE: usize = 0x1_0000;
 pub(crate) const TX_RING: u32 = 0x1000;
 pub(crate) const TX_HIGH: u32 = 0x2000;
 pub(crate) const RX_RING: u32 = 0x3000;
+/// Where seeds have the tally counters; the receive ring ends there.
+pub(crate) const COUNTERS: u32 = 0x7000;
 /// Descriptors in each.
-const COUNT: u64 = 16;
+pub(crate) const COUNT: u64 = 16;
 /// Buffers are from here on.
-const BUFFERS: u64 = 0x8000;
+pub(crate) const BUFFERS: u64 = 0x8000;
 
 /// The limit of accesses of one act. A ring of 1024 descriptors is looked at once per doorbell; a
 /// frame with a 1024th of room in each descriptor touches each four times.
@@ -46,6 +48,15 @@ impl<'a> Bytes<'a> {
 
     pub(crate) fn u32(&mut self) -> u32 {
         u32::from(self.u16()) | u32::from(self.u16()) << 16
+    }
+
+    pub(crate) fn u64(&mut self) -> u64 {
+        u64::from(self.u32()) | u64::from(self.u32()) << 32
+    }
+
+    /// As many as there are, and zeroes behind them.
+    pub(crate) fn take(&mut self, count: usize) -> Vec<u8> {
+        (0..count).map(|_| self.u8()).collect()
     }
 
     /// Mostly registers, now and then any offset.

@@ -9,6 +9,15 @@
 
 mod guest;
 mod messages;
+pub mod seeds;
+
+/// The card, which the program puts together: a program is no library, so its file is compiled here
+/// once more.
+#[path = "../../rtl8111b/src"]
+#[expect(dead_code, reason = "what the program reports and records")]
+mod card {
+    pub(crate) mod device;
+}
 
 use rtl8111b_chip::Chip;
 use rtl8111b_chip::Config;
@@ -121,6 +130,11 @@ fn check(chip: &Chip) {
 
 /// Sequences of register accesses, with frames, time and faults between them.
 pub fn mmio(data: &[u8]) {
+    check(&drive(data));
+}
+
+/// The chip after them.
+fn drive(data: &[u8]) -> Chip {
     let mut bytes = Bytes::new(data);
     let mut chip = Chip::new(config(bytes.u8()));
     let mut guest = Guest::new();
@@ -130,7 +144,7 @@ pub fn mmio(data: &[u8]) {
         act(&mut chip, &mut guest, &mut bytes);
         guest.settle(&mut chip);
     }
-    check(&chip);
+    chip
 }
 
 /// Rings full of anything. The chip may write where a receive descriptor that it owns points, as
@@ -173,3 +187,6 @@ pub fn descriptors(data: &[u8]) {
     }
     check(&chip);
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,83 +1,96 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Messages over the vfio-user socket, of any kind and length, well formed or not. Files (memory,
-//! eventfds) are not sent along; the transport's own tests do that.
+//! The whole card behind its vfio-user socket: messages of any kind and length, well formed or not,
+//! with files (memory, eventfds) or without.
 
+use std::fs::File;
 use std::io::Read;
-use std::io::Write;
 use std::net::Shutdown;
+use std::os::fd::AsRawFd;
+use std::os::fd::RawFd;
+use std::os::linux::net::SocketAddrExt;
+use std::os::unix::fs::FileExt;
+use std::os::unix::net::SocketAddr;
 use std::os::unix::net::UnixListener;
 use std::os::unix::net::UnixStream;
 use std::panic;
-use std::sync::atomic::AtomicU64;
-use std::sync::atomic::Ordering;
 use std::sync::Mutex;
 use std::sync::Once;
+use std::sync::OnceLock;
 use std::thread;
 use std::time::Duration;
 
 use rtl8111b_chip::Chip;
-use rtl8111b_chip::Config;
-use rtl8111b_chip::Width;
-use rtl8111b_transport::DmaMap;
-use rtl8111b_transport::Endpoint;
-use rtl8111b_transport::Lines;
-use rtl8111b_transport::Region;
+use rtl8111b_pci::ConfigSpace;
+use rtl8111b_pci::Identity;
 use rtl8111b_transport::Server;
+use rtl8111b_wire::Sender;
+use vmm_sys_util::eventfd::EventFd;
+use vmm_sys_util::sock_ctrl_msg::ScmSocket;
 
+use crate::card::device::Device;
+use crate::config;
 use crate::guest::Bytes;
-use crate::guest::Guest;
+use crate::guest::SIZE;
 
-/// A chip without a configuration space or a memory.
-struct Card {
-    chip: Chip,
-    guest: Guest,
-    dma: DmaMap,
-    lines: Lines,
+const VERSION: u8 = 1;
+const DMA_MAP: u8 = 2;
+const DMA_UNMAP: u8 = 3;
+const GET_INFO: u8 = 4;
+const GET_REGION_INFO: u8 = 5;
+const GET_IRQ_INFO: u8 = 7;
+const SET_IRQS: u8 = 8;
+const REGION_READ: u8 = 9;
+const REGION_WRITE: u8 = 10;
+const RESET: u8 = 13;
+
+/// A message that says more about itself than is true; the next byte says what.
+const TWISTED: u8 = 0x80;
+
+/// The longest data of a write that an input has; more is made up.
+const LITERAL: u16 = 8;
+
+const VERSION_DATA: &[u8] =
+    b"{\"capabilities\":{\"max_msg_fds\":8,\"max_data_xfer_size\":1048576}}\0";
+
+/// Files that a client sends along, and the socket of all inputs.
+struct World {
+    listener: SocketAddr,
+    server: Server,
+    memory: File,
+    /// Of one page.
+    short: File,
+    event: EventFd,
 }
 
-impl Endpoint for Card {
-    fn read(&mut self, _region: Region, offset: u64, into: &mut [u8]) {
-        assert!(
-            into.len() <= 4096,
-            "{} bytes asked of the device",
-            into.len()
-        );
-        let value = self.chip.read(offset as u16, Width::Long).to_le_bytes();
-        for (to, from) in into.iter_mut().zip(value) {
-            *to = from;
-        }
-    }
+/// A file that is gone when it is closed.
+fn file(name: &str, size: u64) -> std::io::Result<File> {
+    let path = std::env::temp_dir().join(format!("rtl8111b-fuzz-{}-{name}", std::process::id()));
+    let mut options = File::options();
+    let file = options
+        .read(true)
+        .write(true)
+        .create(true)
+        .truncate(true)
+        .open(&path)?;
+    std::fs::remove_file(&path)?;
+    file.set_len(size)?;
+    Ok(file)
+}
 
-    fn write(&mut self, _region: Region, offset: u64, from: &[u8]) {
-        assert!(
-            from.len() <= 4096,
-            "{} bytes given to the device",
-            from.len()
-        );
-        let value = from.first().copied().unwrap_or(0);
-        self.guest.begin();
-        self.chip.set_bus_master(&mut self.guest, value & 1 == 0);
-        self.chip
-            .write(&mut self.guest, offset as u16, Width::Byte, value.into());
-        self.lines.set(self.chip.interrupt());
-    }
-
-    fn reset(&mut self) {
-        self.chip.pci_reset();
-    }
-
-    fn dma(&mut self) -> &mut DmaMap {
-        &mut self.dma
-    }
-
-    fn lines(&mut self) -> &mut Lines {
-        &mut self.lines
-    }
-
-    fn disconnected(&mut self) {
-        self.chip.pci_reset();
-    }
+fn world() -> std::io::Result<World> {
+    // An abstract name: no file is left behind by a process that is killed.
+    let name = format!("rtl8111b-fuzz-{}", std::process::id());
+    let address = SocketAddr::from_abstract_name(name)?;
+    let listener = UnixListener::bind_addr(&address)?;
+    let windows = [(0, rtl8111b_pci::IO_SIZE), (2, rtl8111b_pci::MEMORY_SIZE)];
+    Ok(World {
+        listener: address,
+        server: Server::new(listener, &windows, rtl8111b_pci::SIZE as u64),
+        memory: file("memory", SIZE as u64)?,
+        short: file("short", 4096)?,
+        event: EventFd::new(libc::EFD_NONBLOCK | libc::EFD_CLOEXEC)?,
+    })
 }
 
 /// The vfio_user crate panics at some malformed messages, on the server's thread, and the server
@@ -98,92 +111,261 @@ fn bear_the_crate() {
     });
 }
 
+/// A message of a client: bytes, and the files that go with them.
+struct Message {
+    bytes: Vec<u8>,
+    files: Vec<RawFd>,
+}
+
 /// A connection with these messages on it.
 pub fn messages(data: &[u8]) {
-    static NUMBER: AtomicU64 = AtomicU64::new(0);
+    crate::check(&converse(data).chip);
+}
+
+/// The card after it.
+pub(crate) fn converse(data: &[u8]) -> Device {
+    static WORLD: OnceLock<World> = OnceLock::new();
     bear_the_crate();
-    let number = NUMBER.fetch_add(1, Ordering::Relaxed);
-    let name = format!("rtl8111b-fuzz-{}-{number}", std::process::id());
-    let path = std::env::temp_dir().join(name);
-    let Ok(listener) = UnixListener::bind(&path) else {
-        return;
-    };
-    let server = Server::new(listener, &[(0, 256), (2, 4096)], 4096);
-    let card = Mutex::new(Card {
-        chip: Chip::new(Config::default()),
-        guest: Guest::new(),
-        dma: DmaMap::new(),
-        lines: Lines::new(),
-    });
+    let world = WORLD.get_or_init(|| world().expect("a socket, two files and an event"));
+    let mut bytes = Bytes::new(data);
+    let choice = bytes.u8();
+    let chip = Chip::new(config(choice));
+    let space = ConfigSpace::new(Identity::default(), chip.eeprom());
+    let sender = Sender::none().expect("an event");
+    let card = Mutex::new(Device::new(chip, space, sender));
+    let mut memory = vec![0; SIZE];
+    let messages = conversation(choice, &mut bytes, world, &mut memory);
+    // Before all messages: they are carried out while others are still being sent.
+    let filled = world.memory.write_all_at(&memory, 0);
+    assert!(filled.is_ok(), "memory");
     thread::scope(|scope| {
         let serving = thread::Builder::new()
             .name("server".to_owned())
-            .spawn_scoped(scope, || drop(server.serve_one(&card)));
-        if let Ok(mut stream) = UnixStream::connect(&path) {
+            .spawn_scoped(scope, || drop(world.server.serve_one(&card)));
+        if let Ok(stream) = UnixStream::connect_addr(&world.listener) {
             let _ = stream.set_read_timeout(Some(Duration::from_secs(10)));
             let _ = stream.set_write_timeout(Some(Duration::from_secs(10)));
-            let _ = stream.write_all(&stream_of(data));
-            let _ = stream.shutdown(Shutdown::Write);
-            let mut answers = Vec::new();
-            // More than any of these may be answered with would be growth.
-            let _ = (&stream).take(1 << 24).read_to_end(&mut answers);
+            // Who only writes would wait for a server that waits for its answers to be read.
+            let (writer, messages) = (stream.try_clone(), &messages);
+            scope.spawn(move || {
+                if let Ok(writer) = writer {
+                    messages.iter().all(|message| send(&writer, message));
+                    let _ = writer.shutdown(Shutdown::Write);
+                }
+            });
+            let mut room = [0; 4096];
+            while (&stream).read(&mut room).is_ok_and(|count| count > 0) {}
         }
         let ended = serving.map(|handle| handle.join().is_ok());
         assert!(ended.unwrap_or(true), "the server's thread panicked");
     });
-    let _ = std::fs::remove_file(&path);
-    assert!(card.lock().is_ok_and(|card| card.dma.len() <= 1024));
+    let card = card
+        .into_inner()
+        .expect("the card panicked behind its lock");
+    assert_eq!(card.memory_ranges(), 0, "memory is held after the client");
+    card
 }
 
-fn stream_of(data: &[u8]) -> Vec<u8> {
-    let mut bytes = Bytes::new(data);
-    let mut stream = Vec::new();
-    let first = bytes.u8();
-    if first & 1 == 0 {
-        let version = b"{\"capabilities\":{\"max_msg_fds\":8,\"max_data_xfer_size\":1048576}}\0";
-        let mut body = vec![0, 0, 1, 0];
-        body.extend_from_slice(version);
-        message(&mut stream, 1, 0, &body, 0);
+/// Unlike `write`, this is no signal for a server that is gone: libFuzzer, whose `main` is not
+/// Rust's, would be ended.
+fn send(stream: &UnixStream, message: &Message) -> bool {
+    stream
+        .send_with_fds(&[message.bytes.as_slice()], &message.files)
+        .is_ok_and(|sent| sent == message.bytes.len())
+}
+
+/// An address, a size or an offset: mostly pages at the beginning, now and then anything.
+fn number(kind: u8, bytes: &mut Bytes<'_>) -> u64 {
+    match kind & 3 {
+        0 | 1 => u64::from(bytes.u8()) << 12,
+        2 => u64::from(bytes.u16()),
+        _ => bytes.u64(),
+    }
+}
+
+fn conversation(
+    choice: u8,
+    bytes: &mut Bytes<'_>,
+    world: &World,
+    memory: &mut [u8],
+) -> Vec<Message> {
+    let mut messages = Vec::new();
+    if choice & 0x80 == 0 {
+        messages.push(message(VERSION.into(), 0, &version(VERSION_DATA), None));
     }
     while !bytes.is_empty() {
         let choice = bytes.u8();
-        let command = u16::from(choice & 15);
-        let mut body = Vec::new();
+        let command = choice & 15;
+        let variant = choice >> 4 & 7;
+        let (mut body, mut files) = (Vec::new(), Vec::new());
         match command {
-            // REGION_READ, REGION_WRITE: offset, region, count.
-            9 | 10 => {
-                let offset = u64::from(bytes.u16());
-                let (region, count) = (u32::from(bytes.u8() & 15), u32::from(bytes.u16()));
-                body.extend_from_slice(&offset.to_le_bytes());
+            0 => {
+                let (at, value) = (usize::from(bytes.u16()), bytes.u32());
+                if let Some(word) = memory.get_mut(at..at + 4) {
+                    word.copy_from_slice(&value.to_le_bytes());
+                }
+                continue;
+            }
+            VERSION => {
+                let len = bytes.u8().into();
+                body = version(&bytes.take(len));
+            }
+            DMA_MAP | DMA_UNMAP => {
+                let kinds = bytes.u8();
+                // Of a map read and write; of an unmap dirty pages and all.
+                let flags = u32::from(kinds >> 6) << u32::from(command - DMA_MAP);
+                body.extend_from_slice(&32u32.to_le_bytes());
+                body.extend_from_slice(&flags.to_le_bytes());
+                if command == DMA_MAP {
+                    body.extend_from_slice(&number(kinds, bytes).to_le_bytes());
+                }
+                body.extend_from_slice(&number(kinds >> 2, bytes).to_le_bytes());
+                body.extend_from_slice(&number(kinds >> 4, bytes).to_le_bytes());
+                let (memory, short) = (world.memory.as_raw_fd(), world.short.as_raw_fd());
+                files = match variant {
+                    0..=2 => vec![memory],
+                    3 => vec![short],
+                    4 => vec![world.event.as_raw_fd()],
+                    5 => vec![memory, short],
+                    _ => Vec::new(),
+                };
+                if command == DMA_UNMAP {
+                    files.clear();
+                }
+            }
+            GET_INFO => body.resize(16, 0),
+            GET_REGION_INFO | GET_IRQ_INFO => {
+                let index = u32::from(bytes.u8());
+                body.resize(if command == GET_IRQ_INFO { 16 } else { 32 }, 0);
+                body[0] = body.len() as u8;
+                body[8..12].copy_from_slice(&index.to_le_bytes());
+            }
+            SET_IRQS => {
+                let (index, flags) = (bytes.u8(), bytes.u8());
+                let (start, count) = (bytes.u8(), bytes.u8());
+                for value in [20, flags, index, start, count] {
+                    body.extend_from_slice(&u32::from(value).to_le_bytes());
+                }
+                let sent = [1, 0, 2, 16, 1, 1, 1, 1][usize::from(variant)];
+                files = vec![world.event.as_raw_fd(); sent];
+            }
+            REGION_READ | REGION_WRITE => {
+                let at = if variant & 4 == 0 {
+                    bytes.u16().into()
+                } else {
+                    bytes.u64()
+                };
+                let (region, count) = (u32::from(bytes.u8() & 15), bytes.u16());
+                body.extend_from_slice(&at.to_le_bytes());
                 body.extend_from_slice(&region.to_le_bytes());
-                body.extend_from_slice(&count.to_le_bytes());
-                if command == 10 && choice & 0x10 == 0 {
+                body.extend_from_slice(&u32::from(count).to_le_bytes());
+                if command == REGION_WRITE && count <= LITERAL {
+                    body.extend(bytes.take(count.into()));
+                } else if command == REGION_WRITE {
                     body.extend((0..count).map(|i| i as u8 ^ choice));
                 }
             }
-            _ => body.extend((0..usize::from(bytes.u8() & 63)).map(|_| bytes.u8())),
+            RESET => {}
+            _ => {
+                let len = bytes.u8() & 63;
+                body = bytes.take(len.into());
+            }
         }
-        let lie = if choice & 0xe0 == 0xe0 {
-            u32::from(bytes.u16())
-        } else {
-            0
-        };
-        message(&mut stream, command, u32::from(choice & 0x10), &body, lie);
+        let (mut flags, mut lie, mut command) = (0, None, u16::from(command));
+        if choice & TWISTED != 0 {
+            let twist = bytes.u8();
+            if twist & 1 != 0 {
+                lie = Some(bytes.u32() >> (twist >> 3 & 24));
+            }
+            if twist & 2 != 0 {
+                flags = 0x10;
+            }
+            if twist & 4 != 0 {
+                body.truncate(bytes.u8().into());
+            }
+            if twist & 8 != 0 {
+                command = bytes.u16();
+            }
+            // The count of a read or a write, or what is in its place. The crate answers a read of
+            // any count, up to 4 GiB; docs/upstream/vfio-user-sizes.md is about that.
+            if let Some(count) = body.get_mut(12..16).filter(|_| twist & 16 != 0) {
+                let mask = if command == u16::from(REGION_READ) {
+                    0xffff
+                } else {
+                    u32::MAX
+                };
+                count.copy_from_slice(&(bytes.u32() & mask).to_le_bytes());
+            }
+        }
+        let mut message = message(command, flags, &body, lie);
+        message.files = files;
+        messages.push(message);
     }
-    stream
+    messages
 }
 
-/// A message; `lie` is put in the place of its true length if it is not zero.
-fn message(stream: &mut Vec<u8>, command: u16, flags: u32, body: &[u8], lie: u32) {
-    let length = if lie == 0 {
-        16 + body.len() as u32
-    } else {
-        lie
-    };
-    stream.extend_from_slice(&7u16.to_le_bytes());
-    stream.extend_from_slice(&command.to_le_bytes());
-    stream.extend_from_slice(&length.to_le_bytes());
-    stream.extend_from_slice(&flags.to_le_bytes());
-    stream.extend_from_slice(&0u32.to_le_bytes());
-    stream.extend_from_slice(body);
+fn version(data: &[u8]) -> Vec<u8> {
+    let mut body = vec![0, 0, 1, 0];
+    body.extend_from_slice(data);
+    body
+}
+
+/// A message; `lie` is put in the place of its true length.
+fn message(command: u16, flags: u32, body: &[u8], lie: Option<u32>) -> Message {
+    let length = lie.unwrap_or(16 + body.len() as u32);
+    let mut bytes = Vec::with_capacity(16 + body.len());
+    bytes.extend_from_slice(&7u16.to_le_bytes());
+    bytes.extend_from_slice(&command.to_le_bytes());
+    bytes.extend_from_slice(&length.to_le_bytes());
+    bytes.extend_from_slice(&flags.to_le_bytes());
+    bytes.extend_from_slice(&0u32.to_le_bytes());
+    bytes.extend_from_slice(body);
+    Message {
+        bytes,
+        files: Vec::new(),
+    }
+}
+
+/// An input that begins as QEMU does: it asks for all that there is, gives memory and an interrupt
+/// line, and switches the card on.
+pub(crate) fn opening(chip: u8) -> Vec<u8> {
+    let mut input = vec![chip & 0x7f, GET_INFO];
+    for region in 0..9 {
+        input.extend_from_slice(&[GET_REGION_INFO, region]);
+    }
+    for interrupt in 0..5 {
+        input.extend_from_slice(&[GET_IRQ_INFO, interrupt]);
+    }
+    // Read and write; offset and address in pages, the size too.
+    input.extend_from_slice(&[DMA_MAP, 0xc0, 0, 0, (SIZE >> 12) as u8]);
+    // The line: an event, to be triggered.
+    input.extend_from_slice(&[SET_IRQS, 0, 0x24, 0, 1]);
+    read(7, 0, 4, &mut input);
+    write(7, 4, &[0x07, 0], &mut input);
+    input
+}
+
+pub(crate) fn read(region: u8, at: u16, count: u16, out: &mut Vec<u8>) {
+    out.push(REGION_READ);
+    out.extend_from_slice(&at.to_le_bytes());
+    out.push(region);
+    out.extend_from_slice(&count.to_le_bytes());
+}
+
+pub(crate) fn write(region: u8, at: u16, data: &[u8], out: &mut Vec<u8>) {
+    out.push(REGION_WRITE);
+    out.extend_from_slice(&at.to_le_bytes());
+    out.push(region);
+    out.extend_from_slice(&(data.len() as u16).to_le_bytes());
+    out.extend_from_slice(data);
+}
+
+pub(crate) fn poke(at: u16, value: u32, out: &mut Vec<u8>) {
+    out.push(0);
+    out.extend_from_slice(&at.to_le_bytes());
+    out.extend_from_slice(&value.to_le_bytes());
+}
+
+pub(crate) fn reset(out: &mut Vec<u8>) {
+    out.push(RESET);
 }

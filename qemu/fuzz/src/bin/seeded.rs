@@ -3,9 +3,15 @@
 //! Runs the fuzz targets on bytes from a seed: what can be done with a stable toolchain and nothing
 //! else. It does not look at which code an input reaches, as libFuzzer does.
 //!
-//! Usage: seeded --seconds N --seed N --artifacts DIRECTORY TARGET... | seeded --input FILE TARGET
+//! Usage: seeded --seconds N --seed N --seeds DIRECTORY --artifacts DIRECTORY TARGET... | seeded
+//! --input PATH... TARGET
+//!
+//! Half of the inputs are damaged seeds, if there are any in DIRECTORY/TARGET. With --input, only
+//! the file is run, or each file of the directory.
 
+use std::io;
 use std::panic::catch_unwind;
+use std::path::Path;
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Duration;
@@ -27,9 +33,24 @@ fn next(state: &mut u64) -> u64 {
     z ^ (z >> 31)
 }
 
-/// Bytes that are mostly noise, with runs of the values that matter.
-fn input(seed: u64) -> Vec<u8> {
+/// Bytes that are mostly noise, with runs of the values that matter; or a seed with some of its
+/// bytes changed.
+fn input(seed: u64, seeds: &[Vec<u8>]) -> Vec<u8> {
     let mut state = seed;
+    let choice = next(&mut state) as usize;
+    if let Some(seed) = seeds
+        .get(choice / 2 % seeds.len().max(1))
+        .filter(|_| choice % 2 == 0)
+    {
+        let mut bytes = seed.clone();
+        for _ in 0..=next(&mut state) % 16 {
+            let at = next(&mut state) as usize % bytes.len().max(1);
+            if let Some(byte) = bytes.get_mut(at) {
+                *byte = next(&mut state) as u8;
+            }
+        }
+        return bytes;
+    }
     let len = 16 + next(&mut state) as usize % 1200;
     (0..len)
         .map(|_| {
@@ -42,8 +63,22 @@ fn input(seed: u64) -> Vec<u8> {
         .collect()
 }
 
+/// The bytes of a file, or of each file of a directory.
+fn read(path: &Path) -> io::Result<Vec<Vec<u8>>> {
+    if !path.is_dir() {
+        return Ok(vec![std::fs::read(path)?]);
+    }
+    let mut paths = Vec::new();
+    for entry in std::fs::read_dir(path)? {
+        paths.push(entry?.path());
+    }
+    paths.sort();
+    paths.iter().map(std::fs::read).collect()
+}
+
 fn main() -> ExitCode {
-    let (mut seconds, mut seed, mut file, mut artifacts) = (10, 1, None, PathBuf::from("."));
+    let (mut seconds, mut seed, mut artifacts) = (10, 1, PathBuf::from("."));
+    let (mut inputs, mut seeds) = (Vec::new(), None);
     let mut wanted = Vec::new();
     let mut args = std::env::args().skip(1);
     while let Some(arg) = args.next() {
@@ -51,7 +86,8 @@ fn main() -> ExitCode {
         match arg.as_str() {
             "--seconds" => seconds = number().unwrap_or(seconds),
             "--seed" => seed = number().unwrap_or(seed),
-            "--input" => file = args.next(),
+            "--input" => inputs.extend(args.next().map(PathBuf::from)),
+            "--seeds" => seeds = args.next().map(PathBuf::from),
             "--artifacts" => artifacts = args.next().unwrap_or_default().into(),
             name => match TARGETS.iter().find(|target| target.0 == name) {
                 Some(target) => wanted.push(*target),
@@ -64,19 +100,28 @@ fn main() -> ExitCode {
     }
     let mut failed = false;
     for (name, target) in wanted {
-        if let Some(file) = &file {
-            match std::fs::read(file) {
-                Ok(bytes) => target(&bytes),
-                Err(error) => {
-                    eprintln!("seeded: {file}: {error}");
-                    return ExitCode::FAILURE;
-                }
+        let kept = if inputs.is_empty() {
+            let directory = seeds.iter().map(|seeds: &PathBuf| seeds.join(name));
+            directory.filter(|path| path.exists()).collect()
+        } else {
+            inputs.clone()
+        };
+        let read: io::Result<Vec<_>> = kept.iter().map(|path| read(path)).collect();
+        let known = match read {
+            Ok(known) => known.concat(),
+            Err(error) => {
+                eprintln!("seeded: {name}: {error}");
+                return ExitCode::FAILURE;
             }
+        };
+        if !inputs.is_empty() {
+            known.iter().for_each(|bytes| target(bytes));
+            println!("{name}: {} inputs", known.len());
             continue;
         }
         let (begin, mut cases) = (Instant::now(), 0u64);
         while begin.elapsed() < Duration::from_secs(seconds) {
-            let bytes = input(seed.wrapping_mul(0x1_0000_0001).wrapping_add(cases));
+            let bytes = input(seed.wrapping_mul(0x1_0000_0001).wrapping_add(cases), &known);
             cases += 1;
             if catch_unwind(|| target(&bytes)).is_err() {
                 let path = artifacts.join(format!("crash-{name}"));
