@@ -4,6 +4,7 @@
 //! with files (memory, eventfds) or without.
 
 use std::fs::File;
+use std::io::ErrorKind;
 use std::io::Read;
 use std::net::Shutdown;
 use std::os::fd::AsRawFd;
@@ -52,6 +53,9 @@ const LITERAL: u16 = 8;
 
 const VERSION_DATA: &[u8] =
     b"{\"capabilities\":{\"max_msg_fds\":8,\"max_data_xfer_size\":1048576}}\0";
+
+/// How long a side may be silent: a loaded machine is no find.
+const TIMEOUT: Duration = Duration::from_secs(60);
 
 /// Files that a client sends along, and the socket of all inputs.
 struct World {
@@ -143,8 +147,8 @@ pub(crate) fn converse(data: &[u8]) -> Device {
             .name("server".to_owned())
             .spawn_scoped(scope, || drop(world.server.serve_one(&card)));
         if let Ok(stream) = UnixStream::connect_addr(&world.listener) {
-            let _ = stream.set_read_timeout(Some(Duration::from_secs(10)));
-            let _ = stream.set_write_timeout(Some(Duration::from_secs(10)));
+            let _ = stream.set_read_timeout(Some(TIMEOUT));
+            let _ = stream.set_write_timeout(Some(TIMEOUT));
             // Who only writes would wait for a server that waits for its answers to be read.
             let (writer, messages) = (stream.try_clone(), &messages);
             scope.spawn(move || {
@@ -153,8 +157,7 @@ pub(crate) fn converse(data: &[u8]) -> Device {
                     let _ = writer.shutdown(Shutdown::Write);
                 }
             });
-            let mut room = [0; 4096];
-            while (&stream).read(&mut room).is_ok_and(|count| count > 0) {}
+            assert!(read_all(&stream), "the server neither answers nor ends");
         }
         let ended = serving.map(|handle| handle.join().is_ok());
         assert!(ended.unwrap_or(true), "the server's thread panicked");
@@ -166,12 +169,30 @@ pub(crate) fn converse(data: &[u8]) -> Device {
     card
 }
 
+/// Reads until the server ends the connection; false if it is silent for too long. libFuzzer looks
+/// at the time by a signal every few seconds, which interrupts.
+fn read_all(mut stream: &UnixStream) -> bool {
+    let mut room = [0; 4096];
+    loop {
+        match stream.read(&mut room) {
+            Ok(0) => return true,
+            Ok(_) => {}
+            Err(error) if error.kind() == ErrorKind::Interrupted => {}
+            Err(error) => return error.kind() != ErrorKind::WouldBlock,
+        }
+    }
+}
+
 /// Unlike `write`, this is no signal for a server that is gone: libFuzzer, whose `main` is not
 /// Rust's, would be ended.
 fn send(stream: &UnixStream, message: &Message) -> bool {
-    stream
-        .send_with_fds(&[message.bytes.as_slice()], &message.files)
-        .is_ok_and(|sent| sent == message.bytes.len())
+    loop {
+        match stream.send_with_fds(&[message.bytes.as_slice()], &message.files) {
+            Ok(sent) => return sent == message.bytes.len(),
+            Err(error) if error.errno() == libc::EINTR => {}
+            Err(_) => return false,
+        }
+    }
 }
 
 /// An address, a size or an offset: mostly pages at the beginning, now and then anything.
