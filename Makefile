@@ -164,8 +164,8 @@ test-install-faults: ## Each fault of an installation that is reported: a test (
 test-diskless: ## `diskless-demo`, failing if anything on the nodes is not as it should be (NODES=1 KERNEL= KVER=)
 	@scripts/install-demo --diskless --test
 
-fuzz-model: ## Fuzz the emulated chip (SECONDS_EACH=30)
-	@scripts/fuzz-model --seconds $(or $(SECONDS_EACH),30)
+fuzz-model: ## Fuzz the emulated chip, and say how much of it that reaches (SECONDS_EACH=30)
+	@scripts/fuzz-model --seconds $(or $(SECONDS_EACH),30) --coverage
 
 ##@ Development
 
