@@ -24,6 +24,7 @@ use rtl8111b_chip::Config;
 use rtl8111b_chip::Eeprom;
 use rtl8111b_chip::FaultConfig;
 use rtl8111b_chip::FaultKind;
+use rtl8111b_chip::Partner;
 use rtl8111b_chip::Revision;
 use rtl8111b_chip::RxMode;
 use rtl8111b_chip::Width;
@@ -92,6 +93,11 @@ fn act(chip: &mut Chip, guest: &mut Guest, bytes: &mut Bytes<'_>) {
             6 => chip.pci_reset(),
             7 => chip.set_bus_master(guest, false),
             8..=10 => chip.set_bus_master(guest, true),
+            11 => {
+                if let Some(partner) = Partner::from_bits(bytes.u8()) {
+                    chip.set_partner(partner);
+                }
+            }
             _ => {
                 chip.resume(guest);
             }

@@ -31,6 +31,7 @@ use vmm_sys_util::sock_ctrl_msg::ScmSocket;
 
 use crate::card::device::Device;
 use crate::config;
+use crate::guest;
 use crate::guest::Bytes;
 use crate::guest::SIZE;
 
@@ -137,7 +138,7 @@ pub(crate) fn converse(data: &[u8]) -> Device {
     let space = ConfigSpace::new(Identity::default(), chip.eeprom());
     let sender = Sender::none().expect("an event");
     let card = Mutex::new(Device::new(chip, space, sender));
-    let mut memory = vec![0; SIZE];
+    let mut memory = guest::memory();
     let messages = conversation(choice, &mut bytes, world, &mut memory);
     // Before all messages: they are carried out while others are still being sent.
     let filled = world.memory.write_all_at(&memory, 0);

@@ -12,11 +12,13 @@ use rtl8111b_chip::Config;
 use rtl8111b_chip::Eeprom;
 use rtl8111b_chip::FaultConfig;
 use rtl8111b_chip::FaultKind;
+use rtl8111b_chip::Partner;
 use rtl8111b_chip::Revision;
 use rtl8111b_chip::RxMode;
 use rtl8111b_chip::Width;
 use rtl8111b_trace::Event;
 
+use crate::guest;
 use crate::guest::BUFFERS;
 use crate::guest::COUNT;
 use crate::guest::COUNTERS;
@@ -51,6 +53,8 @@ enum Step<'a> {
     Frame(bool, &'a [u8]),
     /// An act of the kind 12, which has no arguments.
     Order(u8),
+    /// The same, with the one that has.
+    Partner(Partner),
     Fault(FaultConfig),
     /// The guest writes a word of its memory.
     Poke(u16, u32),
@@ -121,7 +125,7 @@ impl Memory {
     fn new() -> Self {
         Memory {
             places: Places::default(),
-            holds: vec![0; SIZE],
+            holds: guest::memory(),
             touched: Vec::new(),
         }
     }
@@ -212,7 +216,8 @@ fn steps(events: &[Event]) -> Vec<Step<'_>> {
             Event::PciReset | Event::PowerOn => Step::Order(6),
             Event::BusMaster(false) => Step::Order(7),
             Event::BusMaster(true) => Step::Order(8),
-            Event::Resume => Step::Order(11),
+            Event::Partner(partner) => Step::Partner(*partner),
+            Event::Resume => Step::Order(12),
             Event::Fault(config) => Step::Fault(*config),
             _ => continue,
         };
@@ -281,6 +286,7 @@ fn encode(step: &Step<'_>, out: &mut Vec<u8>) {
             out.extend_from_slice(&by.to_le_bytes());
         }
         Step::Order(order) => out.push(12 | order << 4),
+        Step::Partner(partner) => out.extend_from_slice(&[12 | 11 << 4, partner.bits()]),
         Step::Fault(config) => {
             let kind = FaultKind::all().position(|kind| kind == config.kind);
             let rate = u8::try_from(config.rate).unwrap_or(u8::MAX);
