@@ -21,12 +21,16 @@ use std::sync::OnceLock;
 use std::thread;
 use std::time::Duration;
 
+use libc::c_int;
+use libc::c_void;
+use libc::siginfo_t;
 use rtl8111b_chip::Chip;
 use rtl8111b_pci::ConfigSpace;
 use rtl8111b_pci::Identity;
 use rtl8111b_transport::Server;
 use rtl8111b_wire::Sender;
 use vmm_sys_util::eventfd::EventFd;
+use vmm_sys_util::signal::register_signal_handler;
 use vmm_sys_util::sock_ctrl_msg::ScmSocket;
 
 use crate::card::device::Device;
@@ -57,6 +61,11 @@ const VERSION_DATA: &[u8] =
 
 /// How long a side may be silent: a loaded machine is no find.
 const TIMEOUT: Duration = Duration::from_secs(60);
+
+/// The bytes of answers after which a client leaves: the crate answers a read of any count, and
+/// takes the body of a message that it refuses for the next one, which may say 4 GiB
+/// (docs/upstream/vfio-user-sizes.md).
+const ANSWERS: usize = 16 << 20;
 
 /// Files that a client sends along, and the socket of all inputs.
 struct World {
@@ -103,6 +112,9 @@ fn world() -> std::io::Result<World> {
 fn bear_the_crate() {
     static ONCE: Once = Once::new();
     ONCE.call_once(|| {
+        // A client that leaves would end libFuzzer, whose `main` is not Rust's.
+        let ignored = register_signal_handler(libc::SIGPIPE, ignore);
+        assert!(ignored.is_ok(), "SIGPIPE");
         let hook = panic::take_hook();
         panic::set_hook(Box::new(move |info| {
             let on_server = thread::current().name() == Some("server");
@@ -170,22 +182,27 @@ pub(crate) fn converse(data: &[u8]) -> Device {
     card
 }
 
-/// Reads until the server ends the connection; false if it is silent for too long. libFuzzer looks
-/// at the time by a signal every few seconds, which interrupts.
+/// Reads until the server ends the connection, or has sent too much; false if it is silent for too
+/// long. libFuzzer looks at the time by a signal every few seconds, which interrupts.
 fn read_all(mut stream: &UnixStream) -> bool {
-    let mut room = [0; 4096];
+    let (mut room, mut total) = ([0; 0x1_0000], 0);
     loop {
         match stream.read(&mut room) {
             Ok(0) => return true,
-            Ok(_) => {}
+            Ok(count) => total += count,
             Err(error) if error.kind() == ErrorKind::Interrupted => {}
             Err(error) => return error.kind() != ErrorKind::WouldBlock,
+        }
+        if total > ANSWERS {
+            let _ = stream.shutdown(Shutdown::Both);
+            return true;
         }
     }
 }
 
-/// Unlike `write`, this is no signal for a server that is gone: libFuzzer, whose `main` is not
-/// Rust's, would be ended.
+/// A handler that does nothing: the call that was interrupted fails instead.
+extern "C" fn ignore(_: c_int, _: *mut siginfo_t, _: *mut c_void) {}
+
 fn send(stream: &UnixStream, message: &Message) -> bool {
     loop {
         match stream.send_with_fds(&[message.bytes.as_slice()], &message.files) {
