@@ -90,7 +90,17 @@ fn go(
     );
     outcome.opened = Some(at_rest(&mut bench)?);
     let lease = drive::lease(&mut bench, &interface)?;
-    let ping = drive::ping_at_once(&mut bench, PINGS)?;
+    let ping = if ours {
+        drive::ping_at_once(&mut bench, PINGS)?
+    } else {
+        drive::ping_with_late_replies(&mut bench, PINGS)?
+    };
+    if ping.sent > PINGS {
+        outcome.notes.push(format!(
+            "{} of {PINGS} replies were seen a second late, with the next frame",
+            ping.sent - PINGS
+        ));
+    }
     let fetched = drive::fetch(&mut bench)?;
     let sent = drive::send(&mut bench)?;
     println!("    leased {lease}\n    ping {ping}");
