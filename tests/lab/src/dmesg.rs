@@ -50,6 +50,7 @@ const SIGNS: &[&str] = &[
     "KCSAN:",
     "KFENCE:",
     "UBSAN:",
+    "CFI failure",
     "ODEBUG:",
     "DMA-API:",
     "kmemleak:",

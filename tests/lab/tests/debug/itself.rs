@@ -8,10 +8,12 @@ use lab::model::Chip;
 use lab::setup::{Driver, Setup};
 use lab::{debug, guest_test, require, Result};
 
-/// Faults of the kernel's own module for that, and what the log must have of each.
-const CRASHES: [(&str, &str); 2] = [
+/// Faults of the kernel's own module for that, and what the log must have of each. The last ends in
+/// an oops.
+const CRASHES: [(&str, &str); 3] = [
     ("READ_AFTER_FREE", "KASAN: slab-use-after-free"),
     ("ARRAY_BOUNDS", "UBSAN: array-index-out-of-bounds"),
+    ("CFI_FORWARD_PROTO", "CFI failure"),
 ];
 
 #[guest_test(debug)]
@@ -41,6 +43,9 @@ fn the_kernel_sees_leaks_and_wrong_accesses(inputs: &Inputs) -> Result<()> {
         "for a module that leaks found {leaks:?}"
     );
     bench.insert("lkdtm")?;
+    bench
+        .guest
+        .check("echo 0 >/proc/sys/kernel/panic_on_oops")?;
     for (crash, expected) in CRASHES {
         // The module may end the process that asked.
         bench.guest.run(&format!(
