@@ -31,8 +31,8 @@ standin_refusal() {
 		echo "it is for another architecture than x86_64, and has no Rust of its own that the compiler at hand can use"
 	elif enabled RANDSTRUCT; then
 		echo "it shuffles the members of structures (CONFIG_RANDSTRUCT), and bindgen does not see how"
-	elif enabled CFI CFI_CLANG; then
-		echo "it checks the type of what is called by pointer (CONFIG_CFI), which Rust's core library from rust-src has not been tried with"
+	elif enabled CFI CFI_CLANG && ! enabled RUST; then
+		echo "it checks the types of functions that are called by pointer (CONFIG_CFI), and has no flags for rustc, as it was built without Rust"
 	fi
 }
 

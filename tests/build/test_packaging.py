@@ -107,7 +107,7 @@ class Packaging(Machine):
         self.configure("include/config/auto.conf", RANDSTRUCT="y")
         self.can_build("it shuffles")
         self.configure("include/config/auto.conf", CFI="y")
-        self.can_build("it checks the type")
+        self.can_build("it checks the types")
         self.configure("include/config/auto.conf", X86_64=None)
         self.can_build("it is for another architecture")
         self.configure("include/config/auto.conf", X86_64=None, RUST="y")

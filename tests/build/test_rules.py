@@ -79,14 +79,19 @@ class Rules(Machine):
         self.assertNotIn(sanitizer, self.flags(85, "", RUSTFLAGS_KASAN=sanitizer))
         self.assertIn("scripts/Makefile.kasan", self.flags(85, "", CONFIG_KASAN="y"))
 
+    def test_checked_calls(self):
+        sanitizer = "-Zsanitizer=kcfi"
+        for name in ("CONFIG_CFI", "CONFIG_CFI_CLANG"):
+            self.assertIn(sanitizer, self.flags(85, sanitizer, **{name: "y"}))
+            self.assertIn("(CONFIG_CFI),", self.flags(85, "", **{name: "y"}))
+
     def test_kunit(self):
         self.assertIn("CONFIG_KUNIT", self.flags(85, "", CONFIG_KUNIT="y"))
         for settings in ({"CONFIG_KUNIT": "m"}, {}):
             self.assertNotIn("CONFIG_KUNIT", self.flags(85, "", **settings))
 
     def test_refusals(self):
-        for name in ("CONFIG_RANDSTRUCT", "CONFIG_CFI", "CONFIG_CFI_CLANG"):
-            self.assertIn("CONFIG_RANDSTRUCT", self.flags(85, "", **{name: "y"}))
+        self.assertIn("CONFIG_RANDSTRUCT.", self.flags(85, "", CONFIG_RANDSTRUCT="y"))
         self.assertIn("later.", self.flags(84, ""))
 
     def test_other_architectures(self):
