@@ -90,6 +90,13 @@ class Check(unittest.TestCase):
         self.module.relocate(".ibt_endbr_seal", "cleanup_module")
         self.finds("ENDBR", "cleanup_module is to lose it")
 
+    def test_no_type(self):
+        """As a kernel with kCFI has it, where a symbol with another prefix is before each function."""
+        self.module.data = self.module.data.replace(b"\0__pfx_", b"\0__cfi_")
+        self.assertEqual(self.said(), "")
+        self.module.data = self.module.data.replace(b"\0__cfi_init_module\0", b"\0__pfx_init_module\0")
+        self.finds("types of functions", "init_module has none")
+
     def test_no_functions(self):
         for section in (".text", ".init.text", ".exit.text", ".data", ".rodata", ".data..read_mostly"):
             if f".rela{section}" in self.module.sections:
