@@ -182,6 +182,10 @@ impl Bench {
                 format!("file={plugin},counts={counts}"),
             ]);
         }
+        if let Some(low) = setup.low_memory_mib {
+            let below = format!("max-ram-below-4g={low}M");
+            qemu.extend(["-machine".to_owned(), below]);
+        }
         let mut guest = Guest::boot(&guest::Options {
             kernel: setup.kernel,
             initramfs: &initramfs,

@@ -127,6 +127,9 @@ pub struct Setup<'a> {
     pub resets: bool,
     /// Memory that the guest has besides what the transfers need.
     pub more_memory_mib: u32,
+    /// How much memory is below 4 GiB, in MiB, where a card of 32 bits reaches it; without a number
+    /// as much as QEMU puts there.
+    pub low_memory_mib: Option<u32>,
     /// Further arguments of the kernel.
     pub append: &'a str,
     /// The driver that [`Bench::load`] loads.
@@ -197,6 +200,7 @@ impl<'a> Setup<'a> {
             disk_mib: 0,
             resets: false,
             more_memory_mib: 0,
+            low_memory_mib: None,
             append: "",
             driver,
             phy_driver: true,

@@ -7,7 +7,8 @@
 //! XDP program there (`lab::xdp`) until it is killed; with `xdp-once` it only attaches and detaches
 //! it. With `kexec KERNEL INITRAMFS COMMAND-LINE` it starts another kernel, and with `kdump` it has
 //! the kernel do so when it crashes. With `zero ADDRESS` it writes zero to the 16 bits at that
-//! physical address, which must be a device's, until it is killed.
+//! physical address, which must be a device's, until it is killed. With `hold INTERFACE` it keeps
+//! the frames that it would send back, and so the memory that they are in, until it is killed.
 //!
 //! The interface may go down and even away at any time; the echo takes up again when it is back.
 
@@ -56,10 +57,15 @@ fn main() {
             eprintln!("guest-echo: {error}");
             std::process::exit(1);
         }
+        [hold, interface] if hold == "hold" => {
+            let Err(error) = hold_frames(interface);
+            eprintln!("guest-echo: {error}");
+            std::process::exit(1);
+        }
         _ => {
             eprintln!(
                 "usage: guest-echo INTERFACE | gso ADDRESS PIECE LENGTH | xdp[-once] INTERFACE pass|drop|echo|redirect | \
-                 kexec|kdump KERNEL INITRAMFS COMMAND-LINE | zero ADDRESS"
+                 kexec|kdump KERNEL INITRAMFS COMMAND-LINE | zero ADDRESS | hold INTERFACE"
             );
             std::process::exit(2);
         }
@@ -78,21 +84,43 @@ fn send_pieces(address: &str, piece: &str, length: &str) -> io::Result<()> {
     let number = |text: &str| text.parse::<u16>().map_err(io::Error::other);
     let (piece, length) = (libc::c_int::from(number(piece)?), number(length)?);
     let socket = UdpSocket::bind("0.0.0.0:0")?;
+    set_option(&socket, libc::SOL_UDP, libc::UDP_SEGMENT, piece)?;
+    socket.send_to(&vec![0x5a; usize::from(length)], (address, 9))?;
+    Ok(())
+}
+
+fn set_option(
+    socket: &impl AsRawFd,
+    level: libc::c_int,
+    option: libc::c_int,
+    value: libc::c_int,
+) -> io::Result<()> {
     // SAFETY: the pointer is to a live integer and the length is its size.
     let set = unsafe {
         libc::setsockopt(
             socket.as_raw_fd(),
-            libc::SOL_UDP,
-            libc::UDP_SEGMENT,
-            (&raw const piece).cast(),
-            mem::size_of_val(&piece) as libc::socklen_t,
+            level,
+            option,
+            (&raw const value).cast(),
+            mem::size_of_val(&value) as libc::socklen_t,
         )
     };
     if set < 0 {
         return Err(io::Error::last_os_error());
     }
-    socket.send_to(&vec![0x5a; usize::from(length)], (address, 9))?;
     Ok(())
+}
+
+/// More than any guest has, in bytes; the kernel doubles it.
+const ROOM: libc::c_int = 1 << 29;
+
+fn hold_frames(interface: &str) -> io::Result<Infallible> {
+    let socket = open(index_of(interface)?)?;
+    set_option(&socket, libc::SOL_SOCKET, libc::SO_RCVBUFFORCE, ROOM)?;
+    println!("holding");
+    loop {
+        thread::park();
+    }
 }
 
 fn run_program(interface: &str, task: &str, stay: bool) -> io::Result<()> {
