@@ -36,9 +36,10 @@ fn traffic(bench: &mut Bench, interface: &str) -> Result<()> {
 }
 
 fn recovered(bench: &mut Bench, after: &str) -> Result<()> {
+    // The watchdog may have to see to it.
     wait_for(
         &format!("a ping to be answered after {after}"),
-        RECOVERY,
+        WATCHDOG + RECOVERY,
         || {
             let ping = bench.guest.run("ping -c 1 -W 1 10.81.68.1")?;
             Ok((ping.status == 0).then_some(()))
@@ -102,6 +103,122 @@ fn survives_failures(case: &Case) -> Result<()> {
     bench.only_expected_messages(&[TIMED_OUT])?;
     bench.model()?.counters()?.check_clean()?;
     bench.power_off()
+}
+
+/// A chip whose transfers fail until it is reset: the driver resets it when nothing is sent.
+fn reset_cures(bench: &mut Bench, fault: &str, rate: u32) -> Result<()> {
+    bench.model()?.fault_until_reset(fault, rate)?;
+    let what = format!("the driver to reset a chip with {fault}");
+    wait_for(&what, WATCHDOG, || {
+        Ok((!bench.model()?.has_fault(fault)?).then_some(()))
+    })?;
+    recovered(bench, &format!("{fault} that a reset ends"))
+}
+
+/// Transfers fail at one in `rate` while the statistics are read, until the interface goes down,
+/// which resets the chip. What waits for the chip must not wait for ever.
+fn closes_while_transfers_fail(
+    bench: &mut Bench,
+    interface: &str,
+    fault: &str,
+    rate: u32,
+) -> Result<()> {
+    bench.model()?.fault_until_reset(fault, rate)?;
+    bench.guest.check(&format!(
+        "sleep 1; ethtool -S {interface}; ip -s link show {interface}
+        ip link set {interface} down; ip link set {interface} up"
+    ))?;
+    require!(
+        !bench.model()?.has_fault(fault)?,
+        "the chip was not reset although the interface was down"
+    );
+    let before = sent(bench, interface)?;
+    bench.wait_carrier(interface, true)?;
+    recovered(bench, &format!("{fault} and another opening"))?;
+    let after = sent(bench, interface)?;
+    require!(
+        after > before,
+        "after {fault} the chip's counter of sent frames stays at {after}"
+    );
+    Ok(())
+}
+
+/// The frames that the chip has counted as sent: `ethtool -S` has it write its counters to memory.
+fn sent(bench: &mut Bench, interface: &str) -> Result<u64> {
+    let script = format!("ethtool -S {interface} | sed -n 's/^ *tx_packets: *//p'");
+    let text = bench.guest.check(&script)?;
+    text.parse().map_err(|_| {
+        lab::Error::Unmet(format!(
+            "{script} says {text:?} in the guest, expected a number"
+        ))
+    })
+}
+
+/// The end of a test in which transfers failed: all is as good as new, and nothing was done wrong
+/// after that.
+fn transfers_again(mut bench: Bench) -> Result<()> {
+    bench.guest.check("touch /run/enough")?;
+    bench.model()?.reset_counters()?;
+    drive::fetch(&mut bench)?;
+    drive::send(&mut bench)?;
+    bench.only_expected_messages(&[TIMED_OUT])?;
+    let known = bench.driver().known_violations();
+    bench.model()?.counters()?.check_clean_but(known)?;
+    bench.power_off()
+}
+
+/// Bit 29 of the PCI command and status registers, in its byte: received master abort.
+const MASTER_ABORT: u32 = 1 << 5;
+
+/// Transfers of the chip are not answered: it shows SYSErr and a master abort, and stops where it
+/// stands. Neither driver asks for an interrupt then (r8169 does not on PCI Express, of whose chips
+/// one sets SYSErr without a reason), so it is the watchdog that has the chip reset.
+#[guest_test(ours(b300, b380), r8169 = b380, debug)]
+fn recovers_from_aborted_transfers(case: &Case) -> Result<()> {
+    let (mut bench, interface) = case.setup().lease()?;
+    traffic(&mut bench, &interface)?;
+    reset_cures(&mut bench, "pci-abort", 1)?;
+    let config = format!("/sys/bus/pci/devices/{}/config", bench.device().address);
+    let status: u32 = bench
+        .guest
+        .check(&format!("hexdump -s 7 -n 1 -e '1/1 \"%d\"' {config}"))?
+        .parse()
+        .unwrap_or(0);
+    require!(
+        status & MASTER_ABORT != 0,
+        "the upper half of the PCI status is {status:#x} after an abort, expected {MASTER_ABORT:#x} in it"
+    );
+    // After a single one the chip goes on at the next doorbell.
+    bench.model()?.fault_at("pci-abort", 20)?;
+    sleep(SPELL);
+    bench.model()?.fault("pci-abort", false)?;
+    recovered(&mut bench, "single aborts")?;
+    closes_while_transfers_fail(&mut bench, &interface, "pci-abort", 1)?;
+    let counters = bench.model()?.counters()?;
+    let faults = counters.dma_faults;
+    println!("{faults} transfers were aborted");
+    require!(faults > 0, "no transfer was aborted");
+    let known = bench.driver().known_violations();
+    counters.without_dma_faults().check_clean_but(known)?;
+    transfers_again(bench)
+}
+
+/// Transfers go wrong and nothing shows it, as when an IOMMU blocks them: what the chip writes is
+/// lost, and what it reads are ones, which it takes for a descriptor of its own and for the last of
+/// the ring. Chip and driver differ about where they are then, also when transfers are as they
+/// should be again, until the watchdog has the chip reset. What the chip finds wrong with such
+/// descriptors is counted as violations.
+#[guest_test(ours(b300, b380), r8169 = b380, debug)]
+fn recovers_from_lost_transfers(case: &Case) -> Result<()> {
+    let (mut bench, interface) = case.setup().lease()?;
+    traffic(&mut bench, &interface)?;
+    for rate in [3, 50] {
+        reset_cures(&mut bench, "dma-fault", rate)?;
+    }
+    closes_while_transfers_fail(&mut bench, &interface, "dma-fault", 3)?;
+    let hits = bench.model()?.hits("dma-fault")?;
+    println!("{hits} transfers were lost");
+    transfers_again(bench)
 }
 
 /// A card that is dead when it is opened for the second time is an error. (phylib of Linux 6.18

@@ -119,7 +119,7 @@ fn recovers_from_errors_of_its_link(case: &Case) -> Result<()> {
 fn dies(bench: &mut Bench, interface: &str) -> Result<()> {
     wait_tcp(bench, "before the card dies")?;
     let resets = bench.model()?.resets()?;
-    bench.model()?.fault_until_reset("gone")?;
+    bench.model()?.fault_until_reset("gone", 1)?;
     // TCP sends no more while the card keeps what it sent; the core looks after a queue that is
     // full.
     let gateway = &bench.gateway;
@@ -137,7 +137,7 @@ fn dies(bench: &mut Bench, interface: &str) -> Result<()> {
 fn dies_asleep(bench: &mut Bench, interface: &str) -> Result<()> {
     wait_tcp(bench, "before the card dies once more")?;
     let resets = bench.model()?.resets()?;
-    bench.model()?.fault_until_reset("gone")?;
+    bench.model()?.fault_until_reset("gone", 1)?;
     bench.guest.check(NAP)?;
     wait_for(
         "the driver to reset the bus of a card that is dead after a sleep",
