@@ -18,7 +18,8 @@ pub(crate) struct Chip {
     pub(super) name: &'static str,
     /// The value of the bits of the XID that identify it; see [`Xid`].
     xid: u32,
-    /// The interrupts to enable: bits of [`event`](super::regs::event).
+    /// The interrupts to enable: bits of [`event`](super::regs::event). A transfer that the bus
+    /// refused (SYSErr, bit 15) is none of them: r8169 asks for it on conventional PCI only.
     pub(super) events: u16,
     /// Brings sending and receiving to an end, before the reset.
     pub(super) halt: fn(&Hw<'_>),
