@@ -203,8 +203,8 @@ enum Meanwhile {
 }
 
 /// The system goes to a disk under traffic, the machine is reset, and the kernel that boots then
-/// brings it back.
-#[guest_test(ours(b300, b380), r8169 = b380, debug)]
+/// brings it back. All that the kernel has in memory must be there twice meanwhile.
+#[guest_test(ours(b300, b380), r8169 = b380, memory = 256, debug)]
 fn hibernates(case: &Case) -> Result<()> {
     needs(&case.kernel, "CONFIG_HIBERNATION")?;
     let boots: &[Meanwhile] = match case.chip {
