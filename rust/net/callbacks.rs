@@ -71,8 +71,9 @@ use kernel::{
 struct Tables<T>(T);
 
 impl<T: Operations> Tables<T> {
-    /// Where the kernel checks the types of functions that are called through pointers (kCFI), C
-    /// must return the enum that is an integer here, and call what the private area begins with.
+    /// The `ndo_start_xmit`. Where the kernel checks the types of functions that are called through
+    /// pointers (kCFI), C must return the enum that is an integer here, and call what the private
+    /// area begins with.
     const START_XMIT: unsafe extern "C" fn(
         *mut bindings::sk_buff,
         *mut bindings::net_device,
@@ -430,7 +431,8 @@ unsafe extern "C" fn start_xmit_callback<T: Operations>(
         private.driver.start_xmit(&cx, xmit, skb);
     } else {
         dev.errors().tx_dropped.count();
-        // SAFETY: As above.
+        // SAFETY: The core gives the frame away, of which there is one reference: the device does
+        // not allow more.
         drop(unsafe { Owned::<SkBuff>::from_raw(raw.cast()) });
     }
     bindings::netdev_tx_NETDEV_TX_OK
@@ -484,7 +486,8 @@ unsafe extern "C" fn poll_callback<T: Operations>(
         return budget;
     }
     let work = work as c_int;
-    // SAFETY: As above. The core says whether the poll is over, or a timer calls it again.
+    // SAFETY: This is the poll of that instance. The core says whether the poll is over, or a timer
+    // calls it again.
     if unsafe { bindings::napi_complete_done(napi, work) } {
         match polled {
             Polled::Idle => private.driver.enable_interrupts(),

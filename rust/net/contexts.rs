@@ -113,6 +113,8 @@ pub struct XmitContext<'a> {
 }
 
 impl<'a> XmitContext<'a> {
+    /// Makes the context of a call.
+    ///
     /// # Safety
     ///
     /// The caller must be `ndo_start_xmit` of `dev`, with the lock of its transmit queue held for
@@ -160,6 +162,8 @@ pub struct XdpContext<'a> {
 }
 
 impl<'a> XdpContext<'a> {
+    /// Makes the context of a call.
+    ///
     /// # Safety
     ///
     /// The caller must hold the lock of the transmit queue of `dev` for `'a`, and the device must
@@ -197,6 +201,8 @@ pub struct PollContext<'a, P> {
 }
 
 impl<'a, P> PollContext<'a, P> {
+    /// Makes the context of a call.
+    ///
     /// # Safety
     ///
     /// The caller must be the NAPI poll function of `dev`, called with `budget`, for `'a`; only one
@@ -317,6 +323,8 @@ pub struct Rtnl<'a> {
 }
 
 impl<'a> Rtnl<'a> {
+    /// Makes the value that shows that RTNL is held.
+    ///
     /// # Safety
     ///
     /// RTNL must be held for `'a`.

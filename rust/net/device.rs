@@ -99,11 +99,13 @@ pub struct NetDevice(Opaque<bindings::net_device>);
 unsafe impl Sync for NetDevice {}
 
 impl NetDevice {
+    /// Returns the network device behind a pointer.
+    ///
     /// # Safety
     ///
     /// `dev` must be allocated by `Registration::new` and live for `'a`.
     pub(super) unsafe fn from_raw<'a>(dev: *mut bindings::net_device) -> &'a Self {
-        // SAFETY: `NetDevice` is a transparent wrapper; the rest is the caller's promise.
+        // SAFETY: `NetDevice` is a transparent wrapper; the rest by the safety requirements.
         unsafe { &*dev.cast() }
     }
 

@@ -137,7 +137,8 @@ impl<'a> SharedWords<'a> {
             return FromDevice::new(0);
         }
         // SAFETY: `index` is within the allocation, by the type invariants and the check. Racing
-        // writes of the device or of another CPU give some value, which is all that is promised.
+        // writes of the device or of another CPU give some value, which is all that a `FromDevice`
+        // is.
         let value = unsafe { self.memory.add(index).read_volatile() };
         FromDevice::new(u32::from_le(value))
     }
@@ -169,7 +170,7 @@ impl<const N: usize> Group<'_, N> {
     pub fn read<const WORD: usize>(&self) -> FromDevice<u32> {
         const { assert!(WORD < N) };
         // SAFETY: By the type invariants and the assertion. Racing writes of the device or of
-        // another CPU give some value, which is all that is promised.
+        // another CPU give some value, which is all that a `FromDevice` is.
         let value = unsafe { self.words.add(WORD).read_volatile() };
         FromDevice::new(u32::from_le(value))
     }

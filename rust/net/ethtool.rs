@@ -209,7 +209,7 @@ pub trait Ethtool {
     const RINGS: Option<RingSizes> = None;
     /// The names of [`Ethtool::statistics`], up to 31 characters each.
     const STATISTICS: &'static [&'static CStr] = &[];
-    /// Whether there is an [`Ethtool::mac_statistics`].
+    /// Says whether there is an [`Ethtool::mac_statistics`].
     const HAS_MAC_STATISTICS: bool = false;
     /// The names of the tests, up to 31 characters each, [`MAX_TESTS`] at most; see
     /// [`Operations::self_test`](super::operations::Operations::self_test).
@@ -221,7 +221,7 @@ pub trait Ethtool {
     /// The number by which `ethtool` names the kind of the EEPROM, if there is an
     /// [`Ethtool::read_eeprom`].
     const EEPROM_MAGIC: Option<u32> = None;
-    /// Whether there are [`Ethtool::coalesce`] and [`Ethtool::set_coalesce`].
+    /// Says whether there are [`Ethtool::coalesce`] and [`Ethtool::set_coalesce`].
     const HAS_COALESCE: bool = false;
 
     /// Fills in the values of [`Ethtool::STATISTICS`], in their order.

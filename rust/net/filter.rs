@@ -42,6 +42,8 @@ impl<T: Operations> Private<T> {
     }
 }
 
+/// Returns the hash of the multicast addresses that the device is to receive; see [`RxFilter`].
+///
 /// # Safety
 ///
 /// The lock of the address lists of `dev` must be held.

@@ -32,7 +32,7 @@ impl<T: Operations> Private<T> {
     /// The device must be running. It must balance a [`Private::forbid_work`], or the
     /// initialization.
     unsafe fn allow_work(&self) {
-        // SAFETY: The work items are initialized; the rest is the caller's promise.
+        // SAFETY: The work items are initialized; the rest by the safety requirements.
         unsafe {
             bindings::enable_work(self.core.reset.get());
             bindings::enable_work(self.core.refresh.get());
@@ -50,7 +50,7 @@ impl<T: Operations> Private<T> {
     ///
     /// Process context, and not a work item itself.
     unsafe fn forbid_work(&self) {
-        // SAFETY: The work items are initialized; the rest is the caller's promise.
+        // SAFETY: The work items are initialized; the rest by the safety requirements.
         unsafe {
             bindings::disable_work_sync(self.core.reset.get());
             bindings::disable_work_sync(self.core.refresh.get());

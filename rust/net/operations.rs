@@ -370,9 +370,9 @@ pub trait Operations: Ethtool + Transmit + Napi + Send + Sync {
 
 /// The allocations of [`Operations::open`].
 pub struct Opened<T: Operations> {
-    /// For sending.
+    /// The half that sending needs.
     pub xmit: T::Xmit,
-    /// For the poll.
+    /// The half that the poll needs.
     pub poll: T::Poll,
     /// The source of the buffers for receiving.
     pub pool: T::Pool,
@@ -387,7 +387,7 @@ pub struct RingConfig {
     pub rx: u32,
     /// Descriptors in the transmit ring, within [`Ethtool::RINGS`].
     pub tx: u32,
-    /// Whether programs are to be run on what is received; see [`xdp`](super::xdp).
+    /// Says whether programs are to be run on what is received; see [`xdp`](super::xdp).
     pub xdp: bool,
 }
 

@@ -44,7 +44,7 @@ pub unsafe trait Ownable {
 /// The pointer is to a live value that this one owns.
 pub struct Owned<T: Ownable>(NonNull<T>);
 
-// SAFETY: It is as good as a value of its own.
+// SAFETY: It owns the value, and gives it to no one else: sending it sends the value.
 unsafe impl<T: Ownable + Send> Send for Owned<T> {}
 // SAFETY: Shared references give shared references to the value only.
 unsafe impl<T: Ownable + Sync> Sync for Owned<T> {}

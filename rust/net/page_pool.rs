@@ -135,7 +135,7 @@ mod sealed {
         unsafe fn enable_direct_recycling(&self, dev: &NetDevice) {
             // SAFETY: The pool is live, and the instance outlives it. It is the only one that polls
             // with the pool, so the two are on one CPU at a time. A second call does nothing. The
-            // rest is the caller's promise.
+            // rest by the safety requirements.
             // INVARIANT: The instance is that of the device.
             unsafe { bindings::page_pool_enable_direct_recycling(self.pool.as_ptr(), dev.napi()) };
         }
@@ -262,7 +262,7 @@ impl<'a> PagePool<'a> {
     /// must be the poll of the device that the pool was made for.
     unsafe fn alloc_with(&self, flags: bindings::gfp_t) -> Option<RxBuffer<'a>> {
         let mut address = MaybeUninit::uninit();
-        // SAFETY: The pool is live, and maps its pages; the rest is the caller's promise.
+        // SAFETY: The pool is live, and maps its pages; the rest by the safety requirements.
         let start = NonNull::new(unsafe {
             bindings::page_pool_alloc_frag(
                 self.pool.as_ptr(),
@@ -519,7 +519,7 @@ impl RxBuffer<'_> {
     #[inline(always)]
     unsafe fn build_skb(self, headroom: u32, length: u32) -> Option<RxSkBuff> {
         // SAFETY: The slot is this value's alone, and becomes the frame's, which is new; the rest
-        // is the caller's promise.
+        // by the safety requirements.
         unsafe {
             let skb = NonNull::new(bindings::page_pool_build_skb(
                 self.start.as_ptr().cast(),

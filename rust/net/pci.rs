@@ -65,7 +65,7 @@ impl Device {
     /// `pdev` must be live, and stay so for `'a`.
     pub(super) unsafe fn from_raw<'a>(pdev: *mut bindings::pci_dev) -> &'a Self {
         // SAFETY: By the safety requirements; the type is transparent.
-        // INVARIANT: As the caller promises.
+        // INVARIANT: By the safety requirements the device is live for `'a`.
         unsafe { &*pdev.cast() }
     }
 

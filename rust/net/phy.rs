@@ -76,11 +76,11 @@ use kernel::{
 
 /// A MAC's way to the registers of its PHY. Process context, one call at a time.
 pub trait Mdio: Send + Sync {
-    /// Whether there can be a PHY: only [`NoPhy`] says no.
+    /// Says whether there can be a PHY: only [`NoPhy`] says no.
     #[doc(hidden)]
     const EXISTS: bool = true;
 
-    /// Whether the MAC has half duplex at 1000 Mbit/s; what a PHY can do beyond its MAC is not
+    /// Says whether the MAC has half duplex at 1000 Mbit/s; what a PHY can do beyond its MAC is not
     /// offered to the other end.
     const GIGABIT_HALF: bool = true;
 
@@ -153,9 +153,11 @@ pub struct Phy {
 // SAFETY: phylib locks; the pointers belong to no thread, and `Mdio` is `Send` and `Sync`.
 unsafe impl Send for Phy {}
 
-// SAFETY: As above: every method may be called from any thread in process context.
+// SAFETY: phylib locks, and `Mdio` is `Sync`: every method may be called from any thread.
 unsafe impl Sync for Phy {}
 
+/// Frees the operations of a bus.
+///
 /// # Safety
 ///
 /// `ops` must come from `KBox::<M>::into_raw` and not be used again.
@@ -219,7 +221,7 @@ impl Phy {
     /// anything goes that `ops` borrows: the bus calls `ops` as long as it is registered.
     pub(super) unsafe fn new<M: Mdio>(pdev: &pci::Device, ops: M) -> Result<Self> {
         let ops = KBox::into_raw(KBox::new(ops, GFP_KERNEL)?).cast::<c_void>();
-        // SAFETY: No requirement.
+        // SAFETY: Allocating has no requirements.
         let bus = unsafe { bindings::mdiobus_alloc_size(0) };
         let Some(bus) = NonNull::new(bus) else {
             // SAFETY: It was leaked above.
@@ -252,7 +254,8 @@ impl Phy {
         }
         // SAFETY: The bus is registered.
         let phydev = NonNull::new(unsafe { bindings::mdiobus_get_phy(bus.as_ptr(), 0) });
-        // INVARIANT: All is as it says; without a PHY the bus is unregistered by the drop.
+        // INVARIANT: The bus is registered, and `ops` is its `priv`. A dangling `phydev` is not
+        // used: without a PHY this is dropped below.
         let this = Self {
             bus,
             phydev: phydev.unwrap_or(NonNull::dangling()),
@@ -295,7 +298,7 @@ impl Phy {
         // oopses (docs/upstream/phylib-led-triggers.md).
         // SAFETY: By the type invariants the bus is registered; it is not locked by this thread.
         to_result(unsafe { bindings::mdiobus_read(self.bus.as_ptr(), ADDRESS, STATUS) })?;
-        // SAFETY: Both are live; the rest is the caller's promise.
+        // SAFETY: Both are live; the rest by the safety requirements.
         unsafe {
             to_result(bindings::phy_connect_direct(
                 dev,

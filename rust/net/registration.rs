@@ -64,7 +64,7 @@ impl<'a, T: Operations + 'a> Registration<'a, T> {
             Some(mdio) => Some(unsafe { Phy::new(pdev, mdio) }?),
             None => None,
         };
-        // SAFETY: No requirement.
+        // SAFETY: Allocating has no requirements.
         let dev = unsafe { bindings::alloc_etherdev_mqs(size, 1, 1) };
         let dev = NonNull::new(dev).ok_or(ENOMEM)?;
         // SAFETY: The device is live.

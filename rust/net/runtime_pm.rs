@@ -48,7 +48,8 @@ pub(super) fn allow(dev: &NetDevice) -> bool {
 ///
 /// Process context, without RTNL.
 pub(super) fn forbid(dev: &NetDevice) {
-    // SAFETY: As above.
+    // SAFETY: The parent is live, as its network device is. The reference that is taken is the one
+    // that `allow` gave up.
     unsafe { bindings::pm_runtime_forbid_autosuspend(dev.parent()) }
 }
 
@@ -56,7 +57,7 @@ pub(super) fn forbid(dev: &NetDevice) {
 ///
 /// Any context: neither is waited for.
 pub(super) fn link_changed(dev: &NetDevice) {
-    // SAFETY: As above.
+    // SAFETY: The parent is live, as its network device is.
     unsafe {
         if dev.has_link() {
             bindings::pm_request_resume(dev.parent());
@@ -82,8 +83,8 @@ impl<'a> RpmGuard<'a> {
     /// Resumes the device. Process context.
     pub(super) fn new(dev: &'a NetDevice) -> Self {
         let parent = dev.parent();
-        // SAFETY: As above. It fails if the device does not answer, which a driver expects of any
-        // access.
+        // SAFETY: The parent is live, as its network device is. It fails if the device does not
+        // answer, which a driver expects of any access.
         unsafe { bindings::pm_runtime_get_sync(parent) };
         // INVARIANT: The usage count was raised, even if the resume failed.
         Self {

@@ -76,11 +76,13 @@ pub enum Protocol {
 pub struct SkBuff(Opaque<bindings::sk_buff>);
 
 impl SkBuff {
+    /// Returns the frame behind a pointer.
+    ///
     /// # Safety
     ///
     /// `skb` must fulfil the type invariants for `'a`.
     pub(super) unsafe fn from_raw<'a>(skb: *mut bindings::sk_buff) -> &'a Self {
-        // SAFETY: `SkBuff` is a transparent wrapper; the rest is the caller's promise.
+        // SAFETY: `SkBuff` is a transparent wrapper; the rest by the safety requirements.
         unsafe { &*skb.cast() }
     }
 
@@ -122,8 +124,8 @@ impl SkBuff {
     unsafe fn shared_field<F: Copy>(&self, offset: usize) -> F {
         // SAFETY: Those are the offsets of `unsigned char *head` and `sk_buff_data_t end`, which
         // counts from there (see bindings.h). There a live frame has its `skb_shared_info`, in
-        // which nothing but the count of references is written while clones share it; the rest is
-        // the caller's promise.
+        // which nothing but the count of references is written while clones share it; the rest by
+        // the safety requirements.
         unsafe {
             let head: *const u8 = self.field(bindings::NET_SKB_HEAD);
             let end: u32 = self.field(bindings::NET_SKB_END);
@@ -152,19 +154,28 @@ impl SkBuff {
         self.pages() + 1
     }
 
-    /// Returns the protocol over IPv4 whose checksum is to be filled in, if one is; in a frame that
-    /// is to be cut, in each piece.
+    /// Returns whether a checksum is to be filled in.
     #[inline]
-    pub fn checksum(&self) -> Option<Protocol> {
+    fn is_partial(&self) -> bool {
         // SAFETY: That is the offset of a byte, in which `ip_summed` is (`check_ip_summed` in
         // helpers/skbuff.c).
         let bits: u8 = unsafe { self.field(bindings::NET_SKB_PKT_TYPE) };
-        if u32::from(bits >> bindings::NET_SKB_SUMMED_SHIFT & 3) != bindings::NET_CHECKSUM_PARTIAL {
+        u32::from(bits >> bindings::NET_SKB_SUMMED_SHIFT & 3) == bindings::NET_CHECKSUM_PARTIAL
+    }
+
+    /// Returns the protocol over IPv4 whose checksum is to be filled in, if one is; in a frame that
+    /// is to be cut, in each piece.
+    ///
+    /// Only of a frame to be sent: [`check_features`](super::operations::Transmit::check_features)
+    /// is asked about other protocols than IPv4, too, whose headers have something else there.
+    #[inline]
+    pub fn checksum(&self) -> Option<Protocol> {
+        if !self.is_partial() {
             return None;
         }
         // SAFETY: Those are the offsets of `unsigned char *head` and `__u16 network_header`, which
-        // counts from there. A frame that wants its checksum computed has its headers in the linear
-        // area, and its network header set; only IPv4 is announced.
+        // counts from there and is not beyond the end of the data. Behind that `skb_shared_info`
+        // follows in the same allocation, so that the byte is in it, whatever the protocol.
         let protocol = unsafe {
             let head: *const u8 = self.field(bindings::NET_SKB_HEAD);
             let network: u16 = self.field(bindings::NET_SKB_NETWORK_HEADER);
@@ -187,7 +198,7 @@ impl SkBuff {
 
     /// Returns whether the frame wants its checksum computed, and is not to be cut.
     pub fn wants_checksum(&self) -> bool {
-        self.segment_size() == 0 && self.checksum().is_some()
+        self.segment_size() == 0 && self.is_partial()
     }
 
     /// Returns whether the frame, without its Ethernet header, or each packet that it is to be cut
@@ -262,7 +273,7 @@ impl Owned<SkBuff> {
     /// `budget` must be that of the NAPI poll this runs in, or 0.
     pub(super) unsafe fn consume(self, budget: i32) {
         // SAFETY: The reference is given up. With a budget of 0 the function does not assume NAPI;
-        // the rest is the caller's promise.
+        // the rest by the safety requirements.
         unsafe { bindings::napi_consume_skb(Self::into_raw(self).as_ptr().cast(), budget) };
     }
 

@@ -368,7 +368,8 @@ impl<T> Consumer<T> {
         if !wanted(self.inner.index(self.popped), item) {
             return None;
         }
-        // SAFETY: As above.
+        // SAFETY: The slot is full and the consumer's, as was shown, and the reference to its item
+        // is not used again.
         let item = unsafe { self.inner.take(self.popped) };
 
         // INVARIANT: `popped` was behind `published`, and its slot is empty now.

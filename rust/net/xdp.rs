@@ -151,11 +151,12 @@ impl RxQueue {
         pool: NonNull<bindings::page_pool>,
     ) -> Result<Self> {
         let queue = KBox::new(Opaque::zeroed(), GFP_KERNEL)?;
-        // SAFETY: The structure is zeroed and stays where it is; the rest is the caller's promise.
+        // SAFETY: The structure is zeroed and stays where it is; the rest by the safety
+        // requirements.
         to_result(unsafe { bindings::xdp_rxq_info_reg(queue.get(), dev) })?;
         // INVARIANT: It just was.
         let this = Self(queue);
-        // SAFETY: It is registered; the rest is the caller's promise.
+        // SAFETY: It is registered; the rest by the safety requirements.
         to_result(unsafe {
             bindings::xdp_rxq_info_reg_mem_model(
                 this.0.get(),

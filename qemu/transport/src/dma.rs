@@ -21,7 +21,7 @@ use vm_memory::FileOffset;
 use vm_memory::VolatileMemory;
 use vm_memory::VolatileSlice;
 
-/// The most ranges that are kept: what the protocol promises to a client that was not given another
+/// The most ranges that are kept: what the protocol guarantees a client that was not given another
 /// number (`max_dma_maps`). A guest with an IOMMU of its own may map as many pages as it likes,
 /// each as a range.
 const RANGES: usize = 65_535;
@@ -39,7 +39,7 @@ pub struct Rights {
     pub write: bool,
 }
 
-/// Why an access was refused.
+/// The reason why an access was refused.
 #[derive(Clone, Copy, Debug, Error, PartialEq, Eq)]
 pub enum DmaError {
     /// Nothing is mapped at (some of) the range.
@@ -56,13 +56,13 @@ pub enum DmaError {
     Unaligned,
 }
 
-/// Why a range was not mapped.
+/// The reason why a range was not mapped.
 #[derive(Debug, Error)]
 pub enum MapError {
     /// An empty range, or one that ends beyond 2^64.
     #[error("the range of {size:#x} bytes at {address:#x} is not one")]
     Range {
-        /// Where it should begin.
+        /// The address at which it should begin.
         address: u64,
         /// Its size.
         size: u64,
@@ -70,7 +70,7 @@ pub enum MapError {
     /// The file is shorter than what is to be mapped: touching the rest would kill the process.
     #[error("cannot map {size:#x} bytes at {address:#x}: the file ends before")]
     File {
-        /// Where it should begin.
+        /// The address at which it should begin.
         address: u64,
         /// Its size.
         size: u64,
@@ -78,7 +78,7 @@ pub enum MapError {
     /// There are as many ranges as are kept.
     #[error("cannot map {size:#x} bytes at {address:#x}: {RANGES} ranges are mapped already")]
     Many {
-        /// Where it should begin.
+        /// The address at which it should begin.
         address: u64,
         /// Its size.
         size: u64,
@@ -86,7 +86,7 @@ pub enum MapError {
     /// The host refused.
     #[error("cannot map {size:#x} bytes at {address:#x}: {source}")]
     Host {
-        /// Where it should begin.
+        /// The address at which it should begin.
         address: u64,
         /// Its size.
         size: u64,
@@ -101,7 +101,7 @@ struct Range {
     /// Last address, so that a range may end at 2^64.
     last: u64,
     memory: Arc<MmapRegion>,
-    /// Where in the memory the first address lies.
+    /// The place of the first address in the memory.
     offset: u64,
     rights: Rights,
 }
@@ -133,12 +133,12 @@ impl DmaMap {
         DmaMap::default()
     }
 
-    /// How many ranges there are.
+    /// Returns how many ranges there are.
     pub fn len(&self) -> usize {
         self.ranges.len()
     }
 
-    /// Whether there is none.
+    /// Returns whether there is none.
     pub fn is_empty(&self) -> bool {
         self.ranges.is_empty()
     }

@@ -268,7 +268,7 @@ unsafe extern "C" fn set_coalesce_callback<T: Operations>(
     };
     match driver.set_coalesce(dev, &wanted) {
         Ok(()) => 0,
-        // SAFETY: It is the core's, or null.
+        // SAFETY: What the core gives is null or valid for writes.
         Err(refused) => unsafe { refuse(extack, &refused) },
     }
 }

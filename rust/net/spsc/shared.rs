@@ -71,9 +71,10 @@ impl<T> Inner<T> {
     /// As for [`Inner::fill`], and the slot must be full.
     #[inline]
     pub(super) unsafe fn take(&self, count: u32) -> T {
-        // SAFETY: As in `fill`; the rest is the caller's promise. The item that is read is not
-        // dropped in the slot, which is overwritten. (`Option::take` would copy the whole slot
-        // first.)
+        // SAFETY: The pointer comes from a cell that `self` keeps alive. By the safety requirements
+        // and the type invariants this is the only access, and there is an item. The one that is
+        // read is not dropped in the slot, which is overwritten. (`Option::take` would copy the
+        // whole slot first.)
         self.slot(count).with_mut(|cell| unsafe {
             let item = core::ptr::read((*cell).as_ref().unwrap_unchecked());
             cell.write(None);

@@ -72,7 +72,7 @@ pub(in crate::net) unsafe fn run<P>(
         frame: core::ptr::null_mut(),
     };
     // SAFETY: This is a poll with a budget, in which RCU keeps the program, and there is what a
-    // redirection is noted in; the rest is the caller's promise.
+    // redirection is noted in; the rest by the safety requirements.
     let action = unsafe { bindings::xdp_run(dev.as_raw(), program, queue.0.get(), &mut frame) };
     if action == bindings::xdp_action_XDP_PASS {
         // Counted when it goes up.

@@ -14,7 +14,7 @@ pub struct ThisModule(*mut c_void);
 
 // SAFETY: The pointer is never followed here, and it is the same in all threads.
 unsafe impl Sync for ThisModule {}
-// SAFETY: As above.
+// SAFETY: The pointer is never followed here, and it is the same in all threads.
 unsafe impl Send for ThisModule {}
 
 impl ThisModule {

@@ -200,12 +200,14 @@ struct Link {
     flags: u32,
 }
 
+/// Calls `bpf` for a command that returns a descriptor.
+///
 /// # Safety
 ///
 /// `attributes` must be what the command wants, and its pointers be live.
 unsafe fn bpf<T>(command: libc::c_long, attributes: &T) -> io::Result<OwnedFd> {
     let size = mem::size_of::<T>();
-    // SAFETY: the kernel reads that many bytes; the rest is the caller's promise.
+    // SAFETY: the kernel reads that many bytes; the rest by the safety requirements.
     let descriptor = unsafe { libc::syscall(libc::SYS_bpf, command, attributes, size) };
     let descriptor = i32::try_from(descriptor).map_err(io::Error::other)?;
     if descriptor < 0 {

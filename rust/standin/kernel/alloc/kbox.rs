@@ -85,8 +85,8 @@ impl<T> KBox<T> {
     /// `raw` was returned by `into_raw` of a box of the same type and has not been taken back, it
     /// points to a value, and is not used afterwards but through the box.
     pub unsafe fn from_raw(raw: *mut T) -> Self {
-        // SAFETY: `into_raw` returns no null pointers. The invariant of the box is the caller's
-        // promise.
+        // SAFETY: `into_raw` returns no null pointers. The invariant of the box holds by the
+        // safety requirements.
         Self(unsafe { NonNull::new_unchecked(raw) }, PhantomData)
     }
 }

@@ -36,7 +36,7 @@ pub mod flags {
     pub const GFP_KERNEL: Flags = Flags(());
 }
 
-/// Alignments up to this are what an allocator promises for sizes that are a multiple of them.
+/// Alignments up to this are what an allocator guarantees for sizes that are a multiple of them.
 const MAX_ALIGN: usize = 4096;
 
 /// Stands for `kernel::alloc::Allocator`: where memory comes from. It can neither grow nor shrink.
@@ -102,7 +102,7 @@ fn place<T, A: Allocator>(count: usize) -> Result<NonNull<T>, AllocError> {
     const {
         assert!(
             align_of::<T>() <= MAX_ALIGN,
-            "no allocator promises this alignment"
+            "no allocator guarantees this alignment"
         )
     };
     let bytes = size_of::<T>().checked_mul(count).ok_or(AllocError)?;
@@ -124,8 +124,8 @@ fn place<T, A: Allocator>(count: usize) -> Result<NonNull<T>, AllocError> {
 unsafe fn give_back<T, A: Allocator>(start: NonNull<T>, count: usize) {
     // It does not overflow, as it did not in `place`.
     if size_of::<T>() * count != 0 {
-        // SAFETY: `place` had bytes to allocate, so `start` is of `A::alloc` and not null; the
-        // caller promises that it has not been given back and is not used afterwards.
+        // SAFETY: `place` had bytes to allocate, so `start` is of `A::alloc` and not null; by
+        // the safety requirements it has not been given back and is not used afterwards.
         unsafe { A::free(start.as_ptr().cast()) };
     }
 }

@@ -39,8 +39,9 @@ struct Inner<T> {
 /// in memory, unless they are forgotten.
 const LIMIT: usize = isize::MAX as usize;
 
-/// What a wrong count is set to, as `refcount_t` does: so far from 0 and from [`LIMIT`] that what
-/// other CPUs add or subtract at the same moment does not matter. The value is never dropped then.
+/// The number that a wrong count is set to, as `refcount_t` does: so far from 0 and from [`LIMIT`]
+/// that what other CPUs add or subtract at the same moment does not matter. The value is never
+/// dropped then.
 const SATURATED: usize = LIMIT + LIMIT / 2;
 
 /// Stands for `kernel::sync::Arc`: one of several owners of a value.
