@@ -63,7 +63,7 @@ use kernel::{
 };
 
 register! {
-    /// Which interrupts are raised, and their acknowledgement.
+    /// The interrupts that are raised, and their acknowledgement.
     IRQ_STATUS(u32) @ 0x24 {}
     IRQ_ACK(u32) @ 0x64 {}
     /// Source, target and size of the copy.

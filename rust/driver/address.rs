@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Which MAC address an interface gets.
+//! The choice of the MAC address that an interface gets.
 //!
 //! The first valid one of: the platform's firmware (r8169); the EEPROM (Realtek's r8168); the
 //! registers, which the chip has filled from the EEPROM at power-on, and which firmware or a kernel

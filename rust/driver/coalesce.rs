@@ -83,7 +83,7 @@ impl Mitigation {
         Ok(Self::nearest(speed, wanted))
     }
 
-    /// As [`Mitigation::encode`], but what is too much becomes the most that is possible.
+    /// Encodes as [`Mitigation::encode`], but what is too much becomes the most that is possible.
     pub(crate) fn nearest(speed: Option<u32>, wanted: &Coalesce) -> Self {
         let unit = Self::unit_for(speed, wanted).unwrap_or(UNITS.len() - 1);
         let length = Self::length(speed, unit);

@@ -70,7 +70,8 @@ struct Settings {
     coalesce: Coalesce,
     /// The same in the units of a link of `speed`.
     mitigation: Mitigation,
-    /// In Mbit/s; `None` before there was a link, for which the units are those of 1000 Mbit/s.
+    /// The speed of the link in Mbit/s; `None` before there was one, for which the units are those
+    /// of 1000 Mbit/s.
     speed: Option<u32>,
     /// The events that are to wake the machine up.
     wake: WakeEvents,

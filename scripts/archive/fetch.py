@@ -116,7 +116,7 @@ class Archive:
 
 
 def _holds(path, pin):
-    """Whether a file is what is pinned."""
+    """Returns whether a file is what is pinned."""
     try:
         if path.stat().st_size != pin.size:
             return False

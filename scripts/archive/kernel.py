@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0
-"""Which packages a Debian kernel is made of, and which suites it may be in."""
+"""The packages that a Debian kernel is made of, and the suites that it may be in."""
 
 import re
 from dataclasses import replace

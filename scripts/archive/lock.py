@@ -23,7 +23,7 @@ class Pin:
     origin: str
     """The index that described it, as SUITE/COMPONENT."""
     size: int
-    """In bytes."""
+    """The size in bytes."""
     sha256: str
     path: str
     """Below the mirror's address."""

@@ -32,7 +32,7 @@ def parser():
 
 
 def looks_like_preseed(path):
-    """Whether a file's answers are those of a preseed file."""
+    """Returns whether a file's answers are those of a preseed file."""
     return bool(_ANSWER.search(Path(path).read_text(encoding="utf-8", errors="replace")))
 
 

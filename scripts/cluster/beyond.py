@@ -52,7 +52,7 @@ def share(arrivals, size, wire, card, deaths=0.0, chance=None):
 
 
 def arrivals(count, chance):
-    """When nodes that are switched on at once have come so far: their firmware takes from nothing to five seconds longer than that of the first."""
+    """The times at which nodes that are switched on at once begin: their firmware takes from nothing to five seconds longer than that of the first."""
     return [chance.random() * 5 for _ in range(count)]
 
 

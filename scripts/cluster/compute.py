@@ -166,7 +166,7 @@ class Cluster:
         return value
 
     def all_idle(self):
-        """Whether all nodes wait for work."""
+        """Returns whether all nodes wait for work."""
         return self.states() == dict.fromkeys(self.names, "idle")
 
     def compute(self):

@@ -48,7 +48,7 @@ def _question(text):
 
 
 def silence(seconds, phase, refused):
-    """Why a node may have fallen silent in a phase; `refused` is whether DHCP has ignored it."""
+    """Returns why a node may have fallen silent in a phase; `refused` is whether DHCP has ignored it."""
     if phase in (None, "firmware and iPXE"):
         if refused:
             return f"has asked for an address, and DHCP has refused it: its MAC address is ignored in dnsmasq's configuration ({refused})"

@@ -46,7 +46,7 @@ class Diskless(Demo):
             self._power_off(machine, self.plan.address(machine.name), "without a disk")
 
     def _is_there(self, machine):
-        """Whether a node can be worked on."""
+        """Returns whether a node can be worked on."""
         passed = time.time() - self.start
         if not machine.running() or passed > LIMIT or "BOOT FAILED!" in machine.console_text():
             tail = "\n".join(machine.console_tail())

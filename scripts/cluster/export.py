@@ -76,7 +76,7 @@ class Export:
         return found[0]
 
     def from_backports(self):
-        """Whether the nodes' kernel is in the backports of their release alone, as its version says."""
+        """Returns whether the nodes' kernel is in the backports of their release alone, as its version says."""
         index = self.tree / f"mirror/dists/{self.plan.installation['suite']}/main/binary-amd64/Packages"
         stanzas = deb822.stanzas(index.read_text()) if index.is_file() else []
         return any(stanza["Package"] == f"linux-image-{self.kver}" and "~bpo" in stanza["Version"] for stanza in stanzas)

@@ -23,7 +23,7 @@ class Fault:
         """Before the services start."""
 
     def on_event(self, demo, node, source, text):
-        """With each line of a node's journal."""
+        """Is called with each line of a node's journal."""
 
     def judge(self, error):
         """The difference of the message from what is expected; None when there is none."""

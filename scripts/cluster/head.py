@@ -57,7 +57,7 @@ class Pace:
         self.refused = 0
 
     def allows(self):
-        """Whether it may happen now."""
+        """Returns whether it may happen now."""
         now = time.monotonic()
         self.left = min(self.most, self.left + (now - self.at) * self.rate)
         self.at = now
@@ -288,7 +288,7 @@ group=
             self._dnsmasq.wait()
 
     def is_installed(self, name):
-        """Whether a node is to boot from its disk; removing the file has it installed anew."""
+        """Returns whether a node is to boot from its disk; removing the file has it installed anew."""
         return (self.directory / "installed" / name).exists()
 
     def node_at(self, address):

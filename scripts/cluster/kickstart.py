@@ -109,7 +109,7 @@ def _values(words, option, shortest):
 
 
 def is_zone(name):
-    """Whether there is such a time zone. A name may be longer than that of any file."""
+    """Returns whether there is such a time zone. A name may be longer than that of any file."""
     return ".." not in name and os.path.isfile(ZONES / name.lstrip("/"))
 
 

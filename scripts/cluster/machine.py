@@ -80,7 +80,7 @@ class Machine:
         return answer["value"]
 
     def running(self):
-        """Whether it is switched on; fails if it went out in a way of its own."""
+        """Returns whether it is switched on; fails if it went out in a way of its own."""
         state = self._ask(do="state")
         self._cpu = state["cpu"]
         return state["running"]

@@ -36,7 +36,7 @@ def ranges(names):
 
 
 class Overview:
-    """Which node is in which phase since when, and what has happened last."""
+    """The phase of each node, since when, and what has happened last."""
 
     def __init__(self, directory):
         self.path = Path(directory) / "events.jsonl"

@@ -174,7 +174,7 @@ class Plan:
         return self.first - (cabinet * CABINET + rank)
 
     def shares(self):
-        """Whether a node has to be set up for what all have: Slurm, /home, the clock, a user."""
+        """Returns whether a node has to be set up for what all have: Slurm, /home, the clock, a user."""
         return self.slurm or self.home or self.clock or bool(self.user)
 
     def packages(self):
@@ -254,7 +254,7 @@ class HostRegistry:
 
 
 def is_name(text):
-    """Whether something can be a node's name."""
+    """Returns whether something can be a node's name."""
     return bool(_NAME.fullmatch(text))
 
 

@@ -116,7 +116,7 @@ class Preseed:
             self.complaints.append(printable(f"line {number}: {why}"))
 
     def _fault(self, words):
-        """Why an answer has no effect; nothing if it does not."""
+        """Returns why an answer has no effect; nothing if it does not."""
         (owner, name, kind), value = words[:3], [*words, ""][3]
         if kind == "seen":
             return None if value in ("true", "false") else f"{name}: seen is true or false, not '{value}'"

@@ -38,7 +38,7 @@ def parser():
 
 
 class Watch:
-    """Which node is at which phase."""
+    """The phase of each node."""
 
     def __init__(self, plan, directory):
         self.plan = plan

@@ -98,7 +98,7 @@ class Lease(Stick):
         screen.look()
 
     def _leased(self, machine):
-        """Whether DHCP has given the installer, which says what it is, an address."""
+        """Returns whether DHCP has given the installer, which says what it is, an address."""
         log = (self.artifacts / "dnsmasq.log").read_text(errors="replace")
         asking = set(re.findall(r"(\d+) vendor class: d-i", log))
         given = re.findall(rf"(\d+) DHCPACK\(\S+\) {re.escape(str(self.plan.address(machine.name)))} {machine.mac}", log)
@@ -134,15 +134,15 @@ class Screen:
         self._since = time.monotonic()
 
     def still(self):
-        """Whether something stands on it for a while, were it white on black."""
+        """Returns whether something stands on it for a while, were it white on black."""
         return self._stands() and self._part(b"\0\0\0") < 0.98
 
     def asks(self):
-        """Whether a question is on the screen: a box on colour. Without a box the installer is at work, and one with a bar is smaller."""
+        """Returns whether a question is on the screen: a box on colour. Without a box the installer is at work, and one with a bar is smaller."""
         return self._stands() and self._part(b"\0\0\0") < 0.25 and self._part(self._corner()) < BARE
 
     def _stands(self):
-        """Whether it stays as it is."""
+        """Returns whether it stays as it is."""
         return bool(self._last) and time.monotonic() - self._since > STILL
 
     def _corner(self):

@@ -40,7 +40,7 @@ POLL = 0.05
 
 
 def mapped(uid):
-    """Whether this user namespace has such a user: without root's help one has its own user only."""
+    """Returns whether this user namespace has such a user: without root's help one has its own user only."""
     for line in Path("/proc/self/uid_map").read_text().splitlines():
         inside, _, count = map(int, line.split())
         if inside <= uid < inside + count:

@@ -95,7 +95,7 @@ class Answer:
         return wrong, [f"the module {one}, which {name} needs" for one in lost]
 
     def _unfit(self, place, image):
-        """Why a module's file is not taken by the programs in the initrd that load it, or by the kernel."""
+        """Returns why a module's file is not taken by the programs in the initrd that load it, or by the kernel."""
         file = self.staged.directory / place
         suffix = suffix_of(file)
         knows, asks = self.initrd.decompressors()
@@ -152,7 +152,7 @@ class Answer:
 
 
 def _fault(name, wrong, missing):
-    """Why a driver that is there is not loaded, in a sentence; nothing if it is."""
+    """Returns why a driver that is there is not loaded, in a sentence; nothing if it is."""
     if wrong:
         return f"{name} is in the initrd, but does not load there: {'; '.join(wrong)}; add it by --module, in a form that fits"
     if missing:

@@ -45,7 +45,7 @@ PCI_NUMBERS = re.compile(r"pci:v(\w{8})d(\w{8})sv(\w{8}|\*)sd(\w{8}|\*)")
 
 
 def flavour_of(initrd, wanted=None):
-    """Which of FLAVOURS an initrd is."""
+    """Returns which of FLAVOURS an initrd is."""
     if wanted:
         return wanted
     for name, paths in MARKS:
@@ -138,7 +138,7 @@ def rules(initrd, names):
 
 
 def softdeps(names):
-    """Which modules these rules have loaded before which, as {module: [module]}."""
+    """Returns which modules these rules have loaded before which, as {module: [module]}."""
     lines = [line.split() for file in _rules(names) for line in file.read_text(encoding="utf-8").splitlines()]
     return {words[1]: words[3:] for words in lines if words[:1] == ["softdep"] and words[2:3] == ["pre:"]}
 

@@ -109,7 +109,7 @@ class Initrd:
         return self._unpacker.resolve(name)
 
     def shares(self, path):
-        """Whether a file is a hard link of another: what is written over it is in both, for the kernel."""
+        """Returns whether a file is a hard link of another: what is written over it is in both, for the kernel."""
         return self._unpacker.shares(path)
 
     def odd_names(self, paths):
@@ -122,12 +122,12 @@ class Initrd:
         return self.tree.get(self.resolve_parent(archive.normal(name)))
 
     def exists(self, name):
-        """Whether there is such a path, symbolic links followed."""
+        """Returns whether there is such a path, symbolic links followed."""
         resolved = self.resolve(name)
         return resolved in self.tree or any(path.startswith(resolved + "/") for path in self.tree)
 
     def is_directory(self, path):
-        """Whether there is a directory at a path whose links have been followed; the root is one."""
+        """Returns whether there is a directory at a path whose links have been followed; the root is one."""
         entry = self.tree.get(path)
         return not path or (entry.kind == "dir" if entry else any(one.startswith(path + "/") for one in self.tree))
 
@@ -146,7 +146,7 @@ class Initrd:
         return next((path for path in INNER_ROOTS if path in self.tree), None)
 
     def machine(self):
-        """For which machine its programs are, as far as one of them shows."""
+        """Returns for which machine its programs are, as far as one of them shows."""
         seen = set()
         for program in PROGRAMS:
             path = self.resolve(program)
@@ -210,7 +210,7 @@ class Initrd:
 
 
 def is_module(name):
-    """Whether a file name is a kernel module's."""
+    """Returns whether a file name is a kernel module's."""
     return name.endswith((".ko", ".ko.xz", ".ko.zst", ".ko.gz"))
 
 

@@ -57,7 +57,7 @@ def elf_machine(head):
 
 
 def runs(kernel, programs):
-    """Whether a kernel for one machine runs programs for another."""
+    """Returns whether a kernel for one machine runs programs for another."""
     return programs in (kernel, RUNS.get(kernel))
 
 
@@ -94,7 +94,7 @@ class Image:
             raise UsageError(f"{self.path} is damaged, its payload is no sound ELF file; fetch or build it again") from None
 
     def lacks(self, compression):
-        """Whether it shows no sign of what decompresses that, but signs of others."""
+        """Returns whether it shows no sign of what decompresses that, but signs of others."""
         return compression in COMPLAINTS and COMPLAINTS[compression] not in self._vmlinux and any(one in self._vmlinux for one in COMPLAINTS.values())
 
     @functools.cached_property

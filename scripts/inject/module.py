@@ -32,7 +32,7 @@ def suffix_of(path):
 
 
 def kernel_knows(path):
-    """Whether the kernel can decompress a module file, if it is built to."""
+    """Returns whether the kernel can decompress a module file, if it is built to."""
     with open(path, "rb") as file:
         head = file.read(64)
     if head.startswith(b"\x1f\x8b"):

@@ -118,7 +118,7 @@ def write(initrd, plan, destination, repack, workdir, limit):
 
 
 def form_of(name):
-    """Whether an overlay of that name is a tar archive, and how it is compressed; None if the name does not say."""
+    """Returns whether an overlay of that name is a tar archive, and how it is compressed; None if the name does not say."""
     stem, _, end = name.rpartition(".")
     if end in ("tar", "tgz") or stem.endswith(".tar"):
         if end not in ("tar", "tgz", "gz"):

@@ -112,7 +112,7 @@ class Planner:
         self._take_indexes(staged, swap)
 
     def _release(self, image, kernels, modules):
-        """Which kernel release this is about."""
+        """Returns which kernel release this is about."""
         if image:
             return image.release
         wanted = {module.release for module in modules}
@@ -404,7 +404,7 @@ def _same(entry, source, mode):
 
 
 def is_file_name(name):
-    """Whether what --module names is a file, and no module's name."""
+    """Returns whether what --module names is a file, and no module's name."""
     return "/" in name or ".ko" in name or Path(name).is_file()
 
 

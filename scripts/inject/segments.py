@@ -342,7 +342,7 @@ def _by_library(file, at, compression, plain, budget):
 
 
 def xz_has_delta(head):
-    """Whether the first block of an xz stream, of which these are the first bytes, is made with the filter delta."""
+    """Returns whether the first block of an xz stream, of which these are the first bytes, is made with the filter delta."""
     flags = head[13] if len(head) > 13 else 0
     # Sizes, which may be there, take a byte for seven bits, of which the last has no eighth.
     sizes, place = bool(flags & 0x40) + bool(flags & 0x80), 14

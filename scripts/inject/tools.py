@@ -94,12 +94,12 @@ def check_space(messages):
 
 
 def hit_its_bound(status):
-    """Whether a program was stopped because it wrote more than `file_size`."""
+    """Returns whether a program was stopped because it wrote more than `file_size`."""
     return status in (-signal.SIGXFSZ, 128 + signal.SIGXFSZ)
 
 
 def is_full(directory, error):
-    """Whether an error comes from the file system of temporary files being full, and not from another's."""
+    """Returns whether an error comes from the file system of temporary files being full, and not from another's."""
     if error.errno not in (errno.ENOSPC, errno.EDQUOT):
         return False
     return _is_scant(directory)

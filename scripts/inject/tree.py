@@ -198,11 +198,11 @@ class Staged:
             self._put(module.path, f"updates/{module.name}.ko", module.name)
 
     def has(self, name):
-        """Whether modprobe would find it, as a file or built in."""
+        """Returns whether modprobe would find it, as a file or built in."""
         return name in self.names or self._modprobe(name)[0] == 0
 
     def resolves(self, alias, name):
-        """Whether modprobe comes from an alias to a module."""
+        """Returns whether modprobe comes from an alias to a module."""
         status, out = self._modprobe(alias)
         path = self.names.get(name, "")
         return status == 0 and f"/{path}".encode() in out

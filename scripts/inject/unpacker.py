@@ -106,11 +106,11 @@ class Unpacker:
         return names, replaced
 
     def shares(self, path):
-        """Whether a file has another path as well."""
+        """Returns whether a file has another path as well."""
         return path in self._shared
 
     def _obstacle(self, name, path, entry):
-        """Why the kernel makes no such entry; nothing if it does."""
+        """Returns why the kernel makes no such entry; nothing if it does."""
         parts = name.split("/")
         if parts[-1] == "..":
             return "it has no name of its own"

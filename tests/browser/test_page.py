@@ -81,7 +81,7 @@ class Browser:
         return text
 
     def look(self):
-        """What the page shows."""
+        """Returns what the page shows."""
         result = self.do("Runtime.evaluate", expression=LOOK)["result"]
         if "value" not in result:
             raise UserError(f"the page cannot be looked at: {result.get('description')}")

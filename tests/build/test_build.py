@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0
-"""What scripts/build chooses and refuses, on trees laid out as the distributions have them. Programs are stubs: nothing is compiled."""
+"""Tests of what scripts/build chooses and refuses, on trees laid out as the distributions have them. Programs are stubs: nothing is compiled."""
 
 import subprocess
 
@@ -7,7 +7,7 @@ from support import DEBIAN_GCC, NO_LIBCLANG, OTHER, TOP, TRIXIE, Machine
 
 
 class Compilers(Machine):
-    """Which compiler can read the kernel's metadata."""
+    """The compilers that can read the kernel's metadata."""
 
     def test_the_very_compiler(self):
         self.assertNotIn("STANDIN=1", self.builds("on the kernel's own crate"))
@@ -65,7 +65,7 @@ class Compilers(Machine):
 
 
 class Kernels(Machine):
-    """What the kernel's configuration asks for."""
+    """The demands of the kernel's configuration."""
 
     def test_plain(self):
         self.configure(RUST=None, RUSTC_VERSION_TEXT=None)
@@ -167,7 +167,7 @@ class CCompilers(Machine):
 
 
 class Bindgen(Machine):
-    """Which bindgen there is, and whether it runs."""
+    """The bindgen that there is, and whether it runs."""
 
     def test_none(self):
         (self.bin / "bindgen").unlink()
@@ -327,7 +327,7 @@ class Unknown(Machine):
 
 
 class Arguments(Machine):
-    """What is not understood."""
+    """The arguments that are not understood."""
 
     def test_usage(self):
         for arguments in (["--what"], [self.KVER, "6.12"], ["--out"]):

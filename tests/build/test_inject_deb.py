@@ -14,7 +14,7 @@ TOP = Path(__file__).resolve().parents[2]
 
 
 class Package(unittest.TestCase):
-    """What is installed, in a directory that stands for the root."""
+    """The files that are installed, in a directory that stands for the root."""
 
     def test_it_needs_no_checkout(self):
         packaging = TOP / "packaging/inject-initrd"

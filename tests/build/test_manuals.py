@@ -14,7 +14,7 @@ KVER = "7.3.4-test"
 
 
 def printed(*command, **options):
-    """What a command prints."""
+    """Returns what a command prints."""
     return subprocess.run([str(word) for word in command], capture_output=True, text=True, check=True, **options).stdout
 
 
@@ -79,7 +79,7 @@ class Install(unittest.TestCase):
         return done.returncode, done.stderr
 
     def files(self):
-        """What is below DESTDIR."""
+        """Returns what is below DESTDIR."""
         root = self.dir / "root"
         return {str(path.relative_to(root)) for path in root.rglob("*") if path.is_file()}
 
@@ -94,7 +94,7 @@ class Install(unittest.TestCase):
         self.assertEqual(self.files(), set())
 
     def test_half_a_file_does_not_stay(self):
-        """As on a disk that is full."""
+        """It fails as on a disk that is full."""
         for program, half in (("install", 'for file; do :; done; echo half >"$file"'), ("awk", "echo half")):
             with self.subTest(program):
                 stub = self.dir / "bin" / program

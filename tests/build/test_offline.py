@@ -39,7 +39,7 @@ echo "modprobe $*" >>"$ROOT/called"
 
 
 class Offline(unittest.TestCase):
-    """What it does on machines."""
+    """Its behaviour on machines."""
 
     def setUp(self):
         directory = tempfile.TemporaryDirectory()
@@ -118,7 +118,7 @@ class Offline(unittest.TestCase):
         return done.returncode, done.stdout, done.stderr
 
     def called(self):
-        """What the stubs have noted."""
+        """Returns what the stubs have noted."""
         path = self.root / "called"
         return path.read_text() if path.exists() else ""
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0
-"""How DKMS and the source package of RPM build the module, and what the Debian packages have filled in."""
+"""Tests of how DKMS and the source package of RPM build the module, and of what the Debian packages have filled in."""
 
 import re
 import subprocess
@@ -11,7 +11,7 @@ from support import DEBIAN_GCC, TOP, Machine
 
 
 class Debian(unittest.TestCase):
-    """What scripts/make-deb fills in."""
+    """The files that scripts/make-deb fills in."""
 
     def test_an_author_may_have_any_name(self):
         """sed has a meaning for three characters."""
@@ -25,7 +25,7 @@ class Debian(unittest.TestCase):
 
 
 class Packaging(Machine):
-    """What is built for, and what is passed over."""
+    """The kernels that are built for, and those that are passed over."""
 
     METADATA = False
     KVER = "6.12.107+deb13-rt-amd64"
@@ -52,7 +52,7 @@ class Packaging(Machine):
         self.headers(tree)
 
     def can_build(self, expected=None, kdir=None):
-        """Whether it can be built for; if not, a line says why."""
+        """Returns whether it can be built for; if not, a line says why."""
         done = subprocess.run([self.source / "packaging/dkms/can-build", self.KVER, kdir or self.kdir], capture_output=True, text=True, check=False)
         if expected is None:
             self.assertEqual((done.returncode, done.stderr), (0, ""))

@@ -230,7 +230,7 @@ class Release(Stubs):
         self.refused(says="files have been changed since the last commit (docs/files.md)")
 
     def test_a_commit_that_is_made_meanwhile(self):
-        """What was checked out at the start is made, in both makings."""
+        """Both makings make what was checked out at the start."""
         self.maker(
             "make-rpm",
             f"""{MAKERS["make-rpm"]}
@@ -254,7 +254,7 @@ git -c user.name=a -c user.email=a@example.org commit --quiet --amend --all --re
         self.assertEqual(len((self.dir / "signed").read_text().splitlines()), 1)
 
     def test_a_key_that_is_locked_meanwhile(self):
-        """What took an hour is not lost."""
+        """The results of an hour are not lost."""
         self.release("--only", "inject")
         before = self.contents()
         self.maker("make-deb", f'touch "$HOME/locked"\n{MAKERS["make-deb"]}')
@@ -332,7 +332,7 @@ git -c user.name=a -c user.email=a@example.org commit --quiet --amend --all --re
         self.assertEqual(self.contents(), {"letter": b"dear\n"})
 
     def test_a_link_to_a_release(self):
-        """What it names is replaced, and the link stays, also where the checkout itself is reached by one."""
+        """The file that it names is replaced, and the link stays, also where the checkout itself is reached by one."""
         (self.top / "build").mkdir()
         (self.top / "build/release").symlink_to("elsewhere")
         for _ in range(2):
@@ -394,7 +394,7 @@ esac""",
         (self.dir / "list").write_text("valid")
 
     def left(self):
-        """What is in the cache and in the build folder."""
+        """The files in the cache and in the build folder."""
         self.assertEqual(list((self.top / "build").glob("*")), [])
         return sorted(re.sub(r"-[0-9a-f]{12}$", "-KEY", path.name) for path in (self.dir / ".cache/r8168_rust").iterdir())
 

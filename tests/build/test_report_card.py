@@ -26,7 +26,7 @@ echo "Capabilities: [140] Device Serial Number 56-34-12-ff-fe-4c-e0-00"
 
 
 def octal(data):
-    """As printf of the shell takes it."""
+    """Writes bytes as printf of the shell takes them."""
     return "".join(f"\\{byte:03o}" for byte in data)
 
 

@@ -11,7 +11,7 @@ class Rules(Machine):
     """The flags."""
 
     def flags(self, minor, kernel, arch="x86", rule="all:\n\t@echo '$(standin_flags)'", **settings):
-        """What rustc 1.MINOR is given where the kernel's makefiles have these flags; what is said when it is refused."""
+        """Returns what rustc 1.MINOR is given where the kernel's makefiles have these flags; what is said when it is refused."""
         self.rustc(f"rustc 1.{minor}.0 (0123456789 2026-01-01)")
         text = "".join(f"{name} := {value}\n" for name, value in settings.items())
         (self.dir / "Makefile").write_text(
@@ -54,7 +54,7 @@ class Rules(Machine):
         self.assertNotIn(flag, flags)
 
     def target(self, minor, **settings):
-        """What target.json says to rustc 1.MINOR; the features are a set."""
+        """Returns what target.json says to rustc 1.MINOR; the features are a set."""
         made = self.dir / "target.json"
         made.unlink(missing_ok=True)
         self.flags(minor, "", rule=f"all: {made}\n{made}: {TOP}/rust/standin/target.json.in\n\t@$(cmd_standin_target)", comma=",", **settings)
@@ -121,7 +121,7 @@ class Kbuild(Machine):
 
 
 class Objects(Kbuild):
-    """What the module is made of."""
+    """The files that the module is made of."""
 
     def objects(self, **settings):
         """The objects of the stand-in."""
@@ -143,7 +143,7 @@ class Objects(Kbuild):
 
 
 class Bindings(Kbuild):
-    """What bindgen is given, by the architecture that the kernel's makefiles name."""
+    """The target that bindgen is given, by the architecture that the kernel's makefiles name."""
 
     def flags(self, arch):
         """The flags for clang, and what is said when there are none."""

@@ -26,7 +26,7 @@ def image(payload, length=None):
 
 
 def zstd(data):
-    """As zstd compresses."""
+    """Compresses as zstd does."""
     return subprocess.run(["zstd", "-cq"], input=data, capture_output=True, check=True).stdout
 
 
@@ -385,7 +385,7 @@ class Module(Stubs):
                 self.assertIn("there are warnings", said)
 
     def given(self):
-        """What make is given."""
+        """Returns what make is given."""
         return dict(line.split("=", 1) for line in (self.dir / "make").read_text().splitlines() if "=" in line)
 
     def test_no_directory_is_in_it(self):

@@ -42,7 +42,7 @@ db_go() { :; }
 
 
 class Hook(unittest.TestCase):
-    """What the script does."""
+    """The behaviour of the script."""
 
     def setUp(self):
         directory = tempfile.TemporaryDirectory()
@@ -81,7 +81,7 @@ class Hook(unittest.TestCase):
         return self.read("called")
 
     def read(self, name):
-        """What a stub has noted."""
+        """Returns what a stub has noted."""
         path = self.root / name
         return path.read_text() if path.exists() else ""
 

@@ -12,7 +12,7 @@ MIB = 1 << 20
 
 
 class WriteStick(unittest.TestCase):
-    """What it writes, and what it refuses."""
+    """The writes, and the refusals."""
 
     def setUp(self):
         directory = tempfile.TemporaryDirectory()

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0
-"""What the tests of the head node share: where it is."""
+"""The place of the head node's code, which its tests share."""
 
 import sys
 from pathlib import Path

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0
-"""What the demo does about a node that does not come up from its disk. No machine is started."""
+"""Tests of what the demo does about a node that does not come up from its disk. No machine is started."""
 
 import tempfile
 import types

@@ -13,7 +13,7 @@ MAC = "52:54:00:81:11:10"
 
 
 class Consoles(unittest.TestCase):
-    """What the installer's console shows."""
+    """The text that the installer's console shows."""
 
     def test_a_quiet_console_has_nothing_to_tell(self):
         for text in ("", "Configuring the network with DHCP  ... 4%... 100%\r\n" + STATUS):

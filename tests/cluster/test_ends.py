@@ -57,7 +57,7 @@ class Ends(unittest.TestCase):
             self.assertEqual(len(said.splitlines()), 3, said)
 
     def test_what_is_no_file_is_an_error(self):
-        """Without --summary it was an exit status of 0."""
+        """The exit status without --summary was 0."""
         done = subprocess.run([support.TOP / "scripts/answers", "--tree", self.dir, self.dir], capture_output=True, text=True, check=False)
         self.assertEqual((done.returncode, len(done.stderr.splitlines())), (1, 1), done.stderr)
         self.assertIn(f"{self.dir}: Is a directory", done.stderr)

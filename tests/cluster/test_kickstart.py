@@ -55,7 +55,7 @@ class Kickstarts(unittest.TestCase):
         return Kickstart(path, self.tree, OURS)
 
     def said(self, text):
-        """What is said of a file of that text, in one line."""
+        """Returns what is said of a file of that text, in one line."""
         return "; ".join(self.read(text).complaints)
 
     def test_a_file_of_which_all_is_done_but_what_is_said(self):
@@ -148,7 +148,7 @@ class Kickstarts(unittest.TestCase):
                 self.assertEqual(self.read(f"rootpw {words}\n").answers[question], value)
 
     def test_no_section_hides_a_line_from_the_check(self):
-        """What is one for kickseed, and where it takes lines for commands."""
+        """The files that are one for kickseed, and the lines that it takes for commands."""
         ran = self.tree / "run"
         for first in ("%post-install", "%addon x", "%\N{NO-BREAK SPACE}post", "\N{NO-BREAK SPACE}%post", "%post\N{NO-BREAK SPACE}x", "%end"):
             with self.subTest(first):

@@ -152,7 +152,7 @@ class KickstartMutants(test_kickstart.Kickstarts):
 
 
 def is_read(path, text):
-    """Whether debconf's own reader takes all of a preseed file."""
+    """Returns whether debconf's own reader takes all of a preseed file."""
     path.write_text(text)
     done = subprocess.run(["debconf-set-selections", "--checkonly", str(path)], capture_output=True, text=True, check=False)
     # Whether a question was seen is not known here, where none is asked.
@@ -163,7 +163,7 @@ READER = os.environ.get("PRESEED_READER")
 
 
 def installer_sets(path):
-    """What the installer's debconf-set-selections sets, as (question, value); None where it stops with an error."""
+    """Returns what the installer's debconf-set-selections sets, as (question, value); None where it stops with an error."""
     text = "".join(line for line in Path(READER).read_text().splitlines(keepends=True) if not line.startswith(". "))
     # What is set as an answer is marked as seen as well.
     tell = 'db_set() { printf \'%s\\t%s\\n\' "$1" "$2"; }; db_fset() { [ "$type" != seen ] || db_set "$1" "$3"; }; log() { :; }; logfile=/dev/null\n'

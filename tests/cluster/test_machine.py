@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0
-"""How a node is had run by its launcher, with something else in the place of that. No machine is started."""
+"""Tests of how a node is run by its launcher, with something else in the place of that. No machine is started."""
 
 import sys
 import tempfile

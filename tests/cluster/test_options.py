@@ -34,7 +34,7 @@ class Options(unittest.TestCase):
 
 
 class Export(unittest.TestCase):
-    """In a checkout of a few files, with an environment that never ends."""
+    """Runs in a checkout of a few files, with an environment that never ends."""
 
     def test_one_that_a_signal_ends_leaves_nothing(self):
         """A connection that was lost left its copy of the plan."""

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0
-"""What an operator sees of a room."""
+"""Tests of what an operator sees of a room."""
 
 import json
 import re

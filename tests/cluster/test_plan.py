@@ -34,7 +34,7 @@ class PlanCase(unittest.TestCase):
         return Plan(self.path)
 
     def refused(self, *changes):
-        """What is said to a wrong plan: one line that names the file."""
+        """Returns what is said to a wrong plan: one line that names the file."""
         with self.assertRaises(UsageError) as caught:
             self.plan(*changes)
         text = str(caught.exception)
@@ -107,7 +107,7 @@ class Plans(PlanCase):
 
 
 class Registers(PlanCase):
-    """Who is who."""
+    """The names and addresses of nodes."""
 
     MACS = ("52:54:00:81:11:10", "52:54:00:81:11:11")
 
@@ -181,7 +181,7 @@ class Registers(PlanCase):
 
 
 class Kickstarts(PlanCase):
-    """Where the plan has the answers of a kickstart file."""
+    """The answers of a kickstart file, in the plan."""
 
     def test_the_file_is_looked_for_beside_the_plan(self):
         self.assertIsNone(self.plan().kickstart)
@@ -189,7 +189,7 @@ class Kickstarts(PlanCase):
 
 
 class Templates(PlanCase):
-    """What is filled in."""
+    """The values that are filled in."""
 
     def test_every_template_can_be_filled(self):
         words = {**self.plan().template_variables(), "NODE": "compute-0-0", "INCLUDES": "zstd", "KVER": "7.3.4+deb13-amd64"}

@@ -206,7 +206,7 @@ class Preseeds(unittest.TestCase):
 
 
 class Corpora(Preseeds):
-    """What `make test-answers` runs."""
+    """The program that `make test-answers` runs."""
 
     def setUp(self):
         super().setUp()

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0
-"""What is read: templates, indexes, journals; and what is drawn of them."""
+"""Tests of what is read: templates, indexes, journals; and of what is drawn of them."""
 
 import itertools
 import os

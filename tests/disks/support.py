@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0
-"""What the tests of driver disks share: where the disks are, and programs that are not those that made them."""
+"""Things that the tests of driver disks share: where the disks are, and programs that are not those that made them."""
 
 import os
 import shutil
@@ -50,11 +50,11 @@ class Case(unittest.TestCase):
         return to
 
     def is_labelled(self, image, label="OEMDRV"):
-        """By libblkid, which is what udev asks as well."""
+        """Returns what libblkid says, which udev asks as well."""
         self.assertEqual(run("blkid", "-p", "-o", "value", "-s", "LABEL", image).strip(), label)
 
     def rpm(self, package, *query):
-        """What rpm says of a package in a file."""
+        """Returns what rpm says of a package in a file."""
         return run("rpm", "--dbpath", self.dir / "db", "-qp", *query, package).splitlines()
 
     def rpm_files(self, package):

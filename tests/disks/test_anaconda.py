@@ -49,7 +49,7 @@ class Anaconda(Case):
     disk, name, given = "anaconda", "r8168_rust", MODULE
 
     def insert(self, release, dd_tools):
-        """What a machine with a kernel of this release is like after the disk was found."""
+        """Makes a machine with a kernel of this release, as it is after the disk was found."""
         system = System(self.dir / "system", {**MACHINE, **({} if dd_tools else DD_STAND_INS)})
         if dd_tools:
             for name in ("dd_list", "dd_extract"):

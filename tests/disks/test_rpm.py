@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0
-"""What is on the disk for Anaconda, and the RPM packages, compared with the source of Anaconda: dracut/dd/ and driver_updates.py."""
+"""Tests of what is on the disk for Anaconda, and of the RPM packages, compared with the source of Anaconda: dracut/dd/ and driver_updates.py."""
 
 import gzip
 import re
@@ -73,7 +73,7 @@ class Rpm(Case):
         self.assertEqual(scripts.count(f"depmod {KVER}"), 2)
 
     def test_an_initramfs_with_r8169_is_made_anew(self):
-        """By its %post and %postun, in a directory whose /boot has images that say what is in them."""
+        """Its %post and %postun, in a directory whose /boot has images that say what is in them."""
         stand_ins = {"dracut": '#!/bin/sh\necho "$@" >>/made\n', "lsinitrd": '#!/bin/sh\ncat "$1"\n', "depmod": "#!/bin/sh\n"}
         system = System(self.dir / "system", stand_ins)
         other = f"boot/initramfs-{KVER}.rescue.img"

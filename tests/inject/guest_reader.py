@@ -73,7 +73,7 @@ def keep(name, what, result, tree, work):
 
 
 def unpacked(path):
-    """What the kernel has made, as {path: attributes}."""
+    """Returns what the kernel has made, as {path: attributes}."""
     found = {}
     with tarfile.open(path) as archive:
         for member in archive:
@@ -91,7 +91,7 @@ def unpacked(path):
 
 
 def differences(expected, found):
-    """What differs between the two, as sentences."""
+    """Returns what differs between the two, as sentences."""
     for path, entry in expected.items():
         if entry["kind"] in UNPACKED or path == "":
             continue

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0
-"""What the tests of inject-initrd share: the program under test, initrds to try it on, and what the kernel would make of one."""
+"""Things that the tests of inject-initrd share: the program under test, initrds to try it on, and what the kernel would make of one."""
 
 import gzip
 import io
@@ -38,7 +38,7 @@ MEMORY = 2 << 30
 
 
 class Outcome:
-    """What a run of the program came to."""
+    """The outcome of a run of the program."""
 
     def __init__(self, status, out, errors):
         self.status = status
@@ -125,7 +125,7 @@ class Case(unittest.TestCase):
 
 
 def listing(archive):
-    """What GNU cpio says of the archive in a plain file: one line a member, by name."""
+    """Returns what GNU cpio says of the archive in a plain file: one line a member, by name."""
     with open(archive, "rb") as stdin:
         done = subprocess.run(["cpio", "--quiet", "-itvn"], stdin=stdin, capture_output=True, check=True)
     lines = {}
@@ -145,7 +145,7 @@ def unpack(archive, directory):
 
 
 def modprobe(root, name, kver=KVER):
-    """What modprobe would load for a name or an alias, in the tree of an unpacked initrd; as file names."""
+    """Returns what modprobe would load for a name or an alias, in the tree of an unpacked initrd; as file names."""
     done = subprocess.run(
         ["modprobe", "-C", "/nonexistent", "-d", str(root), "-S", kver, "--show-depends", name],
         capture_output=True,

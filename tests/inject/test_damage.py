@@ -124,7 +124,7 @@ class Damage(Case):
         return damage(original, random_source)
 
     def unconfirmed(self, original, out, added, repacked, work):
-        """What independent readers do not find in a result: the compressions' own programs, GNU cpio, and bsdcpio."""
+        """Returns what independent readers do not find in a result: the compressions' own programs, GNU cpio, and bsdcpio."""
         work.mkdir()
         result, problems, members = out.read_bytes(), [], {}
         if not repacked and not result.startswith(original):

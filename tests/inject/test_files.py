@@ -20,7 +20,7 @@ class Files(Case):
         self.source.write_text("x\n")
 
     def added(self, destination, initrd=None):
-        """Where a file has come to, and the tree."""
+        """Returns where a file has come to, and the tree."""
         self.inject("--file", f"{self.source}:{destination}", initrd or self.initrd, "-o", self.out)
         shutil.rmtree(self.dir / "root", ignore_errors=True)
         return like_the_kernel(self.out, self.dir)
@@ -208,7 +208,7 @@ def as_another(command, **environment):
 
 
 def can_read_as_another(path):
-    """Whether programs can be run as another user here."""
+    """Returns whether programs can be run as another user here."""
     try:
         os.chmod(os.path.dirname(path), 0o755)
         return as_another([str(PROGRAM), "--help"]).returncode == 0

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0
-"""What is reported as done works with the programs inside the initrd: faults of the field test, by their numbers there."""
+"""Tests that what is reported as done works with the programs inside the initrd: faults of the field test, by their numbers there."""
 
 import gzip
 import lzma

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0
-"""What the kernel's unpacker and decompressors make of odd initrds counts, which other programs read otherwise: without a word it leaves out
+"""Tests by what the kernel's unpacker and decompressors make of odd initrds, which other programs read otherwise: without a word it leaves out
 what has no directory, and writes through hard links."""
 
 import gzip
@@ -55,7 +55,7 @@ class KernelRules(Case):
         return outcome, root
 
     def test_a_file_without_its_directory_is_not_there(self):
-        """As `find -type f | cpio` packs: nothing but what is in / is there for the kernel."""
+        """The archive is as `find -type f | cpio` packs: nothing but what is in / is there for the kernel."""
         busybox = (member("bin/busybox", b"x"), member("init", b"#!/bin/busybox sh\n", FILE | 0o111))
         self.initrd.write_bytes(archive(*busybox))
         self.refuse(5, "--verify", self.initrd, says=["does not make /bin/busybox", "the directory /bin is not there before it"])
@@ -153,12 +153,12 @@ class KernelRules(Case):
         return self.dir / "root/usr/lib/modules" / KVER
 
     def test_modules_with_whole_names_stay_in_the_index(self):
-        """In an archive of /usr/lib/..., as `find / | cpio` makes it, bsdtar found none: modules.dep lost all but what was added."""
+        """The modules of an archive of /usr/lib/..., as `find / | cpio` makes it, were not found by bsdtar: modules.dep lost all but what was added."""
         found = self.modules_with(lambda members: [test_mutants.sized(fields, b"/" + name, content) for fields, name, content in members])
         self.assertRegex((found / "modules.dep").read_text(), r"(?m)^kernel/\S*/e1000e\.ko")
 
     def test_what_is_replaced_goes_by_whatever_name_it_has(self):
-        """With --repack the old one stayed in, and was not even read over."""
+        """The old one stayed in with --repack, and was not even read over."""
         self.initrd.write_bytes(
             archive(member("/bin", mode=DIR), member("/bin//busybox", b"x", FILE | 0o111), member("/bin/./ls", b"old"), member("sh", b"old"))
         )
@@ -167,7 +167,7 @@ class KernelRules(Case):
         self.assertIn("4 entries", self.inject("--verify", self.out).out)
 
     def test_links_in_an_initrd_lead_to_nothing_of_this_machine(self):
-        """What is written into the staged tree went through them; a module that is a link counts as what is behind it in the initrd."""
+        """The links are followed by what is written into the staged tree; a module that is a link counts as what is behind it in the initrd."""
         (self.dir / "host").mkdir()
         links = ((b"updates", self.dir / "host"), (b"modules.symbols", self.dir / "victim"), (b"extra.ko", b"kernel"))
 

@@ -43,7 +43,7 @@ class OddInputs(Case):
             self.inject(*self.add, SOURCE_DATE_EPOCH=text)
 
     def test_an_option_without_a_value_is_not_taken_for_one_that_is_not_there(self):
-        """As of an unset variable: what it was to be compared with was not."""
+        """An empty value, as of an unset variable: what it was to be compared with was not."""
         for option in ("--kernel", "--modules", "--symvers", "--module", "-o"):
             self.refuse(2, option, "", *self.add[:3], *(self.add[3:] if option != "-o" else ()), says=["is empty"])
         self.refuse(2, "--list", "", says=["is empty"])
@@ -72,7 +72,7 @@ class OddInputs(Case):
         self.inject("--file", f"{self.source}:/x", *self.add)
 
     def test_a_file_in_place_of_one_that_is_made(self):
-        """What has the module loaded is then no more there than the file says."""
+        """The files that have the module loaded are then no more there than the file says."""
         initrd = hand_made(self.dir / "h", self.dir / "h.gz", {"usr/bin/busybox": program_for(X86_64), "etc/modules": b"e1000e\n"})
         said = self.inject("--module", MODULE, "--file", f"{self.source}:/etc/modules", initrd, "-o", self.out).out
         self.assertIn("note: /etc/modules is as", said)
@@ -140,7 +140,7 @@ class OddInputs(Case):
         self.inject(*options, self.dir / "x.cpio.gz")
 
     def test_paths_and_releases_that_lead_out_of_their_place(self):
-        """What is staged was written there, beside the directory of temporary files."""
+        """The staged files were written there, beside the directory of temporary files."""
         small = small_initrd(self.dir / "small", self.dir / "small.gz")
         up = "../" * 12 + str(self.dir)[1:]
         top = tree(self.dir / "tree", {"modules.dep": b""})
@@ -260,14 +260,14 @@ class OddInputs(Case):
         self.assertEqual(inject("--list", self.out).status, 0)
 
     def test_a_report_that_cannot_be_written(self):
-        """What was done is done, and the file is there."""
+        """The work is done, and the file is there."""
         status, _, errors = self.shell('"$0" "$@" >/dev/full')
         self.assertEqual(status, 5)
         self.assertIn("done, but the report cannot be written", errors)
         self.assertTrue(self.out.exists())
 
     def test_a_user_who_may_have_less_than_is_given_to_programs(self):
-        """What batch systems and services set; it was a traceback."""
+        """A setting of batch systems and services; it was a traceback."""
         for limit, done in (("-v 400000", 0), ("-f 1000", 5), ("-t 100", 0)):
             status, _, errors = self.shell(f'ulimit {limit}; [ {done} = 0 ] || set -- --file {MODULE}:/x "${{@:3}}"; "$0" "$@"')
             self.assertEqual((status, "Traceback" in errors), (done, False), errors)

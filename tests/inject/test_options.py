@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0
-"""What the options do, besides injecting; and that --help, man page and program agree."""
+"""Tests of what the options do, besides injecting; and that --help, man page and program agree."""
 
 import os
 import re

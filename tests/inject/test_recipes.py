@@ -164,7 +164,7 @@ class Recipes(Case):
         return done.stdout
 
     def boots_by(self, name):
-        """How an ISO boots, without the places and sizes of its parts."""
+        """Returns how an ISO boots, without the places and sizes of its parts."""
         lines = self.xorriso("-indev", name, "-report_el_torito", "plain", "-report_system_area", "plain").splitlines()
         found = [line for line in lines if line.startswith(("El Torito img opts", "System area", "GPT type GUID"))]
         # The gap behind the last partition has an entry of its own, or none.
@@ -194,7 +194,7 @@ class Recipes(Case):
                 self.finds_the_driver("initrd-new")
 
     def listed(self):
-        """What inject-initrd says of the ISO."""
+        """Returns what inject-initrd says of the ISO."""
         done = subprocess.run([TOP / "scripts/inject-initrd", "--list", "original.iso"], cwd=self.work, capture_output=True, text=True, check=False)
         self.assertNotEqual(done.returncode, 0)
         return done.stderr

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0
-"""What does not fit is refused in one line, with the exit status that --help says, and nothing is written."""
+"""Tests that what does not fit is refused in one line, with the exit status that --help says, and nothing is written."""
 
 import lzma
 import os

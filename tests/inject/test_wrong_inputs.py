@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0
-"""What is taken for an initrd by mistake is named, with the way out (F16 of the field test)."""
+"""Tests that what is taken for an initrd by mistake is named, with the way out (F16 of the field test)."""
 
 import bz2
 import gzip

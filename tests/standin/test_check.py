@@ -35,7 +35,7 @@ class Module:
         return self.data[at : self.data.index(0, at)].decode()
 
     def place(self, symbol):
-        """Where in the file this function is."""
+        """Returns where in the file this function is."""
         _, _, _, section, value = self.symbols[symbol]
         return self.sections[self.order[section]][4] + value
 
@@ -51,7 +51,7 @@ class Module:
 
 
 class Check(unittest.TestCase):
-    """What it says of each."""
+    """Returns what it says of each."""
 
     def setUp(self):
         directory = tempfile.TemporaryDirectory()
@@ -74,7 +74,7 @@ class Check(unittest.TestCase):
             self.assertIn(text, said)
 
     def a_padding(self):
-        """Where there is room for instructions: before a function of Rust."""
+        """Returns where there is room for instructions: before a function of Rust."""
         return self.module.place(next(name for name in self.module.symbols if name.startswith("__pfx__R")))
 
     def test_nothing(self):

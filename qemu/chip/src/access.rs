@@ -385,7 +385,7 @@ impl Chip {
         self.carry_on(bus);
     }
 
-    /// Whether a reset is not done yet.
+    /// Returns whether a reset is not done yet.
     fn resets(&self) -> bool {
         self.now < self.reset_done
     }

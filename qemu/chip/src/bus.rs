@@ -4,7 +4,7 @@
 
 use thiserror::Error;
 
-/// Why the host side did not let a transfer through.
+/// The reason why the host side did not let a transfer through.
 #[derive(Clone, Copy, Debug, Error, PartialEq, Eq)]
 pub enum BusError {
     /// The PCI command register does not let this device start transfers.
@@ -42,8 +42,8 @@ pub trait Bus {
     /// first (release).
     fn store(&mut self, address: u64, value: u32) -> Result<(), BusError>;
 
-    /// Whether the cable takes a frame now. While it does not, the chip keeps its descriptors and
-    /// waits for [`Chip::resume`](crate::Chip::resume).
+    /// Returns whether the cable takes a frame now. While it does not, the chip keeps its
+    /// descriptors and waits for [`Chip::resume`](crate::Chip::resume).
     fn cable_ready(&mut self) -> bool;
 
     /// Puts a frame on the cable, complete but for its check sequence.

@@ -50,7 +50,7 @@ pub struct Chip {
     pub(crate) overflown: bool,
     /// The FIFO was full, and has not become empty since.
     pub(crate) was_full: bool,
-    /// In a power state other than D0.
+    /// The power state is another than D0.
     pub(crate) asleep: bool,
     /// The chip may use the bus.
     pub(crate) master: bool,
@@ -58,9 +58,10 @@ pub struct Chip {
     pub(crate) mastered: bool,
     /// Received frames that wait for the bus.
     pub(crate) fifo: Fifo,
-    /// When a dump of the tally counters that was ordered is due; later, if it waits for the bus.
+    /// The time at which a dump of the tally counters that was asked for is due; later, if it waits
+    /// for the bus.
     pub(crate) dump_due: Option<u64>,
-    /// When the last access to the PHY is done, and the last reset.
+    /// The times at which the last access to the PHY is done, and the last reset.
     pub(crate) phy_done: u64,
     pub(crate) reset_done: u64,
     pub(crate) tally: Tally,
@@ -77,7 +78,7 @@ pub struct Chip {
     pub(crate) timer: Timer,
     pub(crate) woken: Option<Wake>,
     pub(crate) history: History,
-    /// When the driver has last accessed a register.
+    /// The time at which the driver last accessed a register.
     pub(crate) accessed: u64,
     line: bool,
     /// The line does not show what has happened: an interrupt is lost.
@@ -334,7 +335,7 @@ impl Chip {
         self.timing();
     }
 
-    /// When [`Chip::tick`] has something to do of its own accord.
+    /// Returns when [`Chip::tick`] has something to do of its own accord.
     pub fn deadline(&self) -> Option<u64> {
         [
             self.faults.deadline(),
@@ -384,17 +385,17 @@ impl Chip {
         }
     }
 
-    /// Whether the card has been pulled out.
+    /// Returns whether the card has been pulled out.
     pub fn gone(&self) -> bool {
         self.faults.on(FaultKind::Gone)
     }
 
-    /// Whether the line has gone up and down again since the last time of asking.
+    /// Returns whether the line has gone up and down again since the last time of asking.
     pub fn take_pulse(&mut self) -> bool {
         std::mem::take(&mut self.pulse)
     }
 
-    /// Whether the chip has been reset since the last time of asking.
+    /// Returns whether the chip has been reset since the last time of asking.
     pub fn take_reset(&mut self) -> bool {
         std::mem::take(&mut self.was_reset)
     }
@@ -431,7 +432,7 @@ impl Chip {
         self.stopped || self.asleep || self.gone()
     }
 
-    /// Whether frames wait to be sent by [`Chip::resume`].
+    /// Returns whether frames wait to be sent by [`Chip::resume`].
     pub fn sending(&self) -> bool {
         !self.halted()
             && !self.stalled()

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! How a chip is made and asked: plain types at its surface.
+//! Plain types at the surface of a chip: its configuration, and what can be asked of it.
 
 use crate::eeprom::Eeprom;
 use crate::partner::Partner;
@@ -8,7 +8,7 @@ use crate::phy::Phy;
 use crate::phy::PHY_RTL8211;
 use crate::phy::PHY_RTL8211B;
 
-/// Which of the two RTL8111B.
+/// One of the two RTL8111B.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Revision {
     /// Revision A, XID 0x300 (r8169's VER_11).
@@ -41,9 +41,9 @@ impl Revision {
 /// The fate of a frame for which the driver left no descriptor.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum RxMode {
-    /// As the data sheet says (page 62): where flow control was negotiated the partner pauses until
-    /// there is one, else what comes is kept inside, and lost when there is no room; see
-    /// [`Config::rx_timeout`].
+    /// The behaviour of the data sheet (page 62): where flow control was negotiated the partner
+    /// pauses until there is one, else what comes is kept inside, and lost when there is no room;
+    /// see [`Config::rx_timeout`].
     #[default]
     Silicon,
     /// It waits outside until there is one, whatever was negotiated.
@@ -52,10 +52,10 @@ pub enum RxMode {
     Drop,
 }
 
-/// How a chip is made.
+/// The settings that a chip is made with.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Config {
-    /// Which chip.
+    /// The chip.
     pub revision: Revision,
     /// The identity to show instead of the revision's own: to see that drivers leave other chips
     /// alone.
@@ -70,17 +70,17 @@ pub struct Config {
     pub eeprom: Eeprom,
     /// The partner at the other end of the cable.
     pub partner: Partner,
-    /// How long a negotiation of the link takes, in milliseconds. Two seconds are true to life,
-    /// none is for tests.
+    /// The time that a negotiation of the link takes, in milliseconds. Two seconds are true to
+    /// life, none is for tests.
     pub negotiation: u32,
-    /// How long an access to the PHY, a reset and a dump of the counters take each, in
+    /// The time that an access to the PHY, a reset and a dump of the counters take each, in
     /// microseconds. That they take time is known, as drivers wait for them; how much is not
     /// [guess].
     pub command_time: u32,
-    /// How long a frame for which there is no room inside waits on the cable for a driver that is
-    /// at work, in milliseconds since it has accessed the card; [`RxMode::Silicon`] only. A guest
-    /// without KVM takes a hundred times as long for a frame as the machines that had this chip,
-    /// and the cable does not.
+    /// The time that a frame for which there is no room inside waits on the cable for a driver that
+    /// is at work, in milliseconds since it has accessed the card; [`RxMode::Silicon`] only. A
+    /// guest without KVM takes a hundred times as long for a frame as the machines that had this
+    /// chip, and the cable does not.
     pub rx_timeout: u32,
 }
 
@@ -91,7 +91,7 @@ impl Config {
         Phy::new(id, partner, u64::from(self.negotiation) * 1_000_000, now)
     }
 
-    /// When a command that begins now is done.
+    /// Returns when a command that begins now is done.
     pub(crate) fn done(&self, now: u64) -> u64 {
         now.saturating_add(u64::from(self.command_time) * 1_000)
     }
@@ -126,7 +126,7 @@ pub enum Width {
 }
 
 impl Width {
-    /// In bytes.
+    /// Returns it in bytes.
     pub fn bytes(self) -> u16 {
         match self {
             Width::Byte => 1,
@@ -150,7 +150,7 @@ impl Width {
     }
 }
 
-/// Where a ring stands, for the person who watches.
+/// The state of a ring, for the person who watches.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct RingState {
     /// Its address, once the driver has set it.

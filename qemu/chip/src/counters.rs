@@ -8,7 +8,7 @@ use std::collections::VecDeque;
 use crate::regs::Reg;
 use crate::regs::REGISTER_COUNT;
 
-/// How many violations are kept in words.
+/// The number of violations that are kept in words.
 pub const VIOLATION_LOG: usize = 64;
 
 /// Accesses to one register.

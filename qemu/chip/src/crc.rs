@@ -35,8 +35,8 @@ pub fn fcs(frame: &[u8]) -> [u8; 4] {
     (!remainder(frame)).to_le_bytes()
 }
 
-/// Which of the 64 multicast filter bits a destination falls on: the top six bits of the CRC taken
-/// most significant bit first (`ether_crc(..) >> 26` in r8169's `rtl_set_rx_mode`).
+/// Returns which of the 64 multicast filter bits a destination falls on: the top six bits of the
+/// CRC taken most significant bit first (`ether_crc(..) >> 26` in r8169's `rtl_set_rx_mode`).
 pub fn multicast_hash(destination: [u8; 6]) -> u8 {
     (remainder(&destination).reverse_bits() >> 26) as u8
 }

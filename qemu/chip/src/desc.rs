@@ -58,7 +58,7 @@ pub(crate) mod rx {
     pub(crate) const VLAN: u32 = 1 << 16;
 }
 
-/// Where a ring is and where the chip stands in it.
+/// The address of a ring, and the chip's place in it.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Ring {
     /// Set once its low address register has been written.

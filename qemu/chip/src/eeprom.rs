@@ -12,7 +12,7 @@ pub const EEPROM_WORDS: usize = 64;
 
 /// The first word of an EEPROM that a chip of this family believes.
 const ID: u16 = 0x8129;
-/// Where the station address stands (three words).
+/// The first of the three words of the station address.
 const ADDRESS: usize = 7;
 
 /// The EEPROM that is fitted.

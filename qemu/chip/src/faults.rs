@@ -92,7 +92,7 @@ kinds! {
     TallyHang = "tally-hang", 1, 0;
 }
 
-/// How many kinds there are.
+/// The number of kinds.
 const KINDS: usize = TABLE.len();
 
 impl FaultKind {
@@ -138,11 +138,11 @@ impl FaultKind {
 /// The configuration that turns a fault on or off.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct FaultConfig {
-    /// Which.
+    /// The kind.
     pub kind: FaultKind,
-    /// On or off; what follows is for on.
+    /// Says whether it is on; what follows is for on.
     pub on: bool,
-    /// Where its choices begin.
+    /// The seed of its choices.
     pub seed: u64,
     /// It fires at one in so many opportunities.
     pub rate: u32,
@@ -163,7 +163,7 @@ impl FaultConfig {
         }
     }
 
-    /// On, with the default settings.
+    /// Returns the settings of a fault that is on, with the defaults.
     pub fn on(kind: FaultKind) -> Self {
         FaultConfig {
             kind,
@@ -288,7 +288,7 @@ impl FaultInjector {
         }
     }
 
-    /// When the next timed fault is due.
+    /// Returns when the next timed fault is due.
     pub(crate) fn deadline(&self) -> Option<u64> {
         self.active
             .iter()

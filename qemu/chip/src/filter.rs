@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Which frames are for this station: its address, the hash of the multicast filter, and RxConfig.
-//! The receiver asks, and so does what wakes the machine.
+//! The frames that are for this station: its address, the hash of the multicast filter, and
+//! RxConfig. The receiver asks, and so does what wakes the machine.
 
 use crate::chip::Chip;
 use crate::crc;

@@ -40,11 +40,11 @@ fn add(sum: u32, bytes: &[u8]) -> u32 {
 /// An IPv4 packet within a frame, as far as its header holds together.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Ipv4 {
-    /// Where the IPv4 header begins.
+    /// The offset of the IPv4 header.
     pub(crate) start: usize,
-    /// Where the next header begins.
+    /// The offset of the next header.
     pub(crate) payload: usize,
-    /// Where the packet ends; what follows in the frame is padding.
+    /// The offset of the packet's end; what follows in the frame is padding.
     pub(crate) end: usize,
     pub(crate) protocol: u8,
     /// It is a part of a larger packet: its transport header, if any, cannot be summed.

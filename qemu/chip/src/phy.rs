@@ -79,7 +79,7 @@ pub enum Speed {
 }
 
 impl Speed {
-    /// In Mbit/s.
+    /// Returns it in Mbit/s.
     pub fn mbits(self) -> u32 {
         match self {
             Speed::Mbit10 => 10,
@@ -106,9 +106,9 @@ pub struct Phy {
     id: u16,
     cable: bool,
     partner: Partner,
-    /// How long a negotiation takes, in nanoseconds.
+    /// The time that a negotiation takes, in nanoseconds.
     negotiation: u64,
-    /// When the one that goes on ends.
+    /// The time at which the one that goes on ends.
     due: Option<u64>,
     /// The outcome of the last one.
     agreed: Option<Link>,
@@ -188,7 +188,7 @@ impl Phy {
         self.interrupts = 0;
     }
 
-    /// Whether there could be a link.
+    /// Returns whether there could be a link.
     fn ready(&self) -> bool {
         let off = self.pages[0][0] & (BMCR_POWER_DOWN | BMCR_ISOLATE) != 0;
         let taken = match self.pages[0][14] {
@@ -198,7 +198,7 @@ impl Phy {
         self.cable && !off && !taken
     }
 
-    /// Whether this is a PHY 001c c910 that is forced to 100 Mbit/s.
+    /// Returns whether this is a PHY 001c c910 that is forced to 100 Mbit/s.
     fn is_forced_100(&self) -> bool {
         let forced = self.pages[0][0] & (BMCR_AUTONEG | BMCR_SPEED_1000 | BMCR_SPEED_100);
         self.id == PHY_RTL8211 && forced == BMCR_SPEED_100
@@ -224,7 +224,7 @@ impl Phy {
         }
     }
 
-    /// When a negotiation ends.
+    /// Returns when a negotiation ends.
     pub(crate) fn deadline(&self) -> Option<u64> {
         self.due
     }
@@ -291,7 +291,7 @@ impl Phy {
             })
     }
 
-    /// Whether the partner has a speed, in either duplex: what a forced link needs of it.
+    /// Returns whether the partner has a speed, in either duplex: what a forced link needs of it.
     fn partner_has(&self, speed: Speed) -> bool {
         let modes = match speed {
             Speed::Mbit10 => self.partner.modes() & 0x0060,
@@ -323,17 +323,17 @@ impl Phy {
         self.link().map(|link| link.speed)
     }
 
-    /// Whether the agreed link is full duplex.
+    /// Returns whether the agreed link is full duplex.
     pub fn full_duplex(&self) -> bool {
         self.link().is_some_and(|link| link.full_duplex)
     }
 
-    /// Whether the two ends have agreed on flow control.
+    /// Returns whether the two ends have agreed on flow control.
     pub(crate) fn pauses(&self) -> bool {
         self.link().is_some_and(|link| link.pauses)
     }
 
-    /// Whether the cable is plugged in.
+    /// Returns whether the cable is plugged in.
     pub fn cable(&self) -> bool {
         self.cable
     }
@@ -348,7 +348,7 @@ impl Phy {
         self.clone().read(register).0
     }
 
-    /// Whether frames that are sent come straight back.
+    /// Returns whether frames that are sent come straight back.
     pub fn loopback(&self) -> bool {
         self.pages[0][0] & BMCR_LOOPBACK != 0
     }

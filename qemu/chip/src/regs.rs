@@ -28,7 +28,7 @@ registers! {
     Mar0 = 0x08, 4, "MAR0";
     /// Multicast filter, bytes 4 to 7.
     Mar4 = 0x0c, 4, "MAR4";
-    /// Where the tally counters go (bits 31:6) and the command for it (bit 3).
+    /// The address that the tally counters go to (bits 31:6), and the command for it (bit 3).
     CounterAddrLow = 0x10, 4, "CounterAddrLow";
     /// The upper half of that address.
     CounterAddrHigh = 0x14, 4, "CounterAddrHigh";
@@ -48,7 +48,7 @@ registers! {
     ChipCmd = 0x37, 1, "ChipCmd";
     /// Doorbell: high priority 0x80, normal 0x40, software interrupt 0x01.
     TxPoll = 0x38, 1, "TxPoll";
-    /// Which interrupts reach the line.
+    /// The interrupts that reach the line.
     IntrMask = 0x3c, 2, "IntrMask";
     /// Events since they were cleared; a one written clears.
     IntrStatus = 0x3e, 2, "IntrStatus";
@@ -74,7 +74,7 @@ registers! {
     Config4 = 0x55, 1, "Config4";
     /// Configuration 5.
     Config5 = 0x56, 1, "Config5";
-    /// When the timer interrupts.
+    /// The time at which the timer interrupts.
     TimerInt = 0x58, 4, "TimerInt";
     /// Multiple interrupt select.
     MultiIntr = 0x5c, 2, "MultiIntr";
@@ -106,7 +106,7 @@ impl From<Reg> for u16 {
     }
 }
 
-/// How many registers the model knows.
+/// The number of registers that the model knows.
 pub const REGISTER_COUNT: usize = TABLE.len();
 
 /// Index + 1 into [`TABLE`] for every byte of the file; 0 where nothing is known.

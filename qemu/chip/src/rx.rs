@@ -67,7 +67,7 @@ pub(crate) enum Placed {
     Lost,
 }
 
-/// Why a frame has no place to go.
+/// The reason why a frame has no place to go.
 enum NoRoom {
     Empty,
     Broken,
@@ -221,7 +221,7 @@ impl Chip {
         outcome
     }
 
-    /// Whether the partner stops sending when there is no room for more.
+    /// Returns whether the partner stops sending when there is no room for more.
     pub(crate) fn pauses(&self) -> bool {
         match self.config.rx_mode {
             RxMode::Silicon => self.phy.pauses(),
@@ -230,7 +230,7 @@ impl Chip {
         }
     }
 
-    /// Whether the cable waits for the driver, which is at work; see
+    /// Returns whether the cable waits for the driver, which is at work; see
     /// [`Config::rx_timeout`](crate::Config::rx_timeout).
     pub(crate) fn is_patient(&self) -> bool {
         let rx_timeout = u64::from(self.config.rx_timeout) * 1_000_000;

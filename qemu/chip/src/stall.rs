@@ -32,8 +32,8 @@ use crate::rx::Received;
 /// The size of the receiver's FIFO, which holds frames while it cannot use the bus or has no
 /// descriptor: cards with its sister 8169 are sold with "FIFO (8K/64K)", for sending and receiving.
 const FIFO: usize = 65536;
-/// How often the chip looks for a descriptor while frames are kept for want of one, in nanoseconds
-/// [guess]. Drivers do not show it.
+/// The interval at which the chip looks for a descriptor while frames are kept for want of one, in
+/// nanoseconds [guess]. Drivers do not show it.
 const LOOK: u64 = 1_000_000;
 
 /// A received frame with its check sequence, as it is to be written to memory.
@@ -59,7 +59,7 @@ impl Kept {
 pub(crate) struct Fifo {
     frames: VecDeque<Kept>,
     bytes: usize,
-    /// When to look for a descriptor.
+    /// The time at which to look for a descriptor.
     look: u64,
 }
 
@@ -190,7 +190,7 @@ impl Chip {
         self.raise(intr::RX_FIFO_EMPTY);
     }
 
-    /// When to look for a descriptor for the frames that are kept.
+    /// Returns when to look for a descriptor for the frames that are kept.
     pub(crate) fn fifo_deadline(&self) -> Option<u64> {
         let waits = !self.fifo.is_empty() && self.can_transfer() && !self.halted();
         (waits && !self.overflown).then_some(self.fifo.look.max(self.now.saturating_add(1)))

@@ -13,7 +13,7 @@ use crate::faults::FaultConfig;
 use crate::regs::Reg;
 
 pub(crate) const MAC: [u8; 6] = [0x52, 0x54, 0x00, 0x81, 0x68, 0x01];
-/// Where the made memory begins.
+/// The address at which the made memory begins.
 pub(crate) const MEMORY: u64 = 0x10_0000;
 
 impl Reg {

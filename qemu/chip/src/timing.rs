@@ -17,7 +17,7 @@ pub(crate) const TIMER_INT_BITS: u32 = 0x1fff;
 #[derive(Clone, Copy, Debug, Default)]
 struct Held {
     frames: u32,
-    /// When their interrupt comes at the latest; zero while there are none.
+    /// The time at which their interrupt comes at the latest; zero while there are none.
     due: u64,
 }
 
@@ -75,7 +75,7 @@ impl Mitigation {
         due
     }
 
-    /// When an event is due at the latest.
+    /// Returns when an event is due at the latest.
     pub(crate) fn deadline(&self) -> Option<u64> {
         let held = |held: Held| (held.frames != 0).then_some(held.due);
         held(self.tx).into_iter().chain(held(self.rx)).min()
@@ -130,7 +130,7 @@ impl Timer {
         due
     }
 
-    /// When it gets to its end.
+    /// Returns when it gets to its end.
     pub(crate) fn deadline(&self) -> Option<u64> {
         self.due
     }
@@ -157,7 +157,7 @@ impl Chip {
         }
     }
 
-    /// When something is due.
+    /// Returns when something is due.
     pub(crate) fn timing_deadline(&self) -> Option<u64> {
         let deadlines = [self.timer.deadline(), self.mitigation.deadline()];
         deadlines.into_iter().flatten().min()

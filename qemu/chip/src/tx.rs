@@ -27,7 +27,8 @@ const MIN_FRAME: usize = 60;
 /// The longest frame that is no jumbo frame, without check sequence and VLAN tag.
 const ORDINARY: usize = 1514;
 
-/// Whether a frame is longer than an ordinary one; a tag that is in it already may come on top.
+/// Returns whether a frame is longer than an ordinary one; a tag that is in it already may come on
+/// top.
 fn is_jumbo(frame: &[u8]) -> bool {
     let tag = if offload::vlan(frame).is_some() { 4 } else { 0 };
     frame.len() > ORDINARY + tag
@@ -117,7 +118,7 @@ impl Chip {
         }
     }
 
-    /// Whether a fault keeps a ring that has work from going on.
+    /// Returns whether a fault keeps a ring that has work from going on.
     pub(crate) fn tx_held(&self, which: usize) -> bool {
         let ring = self.tx[which];
         let late = |base| self.delayed.contains(Ring::address(base, ring.index));

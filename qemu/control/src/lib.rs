@@ -42,9 +42,9 @@ use protocol::Reply;
 
 /// The maximal length of a request.
 const MAX_REQUEST: u64 = 4096;
-/// How many clients there may be at once.
+/// The most clients that there may be at once.
 const MAX_CLIENTS: usize = 8;
-/// How long an answer may take.
+/// The time that an answer may take.
 const TIMEOUT: Duration = Duration::from_secs(10);
 
 /// The server's side of a request.
@@ -137,7 +137,7 @@ fn write_line(mut stream: &UnixStream, reply: &Reply) -> io::Result<()> {
     stream.write_all(line.as_bytes())
 }
 
-/// Why asking failed.
+/// The reason why asking failed.
 #[derive(Debug, Error)]
 pub enum AskError {
     /// No server is there, or it went away.

@@ -20,7 +20,7 @@ pub enum Request {
     State,
     /// Plugs the cable in or pulls it.
     Link {
-        /// In or out.
+        /// Says whether it is plugged in.
         up: bool,
     },
     /// Plugs the cable into another partner.
@@ -39,9 +39,9 @@ pub enum Request {
 pub struct FaultRequest {
     /// Its name.
     pub name: String,
-    /// On or off.
+    /// Says whether it is to be on.
     pub on: bool,
-    /// Where its choices begin.
+    /// The seed of its choices.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub seed: Option<u64>,
     /// It fires at one in so many opportunities.
@@ -83,7 +83,7 @@ pub enum Answer {
     Counters(Box<Counters>),
     /// The state, for [`Request::State`].
     State(Box<State>),
-    /// Whether the cable is plugged in, after [`Request::Link`].
+    /// Says whether the cable is plugged in, after [`Request::Link`].
     Link(bool),
     /// The modes of the partner, after [`Request::Partner`].
     Partner(String),
@@ -104,9 +104,9 @@ pub(crate) struct Reply {
 /// A fault.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Fault {
-    /// Whether it is on.
+    /// Says whether it is on.
     pub on: bool,
-    /// How often it has fired.
+    /// The number of times that it has fired.
     pub hits: u64,
     /// Its settings, once it was on.
     #[serde(flatten)]
@@ -116,7 +116,7 @@ pub struct Fault {
 /// The settings of a fault; see [`FaultRequest`].
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct FaultSettings {
-    /// Where its choices begin.
+    /// The seed of its choices.
     pub seed: u64,
     /// It fires at one in so many opportunities.
     pub rate: u32,
@@ -230,7 +230,7 @@ pub struct State {
     pub tx_high: Ring,
     /// The receive ring.
     pub rx: Ring,
-    /// Whether the interrupt line is raised.
+    /// Says whether the interrupt line is raised.
     pub interrupt: bool,
     /// The PHY.
     pub phy: Phy,
@@ -238,7 +238,7 @@ pub struct State {
     pub power: String,
     /// The power management event.
     pub pme: Pme,
-    /// How many ranges of memory the machine has mapped for the card.
+    /// The number of ranges of memory that the machine has mapped for the card.
     pub memory_ranges: usize,
 }
 
@@ -256,20 +256,20 @@ pub struct Ring {
     pub base: Option<String>,
     /// The descriptor that comes next.
     pub index: u16,
-    /// Whether the chip is at work on it.
+    /// Says whether the chip is at work on it.
     pub busy: bool,
 }
 
 /// The PHY, and the cable in it.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Phy {
-    /// Whether the cable is plugged in.
+    /// Says whether the cable is plugged in.
     pub cable: bool,
     /// The modes of the partner.
     pub partner: String,
     /// The speed of the link in Mbit/s, if there is a link.
     pub speed: Option<u32>,
-    /// Whether the link is full duplex.
+    /// Says whether the link is full duplex.
     pub full_duplex: bool,
     /// The page that registers are of.
     pub page: u16,
@@ -280,11 +280,11 @@ pub struct Phy {
 /// The power management event (PME).
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Pme {
-    /// Whether it is raised.
+    /// Says whether it is raised.
     pub status: bool,
-    /// Whether the machine allows it.
+    /// Says whether the machine allows it.
     pub enabled: bool,
-    /// How often it was raised.
+    /// The number of times that it was raised.
     pub raised: u64,
 }
 

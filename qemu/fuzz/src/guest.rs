@@ -11,7 +11,7 @@ pub(crate) const SIZE: usize = 0x1_0000;
 pub(crate) const TX_RING: u32 = 0x1000;
 pub(crate) const TX_HIGH: u32 = 0x2000;
 pub(crate) const RX_RING: u32 = 0x3000;
-/// Where seeds have the tally counters; the receive ring ends there.
+/// The address at which seeds have the tally counters; the receive ring ends there.
 pub(crate) const COUNTERS: u32 = 0x7000;
 /// Descriptors in each.
 pub(crate) const COUNT: u64 = 16;
@@ -54,7 +54,7 @@ impl<'a> Bytes<'a> {
         u64::from(self.u32()) | u64::from(self.u32()) << 32
     }
 
-    /// As many as there are, and zeroes behind them.
+    /// Returns as many as there are, and zeroes behind them.
     pub(crate) fn take(&mut self, count: usize) -> Vec<u8> {
         (0..count).map(|_| self.u8()).collect()
     }

@@ -59,7 +59,7 @@ const LITERAL: u16 = 8;
 const VERSION_DATA: &[u8] =
     b"{\"capabilities\":{\"max_msg_fds\":8,\"max_data_xfer_size\":1048576}}\0";
 
-/// How long a side may be silent: a loaded machine is no find.
+/// The time for which a side may be silent: a loaded machine is no find.
 const TIMEOUT: Duration = Duration::from_secs(60);
 
 /// The bytes of answers after which a client leaves: the crate answers a read of any count, and

@@ -60,14 +60,14 @@ enum Step<'a> {
     Poke(u16, u32),
 }
 
-/// Where things are in the targets' memory that were somewhere else in the machine.
+/// The places in the targets' memory of things that were somewhere else in the machine.
 #[derive(Default)]
 struct Places {
-    /// By register: the upper half of an address.
+    /// The upper half of an address, by register.
     upper: HashMap<u16, u32>,
-    /// By register: where the thing was.
+    /// The address at which the thing was, by register.
     bases: HashMap<u16, u64>,
-    /// By page of the machine: where that is.
+    /// The place of a page, by its place in the machine.
     pages: HashMap<u64, u64>,
 }
 
@@ -88,7 +88,7 @@ impl Places {
         value
     }
 
-    /// How far into a ring an address is, with the ring's place.
+    /// Returns how far into a ring an address is, with the ring's place.
     fn in_ring(&self, address: u64) -> Option<(u64, u32)> {
         ADDRESSES.iter().find_map(|&(at, _, place)| {
             let room = if at == 0xe4 {

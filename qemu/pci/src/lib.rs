@@ -120,7 +120,7 @@ pub struct ConfigSpace {
 }
 
 impl ConfigSpace {
-    /// As after power-on, on a card with these bytes in its EEPROM.
+    /// Makes it as after power-on, on a card with these bytes in its EEPROM.
     pub fn new(identity: Identity, eeprom: Vec<u8>) -> Self {
         let mut space = ConfigSpace {
             identity,
@@ -133,7 +133,7 @@ impl ConfigSpace {
         space
     }
 
-    /// As after power-on again.
+    /// Makes it as after power-on again.
     pub fn reset(&mut self) {
         self.bytes.fill(0);
         self.writable.fill(0);
@@ -269,17 +269,17 @@ impl ConfigSpace {
         self.bytes[VPD + 3] ^= 0x80;
     }
 
-    /// Whether the device may start transfers.
+    /// Returns whether the device may start transfers.
     pub fn bus_master(&self) -> bool {
         self.word(COMMAND) & COMMAND_MASTER != 0
     }
 
-    /// Whether the INTx line is cut off (command bit 10).
+    /// Returns whether the INTx line is cut off (command bit 10).
     pub fn intx_off(&self) -> bool {
         self.word(COMMAND) & COMMAND_INTX_OFF != 0
     }
 
-    /// Whether messages take the line's place.
+    /// Returns whether messages take the line's place.
     pub fn msi(&self) -> bool {
         self.bytes[MSI + 2] & 1 != 0
     }
@@ -308,7 +308,7 @@ impl ConfigSpace {
         self.bytes[PMCSR + 1] & PME_ENABLE != 0
     }
 
-    /// Whether PME's status is set, and whether it is let out.
+    /// Returns whether PME's status is set, and whether it is let out.
     pub fn pme(&self) -> (bool, bool) {
         let bits = self.bytes[PMCSR + 1];
         (bits & PME_STATUS != 0, bits & PME_ENABLE != 0)

@@ -64,7 +64,7 @@ pub(crate) struct Diff {
     /// the end
     #[arg(long)]
     pub(crate) open: bool,
-    /// With addresses of memory and the time, which two runs never share
+    /// Compare addresses of memory and the time as well, which two runs never share
     #[arg(long)]
     pub(crate) all: bool,
     /// Leave out the writes that both have
@@ -84,7 +84,7 @@ enum ChipName {
 
 #[derive(Clone, Copy, Debug, ValueEnum)]
 enum RxModeName {
-    /// As the chip does: with flow control negotiated the partner pauses; else 64 KiB are kept
+    /// The chip's behaviour: with flow control negotiated the partner pauses; else 64 KiB are kept
     /// inside, and what comes then is lost
     Silicon,
     /// The cable pauses until the driver has room, whatever was negotiated
@@ -95,10 +95,10 @@ enum RxModeName {
 
 #[derive(Debug, Args)]
 pub(crate) struct Serve {
-    /// Where QEMU connects to
+    /// The socket that QEMU connects to
     #[arg(long, value_name = "PATH")]
     pub(crate) socket: PathBuf,
-    /// Which chip: XID 0x300 or 0x380
+    /// The chip: XID 0x300 or 0x380
     #[arg(long, value_enum, default_value_t = ChipName::B300)]
     chip: ChipName,
     /// Station address; all zeroes, all ones or a group address are what a chip with a blank EEPROM
@@ -140,16 +140,17 @@ pub(crate) struct Serve {
     /// Socket for counters and commands
     #[arg(long, value_name = "PATH")]
     pub(crate) control: Option<PathBuf>,
-    /// Where the log goes (standard error)
+    /// The file that the log goes to (standard error)
     #[arg(long, value_name = "FILE")]
     pub(crate) log: Option<PathBuf>,
-    /// How much is logged: error, warn, info, debug
+    /// The level of the log: error, warn, info, debug
     #[arg(long, value_name = "LEVEL", default_value = "info")]
     pub(crate) log_level: log::LevelFilter,
-    /// How long a negotiation of the link takes, in milliseconds; 2000 is true to life
+    /// The time that a negotiation of the link takes, in milliseconds; 2000 is true to life
     #[arg(long, value_name = "MS", default_value_t = 50, value_parser = clap::value_parser!(u32).range(..=60_000))]
     negotiation: u32,
-    /// How long an access to the PHY, a reset and a dump of the counters take each, in microseconds
+    /// The time that an access to the PHY, a reset and a dump of the counters take each, in
+    /// microseconds
     #[arg(long, value_name = "US", default_value_t = 20, value_parser = clap::value_parser!(u32).range(..=100_000))]
     command_time: u32,
     /// Modes of the link partner: 10, 100 or 1000 (all modes up to it), a list such as
@@ -159,9 +160,9 @@ pub(crate) struct Serve {
     /// The fate of frames for which the driver has no room
     #[arg(long, value_enum, default_value_t = RxModeName::Silicon)]
     rx_mode: RxModeName,
-    /// As long as the driver has accessed the card in this time, in milliseconds, a frame waits on
-    /// the cable instead of being lost for want of room: a guest without KVM is slower than any
-    /// machine that had this chip. 0: as on a real cable
+    /// The time since the driver's last access to the card, in milliseconds, up to which a frame
+    /// waits on the cable instead of being lost for want of room: a guest without KVM is slower
+    /// than any machine that had this chip. 0: as on a real cable
     #[arg(long, value_name = "MS", default_value_t = 1000, value_parser = clap::value_parser!(u32).range(..=60_000))]
     rx_timeout: u32,
     /// Frames come in, too, while the driver's acknowledgement of what it read in IntrStatus is on
@@ -229,7 +230,7 @@ enum Ask {
     Partner { modes: Partner },
     /// Registers, rings and PHY
     State,
-    /// Which faults are on, and how often they have fired
+    /// List the faults that are on, and how often they have fired
     Faults,
     /// Turn a fault on or off
     #[command(after_help = faults_help())]
@@ -238,12 +239,12 @@ enum Ask {
 
 #[derive(Clone, Debug, Args)]
 struct FaultArgs {
-    /// Which one
+    /// The fault
     #[arg(value_parser = fault_name)]
     name: FaultKind,
     #[arg(value_enum)]
     to: OnOff,
-    /// Where its choices begin: the same seed and the same opportunities give the same hits (0)
+    /// The seed of its choices: the same seed and the same opportunities give the same hits (0)
     #[arg(long, value_name = "N")]
     seed: Option<u64>,
     /// It fires at one in N opportunities

@@ -55,7 +55,7 @@ pub(crate) enum ServeError {
     Host(#[from] io::Error),
 }
 
-/// Why it is time to end.
+/// The reason to end.
 enum End {
     Signal(i32),
     Once(Result<(), rtl8111b_transport::ServeError>),

@@ -24,7 +24,7 @@ const MAX_DATA: u64 = 1 << 20;
 /// The longest line.
 const MAX_LINE: u64 = 2 * MAX_DATA + 256;
 
-/// Why a trace cannot be read or written.
+/// The reason why a trace cannot be read or written.
 #[derive(Debug, Error)]
 pub enum TraceError {
     /// The file.
@@ -43,7 +43,7 @@ pub enum TraceError {
         /// The reason.
         source: io::Error,
     },
-    /// Not a trace.
+    /// The file is no trace.
     #[error("{0} is no trace of this version")]
     NoTrace(String),
     /// An event that makes no sense.
@@ -51,7 +51,7 @@ pub enum TraceError {
     Event {
         /// The file.
         path: String,
-        /// Which one, from 1.
+        /// The number of the event, from 1.
         number: u64,
     },
 }

@@ -19,8 +19,8 @@ const MAX_LINES: usize = 3000;
 pub enum Moment {
     /// The end of each.
     End,
-    /// Where the driver has opened the card: the first time that receiver, transmitter and
-    /// interrupts are all on.
+    /// The point at which the driver has opened the card: the first time that receiver, transmitter
+    /// and interrupts are all on.
     Open,
 }
 

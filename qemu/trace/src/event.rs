@@ -73,7 +73,7 @@ pub(crate) struct Raw {
     pub(crate) data: Vec<u8>,
 }
 
-/// By verb: its name, how many numbers it has, and whether bytes follow.
+/// The verbs: the name of each, how many numbers it has, and whether bytes follow.
 pub(crate) const VERBS: [(&str, usize, bool); 23] = [
     ("chip", 9, true),
     ("tick", 1, false),

@@ -29,7 +29,7 @@ pub struct Recorder {
     limit: Option<Limit>,
 }
 
-/// How large a file may become.
+/// The limit to the size of a file.
 struct Limit {
     bytes: u64,
     written: u64,
@@ -114,7 +114,7 @@ impl Recorder {
         self.output.write_all(&start)
     }
 
-    /// To be called after everything that may have moved the interrupt line.
+    /// Records the interrupt line; is called after everything that may have moved it.
     pub fn line(&mut self, level: bool) {
         if level != self.line {
             self.line = level;
@@ -136,12 +136,12 @@ impl Recorder {
         }
     }
 
-    /// Whether everything has been recorded so far.
+    /// Returns whether everything has been recorded so far.
     pub fn is_whole(&self) -> bool {
         self.failed.is_none()
     }
 
-    /// Why nothing more is recorded; reported once.
+    /// Returns why nothing more is recorded; reported once.
     pub fn take_failure(&mut self) -> Option<String> {
         let text = self.failed.as_ref()?.to_string();
         if self.path.is_empty() {

@@ -11,7 +11,7 @@ use rtl8111b_chip::Chip;
 
 use crate::event::Event;
 
-/// Where a trace and the chip part.
+/// The place at which a trace and the chip part.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Mismatch {
     /// The event, counted from 1 (the chip's own being 1).
@@ -42,7 +42,7 @@ impl fmt::Display for Mismatch {
 pub struct Played {
     /// The chip as it is at the end.
     pub chip: Chip,
-    /// How many events it took.
+    /// The number of events that it took.
     pub events: usize,
 }
 

@@ -31,12 +31,12 @@ impl Lines {
         Lines::default()
     }
 
-    /// How many events were sent to the client.
+    /// Returns how many events were sent to the client.
     pub fn sent(&self) -> u64 {
         self.sent
     }
 
-    /// Whether the client has set up messages.
+    /// Returns whether the client has set up messages.
     pub fn msi(&self) -> bool {
         self.msi.is_some()
     }

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! How the model is attached: a vfio-user server, the guest's memory, and interrupts.
+//! The attachment of the model: a vfio-user server, the guest's memory, and interrupts.
 //!
 //! Only this crate knows vfio-user, and it knows nothing of the device but its windows
 //! ([`Endpoint`]).

@@ -73,7 +73,7 @@ pub trait Endpoint: Send {
     fn disconnected(&mut self);
 }
 
-/// How a connection ended.
+/// The end of a connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Ended {
     /// A client that had asked for something went away.
@@ -82,7 +82,7 @@ pub enum Ended {
     Visitor,
 }
 
-/// Why a connection ended badly.
+/// The reason why a connection ended badly.
 #[derive(Debug, Error)]
 pub enum ServeError {
     /// The protocol went wrong.

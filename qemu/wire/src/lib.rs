@@ -34,7 +34,7 @@ pub const MAX_FRAME: usize = 0x1_0000;
 /// sender.
 pub const MIN_FRAME: usize = 60;
 
-/// Why a wire is not there.
+/// The reason why a wire is not there.
 #[derive(Debug, Error)]
 pub enum WireError {
     /// No peer answers.

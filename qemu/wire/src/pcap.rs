@@ -26,7 +26,7 @@ const FLUSH_EVERY: Duration = Duration::from_millis(200);
 #[derive(Debug)]
 pub struct Pcap {
     file: BufWriter<File>,
-    /// How much of each frame is kept.
+    /// The most bytes that are kept of each frame.
     snaplen: u32,
     flushed: Instant,
     broken: bool,

@@ -28,16 +28,16 @@ use crate::Spec;
 use crate::WireError;
 use crate::MIN_FRAME;
 
-/// How long a peer that is not there yet is waited for at the start.
+/// The time for which a peer that is not there yet is waited for at the start.
 const TIMEOUT: Duration = Duration::from_secs(5);
 const RETRY: Duration = Duration::from_millis(100);
-/// How often a peer that went away is looked for.
+/// The interval at which a peer that went away is looked for.
 const RECONNECT_MS: i32 = 500;
-/// How often a frame that had to wait is offered again. Drivers do not announce new receive
-/// descriptors to the chip, so there is nothing to wait for but time, and whatever else the driver
-/// does.
+/// The interval at which a frame that had to wait is offered again. Drivers do not announce new
+/// receive descriptors to the chip, so there is nothing to wait for but time, and whatever else the
+/// driver does.
 const AGAIN_MS: i32 = 1;
-/// How many frames the chip sends without a peer before the others get their turn.
+/// The number of frames that the chip sends without a peer before the others get their turn.
 const ROUNDS: u32 = 64;
 
 /// The device at our end, as the pump sees it.
@@ -47,7 +47,7 @@ pub trait NicPort {
     fn offer(&self, frame: &[u8], again: bool) -> bool;
     /// The peer is another one now, or there is none.
     fn attach(&self, link: Option<Link>);
-    /// Whether frames wait to be sent.
+    /// Returns whether frames wait to be sent.
     fn blocked(&self) -> bool;
     /// There is room.
     fn writable(&self);

@@ -63,7 +63,7 @@ impl Read for Link {
     }
 }
 
-/// Where the device puts its frames.
+/// The queue that the device puts its frames into.
 ///
 /// Frames for a stream are gathered and written in one piece by [`Sender::flush`]: a write per
 /// frame would cost more than all the rest that is done for it.
@@ -111,12 +111,12 @@ impl Sender {
         self.done = 0;
     }
 
-    /// Whether another frame would be taken now.
+    /// Returns whether another frame would be taken now.
     pub fn ready(&self) -> bool {
         self.pending.len() < BATCH
     }
 
-    /// Whether there is something for [`Sender::flush`] to do.
+    /// Returns whether there is something for [`Sender::flush`] to do.
     pub fn waiting(&self) -> bool {
         !self.pending.is_empty()
     }

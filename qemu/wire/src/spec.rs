@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! How a wire is named on the command line.
+//! The names of wires on the command line.
 
 use std::path::PathBuf;
 use std::str::FromStr;

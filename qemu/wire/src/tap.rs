@@ -28,7 +28,7 @@ fn request(name: &str) -> io::Result<libc::ifreq> {
     Ok(request)
 }
 
-/// Whether there is an interface `name`.
+/// Returns whether there is an interface `name`.
 pub(crate) fn exists(name: &str) -> bool {
     CString::new(name).is_ok_and(|name| {
         // SAFETY: the pointer is to a string that ends with NUL and lives until the call returns.
@@ -36,7 +36,7 @@ pub(crate) fn exists(name: &str) -> bool {
     })
 }
 
-/// Whether interface `name` is up.
+/// Returns whether interface `name` is up.
 pub(crate) fn is_up(name: &str) -> io::Result<bool> {
     let socket = UnixDatagram::unbound()?;
     let mut request = request(name)?;

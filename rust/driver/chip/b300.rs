@@ -43,8 +43,8 @@ fn halt(_hw: &Hw<'_>) {
     fsleep(Delta::from_millis(10));
 }
 
-/// As r8169 6.1: page 1, register 0x16 bit 0, then register 0x10. Realtek's driver writes other
-/// registers; no document explains either.
+/// Does as r8169 6.1: page 1, register 0x16 bit 0, then register 0x10. Realtek's driver writes
+/// other registers; no document explains either.
 fn fix_phy(phy: &Phy) -> Result {
     phy::with_page(phy, 1, |page| {
         page.set_bits(0x16, 1)?;

@@ -38,7 +38,7 @@ fn halt(hw: &Hw<'_>) {
     fsleep(Delta::from_micros(100));
 }
 
-/// As r8169: page 1, register 0x10. No document explains it.
+/// Does as r8169: page 1, register 0x10. No document explains it.
 fn fix_phy(phy: &Phy) -> Result {
     phy::with_page(phy, 1, |page| page.write(0x10, 0xf41b))
 }

@@ -211,7 +211,7 @@ pub enum RxChecksum {
     Udp,
 }
 
-/// Why a received descriptor holds no frame for the stack.
+/// The reason why a received descriptor holds no frame for the stack.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum RxError {
     /// The frame check sequence does not match.

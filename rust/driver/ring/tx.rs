@@ -33,7 +33,7 @@ pub trait TxFragment {
     fn length(&self) -> u32;
 }
 
-/// Why a fragment was not taken. It is dropped.
+/// The reason why a fragment was not taken. It is dropped.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Refusal {
     /// There is no free descriptor.

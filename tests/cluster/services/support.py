@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0
-"""What these tests share. They run in a network namespace of their own, in which they are root, with what scripts/cluster.packages
+"""Things that these tests share. They run in a network namespace of their own, in which they are root, with what scripts/cluster.packages
 lists: `scripts/test-cluster`."""
 
 import subprocess
@@ -82,7 +82,7 @@ class Case(unittest.TestCase):
         run("ip", "neighbour", "flush", "dev", "wire")
 
     def get(self, path, *options):
-        """What the head node's web server answers the machine: status and text."""
+        """Returns what the head node's web server answers the machine: status and text."""
         url = path if path.startswith("http:") else f"http://{PLAN.head}{path}"
         answer = self.inside("curl", "--silent", "--show-error", "--path-as-is", "--max-time", "20", "--write-out", "\n%{http_code}", *options, url)
         text, _, status = answer.rpartition("\n")

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0
-"""What all nodes have if the plan says so: /home by NFS, the clock, one user. What is served is asked for by clients of others: libnfs and chrony."""
+"""Tests of what all nodes have if the plan says so: /home by NFS, the clock, one user. What is served is asked for by clients of others: libnfs and chrony."""
 
 import socket
 import tempfile
@@ -51,7 +51,7 @@ class Shared(Case):
         return Plan(self.dir / "cluster.conf")
 
     def script(self, plan):
-        """What a node runs, as the head node answers it."""
+        """Returns what a node runs, as the head node answers it."""
         self.head(plan)
         self.get(f"/ipxe?mac={MAC}")
         status, text = self.get("/compute")
@@ -77,7 +77,7 @@ class Shared(Case):
 
 
 class Nodes(Shared):
-    """What is written into nodes."""
+    """The files that are written into nodes."""
 
     def test_a_mirror_without_the_packages_is_refused(self):
         self.index.write_text("Package: chrony\n")
@@ -155,7 +155,7 @@ class Nodes(Shared):
 
 
 class Servers(Shared):
-    """What is served."""
+    """The services."""
 
     def nfs(self, program, *words, uid=UID):
         """Runs a program of libnfs on the machine, as root of a node who comes as another."""

@@ -41,12 +41,12 @@ class Case(unittest.TestCase):
         self.out = self.dir / "out"
 
     def export(self, names=None, plan=PLAN):
-        """What would be written."""
+        """Returns what would be written."""
         return Export(plan, MACS if names is None else names, self.tree, KEY, DEBIAN, self.out)
 
 
 class Any(Case):
-    """What holds for each of them."""
+    """The rules that hold for each of them."""
 
     def test_no_node_is_said(self):
         with self.assertRaisesRegex(UserError, r"found no node to write: neither \[names\] of .* expected one at least"):
@@ -254,7 +254,7 @@ class Fai(Case):
 
     def test_apt_has_backports_when_the_kernel_is_of_there(self):
         def found():
-            """What FAI's root and the nodes have: sources, and preferences if there are any."""
+            """Returns what FAI's root and the nodes have: sources, and preferences if there are any."""
             places = [[self.out / FAI_ETC / "apt" / name, self.out / FAI_SPACE / "files/etc/apt" / name / FAI_CLASS] for name in names]
             texts = [[path.read_text() if path.exists() else "" for path in both] for both in places]
             self.assertEqual([root for root, _ in texts], [node for _, node in texts])

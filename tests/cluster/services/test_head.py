@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0
-"""What a head node serves, and on which wires it does not."""
+"""Tests of what a head node serves, and on which wires it does not."""
 
 import shutil
 import unittest
@@ -150,7 +150,7 @@ class Wires(Case):
 
 
 class Packets(unittest.TestCase):
-    """What a DHCP server's answer may look like."""
+    """The answers that a DHCP server may give."""
 
     def test_damaged_answers_are_no_offers(self):
         good = bytearray(wire.discover(7, b"\2\0\0\0\0\1"))

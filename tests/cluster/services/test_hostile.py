@@ -182,7 +182,7 @@ class Hostile(Case):
 
 
 class Journals(unittest.TestCase):
-    """What a journal takes."""
+    """The lines that a journal takes."""
 
     def test_a_journal_begins_anew_and_a_long_line_is_cut(self):
         with tempfile.TemporaryDirectory() as name, unittest.mock.patch("cluster.head.JOURNAL_BYTES", 5000):
@@ -205,7 +205,7 @@ class Journals(unittest.TestCase):
 
 
 class Paces(unittest.TestCase):
-    """How often something may happen."""
+    """The limit to how often something may happen."""
 
     def test_so_many_at_once_and_then_so_many_a_second(self):
         pace = head_node.Pace(10, 3)

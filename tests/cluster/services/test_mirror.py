@@ -167,7 +167,7 @@ class Lists(unittest.TestCase):
         """Stands in for apt: a list of each of the releases, {name: codename}, verifies."""
 
         class Apt:
-            """What the pool uses of apt."""
+            """Stands for what the pool uses of apt."""
 
             def __init__(self, root, sources, *_):
                 self.root, self.name = root, sources[0].split()[-1]

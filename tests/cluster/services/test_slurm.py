@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0
-"""What a head node has for nodes that compute together."""
+"""Tests of what a head node has for nodes that compute together."""
 
 import os
 import re

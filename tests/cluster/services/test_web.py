@@ -119,7 +119,7 @@ class Files(Case):
 
 
 class Answers(Case):
-    """Who gets what depends on the node."""
+    """The answers depend on the node."""
 
     def test_a_node_gets_its_own_answers_only(self):
         plan = Plan(PLAN.path)

@@ -17,7 +17,7 @@ use crate::{Error, Result};
 /// Main memory.
 const MEMORY_MIB: u32 = 512;
 
-/// How it is to be started.
+/// The settings with which it is started.
 #[derive(Debug)]
 pub struct Options<'a> {
     /// The device model's program.
@@ -31,7 +31,7 @@ pub struct Options<'a> {
     pub rom: Option<&'a Path>,
     /// UEFI in place of the BIOS.
     pub uefi: Option<&'a Uefi>,
-    /// Where the logs are written.
+    /// The directory in which the logs are written.
     pub artifacts: &'a Path,
 }
 

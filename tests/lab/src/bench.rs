@@ -28,10 +28,10 @@ use crate::trunk::Trunk;
 use crate::watch::{self, Watch};
 use crate::{acpi, debug, dmesg, namespace, Error, Result};
 
-/// Where the plugin counts, among the artifacts.
+/// The file in which the plugin counts, among the artifacts.
 const COUNTS: &str = "counts";
 
-/// How long a card may take to go, or to come.
+/// The time that a card may take to go, or to come.
 const UNPLUG: Duration = Duration::from_secs(60);
 
 /// The outcome of loading the driver.
@@ -72,9 +72,9 @@ pub struct Bench {
     before: Vec<String>,
     needs: Needs,
     device: Device,
-    /// Where the plugin counts, if there is one.
+    /// The file in which the plugin counts, if there is one.
     counts: Option<PathBuf>,
-    /// How much of the console is of a kernel that is no longer there.
+    /// The length of the console's part that is of a kernel that is no longer there, in bytes.
     earlier_kernel: usize,
     _watch: Option<Watch>,
     // Last, so that it is removed after those who use it have ended.
@@ -243,7 +243,7 @@ impl Bench {
         &self.device
     }
 
-    /// Where the guest finds what the HTTP server has under `name`.
+    /// Returns where the guest finds what the HTTP server has under `name`.
     pub fn url(&self, name: &str) -> Result<String> {
         let server = self.server.as_ref().ok_or_else(|| {
             Error::Input("the guest cannot reach this machine; see --reach".to_owned())

@@ -74,21 +74,21 @@ pub struct Setup<'a> {
     pub chip: Chip,
     /// The machines, which take turns.
     pub machines: &'a [Machine],
-    /// How often each is booted.
+    /// The number of times that each is booted.
     pub count: usize,
-    /// How many guests run at once.
+    /// The number of guests that run at once.
     pub guests: usize,
-    /// Whether each guest has only one processor of the host.
+    /// Says whether each guest has only one processor of the host.
     pub pin: bool,
-    /// How long a boot may take.
+    /// The time that a boot may take.
     pub limit: Duration,
     /// The cache for initramfs images.
     pub cache: &'a Path,
-    /// Where the logs of boots that failed are kept.
+    /// The directory in which the logs of boots that failed are kept.
     pub artifacts: &'a Path,
 }
 
-/// How a boot ended.
+/// The end of a boot.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Ending {
     /// The first program ran after this time.
@@ -102,11 +102,11 @@ pub enum Ending {
 /// One boot.
 #[derive(Debug, Clone)]
 pub struct Boot {
-    /// Which of the machines, from 0.
+    /// The number of the machine, from 0.
     pub machine: usize,
-    /// How often that machine had been booted before.
+    /// The number of times that the machine had been booted before.
     pub number: usize,
-    /// How it ended.
+    /// Its end.
     pub ending: Ending,
 }
 
@@ -331,7 +331,7 @@ pub fn table(machines: &[Machine], boots: &[Boot]) -> String {
     text
 }
 
-/// Where the logs of a boot that failed are.
+/// Returns where the logs of a boot that failed are.
 pub fn logs(artifacts: &Path, machine: &Machine, boot: &Boot) -> PathBuf {
     artifacts.join(format!("{}-{}", file_name(&machine.name), boot.number))
 }

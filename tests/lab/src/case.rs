@@ -15,8 +15,8 @@ use crate::model::Chip;
 use crate::setup::{Driver, Network, Setup};
 use crate::{process, require, Error, Result};
 
-/// How many guests run now. Most of a test is one CPU of a guest booting or waiting: two cores
-/// carry two.
+/// The number of guests that run now. Most of a test is one CPU of a guest booting or waiting: two
+/// cores carry two.
 static GUESTS: Mutex<usize> = Mutex::new(0);
 static GUEST_LEFT: Condvar = Condvar::new();
 const MOST_GUESTS: usize = 2;
@@ -65,7 +65,7 @@ pub struct Inputs {
     cache: PathBuf,
     /// The program `guest-echo`.
     echo: PathBuf,
-    /// Where this test leaves its logs.
+    /// The directory in which this test leaves its logs.
     pub artifacts: PathBuf,
 }
 
@@ -82,7 +82,7 @@ pub enum Series {
     Debian12,
 }
 
-/// Whose driver a test is of.
+/// The driver that a test is of.
 #[derive(Debug, Clone, Copy)]
 pub enum Of {
     /// Ours.

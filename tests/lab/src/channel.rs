@@ -21,7 +21,7 @@ pub struct Output {
     pub text: String,
 }
 
-/// Where the guest will connect to.
+/// The socket that the guest will connect to.
 #[derive(Debug)]
 pub struct Endpoint {
     listener: UnixListener,
@@ -65,7 +65,7 @@ pub struct Channel {
     number: u32,
 }
 
-/// Why no answer came.
+/// The reason why no answer came.
 #[derive(Debug)]
 pub enum Silence {
     /// The time was up; this much had been written so far.

@@ -13,7 +13,7 @@ const SCAN: Duration = Duration::from_secs(180);
 /// Kmemleak leaves objects alone that are younger than five seconds.
 const RIPE: u32 = 6;
 
-/// Whether the guest's kernel is one of those.
+/// Returns whether the guest's kernel is one of those.
 pub fn is_watching(guest: &mut Guest) -> Result<bool> {
     let script = "test -e /sys/kernel/debug/kmemleak";
     Ok(guest.run(script)?.status == 0)
@@ -158,7 +158,7 @@ pub fn keep_enabled(guest: &mut Guest, address: &str) -> Result<()> {
         .map(|_| ())
 }
 
-/// Where a function of the kernel is.
+/// Returns where a function of the kernel is.
 fn function(guest: &mut Guest, name: &str) -> Result<(u64, u64)> {
     let script = format!("grep -A1 ' {name}$' /proc/kallsyms");
     let text = guest.check(&script)?;

@@ -10,7 +10,7 @@ use crate::ipxe::Uefi;
 use crate::machine::{add_console, add_uefi, machine, with_path};
 use crate::Result;
 
-/// How it is to be switched on.
+/// The settings with which it is switched on.
 #[derive(Debug)]
 pub struct Options<'a> {
     /// The firmware, built for Secure Boot, and the machine's own variables.
@@ -19,7 +19,7 @@ pub struct Options<'a> {
     pub disk: &'a Path,
     /// Main memory.
     pub memory_mib: u32,
-    /// Where the console goes; without, it is this process's input and output.
+    /// The file that the console is written to; without, it is this process's input and output.
     pub console: Option<&'a Path>,
 }
 

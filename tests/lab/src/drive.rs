@@ -45,7 +45,7 @@ impl fmt::Display for Ping {
 pub struct Transfer {
     /// The body's length and hash, on which both ends agree.
     pub body: Received,
-    /// How long it took by the guest's clock.
+    /// The time that it took by the guest's clock.
     pub seconds: f64,
     /// The counters of the device model for that time, if there is one.
     pub counters: Option<Counters>,

@@ -19,7 +19,7 @@ pub enum Error {
         path: PathBuf,
         /// The attempt.
         action: &'static str,
-        /// Why it failed.
+        /// The reason why it failed.
         source: io::Error,
     },
 
@@ -36,7 +36,7 @@ pub enum Error {
     Start {
         /// The program.
         program: String,
-        /// Why.
+        /// The reason.
         source: io::Error,
     },
 
@@ -56,7 +56,7 @@ pub enum Error {
     Timeout {
         /// The event that was waited for.
         what: String,
-        /// For how long.
+        /// The time for which it was waited.
         after: Duration,
         /// The observation instead, with its own punctuation; may be empty.
         detail: String,
@@ -85,7 +85,7 @@ pub enum Error {
     /// A peer broke a protocol.
     #[error("{peer} answered out of protocol: {what}")]
     Protocol {
-        /// Who.
+        /// The peer.
         peer: &'static str,
         /// The message that was received.
         what: String,

@@ -16,7 +16,7 @@ pub const HEADER: usize = 14;
 pub const SHORTEST: usize = 60;
 /// The longest frame at an MTU of 1500, without its check sequence.
 pub const LONGEST: usize = 1514;
-/// How the lab's station addresses begin; the last two bytes are a length.
+/// The beginning of the lab's station addresses; the last two bytes are a length.
 pub const STATION: [u8; 4] = [0x02, 0x4c, 0x41, 0x42];
 
 /// A station address.
@@ -63,7 +63,7 @@ pub fn echo(frame: &[u8], own: Address) -> Option<Vec<u8>> {
     Some(echo)
 }
 
-/// Whether `frame` is one of the lab's, in either direction, with a VLAN tag or without.
+/// Returns whether `frame` is one of the lab's, in either direction, with a VLAN tag or without.
 pub fn is_ours(frame: &[u8]) -> bool {
     let has =
         |at: usize, ethertype: u16| frame.get(at..at + 2) == Some(&ethertype.to_be_bytes()[..]);

@@ -25,7 +25,7 @@ pub const REGISTERS: &str = "registers.txt";
 /// Accesses to memory that is not there, among the artifacts of a guest with a neighbour.
 pub const INVALID: &str = "invalid-accesses.log";
 
-/// How long a kernel may take to reach its control channel; seconds under TCG, more on a busy
+/// The time that a kernel may take to reach its control channel; seconds under TCG, more on a busy
 /// machine.
 const BOOT: Duration = Duration::from_secs(180);
 
@@ -48,7 +48,7 @@ pub enum Slot {
     Native,
 }
 
-/// How a guest is to be started.
+/// The settings with which a guest is started.
 #[derive(Debug)]
 pub struct Options<'a> {
     /// The kernel to boot.
@@ -63,14 +63,14 @@ pub struct Options<'a> {
     pub nics: &'a [Nic],
     /// The slot that the first card is in; without one it is soldered on.
     pub slot: Option<Slot>,
-    /// Whether an IOMMU lets the cards reach only what is mapped for them.
+    /// Says whether an IOMMU lets the cards reach only what is mapped for them.
     pub iommu: bool,
-    /// Whether a virtio-rng shares the interrupt line of the first card (if that is soldered on),
-    /// and QEMU writes down who accesses memory that is not there ([`INVALID`]).
+    /// Says whether a virtio-rng shares the interrupt line of the first card (if that is soldered
+    /// on), and QEMU writes down who accesses memory that is not there ([`INVALID`]).
     pub neighbour: bool,
     /// The file that is the guest's disk, if it has one.
     pub disk: Option<&'a Path>,
-    /// Whether it may reset the machine, which else ends it.
+    /// Says whether it may reset the machine, which else ends it.
     pub resets: bool,
     /// The body of an SSDT of the firmware.
     pub ssdt: Option<&'a Path>,
@@ -78,11 +78,11 @@ pub struct Options<'a> {
     pub shares: &'a [(&'a str, &'a Path)],
     /// The loader of kernel and initramfs.
     pub loader: Loader,
-    /// Where the console and QEMU's own messages are written.
+    /// The directory in which the console and QEMU's own messages are written.
     pub artifacts: &'a Path,
-    /// Where sockets may be made; the path must be short.
+    /// The directory in which sockets may be made; the path must be short.
     pub sockets: &'a Path,
-    /// Whether the console is the terminal that the lab was started from.
+    /// Says whether the console is the terminal that the lab was started from.
     pub interactive: bool,
     /// Further arguments for QEMU, which overrule the lab's.
     pub qemu: &'a [String],
@@ -231,7 +231,7 @@ impl Guest {
         })
     }
 
-    /// Where the log of that name is, beside the console's.
+    /// Returns where the log of that name is, beside the console's.
     pub(crate) fn log(&self, name: &str) -> PathBuf {
         self.console.with_file_name(name)
     }

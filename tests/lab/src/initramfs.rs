@@ -24,13 +24,13 @@ const TOOLS: [&str; 4] = [
     "/usr/bin/curl",
 ];
 
-/// Where the guest keeps its modules.
+/// The directory in which the guest keeps its modules.
 pub const MODULES: &str = "/modules";
 
-/// Where the guest has the hashes of its files, if it has them.
+/// The file in which the guest has the hashes of its files, if it has them.
 pub const SUMS: &str = "/etc/sums";
 
-/// How many images the cache keeps.
+/// The number of images that the cache keeps.
 const KEPT: usize = 16;
 
 /// A file system tree in memory, written out as a cpio archive.

@@ -17,7 +17,7 @@ use crate::pcap;
 use crate::process::{tail, wait_for, Process};
 use crate::{namespace, Error, Result};
 
-/// How a node is to be booted.
+/// The settings with which a node is booted.
 #[derive(Debug)]
 pub struct Options<'a> {
     /// The bootable kernel.
@@ -32,7 +32,7 @@ pub struct Options<'a> {
     pub stick: Option<&'a Path>,
     /// The device model's program.
     pub model: &'a Path,
-    /// Where logs are written.
+    /// The directory in which logs are written.
     pub artifacts: &'a Path,
 }
 
@@ -200,7 +200,7 @@ pub fn boot_to_its_end(image: &Path, initrd: &Path, append: &str, limit: Duratio
     })
 }
 
-/// Whether a frame is a DHCPACK (RFC 2131) that gives the guest its address.
+/// Returns whether a frame is a DHCPACK (RFC 2131) that gives the guest its address.
 fn grants(frame: &[u8]) -> bool {
     const SERVER: u16 = 67;
     let Some(packet) = pcap::packet(frame).filter(|packet| !packet.tcp) else {

@@ -105,14 +105,14 @@ pub struct Phase<'a> {
     pub name: &'static str,
     /// The executions.
     pub counts: &'a Counts,
-    /// How many frames went either way.
+    /// The number of frames that went either way.
     pub frames: u64,
 }
 
 /// Instructions for a frame: in each phase, and in all together.
 #[derive(Debug, Clone, Default)]
 pub struct Row {
-    /// In each phase, in total.
+    /// The instructions in each phase, in total.
     phases: Vec<u64>,
     calls: u64,
 }

@@ -17,7 +17,7 @@ const NBP: &str = "nbp.efi";
 /// A script that iPXE looks for where it has come from itself.
 const AUTOEXEC: &str = "autoexec.ipxe";
 
-/// Where Debian has iPXE as the option ROM of the RTL8139, with the same driver.
+/// The place where Debian has iPXE as the option ROM of the RTL8139, with the same driver.
 pub const ROM: &str = "/usr/share/qemu/pxe-rtl8139.rom";
 
 /// EDK2, the firmware, as it is for virtual machines (OVMF).
@@ -55,7 +55,7 @@ impl Uefi {
     }
 }
 
-/// Where the network loader comes from.
+/// The origin of the network loader.
 #[derive(Debug, Clone, Copy)]
 pub enum Netboot<'a> {
     /// iPXE in an option ROM that has the driver of Realtek's cards, for one of their other cards.
@@ -166,7 +166,7 @@ fn write(path: &Path, content: &[u8]) -> Result<()> {
     fs::write(path, content).map_err(Error::file(path, "writing"))
 }
 
-/// How long a block of an option ROM is.
+/// The length of a block of an option ROM, in bytes.
 const BLOCK: usize = 512;
 /// Of an image for a BIOS; the other that is used is 3, for UEFI.
 const BIOS: u8 = 0;

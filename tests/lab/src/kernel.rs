@@ -82,8 +82,8 @@ impl Kernel {
         &self.version
     }
 
-    /// Whether it is older than a release: for what the kernel itself does otherwise, never for our
-    /// driver.
+    /// Returns whether it is older than a release: for what the kernel itself does otherwise, never
+    /// for our driver.
     pub fn is_before(&self, major: u32, minor: u32) -> bool {
         let mut numbers = self
             .version

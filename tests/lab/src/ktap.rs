@@ -92,8 +92,8 @@ pub fn read(file: &str, output: &str, status: i32) -> Vec<Case> {
     cases
 }
 
-/// Whether the test that has these cases had to be ended, so that what it had set up is still
-/// there.
+/// Returns whether the test that has these cases had to be ended, so that what it had set up is
+/// still there.
 pub fn was_ended(cases: &[Case]) -> bool {
     cases.iter().any(|case| case.reason == TIME_WAS_UP)
 }

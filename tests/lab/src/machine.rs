@@ -11,7 +11,7 @@ use std::process::Command;
 use crate::ipxe::Uefi;
 use crate::{tsc, Error, Result};
 
-/// How QEMU has memory that a card in another process can reach.
+/// The kind of memory of QEMU that a card in another process can reach.
 pub const SHARED: &str = "memory-backend-memfd,share=on";
 
 /// QEMU's name of the first card; the others have a number behind it.
@@ -242,7 +242,7 @@ fn accelerator() -> Result<&'static [&'static str]> {
     }
 }
 
-/// Whether guests run under TCG, which plugins need.
+/// Returns whether guests run under TCG, which plugins need.
 pub fn is_emulated() -> bool {
     accelerator().is_ok_and(|arguments| !arguments.contains(&"kvm"))
 }

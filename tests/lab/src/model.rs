@@ -32,7 +32,7 @@ pub const STATE: &str = "model-state.json";
 
 const READY: Duration = Duration::from_secs(20);
 
-/// Which of the two chips is emulated.
+/// The chip that is emulated.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Chip {
     /// RTL8111B revision A, XID 0x300.
@@ -83,7 +83,7 @@ impl FromStr for Chip {
 /// A model's end of the wire.
 #[derive(Debug, Clone, Copy)]
 pub enum Wire<'a> {
-    /// As `rtl8111b serve --wire` takes it.
+    /// A wire as `rtl8111b serve --wire` takes it.
     Spec(&'a str),
     /// The model connects to who listens there.
     Connect(&'a Path),
@@ -138,7 +138,7 @@ impl Identity {
     }
 }
 
-/// How the model is to be started.
+/// The settings with which the model is started.
 #[derive(Debug)]
 pub struct Options<'a> {
     /// The program.
@@ -153,27 +153,27 @@ pub struct Options<'a> {
     pub wire: Wire<'a>,
     /// Its address, and the suffix of its files beside those of other models.
     pub identity: Identity,
-    /// Whether frames are kept in a pcap file.
+    /// Says whether frames are kept in a pcap file.
     pub pcap: bool,
-    /// How many bytes of each are kept there; without a number, all.
+    /// The number of bytes of each that are kept there; without a number, all.
     pub snaplen: Option<u32>,
-    /// Whether frames wait for acknowledgements; if not the model runs with --late-acks, see
+    /// Says whether frames wait for acknowledgements; if not the model runs with --late-acks, see
     /// `rtl8111b serve --help`.
     pub prompt_acks: bool,
-    /// Whether the last that happened to the chip is kept.
+    /// Says whether the last that happened to the chip is kept.
     pub trace: bool,
-    /// Whether a frame that finds no descriptor is lost at once (`--rx-mode drop`); if not the
+    /// Says whether a frame that finds no descriptor is lost at once (`--rx-mode drop`); if not the
     /// model does what it does for its users.
     pub drop_when_full: bool,
-    /// How long a negotiation of the link takes, in milliseconds; the model's default if there is
-    /// none here.
+    /// The time that a negotiation of the link takes, in milliseconds; the model's default if there
+    /// is none here.
     pub negotiation: Option<u32>,
-    /// How long a reset and an access to the PHY take each, in microseconds; the model's default if
-    /// there is none here.
+    /// The time that a reset and an access to the PHY take each, in microseconds; the model's
+    /// default if there is none here.
     pub command_time: Option<u32>,
-    /// Where its log and the pcap are written.
+    /// The directory in which its log and the pcap are written.
     pub artifacts: &'a Path,
-    /// Where sockets may be made; the path must be short.
+    /// The directory in which sockets may be made; the path must be short.
     pub sockets: &'a Path,
 }
 
@@ -364,7 +364,7 @@ impl Model {
         self.process.terminate(Duration::from_secs(10))
     }
 
-    /// How often the machine has reset the card.
+    /// Returns how often the machine has reset the card.
     pub fn resets(&self) -> Result<usize> {
         let log = fs::read_to_string(&self.log).map_err(Error::file(&self.log, "reading"))?;
         Ok(log.matches("reset by the machine").count())

@@ -28,14 +28,14 @@ use crate::process::Process;
 use crate::qmp::Qmp;
 use crate::{Error, Result};
 
-/// How much of each frame is kept: the headers, and the beginning of what they carry; about a tenth
-/// of the whole.
+/// The part of each frame that is kept, in bytes: the headers, and the beginning of what they
+/// carry; about a tenth of the whole.
 const SNAPLEN: u32 = 128;
 
-/// How long QEMU may take to end when it is asked to.
+/// The time that QEMU may take to end when it is asked to.
 const OFF: Duration = Duration::from_secs(20);
 
-/// How long a key is pressed, with some time to spare: QEMU releases it after 100 ms.
+/// The time for which a key is pressed, with some time to spare: QEMU releases it after 100 ms.
 const KEY: Duration = Duration::from_millis(200);
 
 /// The kind of drive that a stick is to the machine.
@@ -47,7 +47,7 @@ pub enum Slot {
     Cd,
 }
 
-/// How a node is to be switched on.
+/// The settings with which a node is switched on.
 #[derive(Debug)]
 pub struct Options<'a> {
     /// Its name.
@@ -64,17 +64,17 @@ pub struct Options<'a> {
     pub memory_mib: u32,
     /// Its disk, if it has one.
     pub disk: Option<&'a Path>,
-    /// Whether it boots from the disk first, and not from the network.
+    /// Says whether it boots from the disk first, and not from the network.
     pub disk_first: bool,
     /// An image that it boots from before all else, which it may not write to.
     pub stick: Option<(&'a Path, Slot)>,
     /// UEFI with variables of the machine's own, built for Secure Boot, in place of the BIOS.
     pub firmware: Option<&'a Uefi>,
-    /// Whether it has a screen and a keyboard; if not, its firmware writes to the console.
+    /// Says whether it has a screen and a keyboard; if not, its firmware writes to the console.
     pub screen: bool,
     /// The prefix of the names of this run's files.
     pub run: &'a str,
-    /// Where these are written.
+    /// The directory in which these are written.
     pub directory: &'a Path,
 }
 

@@ -40,7 +40,7 @@ pub struct Packet<'a> {
     pub vlan: Option<u16>,
     /// The length of the frame that it fills, without padding.
     pub length: usize,
-    /// Whether it is TCP; if not it is UDP.
+    /// Says whether it is TCP; if not it is UDP.
     pub tcp: bool,
     /// The port that it is from.
     pub from_port: u16,
@@ -48,9 +48,9 @@ pub struct Packet<'a> {
     pub to_port: u16,
     /// The bytes behind the header of TCP or UDP.
     pub payload: &'a [u8],
-    /// Whether the checksum of the IPv4 header is right.
+    /// Says whether the checksum of the IPv4 header is right.
     pub header_right: bool,
-    /// Whether the checksum of TCP or UDP is right.
+    /// Says whether the checksum of TCP or UDP is right.
     pub payload_right: bool,
 }
 

@@ -20,7 +20,7 @@ use crate::{Error, Result};
 /// Longer than any frame: what announces more is not a frame.
 const LIMIT: usize = 65_536;
 
-/// How long the guest may leave a frame on the wire.
+/// The time for which the guest may leave a frame on the wire.
 const WRITE: Duration = Duration::from_secs(10);
 
 /// A socket that waits for the model's wire.
@@ -38,7 +38,7 @@ impl Socket {
         Ok(Self { listener, path })
     }
 
-    /// Where the wire connects to.
+    /// Returns where the wire connects to.
     pub fn path(&self) -> &Path {
         &self.path
     }
@@ -167,7 +167,7 @@ impl Flood {
         self.rate.store(rate, Ordering::Relaxed);
     }
 
-    /// How many frames have been sent.
+    /// Returns how many frames have been sent.
     pub fn sent(&self) -> u64 {
         self.sent.load(Ordering::Relaxed)
     }

@@ -26,7 +26,7 @@ pub struct Setup<'a> {
     pub chip: Chip,
     /// The driver, the same on all ports.
     pub driver: Driver,
-    /// How many pairs of ports.
+    /// The number of pairs of ports.
     pub pairs: u8,
     /// Further modules to have at hand in the guest.
     pub more_modules: &'a [&'a str],
@@ -38,7 +38,7 @@ pub struct Setup<'a> {
     pub memory_mib: u32,
     /// The cache for initramfs images.
     pub cache: &'a Path,
-    /// Where logs are written.
+    /// The directory in which logs are written.
     pub artifacts: &'a Path,
 }
 
@@ -186,5 +186,5 @@ fn initramfs(setup: &Setup<'_>) -> Result<PathBuf> {
     tree.cached(setup.cache)
 }
 
-/// How long loading all modules of the list may take.
+/// The time that loading all modules of the list may take.
 pub const MODULES_LIMIT: Duration = Duration::from_secs(60);

@@ -51,18 +51,18 @@ pub struct Inputs {
     pub uefi: Uefi,
     /// The device model.
     pub model: PathBuf,
-    /// Which registers differ, and why.
+    /// The registers that differ, and why.
     pub differences: PathBuf,
-    /// Where initramfs images are kept.
+    /// The directory in which initramfs images are kept.
     pub cache: PathBuf,
-    /// Where those that fail leave their logs.
+    /// The directory in which those that fail leave their logs.
     pub artifacts: PathBuf,
 }
 
 /// The chips, in the order of the table's columns.
 const CHIPS: [Chip; 2] = [Chip::B300, Chip::B380];
 
-/// How long EDK2 may take until it has found that nothing boots the machine.
+/// The time that EDK2 may take until it has found that nothing boots the machine.
 const SHELL: Duration = Duration::from_secs(180);
 
 /// The driver of a row of the table.

@@ -7,7 +7,7 @@ use std::fmt;
 use crate::drive::Transfer;
 use crate::model::Counters;
 
-/// How a run ended.
+/// The outcome of a run.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Outcome {
     /// Everything held.

@@ -17,7 +17,7 @@ use crate::ports::{self, Ports};
 use crate::setup::Driver;
 use crate::{namespace, require, Error, Result};
 
-/// How a test is handed its ports.
+/// The way in which a test is given its ports.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Way {
     /// One port, its far end in a namespace.
@@ -31,28 +31,28 @@ pub enum Way {
 pub struct Test {
     /// Its file, below the selftests' directory.
     pub file: String,
-    /// How it gets its ports.
+    /// The way in which it gets its ports.
     pub way: Way,
-    /// How long it may take.
+    /// The time that it may take.
     pub limit: Duration,
 }
 
 /// The tests to run and what is known of them.
 #[derive(Debug, Default, Clone, PartialEq, Eq)]
 pub struct Plan {
-    /// In their order.
+    /// The tests, in their order.
     pub tests: Vec<Test>,
-    /// Why a case, by file and name, fails without the driver's doing. In a name `*` is for
-    /// anything.
+    /// The reasons why a case, by file and name, fails without the driver's doing. In a name `*` is
+    /// for anything.
     pub excuses: BTreeMap<(String, String), String>,
     /// The preparation of a test, by its file: a shell command.
     pub before: BTreeMap<String, String>,
 }
 
-/// How long a test may take unless the plan says otherwise.
+/// The time that a test may take unless the plan says otherwise.
 const USUAL: Duration = Duration::from_secs(180);
 
-/// How long after its time a test's guest may take to have ended it.
+/// The time beyond its limit in which a test's guest must have ended it.
 const SPARE: Duration = Duration::from_secs(60);
 
 impl Plan {
@@ -129,7 +129,7 @@ impl Plan {
         Ok(())
     }
 
-    /// Why this case fails without the driver's doing, if that is known.
+    /// Returns why this case fails without the driver's doing, if that is known.
     fn excuse(&self, file: &str, case: &str) -> Option<&String> {
         let excuses = self.excuses.iter();
         let mut of_file = excuses.filter(|((of, _), _)| of == file);
@@ -144,7 +144,7 @@ impl Plan {
     }
 }
 
-/// Whether `text` is as `pattern`, in which `*` is for anything.
+/// Returns whether `text` is as `pattern`, in which `*` is for anything.
 fn matches(pattern: &str, text: &str) -> bool {
     match pattern.split_once('*') {
         None => pattern == text,
@@ -158,7 +158,7 @@ fn matches(pattern: &str, text: &str) -> bool {
     }
 }
 
-/// Where everything is.
+/// The places of everything.
 #[derive(Debug)]
 pub struct Setup<'a> {
     /// The kernel.
@@ -173,7 +173,7 @@ pub struct Setup<'a> {
     pub ours: &'a Path,
     /// The cache for initramfs images.
     pub cache: &'a Path,
-    /// Where logs are written.
+    /// The directory in which logs are written.
     pub artifacts: PathBuf,
     /// The chip.
     pub chip: Chip,
@@ -277,12 +277,12 @@ pub enum Event<'a> {
 /// The name of the case that stands for a guest that answers no more.
 const GUEST: &str = "(guest)";
 
-/// Whether a test with these cases has ended.
+/// Returns whether a test with these cases has ended.
 pub fn is_complete(cases: &[Case]) -> bool {
     !ktap::was_ended(cases) && cases.iter().all(|case| case.name != GUEST)
 }
 
-/// How many guests share the tests: most of a test is waiting.
+/// The number of guests that share the tests: most of a test is waiting.
 const GUESTS: usize = 2;
 
 /// Runs the tests, in a few guests at a time.
@@ -447,7 +447,7 @@ fn in_root(ports: &mut Ports, script: &str, limit: Duration) -> Result<crate::ch
 /// Judges a case of ours beside the reference driver's and the plan's.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Verdict {
-    /// As it should be.
+    /// It is as it should be.
     Fine,
     /// It fails for a reason that is known and does not lie in the driver; the reference driver
     /// fails too.

@@ -95,7 +95,7 @@ pub struct Card {
     pub reach: Option<Ipv4Addr>,
 }
 
-/// How a bench is to be set up.
+/// The settings with which a bench is set up.
 #[derive(Debug, Clone)]
 pub struct Setup<'a> {
     /// The kernel.
@@ -114,16 +114,16 @@ pub struct Setup<'a> {
     pub mac: Option<&'a str>,
     /// The slot that the card is in; without one it is soldered on.
     pub slot: Option<Slot>,
-    /// Whether an IOMMU lets the card reach only what is mapped for it.
+    /// Says whether an IOMMU lets the card reach only what is mapped for it.
     pub iommu: bool,
     /// The station address that the firmware has for a card that is soldered on.
     pub firmware_mac: Option<Address>,
-    /// Whether a virtio-rng shares the card's interrupt line; see
+    /// Says whether a virtio-rng shares the card's interrupt line; see
     /// [`Bench::interrupt_by_neighbour`].
     pub neighbour: bool,
     /// A disk of so many MiB, empty at first.
     pub disk_mib: u32,
-    /// Whether the guest may reset the machine, which else ends it.
+    /// Says whether the guest may reset the machine, which else ends it.
     pub resets: bool,
     /// Memory that the guest has besides what the transfers need.
     pub more_memory_mib: u32,
@@ -134,7 +134,7 @@ pub struct Setup<'a> {
     pub append: &'a str,
     /// The driver that [`Bench::load`] loads.
     pub driver: Driver,
-    /// Whether `realtek.ko` is loaded before it.
+    /// Says whether `realtek.ko` is loaded before it.
     pub phy_driver: bool,
     /// Further modules to have at hand in the guest.
     pub more_modules: &'a [&'a str],
@@ -144,31 +144,32 @@ pub struct Setup<'a> {
     pub network: Network,
     /// The VLAN that `passt` is in; without a number it takes frames without a tag.
     pub vlan: Option<u16>,
-    /// How kernel and initramfs come over the wire, if they do.
+    /// The way in which kernel and initramfs come over the wire, if they do.
     pub netboot: Option<Netboot<'a>>,
-    /// Whether a frame that finds no descriptor is lost at once. That is for a flood that the guest
-    /// cannot keep up with: by the model's default it would wait on the cable as long as the driver
-    /// is at work, so that the chip never overflows, and what a test sends would wait behind it.
+    /// Says whether a frame that finds no descriptor is lost at once. That is for a flood that the
+    /// guest cannot keep up with: by the model's default it would wait on the cable as long as the
+    /// driver is at work, so that the chip never overflows, and what a test sends would wait behind
+    /// it.
     pub drop_when_full: bool,
-    /// How long a negotiation of the link takes, in milliseconds; the model's default if there is
-    /// none here.
+    /// The time that a negotiation of the link takes, in milliseconds; the model's default if there
+    /// is none here.
     pub negotiation: Option<u32>,
-    /// How long a reset and an access to the PHY take each, in microseconds; the model's default if
-    /// there is none here.
+    /// The time that a reset and an access to the PHY take each, in microseconds; the model's
+    /// default if there is none here.
     pub command_time: Option<u32>,
-    /// Whether the frames are kept in a pcap file.
+    /// Says whether the frames are kept in a pcap file.
     pub pcap: bool,
-    /// Whether the last that happened to the chip is kept; see [`crate::model::TRACE`].
+    /// Says whether the last that happened to the chip is kept; see [`crate::model::TRACE`].
     pub trace: bool,
-    /// How much is transferred at once.
+    /// The amount that is transferred at once.
     pub megabytes: u32,
     /// The cache for initramfs images.
     pub cache: &'a Path,
-    /// Where logs are written.
+    /// The directory in which logs are written.
     pub artifacts: &'a Path,
     /// The program `guest-echo`, if the guest is to have it.
     pub echo: Option<&'a Path>,
-    /// Whether the console is the lab's terminal.
+    /// Says whether the console is the lab's terminal.
     pub interactive: bool,
     /// The plugin that counts what the guest's kernel executes (`tests/lab/plugin`), if that is
     /// wanted.

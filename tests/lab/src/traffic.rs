@@ -11,7 +11,7 @@ use crate::peer::Peer;
 use crate::process::wait_for;
 use crate::{require, Error, Result};
 
-/// How long an echo may take on a busy machine.
+/// The time that an echo may take on a busy machine.
 pub const ECHO: Duration = Duration::from_secs(10);
 
 /// The guest's station address, as bytes.
@@ -73,7 +73,7 @@ pub fn echo_returns(bench: &mut Bench, time: u32) -> Result<()> {
     })
 }
 
-/// How long TCP may take to recover from an interruption.
+/// The time that TCP may take to recover from an interruption.
 const TRAFFIC: Duration = Duration::from_secs(30);
 
 /// Starts TCP both ways, as much as there is room for, until [`end_tcp`]; an interruption does not

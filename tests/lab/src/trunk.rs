@@ -15,10 +15,10 @@ use crate::peer::{read_frame, write_frame};
 use crate::process::wait_for;
 use crate::{Error, Result};
 
-/// How long the world may take to listen.
+/// The time that the world may take to listen.
 const LISTEN: Duration = Duration::from_secs(20);
 
-/// Where a frame has its tag: behind destination and source.
+/// The offset of a frame's tag: behind destination and source.
 const TAG: usize = 12;
 /// The ethertype of a tag (IEEE 802.1Q).
 const ETHERTYPE: [u8; 2] = [0x81, 0x00];

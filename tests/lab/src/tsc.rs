@@ -5,7 +5,7 @@
 use std::sync::OnceLock;
 use std::time::{Duration, Instant};
 
-/// How long is measured, and how often each end of it is read.
+/// The time that is measured, and how often each end of it is read.
 const SPAN: Duration = Duration::from_millis(50);
 const READINGS: u32 = 50;
 
@@ -51,8 +51,8 @@ fn reading() -> (u64, Instant) {
 
 #[cfg(test)]
 mod tests {
-    /// Within the half percent that Linux corrects later; also where other programs want the
-    /// processors.
+    /// Two measurements agree within the half percent that Linux corrects later; also where other
+    /// programs want the processors.
     #[test]
     fn two_measurements_agree() {
         let Some(first) = super::measure() else {

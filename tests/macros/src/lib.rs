@@ -95,7 +95,7 @@ impl Chip {
 struct Variant {
     driver: Driver,
     chip: Chip,
-    /// Whether the name has the chip.
+    /// Says whether the name has the chip.
     on: bool,
 }
 

@@ -7,14 +7,14 @@
 use rings::driver::eeprom::{Part, Pins, SIGNATURE};
 use std::cell::{Cell, RefCell};
 
-/// What an EEPROM has seen since it was selected.
+/// The state of an EEPROM since it was selected.
 #[derive(Default)]
 struct State {
     select: bool,
     clock: bool,
     /// Bits that came in, from the start bit on.
     bits: Vec<bool>,
-    /// What is still to go out.
+    /// The bits that are still to go out.
     answer: Vec<bool>,
     output: bool,
 }
@@ -24,7 +24,7 @@ struct Eeprom {
     address_bits: usize,
     words: Vec<u16>,
     state: RefCell<State>,
-    /// How often the inputs were set.
+    /// The number of times that the inputs were set.
     sets: Cell<u32>,
 }
 
@@ -122,7 +122,7 @@ impl Pins for Tolerant {
     }
 }
 
-/// What is read of an EEPROM, whole.
+/// Reads an EEPROM, whole.
 fn read(pins: &impl Pins) -> Vec<u8> {
     let part = Part::find(pins).expect("an EEPROM");
     let mut bytes = vec![0; part.size()];

@@ -24,7 +24,7 @@ use std::{
 pub(crate) const MUTEX_BYTES: usize = 32;
 pub(crate) const LOCK_CLASS_KEY_BYTES: usize = 0;
 
-/// What a test sees and sets; all is per thread.
+/// The state that a test sees and sets; all is per thread.
 pub mod fake {
     use super::*;
 
@@ -131,11 +131,11 @@ pub(crate) unsafe fn standin_mutex_init(mutex: *mut c_void, name: *const c_char,
             .cast::<&AtomicU64>()
             .write(Box::leak(Box::new(AtomicU64::new(0))))
     };
-    // SAFETY: The caller's promise.
+    // SAFETY: By the safety requirements.
     unsafe { word(mutex) }.store(1, Ordering::Relaxed);
 }
 pub(crate) unsafe fn standin_mutex_lock(mutex: *mut c_void) {
-    // SAFETY: The caller's promise.
+    // SAFETY: By the safety requirements.
     let word = unsafe { word(mutex) };
     while let Err(state) = word.compare_exchange(1, 2, Ordering::Acquire, Ordering::Relaxed) {
         assert_eq!(state, 2, "not initialised");
@@ -143,7 +143,7 @@ pub(crate) unsafe fn standin_mutex_lock(mutex: *mut c_void) {
     }
 }
 pub(crate) unsafe fn standin_mutex_unlock(mutex: *mut c_void) {
-    // SAFETY: The caller's promise.
+    // SAFETY: By the safety requirements.
     let word = unsafe { word(mutex) };
     assert_eq!(word.swap(1, Ordering::Release), 2, "not locked");
 }

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! What threads share of the stand-in, in every order that the memory model allows.
+//! Tests of what threads share of the stand-in, in every order that the memory model allows.
 
 #![cfg(loom)]
 
@@ -17,7 +17,7 @@ unsafe impl Sync for Cell {}
 // SAFETY: As above.
 unsafe impl Send for Cell {}
 
-/// How often it was dropped is counted.
+/// A value whose drops are counted.
 struct Owned(Cell, std::sync::Arc<AtomicUsize>);
 
 impl Drop for Owned {

@@ -94,7 +94,7 @@ fn a_full_ring_makes_the_frame_wait() {
     assert_eq!(bench.chip.counters().rx_dropped, 0);
 }
 
-/// Without flow control a frame that finds no descriptor is kept inside, and written when there is
+/// A frame without flow control that finds no descriptor is kept inside, and written when there is
 /// one: the chip looks.
 #[test]
 fn a_full_ring_fills_the_room_inside() {
@@ -117,7 +117,7 @@ fn a_full_ring_fills_the_room_inside() {
     assert_eq!(bench.chip.counters().rx_dropped, 0);
 }
 
-/// When that room is full frames are lost.
+/// Frames are lost when that room is full.
 #[test]
 fn without_flow_control_frames_are_lost() {
     let mut bench = Bench::open(Config {

@@ -14,9 +14,9 @@ use crate::testing::MAC;
 use crate::testing::RX_RING;
 use crate::testing::TX_RING;
 
-/// Where the receive buffers begin.
+/// The address of the receive buffers.
 const RX_BUFFERS: u64 = BUFFERS + 0x2_0000;
-/// Where the tally counters go.
+/// The address of the tally counters.
 const TALLY: u64 = BUFFERS + 0x1_0000;
 const DUMP: u32 = 8;
 

@@ -35,8 +35,8 @@ const LOGGED: u64 = 500;
 /// Bytes of the longest ring.
 pub(super) const RING: usize = 1024 * 16;
 
-/// How long frames wait for an acknowledgement, in nanoseconds. One was seen to take 3 ms from a
-/// guest without KVM.
+/// The time that frames wait for an acknowledgement, in nanoseconds. One was seen to take 3 ms from
+/// a guest without KVM.
 pub(super) const ACK_WAIT: u64 = 50_000_000;
 
 /// The card.
@@ -54,7 +54,7 @@ pub(crate) struct Card {
     /// which has four receive descriptors, was seen to lose the events of all four in that way, and
     /// to look at none of them ever again.
     pub(super) prompt_acks: bool,
-    /// When the driver read an event, if that was its last access.
+    /// The time at which the driver read an event, if that was its last access.
     event_read: Option<u64>,
     /// The frame that waits has not been offered to the chip.
     pub(super) frame_unseen: bool,
@@ -176,7 +176,7 @@ impl Card {
         }
     }
 
-    /// Whether all that happened is in the trace, if there is to be one.
+    /// Returns whether all that happened is in the trace, if there is to be one.
     pub(crate) fn trace_is_whole(&self) -> bool {
         self.recorder.as_ref().is_none_or(Recorder::is_whole)
     }
@@ -339,7 +339,7 @@ impl Card {
         u64::try_from(self.begin.elapsed().as_nanos()).unwrap_or(u64::MAX)
     }
 
-    /// Whether an acknowledgement is on its way.
+    /// Returns whether an acknowledgement is on its way.
     pub(super) fn ack_expected(&self) -> bool {
         self.now() < self.held_until()
     }

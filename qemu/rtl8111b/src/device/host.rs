@@ -20,7 +20,7 @@ pub(super) struct Host<'a> {
 }
 
 impl Host<'_> {
-    /// Whether a transfer is done; if not, it fails silently ([`FaultKind::DmaFault`]).
+    /// Returns whether a transfer is done; if not, it fails silently ([`FaultKind::DmaFault`]).
     fn permit(&mut self) -> Result<bool, BusError> {
         if !self.config.bus_master() {
             return Err(BusError::BusMasterOff);

@@ -135,7 +135,7 @@ fn a_frame_goes_from_memory_to_the_cable() {
     assert_eq!(device.chip.counters().violations, 0);
 }
 
-/// With share=off the file that comes along holds nothing of the guest's memory.
+/// The file that comes along with share=off holds nothing of the guest's memory.
 #[test]
 fn a_ring_of_zeroes_is_memory_that_is_not_shared() {
     let mut device = ready();

@@ -38,7 +38,7 @@ fn mapped(address: u64, pages: u64) -> DmaMap {
     map
 }
 
-/// Which page of the file is found at each of `pages` pages from `address` on.
+/// Returns which page of the file is found at each of `pages` pages from `address` on.
 fn view(map: &DmaMap, address: u64, pages: u64) -> Vec<Option<u8>> {
     (0..pages)
         .map(|page| {
@@ -253,7 +253,7 @@ fn agrees_with_a_table() {
     }
 }
 
-/// How many descriptors this process has. Tests beside this one have a few.
+/// Returns how many descriptors this process has. Tests beside this one have a few.
 fn descriptors() -> usize {
     std::fs::read_dir("/proc/self/fd").unwrap().count()
 }

@@ -88,7 +88,7 @@ fn parse_hex(text: &str) -> Option<u64> {
     u64::from_str_radix(text.trim().strip_prefix("0x")?, 16).ok()
 }
 
-/// How often an interrupt came, by its line in `/proc/interrupts`.
+/// Returns how often an interrupt came, by its line in `/proc/interrupts`.
 fn interrupts(line: &str) -> u64 {
     let numbers = line.split_whitespace().skip(1).map(str::parse::<u64>);
     numbers.map_while(std::result::Result::ok).sum()

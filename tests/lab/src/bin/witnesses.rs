@@ -21,19 +21,19 @@ struct Cli {
     /// The kernel's version, as in the name of its directory of modules
     #[arg(long, value_name = "VERSION")]
     kver: String,
-    /// Where its packages are unpacked
+    /// The directory in which its packages are unpacked
     #[arg(long, value_name = "DIR")]
     kernel_dir: PathBuf,
     /// The version of Debian 13's own kernel
     #[arg(long, value_name = "VERSION")]
     kver612: String,
-    /// Where its packages are unpacked
+    /// The directory in which its packages are unpacked
     #[arg(long, value_name = "DIR")]
     kernel612_dir: PathBuf,
     /// The version of Debian 12's kernel
     #[arg(long, value_name = "VERSION")]
     kver61: String,
-    /// Where its packages are unpacked
+    /// The directory in which its packages are unpacked
     #[arg(long, value_name = "DIR")]
     kernel61_dir: PathBuf,
     /// r8168_rust.ko
@@ -60,13 +60,13 @@ struct Cli {
     /// The device model, rtl8111b
     #[arg(long, value_name = "FILE")]
     model: PathBuf,
-    /// Which registers differ, and why
+    /// The registers that differ, and why
     #[arg(long, value_name = "FILE")]
     differences: PathBuf,
-    /// Where initramfs images are kept
+    /// The directory in which initramfs images are kept
     #[arg(long, value_name = "DIR")]
     cache: PathBuf,
-    /// Where those that fail leave their logs
+    /// The directory in which those that fail leave their logs
     #[arg(long, value_name = "DIR")]
     artifacts: PathBuf,
     /// Only those whose names contain one of these

@@ -12,10 +12,10 @@ use crate::{require, Result};
 
 use super::registers::{at_rest, Snapshot};
 
-/// How often the gateway is pinged, none of which may be lost.
+/// The number of pings of the gateway, none of which may be lost.
 const PINGS: u32 = 1000;
 
-/// How often the interface goes down and up.
+/// The number of times that the interface goes down and up.
 const TIMES: u32 = 3;
 
 /// The outcome of the scenario.

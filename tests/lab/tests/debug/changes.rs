@@ -8,16 +8,16 @@ use lab::setup::Setup;
 use lab::traffic::{echo_returns, guest_address, peer, start_echo};
 use lab::{guest_test, require, Result};
 
-/// How often they are replaced, there and back, unless the caller says.
+/// The number of times that they are replaced, there and back, unless the caller says.
 const TIMES: u32 = 25;
 
 /// Frames a second: enough that the transmit ring fills and its queue stops now and then.
 const FLOOD_RATE: u32 = 30_000;
 
-/// By the MTU: other buffers in as many descriptors.
+/// The changes by the MTU: other buffers in as many descriptors.
 const MTU: [&str; 2] = ["ip link set PORT mtu 4000", "ip link set PORT mtu 1500"];
 
-/// By `ethtool -G`, from the smallest to the largest; r8169 cannot.
+/// The changes by `ethtool -G`, from the smallest to the largest; r8169 cannot.
 const SIZES: [&str; 2] = [
     "ethtool -G PORT rx 16 tx 32",
     "ethtool -G PORT rx 1024 tx 1024",

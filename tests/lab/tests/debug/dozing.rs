@@ -10,7 +10,7 @@ use lab::case::Case;
 use lab::drive;
 use lab::{guest_test, require, Result};
 
-/// How long the cable comes and goes.
+/// The time for which the cable comes and goes.
 const TIME: Duration = Duration::from_secs(30);
 
 /// The cable comes and goes, and others open, close and ask, while the card goes to sleep at once

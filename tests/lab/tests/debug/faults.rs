@@ -13,16 +13,16 @@ use lab::setup::{Network, Setup};
 use lab::traffic::{echo_returns, guest_address, peer, start_echo};
 use lab::{guest_test, require, Error, Result};
 
-/// How long a sweep over all allocations of an operation may take.
+/// The time that a sweep over all allocations of an operation may take.
 const SWEEP: Duration = Duration::from_secs(2400);
 
-/// How often the module is loaded while memory is short.
+/// The number of times that the module is loaded while memory is short.
 const INSERTIONS: u32 = 25;
 
 /// Frames a second that leave time for checks.
 const FLOOD_RATE: u32 = 2_000;
 
-/// How often the interface goes down and up while memory is short and frames arrive.
+/// The number of times that the interface goes down and up while memory is short and frames arrive.
 const REOPENINGS: u32 = 15;
 
 /// Lets each allocation that the driver makes in `operation` fail in its turn, one at a time,

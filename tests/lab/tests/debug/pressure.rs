@@ -13,10 +13,10 @@ use lab::setup::Setup;
 use lab::traffic::{echo_returns, exchange, guest_address, peer, start_echo, ECHO};
 use lab::{guest_test, require, Result};
 
-/// How long it lasts, in seconds, unless the caller says.
+/// The time for which it lasts, in seconds, unless the caller says.
 const TIME: u32 = 30;
 
-/// How often the interface gets its rings anew meanwhile.
+/// The interval at which the interface gets its rings anew meanwhile.
 const ROUND: Duration = Duration::from_secs(10);
 
 /// The largest MTU of the chip.

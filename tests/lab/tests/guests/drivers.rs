@@ -269,7 +269,7 @@ fn tree(path: &str) -> PathBuf {
         .join(path)
 }
 
-/// Whether r8169 of this kernel oopses when it meets XID 0x300
+/// Returns whether r8169 of this kernel oopses when it meets XID 0x300
 /// (docs/upstream/r8169-extended-none.md).
 fn r8169_oopses(kernel: &Kernel) -> bool {
     !kernel.is_before(7, 0) && kernel.is_before(7, 3)

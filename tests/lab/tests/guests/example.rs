@@ -9,7 +9,7 @@ use lab::case::Inputs;
 use lab::model::Chip;
 use lab::{guest_test, require, Error, Result};
 
-/// How many packets are sent; the device takes 0.2 s for each.
+/// The number of packets that are sent; the device takes 0.2 s for each.
 const PACKETS: u32 = 8;
 
 /// The operations of ethtool that the driver has written nothing for.

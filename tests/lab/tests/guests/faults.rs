@@ -15,10 +15,10 @@ use lab::{drive, guest_test, require, watch, Result};
 /// The watchdog of the network core waits for five seconds, on a machine that is not busy.
 const WATCHDOG: Duration = Duration::from_secs(40);
 
-/// How long traffic may take to come back.
+/// The time that traffic may take to come back.
 const RECOVERY: Duration = Duration::from_secs(30);
 
-/// How long each fault lasts.
+/// The time for which each fault lasts.
 const SPELL: Duration = Duration::from_secs(3);
 
 /// Traffic both ways in the background, and a multicast filter that changes all the time, until

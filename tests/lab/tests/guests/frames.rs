@@ -22,7 +22,7 @@ const BROADCAST: Address = [0xff; 6];
 const FOREIGN: Address = [0x02, 0x11, 0x22, 0x33, 0x44, 0x55];
 const GROUP: Address = [0x01, 0x00, 0x5e, 0x11, 0x22, 0x33];
 
-/// How often r8169 may leave frames in its ring in one go through all sizes.
+/// The number of times that r8169 may leave frames in its ring in one go through all sizes.
 const NUDGES: u64 = 3;
 
 /// Sends a frame of every size and requires each to come back bit for bit. Returns how many frames
@@ -110,7 +110,7 @@ pub fn sizes_are_counted(bench: &mut Bench, interface: &str) -> Result<()> {
     Ok(())
 }
 
-/// Whether a frame to `to` reaches the guest; a refusal is only ever silence for that long.
+/// Returns whether a frame to `to` reaches the guest; a refusal is only ever silence for that long.
 fn passes(bench: &mut Bench, to: Address, silence: Duration) -> Result<bool> {
     let frame = request(to, 200, u32::from(to[5]));
     let echo = exchange(bench, &frame, silence)?;

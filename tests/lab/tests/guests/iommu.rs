@@ -16,7 +16,7 @@ use crate::xdp::attach;
 /// Frames a second while the interface is closed and opened.
 const FLOOD_RATE: u32 = 3_000;
 
-/// How often the interface is closed and opened.
+/// The number of times that the interface is closed and opened.
 const TIMES: u32 = 10;
 
 /// Starts a bench behind an IOMMU, and opens the interface.

@@ -18,7 +18,7 @@ use lab::{guest_test, require, Error, Result};
 /// An address that is not the card's own.
 const OTHER: &str = "02:de:ad:be:ef:01";
 
-/// How much of the crashed kernel's memory is sent.
+/// The part of the crashed kernel's memory that is sent, in bytes.
 const CORE: usize = 8 << 20;
 
 /// Fails with the reason if the kernel was built without what a test needs.

@@ -23,8 +23,8 @@ const RECEIVE_BUFFER: u32 = 1 << 20;
 /// The minimum that they have together, in pages.
 const PILED_UP: u64 = 4096;
 
-/// How many of the 4096 slots of 2 KiB to bounce in may be in use: our rings may have pages that
-/// are bounced, two slots for two buffers. r8169 has 256 buffers of 16 KiB.
+/// The most of the 4096 slots of 2 KiB to bounce in that may be in use: our rings may have pages
+/// that are bounced, two slots for two buffers. r8169 has 256 buffers of 16 KiB.
 const SLOTS: u64 = 1024;
 const SLOTS_R8169: u64 = 2560;
 

@@ -19,7 +19,7 @@ use lab::{guest_test, ipxe, namespace, require, Error, Result};
 /// CPU time that one large frame may cost, in microseconds.
 const FRAME: f64 = 10.0;
 
-/// How long the card is watched doing nothing.
+/// The time for which the card is watched doing nothing.
 const IDLE: Duration = Duration::from_secs(4);
 
 /// Requires that one large frame of `transfer` was cheap for the model.
@@ -57,7 +57,7 @@ fn is_quick_and_idle(case: &Case) -> Result<()> {
     bench.finish()
 }
 
-/// How long firmware and iPXE may take to use the card, on a busy machine.
+/// The time that firmware and iPXE may take to use the card, on a busy machine.
 const FIRMWARE: Duration = Duration::from_secs(90);
 
 /// Requires that the model reports, in one line, a machine whose memory the card cannot reach.
@@ -95,7 +95,8 @@ fn the_model_names_memory_without_a_file(inputs: &Inputs) -> Result<()> {
     names_memory(inputs, memory, "come without a file")
 }
 
-/// In a network namespace of its own: the others' is to have no interfaces but the loopback.
+/// Checks the names of interfaces in a network namespace of its own: the others' is to have no
+/// interfaces but the loopback.
 fn names_interfaces(inputs: &Inputs) -> Result<()> {
     let artifacts = &inputs.artifacts;
     fs::create_dir_all(artifacts).map_err(Error::file(artifacts, "creating"))?;

@@ -15,15 +15,15 @@ use lab::setup::{Driver, Setup};
 use lab::traffic::{end_tcp, guest_address, start_tcp, wait_tcp};
 use lab::{guest_test, require, Result};
 
-/// How many messages are written while the rings change, and how many afterwards.
+/// The number of messages that are written while the rings change, and afterwards.
 const MESSAGES: usize = 600;
 const LAST: usize = 20;
 
-/// How long writing them may take: on a host with nothing else to do 10 s, on a busy one more than
-/// a minute was seen.
+/// The time that writing them may take: on a host with nothing else to do 10 s, on a busy one more
+/// than a minute was seen.
 const WRITING: Duration = Duration::from_secs(300);
 
-/// How long a round of changes may take, of which one is a self-test.
+/// The time that a round of changes may take, of which one is a self-test.
 const CHANGE: Duration = Duration::from_secs(30);
 
 /// The port that netconsole sends to by default.
@@ -49,7 +49,7 @@ fn changes(driver: &Driver, interface: &str) -> String {
     }
 }
 
-/// Which messages are on the wire, and how often.
+/// Returns which messages are on the wire, and how often.
 fn on_the_wire(capture: &std::path::Path) -> Result<Vec<usize>> {
     let own = guest_address()?;
     let mut times = vec![0; MESSAGES + LAST + 1];

@@ -17,7 +17,7 @@ use serde_json::{json, Value};
 
 const MAC: &str = "52:54:00:81:11:10";
 
-/// How long firmware and iPXE may take, on a busy machine.
+/// The time that firmware and iPXE may take, on a busy machine.
 const BOOT: Duration = Duration::from_secs(90);
 
 /// The output of the boot script.

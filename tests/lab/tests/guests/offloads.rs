@@ -184,7 +184,7 @@ fn tags_vlans(case: &Case) -> Result<()> {
     bench.finish()
 }
 
-/// How many large segments the driver is handed for 4 MiB, at the least.
+/// The least number of large segments that the driver is given for 4 MiB.
 const SEGMENTS: u32 = 50;
 
 /// Sends in a VLAN under `setting`; returns how many large segments the driver was handed, with the

@@ -13,7 +13,8 @@ use lab::{drive, guest_test, require, Result};
 /// The kernel's own test of suspending: devices sleep for five seconds, then wake.
 const SUSPEND: &str = "echo devices >/sys/power/pm_test && echo mem >/sys/power/state";
 
-/// How often devices sleep for no time at all, and what does away with that time.
+/// The number of times that devices are suspended for no time at all, and what does away with that
+/// time.
 const NAPS: u32 = 10;
 const NAP: &str = "echo 0 >/sys/module/suspend/parameters/pm_test_delay";
 
@@ -50,8 +51,8 @@ fn sleeps_and_wakes(case: &Case) -> Result<()> {
     bench.finish()
 }
 
-/// How long a card without a link may take to go to sleep (r8169 waits for 10 s), and one with a
-/// link to be awake.
+/// The time that a card without a link may take to go to sleep (r8169 waits for 10 s), and one with
+/// a link to be awake.
 const SUSPEND_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// Waits until the card is `suspended` or `active`, as power management at run time has it, and
@@ -82,7 +83,7 @@ pub fn let_it_sleep(bench: &mut Bench) -> Result<()> {
     Ok(())
 }
 
-/// Without a link the card sleeps, and is woken by the cable.
+/// A card without a link is suspended, and resumed by the cable.
 fn runtime_suspended(bench: &mut Bench) -> Result<String> {
     let interface = bench.load_and_open()?;
     drive::lease(bench, &interface)?;

@@ -18,10 +18,10 @@ use lab::{drive, guest_test, require, Result};
 
 use crate::faults::NAP;
 
-/// How long the kernel may take to reset a link.
+/// The time that the kernel may take to reset a link.
 const RECOVERY: Duration = Duration::from_secs(30);
 
-/// How often a card is unplugged, unless the caller says.
+/// The number of times that a card is unplugged, unless the caller says.
 const TIMES: u32 = 3;
 
 /// A bench with the card in a slot, and TCP both ways over the interface that is named.

@@ -15,13 +15,14 @@ use lab::traffic::{
 };
 use lab::{guest_test, require, Result};
 
-/// How often the interface goes down and up, and the module goes and comes, unless the caller says.
+/// The number of times that the interface goes down and up, and the module goes and comes, unless
+/// the caller says.
 const TIMES: u32 = 20;
 
-/// How long a chip is reset again and again.
+/// The time for which a chip is reset again and again.
 const RESETS: Duration = Duration::from_secs(8);
 
-/// How long traffic may take to reach the card.
+/// The time that traffic may take to reach the card.
 const ARRIVAL: Duration = Duration::from_secs(10);
 
 /// Frames a second that leave the guest time for interrupts.
@@ -57,8 +58,8 @@ fn goes_down_and_up_under_traffic(case: &Case) -> Result<()> {
     bench.finish()
 }
 
-/// How often an interface is closed in the middle of a poll, and how many probes make the end of a
-/// poll slow.
+/// The number of times that an interface is closed in the middle of a poll, and how many probes
+/// make the end of a poll slow.
 const CLOSINGS: u32 = 8;
 const PROBES: u32 = 200;
 

@@ -24,7 +24,7 @@ use serde_json::json;
 const PREPARE: &str =
     "echo platform >/sys/power/pm_test; echo 2 >/sys/module/suspend/parameters/pm_test_delay";
 
-/// How long a guest may take to suspend, or to resume.
+/// The time that a guest may take to suspend, or to resume.
 const SUSPENDED: Duration = Duration::from_secs(20);
 
 /// The speed, in Mbit/s, of a link that only waits for a frame; and that of one whose loss or
@@ -35,7 +35,7 @@ const FULL: u32 = 1000;
 /// The event of IntrStatus that says that the link has gone or come.
 const LINK_CHANGED: u32 = 1 << 5;
 
-/// How long the link of a card that was just suspended may take to be negotiated.
+/// The time that the link of a card that was just suspended may take to be negotiated.
 const NEGOTIATED: Duration = Duration::from_secs(5);
 
 /// A frame that is not to wake the machine would have done so by then.

@@ -22,28 +22,28 @@ pub(crate) struct BootOptions {
     /// The kernel's version, as in the name of its directory of modules
     #[arg(long, value_name = "VERSION")]
     kver: String,
-    /// Where the kernel's packages are unpacked
+    /// The directory in which the kernel's packages are unpacked
     #[arg(long, value_name = "DIR")]
     kernel_dir: PathBuf,
     /// The device model, rtl8111b
     #[arg(long, value_name = "FILE")]
     model: PathBuf,
-    /// Where the logs of boots that failed are kept
+    /// The directory in which the logs of boots that failed are kept
     #[arg(long, value_name = "DIR")]
     artifacts: PathBuf,
-    /// Where initramfs images are kept
+    /// The directory in which initramfs images are kept
     #[arg(long, value_name = "DIR")]
     cache: PathBuf,
-    /// How often each machine is booted
+    /// The number of times that each machine is booted
     #[arg(long, default_value_t = 500, value_parser = clap::value_parser!(u32).range(1..))]
     count: u32,
-    /// How many guests run at once
+    /// The number of guests that run at once
     #[arg(long, default_value_t = 2, value_parser = clap::value_parser!(u16).range(1..))]
     guests: u16,
     /// Let each guest have only one of the host's processors, as on a busy host
     #[arg(long)]
     pin: bool,
-    /// How many seconds a boot may take
+    /// The most seconds that a boot may take
     #[arg(long, default_value_t = 90, value_parser = clap::value_parser!(u64).range(1..))]
     limit: u64,
     /// Another machine, booted in turn with the lab's: NAME=QEMU-ARGUMENTS -- KERNEL-ARGUMENTS

@@ -26,7 +26,7 @@ pub(crate) struct DiskOptions {
     /// Main memory
     #[arg(long, value_name = "MIB", default_value_t = 1024)]
     memory: u32,
-    /// Where the console is written, in place of this program's input and output
+    /// The file that the console is written to, in place of this program's input and output
     #[arg(long, value_name = "FILE")]
     console: Option<PathBuf>,
 }

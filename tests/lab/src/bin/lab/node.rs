@@ -55,7 +55,7 @@ pub(crate) struct NodeOptions {
     /// The prefix of the names of this run's files
     #[arg(long, value_name = "NAME")]
     run: String,
-    /// Where these are written: console, logs, a capture of the wire
+    /// The directory in which these are written: console, logs, a capture of the wire
     #[arg(long, value_name = "DIR")]
     directory: PathBuf,
 }

@@ -41,7 +41,7 @@ pub(crate) struct Options {
     /// The kernel's version, as in the name of its directory of modules
     #[arg(long, value_name = "VERSION")]
     pub(crate) kver: String,
-    /// Where the kernel's packages are unpacked
+    /// The directory in which the kernel's packages are unpacked
     #[arg(long, value_name = "DIR")]
     pub(crate) kernel_dir: PathBuf,
     /// r8168_rust.ko, built for that kernel
@@ -61,10 +61,11 @@ pub(crate) struct Options {
     /// Keep the logs here, and a capture of the wire if the run fails
     #[arg(long, value_name = "DIR")]
     pub(crate) artifacts: Option<PathBuf>,
-    /// Where initramfs images are kept [default: $LAB_CACHE or a temporary directory]
+    /// The directory in which initramfs images are kept [default: $LAB_CACHE or a temporary
+    /// directory]
     #[arg(long, value_name = "DIR")]
     pub(crate) cache: Option<PathBuf>,
-    /// How much to transfer each way
+    /// The amount to transfer each way
     #[arg(long, default_value_t = 64, value_parser = clap::value_parser!(u32).range(1..=512))]
     pub(crate) megabytes: u32,
     /// Count the instructions of the guest's kernel by this plugin of QEMU, count.so; the table by

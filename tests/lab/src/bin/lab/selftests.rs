@@ -28,10 +28,10 @@ pub(crate) struct SelftestOptions {
     /// Tests of our own
     #[arg(long, value_name = "DIR")]
     ours: PathBuf,
-    /// Which tests, and what is known of them
+    /// The tests to run, and what is known of them
     #[arg(long, value_name = "FILE")]
     plan: PathBuf,
-    /// Where to keep what r8169 gets, which takes as long as ours
+    /// The directory to keep what r8169 gets in, which takes as long as ours
     #[arg(long, value_name = "DIR")]
     reference_cache: PathBuf,
     /// Only tests whose file contains one of these
