@@ -110,7 +110,7 @@ pub(crate) struct Edu<'a> {
 
 /// The half of the state that the poll needs: frames to be sent, the one that is on its way back,
 /// and a buffer for it.
-pub(crate) struct Poll<'a> {
+pub(crate) struct NapiState<'a> {
     sent: Consumer<MappedFragment<'a>>,
     back: Option<MappedFragment<'a>>,
     buffer: RxBuffer<'a>,
@@ -139,7 +139,7 @@ impl<'a> Operations for Edu<'a> {
         let (xmit, sent) = spsc::channel(2)?;
         let mut pool = PagePool::new(self.pdev, dev, 2, config.mtu + 18, false)?;
         let buffer = pool.alloc().ok_or(ENOMEM)?;
-        let poll = Poll {
+        let poll = NapiState {
             sent,
             back: None,
             buffer,
@@ -147,9 +147,9 @@ impl<'a> Operations for Edu<'a> {
         Ok(Opened { xmit, poll, pool })
     }
 
-    fn start(&self, _dev: &NetDevice, _xmit: &mut Self::Xmit, _poll: &mut Poll<'a>) {}
+    fn start(&self, _dev: &NetDevice, _xmit: &mut Self::TxState, _poll: &mut NapiState<'a>) {}
 
-    fn stop(&self, _dev: &NetDevice, xmit: &mut Self::Xmit, poll: &mut Poll<'a>) {
+    fn stop(&self, _dev: &NetDevice, xmit: &mut Self::TxState, poll: &mut NapiState<'a>) {
         // It cannot be stopped, and takes 0.1 s.
         let _ = read_poll_timeout(
             || Ok(self.is_busy()),
@@ -163,13 +163,13 @@ impl<'a> Operations for Edu<'a> {
 }
 
 impl<'a> Transmit for Edu<'a> {
-    type Xmit = Producer<MappedFragment<'a>>;
+    type TxState = Producer<MappedFragment<'a>>;
 
-    fn has_room(&self, cx: &XmitContext<'_>, xmit: &mut Self::Xmit, _skb: &SkBuff) -> bool {
+    fn has_room(&self, cx: &XmitContext<'_>, xmit: &mut Self::TxState, _skb: &SkBuff) -> bool {
         !xmit.stop_if_full(cx.queue(), 2)
     }
 
-    fn start_xmit(&self, cx: &XmitContext<'_>, xmit: &mut Self::Xmit, skb: Owned<SkBuff>) {
+    fn start_xmit(&self, cx: &XmitContext<'_>, xmit: &mut Self::TxState, skb: Owned<SkBuff>) {
         let length = skb.length();
         let mut piece = None;
         // Without Features::SG there is one piece.
@@ -192,7 +192,7 @@ impl<'a> Transmit for Edu<'a> {
 }
 
 impl<'a> Napi for Edu<'a> {
-    type Poll = Poll<'a>;
+    type NapiState = NapiState<'a>;
     type Pool = PagePool<'a>;
 
     // Its interrupts cannot be masked; each is asked for by `copy`.
@@ -209,7 +209,7 @@ impl<'a> Napi for Edu<'a> {
         IrqReturn::Handled
     }
 
-    fn poll(&self, cx: &PollContext<'_, PagePool<'a>>, poll: &mut Poll<'a>) -> Polled {
+    fn poll(&self, cx: &PollContext<'_, PagePool<'a>>, poll: &mut NapiState<'a>) -> Polled {
         let Some(rx) = cx.receiver().filter(|_| !self.is_busy()) else {
             return Polled::Idle;
         };

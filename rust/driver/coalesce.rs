@@ -17,7 +17,7 @@
 
 use crate::net::ethtool::{
     Coalesce,
-    Refused, //
+    ExtackError, //
 };
 use core::num::NonZeroU64;
 use kernel::error::code::ERANGE;
@@ -65,15 +65,15 @@ impl Mitigation {
     /// # Errors
     ///
     /// If it is too much, or frames are to be waited for without a limit of time.
-    pub(crate) fn encode(speed: Option<u32>, wanted: &Coalesce) -> Result<Self, Refused> {
-        let refuse = |why| Refused { error: ERANGE, why };
+    pub(crate) fn encode(speed: Option<u32>, wanted: &Coalesce) -> Result<Self, ExtackError> {
+        let refuse = |why| ExtackError { error: ERANGE, why };
         if wanted.rx_frames.max(wanted.tx_frames) > u32::from(FIELD_MAX) * FRAMES {
             return Err(refuse(c"interrupts wait for 60 frames at most"));
         }
         if (wanted.rx_frames != 0 && wanted.rx_usecs == 0)
             || (wanted.tx_frames != 0 && wanted.tx_usecs == 0)
         {
-            return Err(Refused::invalid(
+            return Err(ExtackError::invalid(
                 c"to wait for frames needs a limit of time as well",
             ));
         }

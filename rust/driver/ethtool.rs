@@ -23,7 +23,7 @@ use crate::net::{
     ethtool::{
         Coalesce,
         Ethtool,
-        Refused,
+        ExtackError,
         RingSizes,
         WakeEvents, //
     },
@@ -100,14 +100,16 @@ impl Ethtool for Nic<'_> {
         Ok(self.hw.coalesce())
     }
 
-    fn set_coalesce(&self, dev: &NetDevice, wanted: &Coalesce) -> Result<(), Refused> {
+    fn set_coalesce(&self, dev: &NetDevice, wanted: &Coalesce) -> Result<(), ExtackError> {
         self.hw.set_coalesce(dev.phy().and_then(Phy::speed), wanted)
     }
 
-    fn check_pause(&self, mtu: u32) -> Result<(), Refused> {
+    fn check_pause(&self, mtu: u32) -> Result<(), ExtackError> {
         if mtu > ORDINARY_MTU {
             // As r8169.
-            return Err(Refused::unsupported(c"no flow control with jumbo frames"));
+            return Err(ExtackError::unsupported(
+                c"no flow control with jumbo frames",
+            ));
         }
         Ok(())
     }

@@ -23,7 +23,7 @@ use crate::net::{
     address::MacAddress,
     ethtool::{
         Coalesce,
-        Refused,
+        ExtackError,
         WakeEvents, //
     },
     from_device::FromDevice,
@@ -232,7 +232,7 @@ impl<'a> Hw<'a> {
         &self,
         speed: Option<u32>,
         wanted: &Coalesce,
-    ) -> Result<(), Refused> {
+    ) -> Result<(), ExtackError> {
         let mitigation = Mitigation::encode(speed, wanted)?;
         let mut settings = self.settings.lock();
         settings.coalesce = *wanted;

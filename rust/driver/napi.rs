@@ -96,7 +96,7 @@ impl IrqState {
 }
 
 /// The half of the driver's state that the poll needs.
-pub(crate) struct Poll<'a> {
+pub(crate) struct NapiState<'a> {
     pub(super) tx_memory: Descriptors<'a>,
     pub(super) tx: TxConsumer<MappedFragment<'a>>,
     pub(super) rx_memory: Descriptors<'a>,
@@ -114,7 +114,7 @@ pub(crate) struct Poll<'a> {
     idle: u32,
 }
 
-impl<'a> Poll<'a> {
+impl<'a> NapiState<'a> {
     /// Makes what polls two rings in which nothing has happened yet.
     pub(super) fn new(
         tx_memory: Descriptors<'a>,
@@ -138,7 +138,7 @@ impl<'a> Poll<'a> {
 }
 
 impl<'a> Napi for Nic<'a> {
-    type Poll = Poll<'a>;
+    type NapiState = NapiState<'a>;
     type Pool = PagePool<'a>;
 
     fn enable_interrupts(&self) {
@@ -173,7 +173,7 @@ impl<'a> Napi for Nic<'a> {
         IrqReturn::Handled
     }
 
-    fn poll(&self, cx: &PollContext<'_, PagePool<'a>>, poll: &mut Poll<'a>) -> Polled {
+    fn poll(&self, cx: &PollContext<'_, PagePool<'a>>, poll: &mut NapiState<'a>) -> Polled {
         let mut work = self.poll_rings(cx, poll);
         if cx.receiver().is_none() {
             // Only completions are wanted. Nothing is acknowledged, because what has been received
@@ -237,7 +237,7 @@ impl<'a> Nic<'a> {
 
     /// Looks at both rings once; returns how many frames were received, or 1 if only some were
     /// sent.
-    fn poll_rings(&self, cx: &PollContext<'_, PagePool<'a>>, poll: &mut Poll<'a>) -> u32 {
+    fn poll_rings(&self, cx: &PollContext<'_, PagePool<'a>>, poll: &mut NapiState<'a>) -> u32 {
         let sent = self.complete_sent(cx, poll);
         let Some(rx) = cx.receiver() else {
             return sent.into();
@@ -277,7 +277,7 @@ impl<'a> Nic<'a> {
     #[inline]
     fn receive_one(
         rx: &RxContext<'_, PagePool<'a>>,
-        poll: &mut Poll<'a>,
+        poll: &mut NapiState<'a>,
         wanted: &Wanted,
         missed: &mut u32,
     ) -> Option<u32> {
@@ -343,7 +343,7 @@ impl<'a> Nic<'a> {
     #[inline(never)]
     fn receive_damaged(
         rx: &RxContext<'_, PagePool<'a>>,
-        poll: &mut Poll<'a>,
+        poll: &mut NapiState<'a>,
         error: RxError,
         wanted: &Wanted,
     ) -> Option<Option<u32>> {
@@ -360,7 +360,7 @@ impl<'a> Nic<'a> {
     }
 
     /// Frees the frames that were sent and wakes the queue; returns whether there were any.
-    fn complete_sent(&self, cx: &PollContext<'_, PagePool<'a>>, poll: &mut Poll<'a>) -> bool {
+    fn complete_sent(&self, cx: &PollContext<'_, PagePool<'a>>, poll: &mut NapiState<'a>) -> bool {
         let mut all = Completed::default();
         let mut done = false;
         while let Some(fragment) = poll
@@ -399,7 +399,7 @@ impl<'a> Nic<'a> {
     /// meanwhile, if an interrupt that was masked too late is still on its way: it sets its flag
     /// before it schedules a poll, which comes here again. The exchange is a full barrier, so the
     /// events of a flag that it clears are older than the acknowledgement.
-    fn acknowledge(&self, cx: &PollContext<'_, PagePool<'a>>, poll: &mut Poll<'a>) -> u32 {
+    fn acknowledge(&self, cx: &PollContext<'_, PagePool<'a>>, poll: &mut NapiState<'a>) -> u32 {
         if !self.irq.interrupted.xchg(false, Full) && !poll.unacknowledged {
             // Nothing was found since the last acknowledgement: an event that is set belongs to a
             // later frame, and is to interrupt.
@@ -412,7 +412,7 @@ impl<'a> Nic<'a> {
     }
 
     /// Reads the events and acts on those that are not about the rings.
-    fn read_events(&self, cx: &PollContext<'_, PagePool<'a>>, poll: &mut Poll<'a>) {
+    fn read_events(&self, cx: &PollContext<'_, PagePool<'a>>, poll: &mut NapiState<'a>) {
         poll.unread = 0;
         if let Some(events) = self.pending_events() {
             self.handle_events(cx.device(), events);

@@ -14,7 +14,7 @@ use super::{
     memory::Descriptors,
     napi::{
         IrqState,
-        Poll, //
+        NapiState, //
     },
     phy::{
         self,
@@ -26,7 +26,7 @@ use super::{
         tx, //
     },
     tally::Tally,
-    xmit::Xmit, //
+    xmit::TxState, //
 };
 use crate::net::{
     address::{
@@ -174,8 +174,8 @@ impl<'a> Operations for Nic<'a> {
         let rx = RxRing::new(&rx_memory, buffer_size, |_| pool.alloc().ok_or(ENOMEM))?;
         let wake_threshold = (config.tx / 4).max(skb::MAX_FRAGMENTS);
         Ok(Opened {
-            xmit: Xmit::new(tx_memory.clone(), producer, jumbo),
-            poll: Poll::new(tx_memory, consumer, wake_threshold, rx_memory, rx),
+            xmit: TxState::new(tx_memory.clone(), producer, jumbo),
+            poll: NapiState::new(tx_memory, consumer, wake_threshold, rx_memory, rx),
             pool,
         })
     }
@@ -189,7 +189,7 @@ impl<'a> Operations for Nic<'a> {
         }
     }
 
-    fn start(&self, dev: &NetDevice, xmit: &mut Xmit<'a>, poll: &mut Poll<'a>) {
+    fn start(&self, dev: &NetDevice, xmit: &mut TxState<'a>, poll: &mut NapiState<'a>) {
         if self.hw.is_in_reset() {
             // It may still have the addresses of the last rings, whose memory may have been given
             // to others since. So bus mastering stays off, and the transmit watchdog has the chip
@@ -215,7 +215,7 @@ impl<'a> Operations for Nic<'a> {
         self.tally.init_baseline(&self.hw);
     }
 
-    fn stop(&self, dev: &NetDevice, xmit: &mut Xmit<'a>, poll: &mut Poll<'a>) {
+    fn stop(&self, dev: &NetDevice, xmit: &mut TxState<'a>, poll: &mut NapiState<'a>) {
         self.tally.with_dump_excluded(|| {
             self.hw.halt();
             // So that a chip that ignores the rest can do no harm to buffers that are freed.
@@ -233,8 +233,8 @@ impl<'a> Operations for Nic<'a> {
     fn self_test(
         &self,
         rtnl: &Rtnl<'_>,
-        xmit: &mut Xmit<'a>,
-        poll: &mut Poll<'a>,
+        xmit: &mut TxState<'a>,
+        poll: &mut NapiState<'a>,
         results: &mut [TestResult],
     ) {
         self.test_chip(rtnl, xmit, poll, results);

@@ -6,10 +6,10 @@
 
 use super::{
     irq_test::within_timeout,
-    napi::Poll,
+    napi::NapiState,
     nic::Nic,
     ring::desc::TxCommand,
-    xmit::Xmit, //
+    xmit::TxState, //
 };
 use crate::net::{
     contexts::Rtnl,
@@ -51,8 +51,8 @@ impl<'a> Nic<'a> {
     pub(super) fn test_chip(
         &self,
         rtnl: &Rtnl<'_>,
-        xmit: &mut Xmit<'a>,
-        poll: &mut Poll<'a>,
+        xmit: &mut TxState<'a>,
+        poll: &mut NapiState<'a>,
         results: &mut [TestResult],
     ) {
         let mut set = |test: usize, passed| {
@@ -78,7 +78,12 @@ impl<'a> Nic<'a> {
 
     /// Sends a frame to ourselves and returns whether it came back unchanged. Nothing of it shows
     /// in the statistics of the interface.
-    fn loopback(&self, rtnl: &Rtnl<'_>, xmit: &mut Xmit<'a>, poll: &mut Poll<'a>) -> Result<bool> {
+    fn loopback(
+        &self,
+        rtnl: &Rtnl<'_>,
+        xmit: &mut TxState<'a>,
+        poll: &mut NapiState<'a>,
+    ) -> Result<bool> {
         let address = rtnl.address();
         let mut sent: [u8; FRAME] = core::array::from_fn(|nth| nth as u8);
         let header = [&address[..], &address[..], &ETHER_TYPE[..]];

@@ -50,14 +50,14 @@ const ORDINARY_LENGTH: u32 = ORDINARY_MTU + 8;
 const CHECKSUM_MIN: u32 = 60;
 
 /// The half of the driver's state that sending needs.
-pub(crate) struct Xmit<'a> {
+pub(crate) struct TxState<'a> {
     pub(super) memory: Descriptors<'a>,
     pub(super) ring: TxProducer<MappedFragment<'a>>,
     /// The MTU is above [`ORDINARY_MTU`].
     jumbo: bool,
 }
 
-impl<'a> Xmit<'a> {
+impl<'a> TxState<'a> {
     /// Makes the half of an empty ring that sends.
     pub(super) fn new(
         memory: Descriptors<'a>,
@@ -78,7 +78,7 @@ impl<'a> Xmit<'a> {
 }
 
 impl<'a> Transmit for Nic<'a> {
-    type Xmit = Xmit<'a>;
+    type TxState = TxState<'a>;
 
     fn check_features(&self, skb: &SkBuff, features: Features) -> Features {
         if Self::needs_sw_csum(skb) || Self::is_too_long(skb) {
@@ -89,7 +89,7 @@ impl<'a> Transmit for Nic<'a> {
     }
 
     #[inline]
-    fn has_room(&self, cx: &XmitContext<'_>, xmit: &mut Xmit<'a>, skb: &SkBuff) -> bool {
+    fn has_room(&self, cx: &XmitContext<'_>, xmit: &mut TxState<'a>, skb: &SkBuff) -> bool {
         let room = xmit.ring.has_room(skb.fragments());
         if !room {
             // The queue should have been stopped: it is now, and the poll will wake it.
@@ -99,7 +99,7 @@ impl<'a> Transmit for Nic<'a> {
     }
 
     #[inline]
-    fn start_xmit(&self, cx: &XmitContext<'_>, xmit: &mut Xmit<'a>, mut skb: Owned<SkBuff>) {
+    fn start_xmit(&self, cx: &XmitContext<'_>, xmit: &mut TxState<'a>, mut skb: Owned<SkBuff>) {
         let dev = cx.device();
         // `check_features` covers this, except for the last segment of a frame that the core has
         // cut, which it does not check again. (r8169 has the chip do it.)
@@ -134,11 +134,11 @@ impl<'a> Transmit for Nic<'a> {
         }
     }
 
-    fn has_room_xdp(&self, _cx: &XdpContext<'_>, xmit: &mut Xmit<'a>, frame: &XdpFrame) -> bool {
+    fn has_room_xdp(&self, _cx: &XdpContext<'_>, xmit: &mut TxState<'a>, frame: &XdpFrame) -> bool {
         xmit.ring.has_room(1) && desc::TX_FRAGMENT_SIZES.contains(&frame.length())
     }
 
-    fn send_xdp(&self, cx: &XdpContext<'_>, xmit: &mut Xmit<'a>, frame: XdpFrame) {
+    fn send_xdp(&self, cx: &XdpContext<'_>, xmit: &mut TxState<'a>, frame: XdpFrame) {
         let posted = MappedFragment::xdp(self.pdev, frame).is_ok_and(|fragment| {
             let ring = &mut xmit.ring;
             ring.post(&xmit.memory, fragment, TxCommand::plain())
@@ -149,7 +149,7 @@ impl<'a> Transmit for Nic<'a> {
         }
     }
 
-    fn flush_xdp(&self, cx: &XdpContext<'_>, xmit: &mut Xmit<'a>) {
+    fn flush_xdp(&self, cx: &XdpContext<'_>, xmit: &mut TxState<'a>) {
         xmit.ring.stop_if_full(cx.queue(), skb::MAX_FRAGMENTS);
         self.send_queued(cx.device(), xmit);
     }
@@ -194,7 +194,7 @@ impl<'a> Nic<'a> {
     /// Has the chip send what is in the ring. If it was still at work and has finished that
     /// already, its interrupt may have found nothing: the poll is scheduled.
     #[inline(never)]
-    fn send_queued(&self, dev: &NetDevice, xmit: &Xmit<'a>) {
+    fn send_queued(&self, dev: &NetDevice, xmit: &TxState<'a>) {
         self.hw.ring_doorbell();
         if xmit.ring.finished_early(&xmit.memory) {
             dev.schedule_poll();
@@ -202,7 +202,7 @@ impl<'a> Nic<'a> {
     }
 
     /// Counts a frame that could not be sent.
-    fn drop_frame(&self, dev: &NetDevice, xmit: &Xmit<'a>) {
+    fn drop_frame(&self, dev: &NetDevice, xmit: &TxState<'a>) {
         dev.errors().tx_dropped.count();
         // If it was the last of a batch, the other frames still wait for the doorbell.
         self.send_queued(dev, xmit);

@@ -14,7 +14,7 @@
 //!     ethtool::{
 //!         Coalesce,
 //!         Ethtool,
-//!         Refused,
+//!         ExtackError,
 //!         RingSizes,
 //!         TestResult,
 //!         WakeEvents, //
@@ -32,9 +32,9 @@
 //!     const WAKE_EVENTS: WakeEvents = WakeEvents::MAGIC.with(WakeEvents::UNICAST);
 //!     const HAS_COALESCE: bool = true;
 //!
-//!     fn set_coalesce(&self, _dev: &NetDevice, wanted: &Coalesce) -> Result<(), Refused> {
+//!     fn set_coalesce(&self, _dev: &NetDevice, wanted: &Coalesce) -> Result<(), ExtackError> {
 //!         if wanted.rx_usecs > 100 {
-//!             return Err(Refused::invalid(c"interrupts wait for 100 us at most"));
+//!             return Err(ExtackError::invalid(c"interrupts wait for 100 us at most"));
 //!         }
 //!         Ok(())
 //!     }
@@ -66,14 +66,14 @@ use core::{
 use kernel::prelude::*;
 
 /// A setting that is refused: the error, and the reason that the user is shown.
-pub struct Refused {
+pub struct ExtackError {
     /// The error.
     pub error: Error,
     /// One line for the user.
     pub why: &'static CStr,
 }
 
-impl Refused {
+impl ExtackError {
     /// Refuses a setting that is impossible in itself.
     pub const fn invalid(why: &'static CStr) -> Self {
         Self { error: EINVAL, why }
@@ -100,19 +100,19 @@ pub struct RingSizes {
 
 impl RingSizes {
     /// Refuses sizes that are not possible.
-    pub(crate) fn check(&self, rx: u32, tx: u32) -> Result<(), Refused> {
+    pub(crate) fn check(&self, rx: u32, tx: u32) -> Result<(), ExtackError> {
         if !self.rx.contains(&rx) {
-            return Err(Refused::invalid(
+            return Err(ExtackError::invalid(
                 c"RX ring: too few or too many descriptors",
             ));
         }
         if !self.tx.contains(&tx) {
-            return Err(Refused::invalid(
+            return Err(ExtackError::invalid(
                 c"TX ring: too few or too many descriptors",
             ));
         }
         if !tx.is_power_of_two() {
-            return Err(Refused::invalid(
+            return Err(ExtackError::invalid(
                 c"TX ring: the number of descriptors must be a power of two",
             ));
         }
@@ -263,8 +263,8 @@ pub trait Ethtool {
     /// # Errors
     ///
     /// If the device cannot do that, or not at the speed of its link.
-    fn set_coalesce(&self, _dev: &NetDevice, _wanted: &Coalesce) -> Result<(), Refused> {
-        Err(Refused::unsupported(c"interrupts do not wait"))
+    fn set_coalesce(&self, _dev: &NetDevice, _wanted: &Coalesce) -> Result<(), ExtackError> {
+        Err(ExtackError::unsupported(c"interrupts do not wait"))
     }
 
     /// Says whether flow control can be negotiated with an MTU of `mtu` bytes. Where it cannot,
@@ -273,7 +273,7 @@ pub trait Ethtool {
     /// # Errors
     ///
     /// If it cannot.
-    fn check_pause(&self, _mtu: u32) -> Result<(), Refused> {
+    fn check_pause(&self, _mtu: u32) -> Result<(), ExtackError> {
         Ok(())
     }
 

@@ -10,8 +10,8 @@
 //! [`Operations`] makes the split part of the types. It is made of [`Transmit`], [`Napi`] and the
 //! slow paths, and [`Operations::open`] returns two halves,
 //!
-//! - [`Transmit::Xmit`], which [`Transmit::start_xmit`] gets as `&mut`, and
-//! - [`Napi::Poll`], which [`Napi::poll`] gets as `&mut`;
+//! - [`Transmit::TxState`], which [`Transmit::start_xmit`] gets as `&mut`, and
+//! - [`Napi::NapiState`], which [`Napi::poll`] gets as `&mut`;
 //!
 //! and [`Operations::start`] and [`Operations::stop`] get both, because they run when neither of
 //! the others can. Everything else sees `&self`. Receive buffers come from a third part,
@@ -71,7 +71,7 @@
 //! impl Ethtool for Null {}
 //!
 //! impl Transmit for Null {
-//!     type Xmit = ();
+//!     type TxState = ();
 //!
 //!     fn has_room(&self, _cx: &XmitContext<'_>, _xmit: &mut (), _skb: &SkBuff) -> bool {
 //!         true
@@ -84,7 +84,7 @@
 //! }
 //!
 //! impl Napi for Null {
-//!     type Poll = ();
+//!     type NapiState = ();
 //!     type Pool = NoPool;
 //!
 //!     fn enable_interrupts(&self) {}
@@ -187,7 +187,7 @@ pub enum WakeBy {
 /// The sending of frames. The [module](self) says in which context each is called.
 pub trait Transmit {
     /// The state that sending needs: the producer's half of the transmit ring.
-    type Xmit: Send;
+    type TxState: Send;
 
     /// Returns what of `features` is possible for this frame. Any context.
     fn check_features(&self, _skb: &SkBuff, features: Features) -> Features {
@@ -198,18 +198,18 @@ pub trait Transmit {
     /// stopped, the core keeps the frame: the driver stops the queue, and the poll wakes it.
     ///
     /// Runs before [`Transmit::start_xmit`], under the same lock.
-    fn has_room(&self, cx: &XmitContext<'_>, xmit: &mut Self::Xmit, skb: &SkBuff) -> bool;
+    fn has_room(&self, cx: &XmitContext<'_>, xmit: &mut Self::TxState, skb: &SkBuff) -> bool;
 
     /// Sends a frame that there is room for, or drops it. Runs under the lock of the transmit
     /// queue, with soft interrupts off.
-    fn start_xmit(&self, cx: &XmitContext<'_>, xmit: &mut Self::Xmit, skb: Owned<SkBuff>);
+    fn start_xmit(&self, cx: &XmitContext<'_>, xmit: &mut Self::TxState, skb: Owned<SkBuff>);
 
     /// Returns whether a frame without an `sk_buff` can be queued. Runs before
     /// [`Transmit::send_xdp`], under the same lock.
     fn has_room_xdp(
         &self,
         _cx: &XdpContext<'_>,
-        _xmit: &mut Self::Xmit,
+        _xmit: &mut Self::TxState,
         _frame: &XdpFrame,
     ) -> bool {
         false
@@ -217,10 +217,10 @@ pub trait Transmit {
 
     /// Queues a frame without an `sk_buff`, or drops it; [`Transmit::flush_xdp`] follows. Runs as
     /// [`Transmit::start_xmit`]. The byte queue limits do not count such frames.
-    fn send_xdp(&self, _cx: &XdpContext<'_>, _xmit: &mut Self::Xmit, _frame: XdpFrame) {}
+    fn send_xdp(&self, _cx: &XdpContext<'_>, _xmit: &mut Self::TxState, _frame: XdpFrame) {}
 
     /// Has the device send what was queued. Runs as [`Transmit::start_xmit`].
-    fn flush_xdp(&self, _cx: &XdpContext<'_>, _xmit: &mut Self::Xmit) {}
+    fn flush_xdp(&self, _cx: &XdpContext<'_>, _xmit: &mut Self::TxState) {}
 }
 
 /// The handling of interrupts and the polling of the rings. The [module](self) says in which
@@ -228,7 +228,7 @@ pub trait Transmit {
 pub trait Napi {
     /// The state that the poll needs: the receive ring and the consumer's half of the transmit
     /// ring.
-    type Poll: Send;
+    type NapiState: Send;
     /// The source of receive buffers: [`PagePool`](super::page_pool::PagePool) or
     /// [`NoPool`](super::page_pool::NoPool).
     type Pool: Pool;
@@ -247,7 +247,7 @@ pub trait Napi {
     /// Completes what was sent and hands up what was received:
     /// [`RxContext::budget`](super::contexts::RxContext::budget) frames at most. Soft interrupt
     /// context.
-    fn poll(&self, cx: &PollContext<'_, Self::Pool>, poll: &mut Self::Poll) -> Polled;
+    fn poll(&self, cx: &PollContext<'_, Self::Pool>, poll: &mut Self::NapiState) -> Polled;
 }
 
 /// The operations of a driver: these, and those of the traits that they are made of. The
@@ -296,12 +296,12 @@ pub trait Operations: Ethtool + Transmit + Napi + Send + Sync {
     fn init_phy(&self, _phy: &Phy) {}
 
     /// Starts the device on empty rings, with its interrupts masked. Process context.
-    fn start(&self, dev: &NetDevice, xmit: &mut Self::Xmit, poll: &mut Self::Poll);
+    fn start(&self, dev: &NetDevice, xmit: &mut Self::TxState, poll: &mut Self::NapiState);
 
     /// Stops the device, for good until [`Operations::start`], and empties the rings.
     ///
     /// Works on a device that is dead or gone too. Process context.
-    fn stop(&self, dev: &NetDevice, xmit: &mut Self::Xmit, poll: &mut Self::Poll);
+    fn stop(&self, dev: &NetDevice, xmit: &mut Self::TxState, poll: &mut Self::NapiState);
 
     /// Runs the tests of [`Ethtool::SELF_TESTS`] that a quiet device is needed for.
     ///
@@ -310,8 +310,8 @@ pub trait Operations: Ethtool + Transmit + Napi + Send + Sync {
     fn self_test(
         &self,
         _rtnl: &Rtnl<'_>,
-        _xmit: &mut Self::Xmit,
-        _poll: &mut Self::Poll,
+        _xmit: &mut Self::TxState,
+        _poll: &mut Self::NapiState,
         _results: &mut [TestResult],
     ) {
     }
@@ -371,9 +371,9 @@ pub trait Operations: Ethtool + Transmit + Napi + Send + Sync {
 /// The allocations of [`Operations::open`].
 pub struct Opened<T: Operations> {
     /// The half that sending needs.
-    pub xmit: T::Xmit,
+    pub xmit: T::TxState,
     /// The half that the poll needs.
-    pub poll: T::Poll,
+    pub poll: T::NapiState,
     /// The source of the buffers for receiving.
     pub pool: T::Pool,
 }

@@ -343,7 +343,7 @@ impl<'a> RxContext<'_, PagePool<'a>> {
         // SAFETY: By the invariants of the layout there is room for what `build_skb` puts at the
         // end. The buffer is of this pool, whose queue that is, and is given up below.
         match unsafe { run::run(self, queue, &place) } {
-            run::Answer::Pass {
+            run::XdpVerdict::Pass {
                 headroom,
                 length,
                 metadata,
@@ -371,11 +371,11 @@ impl<'a> RxContext<'_, PagePool<'a>> {
                 skb.set_metadata(metadata);
                 Some(skb)
             }
-            run::Answer::Gone => {
+            run::XdpVerdict::Gone => {
                 let _ = ManuallyDrop::new(buffer);
                 None
             }
-            run::Answer::Drop => None,
+            run::XdpVerdict::Drop => None,
         }
     }
 }

@@ -28,8 +28,8 @@ use kernel::sync::atomic::Relaxed;
 pub(super) struct Private<T: Operations> {
     pub(super) core: Core,
     pub(super) driver: T,
-    pub(super) xmit: UnsafeCell<Option<T::Xmit>>,
-    pub(super) poll: UnsafeCell<Option<T::Poll>>,
+    pub(super) xmit: UnsafeCell<Option<T::TxState>>,
+    pub(super) poll: UnsafeCell<Option<T::NapiState>>,
     /// Dropped after the buffers that are in `poll`.
     pub(super) pool: UnsafeCell<Option<T::Pool>>,
     /// A poll borrows `poll` and `pool`. NAPI runs it once at a time, but for a netpoll that begins

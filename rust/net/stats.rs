@@ -163,14 +163,21 @@ impl HardwareErrors {
 /// The statistics of IEEE 802.3 clause 30.3.1 that a device has; each is the one of
 /// `struct ethtool_eth_mac_stats` of the same name.
 #[derive(Clone, Copy, Default)]
-#[allow(missing_docs)]
 pub struct MacStatistics {
+    /// Frames that were sent.
     pub frames_transmitted_ok: u64,
+    /// Of these, frames that were sent after one collision.
     pub single_collision_frames: u64,
+    /// Of these, frames that were sent after more than one collision.
     pub multiple_collision_frames: u64,
+    /// Frames that were received.
     pub frames_received_ok: u64,
+    /// Frames that were no whole number of bytes, with a wrong check sequence.
     pub alignment_errors: u64,
+    /// Frames that were not sent because of the MAC.
     pub frames_lost_due_to_int_mac_xmit_error: u64,
+    /// Broadcasts that were received.
     pub broadcast_frames_received_ok: u64,
+    /// Multicasts that were received, broadcasts apart.
     pub multicast_frames_received_ok: u64,
 }

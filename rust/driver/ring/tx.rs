@@ -35,7 +35,7 @@ pub trait TxFragment {
 
 /// The reason why a fragment was not taken. It is dropped.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Refusal {
+pub enum PushError {
     /// There is no free descriptor.
     Full,
     /// The length is not in [`desc::TX_FRAGMENT_SIZES`].
@@ -110,7 +110,7 @@ impl<F: TxFragment> TxProducer<F> {
     /// # Errors
     ///
     /// Drops the fragment if the ring is full or its length is impossible.
-    pub fn begin(&mut self, first: F) -> Result<TxFrame<'_, F>, Refusal> {
+    pub fn begin(&mut self, first: F) -> Result<TxFrame<'_, F>, PushError> {
         let mut frame = self.frame();
         frame.push(first)?;
         Ok(frame)
@@ -136,7 +136,7 @@ impl<F: TxFragment> TxProducer<F> {
         memory: &impl DescriptorMemory,
         fragment: F,
         command: TxCommand,
-    ) -> Result<(), Refusal> {
+    ) -> Result<(), PushError> {
         self.begin(fragment)?.commit(memory, command);
         Ok(())
     }
@@ -176,13 +176,13 @@ impl<F: TxFragment> TxFrame<'_, F> {
     /// Drops the fragment if the ring is full or its length is impossible.
     // A call would move the fragment once more.
     #[inline(always)]
-    pub fn push(&mut self, fragment: F) -> Result<(), Refusal> {
+    pub fn push(&mut self, fragment: F) -> Result<(), PushError> {
         if !desc::TX_FRAGMENT_SIZES.contains(&fragment.length()) {
-            return Err(Refusal::Length);
+            return Err(PushError::Length);
         }
         match self.ring.push(fragment) {
             Ok(_) => Ok(()),
-            Err(_) => Err(Refusal::Full),
+            Err(_) => Err(PushError::Full),
         }
     }
 

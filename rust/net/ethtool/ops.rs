@@ -14,7 +14,7 @@ use crate::net::{
     ethtool::{
         reports,
         Coalesce,
-        Refused,
+        ExtackError,
         WakeEvents, //
     },
     operations::Operations,
@@ -90,7 +90,7 @@ pub(in crate::net) const fn table<T: Operations>() -> bindings::ethtool_ops {
 /// # Safety
 ///
 /// `extack` must be null or valid for writes.
-unsafe fn refuse(extack: *mut bindings::netlink_ext_ack, refused: &Refused) -> c_int {
+unsafe fn refuse(extack: *mut bindings::netlink_ext_ack, refused: &ExtackError) -> c_int {
     if !extack.is_null() {
         // SAFETY: By the safety requirement. The text lives for ever, as the core wants it.
         unsafe { (*extack)._msg = chars(refused.why) };
@@ -171,7 +171,7 @@ unsafe extern "C" fn set_ringparam_callback<T: Operations>(
             Ok(()) => 0,
             Err(error) => refuse(
                 extack,
-                &Refused {
+                &ExtackError {
                     error,
                     why: c"no memory for rings of that size: the old ones stay",
                 },

@@ -27,7 +27,7 @@ pub(in crate::net) struct Buffer {
 }
 
 /// The answer of a program.
-pub(in crate::net) enum Answer {
+pub(in crate::net) enum XdpVerdict {
     /// The frame goes up the stack, as it is now: where it begins, its length, and how much
     /// metadata is in front.
     Pass {
@@ -46,15 +46,16 @@ pub(in crate::net) enum Answer {
 /// # Safety
 ///
 /// The frame must lie in the buffer, with room behind it as `build_skb` wants it; the buffer must
-/// be the caller's, be of the pool of `queue`, and be given up if the answer is [`Answer::Gone`].
+/// be the caller's, be of the pool of `queue`, and be given up if the answer is
+/// [`XdpVerdict::Gone`].
 pub(in crate::net) unsafe fn run<P>(
     rx: &RxContext<'_, P>,
     queue: &RxQueue,
     buffer: &Buffer,
-) -> Answer {
+) -> XdpVerdict {
     let dev = rx.device();
     let xdp = dev.xdp();
-    let pass = |headroom, length, metadata| Answer::Pass {
+    let pass = |headroom, length, metadata| XdpVerdict::Pass {
         headroom,
         length,
         metadata,
@@ -86,7 +87,7 @@ pub(in crate::net) unsafe fn run<P>(
     batch.due = true;
     if action == bindings::xdp_action_XDP_REDIRECT {
         batch.redirected = true;
-        return Answer::Gone;
+        return XdpVerdict::Gone;
     }
     match NonNull::new(frame.frame) {
         Some(frame) if action == bindings::xdp_action_XDP_TX => {
@@ -99,9 +100,9 @@ pub(in crate::net) unsafe fn run<P>(
                 }
                 _ => dev.errors().tx_dropped.count(),
             }
-            Answer::Gone
+            XdpVerdict::Gone
         }
-        _ => Answer::Drop,
+        _ => XdpVerdict::Drop,
     }
 }
 

@@ -5,13 +5,13 @@
 use rust_net::net::{owned::Owned, contexts::XmitContext, operations::Operations, skb::SkBuff};
 
 #[cfg(right)]
-pub fn send<T: Operations>(driver: &T, cx: &XmitContext<'_>, xmit: &mut T::Xmit, skb: Owned<SkBuff>) {
+pub fn send<T: Operations>(driver: &T, cx: &XmitContext<'_>, xmit: &mut T::TxState, skb: Owned<SkBuff>) {
     if driver.has_room(cx, xmit, &skb) {
         driver.start_xmit(cx, xmit, skb);
     }
 }
 
 #[cfg(wrong)]
-pub fn send<T: Operations>(driver: &T, cx: &XmitContext<'_>, xmit: &mut T::Xmit, skb: Owned<SkBuff>) -> Owned<SkBuff> {
+pub fn send<T: Operations>(driver: &T, cx: &XmitContext<'_>, xmit: &mut T::TxState, skb: Owned<SkBuff>) -> Owned<SkBuff> {
     driver.start_xmit(cx, xmit, skb)
 }

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
-// The stop flag of the queue keeps `ndo_start_xmit` off a device that is quiet; only who is called
-// to send or to poll reaches it.
+// The stop flag of the queue keeps `ndo_start_xmit` off a device that is quiet; only a call to send
+// or to poll has it.
 // error: the trait bound `NetDevice: TxQueue` is not satisfied
 use rust_net::net::{contexts::PollContext, device::NetDevice, page_pool::NoPool, spsc::Consumer};
 

@@ -11,7 +11,7 @@ use memory::{Event, Memory};
 use proptest::prelude::*;
 use queue::Queue;
 use rings::driver::ring::desc::{TxCommand, EOR, FS, LS, MAX_DESCRIPTORS, OWN};
-use rings::driver::ring::tx::{channel, restart, Refusal, TxConsumer, TxFragment, TxProducer};
+use rings::driver::ring::tx::{channel, restart, PushError, TxConsumer, TxFragment, TxProducer};
 use rings::net::spsc::{Error, TxQueue as _};
 use std::cell::Cell;
 use std::collections::VecDeque;
@@ -82,7 +82,7 @@ impl Bench {
         Fragment::new(number, length, Some(number), &self.alive)
     }
 
-    fn post(&mut self, number: u64) -> Result<(), Refusal> {
+    fn post(&mut self, number: u64) -> Result<(), PushError> {
         let fragment = self.fragment(number, 60);
         self.tx.post(&self.memory, fragment, TxCommand::plain())
     }
@@ -180,7 +180,7 @@ fn giving_up_leaves_no_trace() {
     let refused = frame
         .push(Fragment::new(2, 60, Some(0), &bench.alive))
         .unwrap_err();
-    assert_eq!((refused, bench.alive.get()), (Refusal::Full, 2));
+    assert_eq!((refused, bench.alive.get()), (PushError::Full, 2));
     drop(frame);
     assert_eq!(bench.alive.get(), 0);
     assert_eq!(bench.memory.take_log(), []);
@@ -202,7 +202,7 @@ fn impossible_lengths_are_refused() {
     for length in [0, 0x1_0000, u32::MAX] {
         let fragment = bench.fragment(0, length);
         let refused = bench.tx.begin(fragment).err().unwrap();
-        assert_eq!(refused, Refusal::Length);
+        assert_eq!(refused, PushError::Length);
     }
     assert_eq!((bench.tx.free(), bench.alive.get()), (2, 0));
 }
@@ -241,7 +241,7 @@ fn the_queue_stops_and_wakes() {
         bench.post(number).unwrap();
         assert_eq!(bench.tx.stop_if_full(&queue, 2), number >= 2);
     }
-    assert_eq!(bench.post(4), Err(Refusal::Full));
+    assert_eq!(bench.post(4), Err(PushError::Full));
     for index in 0..2 {
         bench.memory.device_finishes(index);
         assert!(bench.rx.next_done(&bench.memory).is_some());
@@ -331,7 +331,7 @@ proptest! {
                             }
                         }
                         Err(refused) => {
-                            prop_assert_eq!(refused, Refusal::Full);
+                            prop_assert_eq!(refused, PushError::Full);
                             false
                         }
                     };
