@@ -18,7 +18,7 @@ case $cache in
 esac
 
 # What the debug kernel, and so a module for it, is compiled with: KASAN and Rust together want clang.
-# shellcheck disable=SC2034 # used by those who source this
+# shellcheck disable=SC2034 # used by scripts that source this
 debug_compiler="CC=clang HOSTCC=clang"
 
 # kernels: prints the kernels that the module is built for, the newest series first.
@@ -47,7 +47,7 @@ attempt() {
 			echo "$attempt_status" >"$attempt_dir/status"
 		} | tee "$attempt_dir/said" >&2
 	} 3>"$attempt_dir/found"
-	# shellcheck disable=SC2034 # used by those who source this
+	# shellcheck disable=SC2034 # used by scripts that source this
 	found=$(cat "$attempt_dir/found")
 	# shellcheck disable=SC2034
 	reason=$(sed -n 's/^[a-z-]*: error: //p' "$attempt_dir/said" | tail -n 1)

@@ -51,7 +51,7 @@ const MMD_DATA: u8 = 14;
 const PAGE_SELECT: u8 = 31;
 
 /// The status of a link at 1000 Mbit/s (`MII_STAT1000`), and its bit for two ends that cannot agree
-/// on who gives the clock (`LPA_1000MSFAIL`).
+/// on which of them gives the clock (`LPA_1000MSFAIL`).
 const STATUS_1000: u8 = 10;
 const MASTER_FAULT: u16 = 0x8000;
 

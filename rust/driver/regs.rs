@@ -160,7 +160,7 @@ register! {
         15:0 data;
     }
 
-    /// PHYstatus: what the PHY tells the MAC without being asked.
+    /// PHYstatus: the state of the link, as the PHY reports it to the MAC.
     pub(super) PHY_STATUS(u8) @ 0x6c {
         /// There is a link (LinkStatus).
         1:1 link => bool;

@@ -67,7 +67,7 @@ use kernel::{
     types::Opaque, //
 };
 
-/// The two tables of operations; they hold only function pointers, so they live for ever.
+/// The two tables of operations; they hold only function pointers, so they live forever.
 struct Tables<T>(T);
 
 impl<T: Operations> Tables<T> {

@@ -161,7 +161,7 @@ impl<'a, const SIZE: usize> Bar<'a, SIZE> {
         if unsafe { bindings::pci_memory_bar_len(raw, index) } < SIZE as u64 {
             return Err(EINVAL);
         }
-        // SAFETY: The device is live, the BAR exists, and the name lives for ever.
+        // SAFETY: The device is live, the BAR exists, and the name lives forever.
         if unsafe { bindings::pci_request_region(raw, index, chars(name)) } != 0 {
             return Err(EBUSY);
         }

@@ -165,7 +165,7 @@ class Export:
         return "\n".join(lines) + "\n"
 
     def fai(self):
-        """FAI 6: a configuration from which fai-make-nfsroot makes a root and an initrd with the driver, what the nodes get, and whom PXE serves."""
+        """FAI 6: a configuration from which fai-make-nfsroot makes a root and an initrd with the driver, what the nodes get, and which machines PXE serves."""
         plan, suite = self.plan, self.plan.installation["suite"]
         driver = self.driver()
         self._copy(driver, f"{FAI_ETC}/{DRIVER}")

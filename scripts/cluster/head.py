@@ -472,7 +472,7 @@ class _Line(socketserver.BaseRequestHandler):
 
 
 def neighbour(address, interface):
-    """The MAC address by which the kernel reaches an address on the wire; None when it has not been heard from."""
+    """The MAC address by which the kernel reaches an address on the wire; None when there was no packet of it."""
     for line in Path("/proc/net/arp").read_text().splitlines()[1:]:
         words = line.split()
         # A flag says that the entry is complete.

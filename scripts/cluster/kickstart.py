@@ -206,12 +206,12 @@ class Kickstart:
             unknown = False
             if known:
                 if section is None:
-                    # What is heard from here on belongs to no line.
+                    # Messages from here on belong to no line.
                     tried.append(f"{at} 0")
                 section, ended = word, False
                 self._check(number, _SECTION)
             elif word == "%end":
-                # kickseed has never heard of it: a section ends where the next begins.
+                # kickseed does not know it: a section ends where the next begins.
                 ended = section is not None
                 continue
             elif word == "%include":

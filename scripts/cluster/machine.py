@@ -35,7 +35,7 @@ class Machine:
             # Empty, and takes no room before something is written.
             with open(self.disk, "wb") as disk:
                 disk.truncate(disk_gib << 30)
-        # Those who follow the nodes ask from threads of their own.
+        # The threads that follow the nodes ask too.
         self._lock = threading.Lock()
 
     def start(self, boot, *more):

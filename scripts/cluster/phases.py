@@ -5,7 +5,7 @@ import re
 from dataclasses import dataclass
 from pathlib import Path
 
-# Each begins with the first line that matches after the one before has begun: (title, who says it, what it says).
+# Each begins with the first line that matches after the one before has begun: (title, the program of the line, the line).
 BEGINNINGS = [
     ("firmware and iPXE", "machine", r"power-on"),
     ("kernel and initrd over HTTP", "http", r"200 /boot/linux"),
@@ -24,7 +24,7 @@ BEGINNINGS = [
     ("off", "machine", r"power-off"),
 ]
 
-# The same for a node that is diskless, as far as it is heard of; the last two are seen from outside.
+# The same for a node that is diskless, as far as it sends messages; the last two are seen from outside.
 DISKLESS = [
     ("firmware and iPXE", "machine", r"power-on"),
     ("kernel and initrd over HTTP", "http", r"200 /boot/linux"),

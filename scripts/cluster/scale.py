@@ -140,7 +140,7 @@ class Room:
         """Makes wire and nodes."""
         options = self.options
         set_up_wire(self.plan, 0)
-        # Without it each of the nodes would hear from the kernel of every other that its card is there.
+        # Without it each of the nodes would get an announcement of every other's card from its kernel.
         for number in range(options.nodes):
             self.nodes.append(Node(number, self.plan, self.checksums, random.Random(f"{options.seed} {number}")))
         lines = []
@@ -264,7 +264,7 @@ class Room:
                 held.setdefault(secret, []).append(node.name)
         if shared := next((who for who in held.values() if len(who) > 1), None):
             yield f"{' and '.join(shared)} have the same identity"
-        # What the head node has heard it writes down in its own time.
+        # The head node writes what it received with a delay.
         end = time.monotonic() + SETTLE_SECONDS
         while (lost := sum(self._lost(node) for node in self.nodes)) and time.monotonic() < end:
             time.sleep(0.2)

@@ -250,7 +250,7 @@ class Node:
         try:
             link.setsockopt(socket.SOL_SOCKET, socket.SO_BROADCAST, 1)
             link.setsockopt(socket.SOL_SOCKET, socket.SO_BINDTODEVICE, NIC.encode())
-            # It hears the answers to all others as well, and this program may be late.
+            # It receives the answers to all others as well, and this program may be late.
             link.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 1 << 21)
             link.bind(("", 68))
             mac = bytes.fromhex(self.mac.replace(":", ""))

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0
-"""A real wire: what is known about an interface, and whether somebody else serves DHCP on it."""
+"""A real wire: what is known about an interface, and whether another server gives DHCP answers on it."""
 
 import secrets
 import socket

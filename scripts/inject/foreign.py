@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0
-"""Names what somebody has taken for an initrd, with the way to the initrd if there is one."""
+"""Names the kind of a file that is taken for an initrd, with the way to the initrd if there is one."""
 
 import struct
 from pathlib import Path

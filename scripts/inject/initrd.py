@@ -37,7 +37,7 @@ PROGRAMS = (
     "usr/bin/mount",
 )
 
-# What tells in kmod which compressions of modules it can undo: libraries, which it needs or opens when they are there; and that it asks
+# The signs in kmod of the compressions of modules that it can undo: libraries, which it needs or opens when they are there; and that it asks
 # the kernel, which may know any.
 KMOD_KNOWS = {".xz": b"liblzma.so", ".zst": b"libzstd.so", ".gz": b"libz.so"}
 KMOD_ASKS = b"/sys/module/compression"
@@ -178,7 +178,7 @@ class Initrd:
         if not content and (program := self.resolve("sbin/modprobe")).rpartition("/")[2] == "busybox":
             content = self.read(program)
             knows, asks = BUSYBOX_KNOWS, BUSYBOX_ASKS.search(content) is not None
-        # Whole programs only: what is cut down tells nothing.
+        # Whole programs only: one that is cut down shows nothing.
         if not elf_machine(content[:64]) or b"modules.dep" not in content:
             return None, False
         return {suffix for suffix, sign in knows.items() if asks or sign in content}, asks

@@ -390,7 +390,7 @@ def _symvers(name):
 
 
 def _check_tree(source, reference):
-    """Refuses modules of a tree that the kernel of the initrd's own would refuse; releases of some distributions do not tell for which machine."""
+    """Refuses modules of a tree that the kernel of the initrd's own would refuse; releases of some distributions do not say for which machine."""
     for what in ("machine", "vermagic"):
         has, wanted = getattr(source.first, what), getattr(reference, what)
         if has != wanted:

@@ -21,7 +21,7 @@ from cluster.overview import Overview
 
 BROWSER = "chromium-headless-shell"
 PATIENCE = 120
-# What the page looks like to one who sees it.
+# The look of the page.
 LOOK = """JSON.stringify({
     title: document.title,
     state: document.readyState,

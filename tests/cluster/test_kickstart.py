@@ -189,7 +189,7 @@ class Kickstarts(unittest.TestCase):
             with self.subTest(line):
                 self.assertIn(f"line 2: {line.split()[0]}: this installer does not make the file system", self.said(f"text\n{line}\n"))
         self.assertNotIn("file system", self.said("part / --fstype=ext4 --size 4000\npart swap --fstype=swap --size 96\n"))
-        # What its questions tell is more than what is known here.
+        # Its questions say more than what is known here.
         with open(self.tree / "kickseed/questions", "a", encoding="utf-8") as out:
             out.write("partman/filesystem_long/xfs\npartman/filesystem_long/ext4\npartman/filesystem_long/ntfs\n")
         self.assertIn("does not make the file system 'ntfs'", self.said("part /x --fstype=ntfs --size=4000\n"))

@@ -43,7 +43,7 @@ KINDS = {
     tarfile.BLKTYPE: "block",
     tarfile.FIFOTYPE: "fifo",
 }
-# Owners above this tar cannot tell; -1 leaves a file root's.
+# Owners above this tar does not show; -1 leaves a file root's.
 LARGEST_ID = (1 << 21) - 1
 # What tar does not pack up; and what the kernel has in an archive of its own.
 UNPACKED = ("socket",)

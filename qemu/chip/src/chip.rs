@@ -130,7 +130,7 @@ impl Chip {
         chip
     }
 
-    /// Cuts the power: everything but the counters for the person who watches is as after power-on.
+    /// Cuts the power: everything but the counters for the observer is as after power-on.
     /// The cable stays as it is plugged.
     pub fn power_on(&mut self) {
         self.watched(Chip::power_cycle);

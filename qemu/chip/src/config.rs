@@ -150,7 +150,7 @@ impl Width {
     }
 }
 
-/// The state of a ring, for the person who watches.
+/// The state of a ring, for the observer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct RingState {
     /// Its address, once the driver has set it.

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Counters: for the person who watches, and for the driver (tally counters).
+//! Counters: for the observer, and for the driver (tally counters).
 
 use std::collections::BTreeMap;
 use std::collections::VecDeque;
@@ -20,7 +20,7 @@ pub struct Access {
     pub writes: u64,
 }
 
-/// The counters for the person who runs the model.
+/// The counters for the user of the model.
 #[derive(Clone, Debug, Default)]
 pub struct Counters {
     /// Reads of the register file, one per access whatever its width.
@@ -56,7 +56,7 @@ pub struct Counters {
     pub rx_ignored: u64,
     /// Frames that had to wait for a descriptor.
     pub rx_waits: u64,
-    /// Times the sleeping card has called for power.
+    /// Times the sleeping card has asked for PME.
     pub wakes: u64,
     /// Frames that came back without leaving (loopback).
     pub looped: u64,

@@ -73,7 +73,7 @@ impl Ring {
         base.wrapping_add(u64::from(index) * SIZE)
     }
 
-    /// The descriptor after `index`; `None` where a ring without an end would run on for ever.
+    /// The descriptor after `index`; `None` where a ring without an end would run on forever.
     pub(crate) fn after(index: u16, opts1: u32) -> Option<u16> {
         if opts1 & RING_END != 0 {
             Some(0)

@@ -43,7 +43,7 @@ macro_rules! kinds {
         #[repr(u8)]
         pub enum FaultKind { $($(#[doc = $doc])* $id),+ }
 
-        /// Kind, name, usual rate, usual time, and what it is in words.
+        /// Kind, name, default rate, default time, and its effect in words.
         const TABLE: &[(FaultKind, &str, u32, u32, &str)] =
             &[$((FaultKind::$id, $name, $rate, $millis, concat!($($doc),*))),+];
     };

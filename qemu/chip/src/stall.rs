@@ -8,7 +8,7 @@
 //! r8169 does so in `rtl8169_down` before it resets the chip, and leaves the receiver on for
 //! Wake-on-LAN that way ("r8169: fix DMA being used after buffer free if WoL is enabled", seen on
 //! cards); Linux' PCI core does it before a function level reset and a kexec. So it is no
-//! violation, and the chip must not mind.
+//! violation, and must not harm the chip.
 //!
 //! Transfers that wait are done when the bit is set again, unless a reset came between. That is
 //! what a driver must see to: the addresses that the chip still has may belong to other programs by

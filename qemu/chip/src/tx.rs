@@ -36,8 +36,8 @@ fn is_jumbo(frame: &[u8]) -> bool {
 
 const FCS: usize = 4;
 
-/// The longest frame that is sent without the risk to run dry, with check sequence, and the value
-/// of MaxTxPacketSize above which the chip sends no longer ones (data sheet, page 16).
+/// The longest frame that is sent without the risk of an underrun, with check sequence, and the
+/// value of MaxTxPacketSize above which the chip sends no longer ones (data sheet, page 16).
 const HELD: usize = 7440;
 const HELD_UNITS: u32 = 0x3b;
 
@@ -315,9 +315,9 @@ impl Chip {
         tag: Option<u16>,
     ) -> bool {
         // The register says from how many bytes on the chip begins to send a frame while it still
-        // reads it, with the risk to run dry: that does not happen here, and FreeBSD and OpenBSD
-        // live with it, who write 16. A chip that is to hold longer frames than [`HELD`] whole
-        // sends none. iPXE leaves the register as it is after power-on, zero, which the data sheet
+        // reads it, with the risk of an underrun, which does not happen here. FreeBSD and OpenBSD
+        // write 16 all the same. A chip that is to hold longer frames than [`HELD`] whole sends
+        // none. iPXE leaves the register as it is after power-on, zero, which the data sheet
         // reserves, and its frames are sent [guess: of any length].
         let units = self.get(Reg::MaxTxPacketSize) & 0x3f;
         let len = frame.len() + FCS;

@@ -34,7 +34,7 @@ pub enum Request {
     Fault(FaultRequest),
 }
 
-/// A fault to be turned on or off; what is not given is as usual for the fault.
+/// A fault to be turned on or off; what is not given is the fault's default.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct FaultRequest {
     /// Its name.
@@ -59,7 +59,7 @@ pub struct FaultRequest {
 }
 
 impl Request {
-    /// Turns a fault on or off, with its usual settings.
+    /// Turns a fault on or off, with its default settings.
     pub fn fault(name: &str, on: bool) -> FaultRequest {
         FaultRequest {
             name: name.to_owned(),
@@ -194,7 +194,7 @@ counters! {
     rx_ignored,
     /// Frames that had to wait for a descriptor.
     rx_waits,
-    /// Frames and link changes that asked for power.
+    /// Frames and link changes that asked for PME.
     wakes,
     /// Frames that came back by loopback.
     looped,

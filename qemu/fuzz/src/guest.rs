@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! A guest's memory that watches who writes where.
+//! A guest's memory that records what is written where.
 
 use rtl8111b_chip::Bus;
 use rtl8111b_chip::BusError;

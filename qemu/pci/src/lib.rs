@@ -302,7 +302,7 @@ impl ConfigSpace {
         }
     }
 
-    /// The card calls for power. True if software has enabled PME, which is raised then.
+    /// The card asks for PME. True if software has enabled it; it is raised then.
     pub fn call_for_power(&mut self) -> bool {
         self.bytes[PMCSR + 1] |= PME_STATUS;
         self.bytes[PMCSR + 1] & PME_ENABLE != 0

@@ -167,7 +167,7 @@ pub(crate) struct Serve {
     rx_timeout: u32,
     /// Frames come in, too, while the driver's acknowledgement of what it read in IntrStatus is on
     /// its way: from a guest without KVM it takes up to 3 ms, on a bus less than a frame on the
-    /// cable. A driver may wait for ever then (iPXE)
+    /// cable. A driver may wait forever then (iPXE)
     #[arg(long)]
     pub(crate) late_acks: bool,
     /// The default, which --late-acks changes

@@ -47,7 +47,7 @@ pub enum Event {
     PciReset,
     /// The cable is plugged into another partner.
     Partner(Partner),
-    /// A fault is ordered.
+    /// A fault is turned on or off.
     Fault(FaultConfig),
     /// The chip read memory.
     DmaRead(u64, usize, Result<Vec<u8>, BusError>),

@@ -4,7 +4,7 @@
 //! one event after the other.
 //!
 //! The chip is a pure state machine. So a trace that has its inputs (accesses, frames, the time,
-//! orders from outside) and what memory answered makes a new chip do the same again:
+//! commands from outside) and what memory answered makes a new chip do the same again:
 //! [`replay`](replay::replay) does that and reports the first event that comes out otherwise. A
 //! trace is text, one line per event, which can be read back and decoded into names of registers
 //! and fields ([`show`](show::show)).

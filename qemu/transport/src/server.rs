@@ -45,7 +45,7 @@ const LARGEST: usize = 4096;
 /// graphics cards.
 const LARGEST_WINDOW: u64 = 64 << 20;
 
-/// Refused ranges that are logged, lest a guest fill the disk.
+/// Refused ranges that are logged, so that a guest cannot fill the disk.
 const LOGGED: u64 = 100;
 
 /// A window of the device.

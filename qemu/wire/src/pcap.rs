@@ -14,7 +14,7 @@ use std::time::UNIX_EPOCH;
 
 use crate::WireError;
 
-/// Microseconds, host order: readers tell the order by it.
+/// Microseconds, host order: readers see the order by it.
 const MAGIC: u32 = 0xa1b2_c3d4;
 const ETHERNET: u32 = 1;
 /// The most that readers take for a frame's length.

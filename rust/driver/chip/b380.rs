@@ -22,7 +22,7 @@ use kernel::{
 pub(super) static CHIP: Chip = Chip {
     name: "RTL8111B (B380)",
     xid: 0x380,
-    // Not the FIFO overflow: this chip reports it for ever.
+    // Not the FIFO overflow: this chip reports it forever.
     events: event::RX_OK | event::RX_ERROR | event::TX_OK | event::TX_ERROR | event::LINK_CHANGE,
     halt,
     set_jumbo: |hw, on| hw.set_config4_jumbo(on),

@@ -228,7 +228,7 @@ pub enum RxError {
     Length,
 }
 
-/// A received frame, as far as its descriptor tells.
+/// A received frame, as far as its descriptor describes it.
 ///
 /// # Invariants
 ///

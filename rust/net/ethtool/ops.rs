@@ -92,7 +92,7 @@ pub(in crate::net) const fn table<T: Operations>() -> bindings::ethtool_ops {
 /// `extack` must be null or valid for writes.
 unsafe fn refuse(extack: *mut bindings::netlink_ext_ack, refused: &ExtackError) -> c_int {
     if !extack.is_null() {
-        // SAFETY: By the safety requirement. The text lives for ever, as the core wants it.
+        // SAFETY: By the safety requirement. The text lives forever, as the core wants it.
         unsafe { (*extack)._msg = chars(refused.why) };
     }
     refused.error.to_errno()

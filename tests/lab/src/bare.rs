@@ -42,7 +42,7 @@ pub struct Machine {
     /// The card, whose cable ends nowhere.
     pub model: Model,
     artifacts: PathBuf,
-    // Last, so that it is removed after those who use it have ended.
+    // Last, so that it is removed after the programs that use it have ended.
     _sockets: tempfile::TempDir,
 }
 

@@ -77,7 +77,7 @@ pub struct Bench {
     /// The length of the console's part that is of a kernel that is no longer there, in bytes.
     earlier_kernel: usize,
     _watch: Option<Watch>,
-    // Last, so that it is removed after those who use it have ended.
+    // Last, so that it is removed after the programs that use it have ended.
     _sockets: tempfile::TempDir,
 }
 

@@ -38,7 +38,7 @@ pub const COMMAND: Duration = Duration::from_secs(60);
 /// QEMU's name of the slot, if there is one.
 pub const SLOT: &str = "slot0";
 
-/// A slot behind a root port, and who sees to it that cards come and go.
+/// A slot behind a root port, and what makes cards come and go.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Slot {
     /// The firmware (ACPI), at once. Of its link QEMU does not say that it is up, so the kernel
@@ -66,7 +66,7 @@ pub struct Options<'a> {
     /// Says whether an IOMMU lets the cards reach only what is mapped for them.
     pub iommu: bool,
     /// Says whether a virtio-rng shares the interrupt line of the first card (if that is soldered
-    /// on), and QEMU writes down who accesses memory that is not there ([`INVALID`]).
+    /// on), and QEMU records which device accesses memory that is not there ([`INVALID`]).
     pub neighbour: bool,
     /// The file that is the guest's disk, if it has one.
     pub disk: Option<&'a Path>,

@@ -36,14 +36,14 @@ pub struct Options<'a> {
     pub artifacts: &'a Path,
 }
 
-/// A booting node with the emulated chip, and the world behind that.
+/// A booting node with the emulated chip, and the network behind that.
 pub struct Node {
     qemu: Process,
     model: Model,
     passt: Passt,
     console: PathBuf,
     capture: PathBuf,
-    // Last, so that it is removed after those who use it have ended.
+    // Last, so that it is removed after the programs that use it have ended.
     _sockets: tempfile::TempDir,
 }
 

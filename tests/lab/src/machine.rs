@@ -69,7 +69,7 @@ pub(crate) fn qemu(machine: &str) -> Command {
 /// in a timer's handler they wait for another processor, for a time that they measure by the
 /// current clock. Before they have switched to the TSC that clock is jiffies, which does not
 /// advance while interrupts are disabled. If the other processor is in `stop_machine()` just then,
-/// and has disabled its interrupts too, both wait for ever. Without an HPET there is nothing to
+/// and has disabled its interrupts too, both wait forever. Without an HPET there is nothing to
 /// compare with until the TSC is the clock (docs/upstream/linux-clocksource-watchdog.md).
 pub(crate) fn machine(memory_mib: u32, cpus: u8) -> Result<Command> {
     machine_of(SHARED, memory_mib, cpus)

@@ -85,7 +85,7 @@ impl FromStr for Chip {
 pub enum Wire<'a> {
     /// A wire as `rtl8111b serve --wire` takes it.
     Spec(&'a str),
-    /// The model connects to who listens there.
+    /// The model connects to the socket that another program listens on.
     Connect(&'a Path),
     /// Another model connects to this one.
     Listen(&'a Path),

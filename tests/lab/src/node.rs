@@ -85,7 +85,7 @@ pub struct Node {
     model: Model,
     registers: PathBuf,
     cpu: Duration,
-    // Last, so that it is removed after those who use it have ended.
+    // Last, so that it is removed after the programs that use it have ended.
     _sockets: tempfile::TempDir,
 }
 

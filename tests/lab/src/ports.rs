@@ -48,7 +48,7 @@ pub struct Ports {
     /// The guest.
     pub guest: Guest,
     models: Vec<Model>,
-    // Last, so that it is removed after those who use it have ended.
+    // Last, so that it is removed after the programs that use it have ended.
     _sockets: tempfile::TempDir,
 }
 

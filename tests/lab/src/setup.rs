@@ -104,7 +104,7 @@ pub struct Setup<'a> {
     pub model: &'a Path,
     /// The chip.
     pub chip: Chip,
-    /// A real card in place of the emulated chip, whose wire is the world.
+    /// A real card in place of the emulated chip, on its own wire.
     pub card: Option<&'a Card>,
     /// Another XID than the chip's own.
     pub xid: Option<u32>,
@@ -177,7 +177,7 @@ pub struct Setup<'a> {
 }
 
 impl<'a> Setup<'a> {
-    /// The usual bench: `passt` as the world, the PHY driver loaded.
+    /// The usual bench: `passt` as the network, the PHY driver loaded.
     pub fn new(
         kernel: &'a Kernel,
         model: &'a Path,

@@ -20,7 +20,7 @@ pub fn guest_address() -> Result<Address> {
         .ok_or_else(|| Error::Input(format!("{} is no address", Model::MAC)))
 }
 
-/// The far end of a bench whose world is frames.
+/// The far end of a bench whose network is frames.
 pub fn peer(bench: &mut Bench) -> Result<&mut Peer> {
     let peer = bench.peer.as_mut();
     peer.ok_or_else(|| Error::Input("this bench has no peer".to_owned()))

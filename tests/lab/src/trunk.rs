@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! The trunk port of a switch: the world is in one VLAN of it, and a guest must tag what it sends
+//! The trunk port of a switch: the network is in one VLAN of it, and a guest must tag what it sends
 //! there.
 
 use std::io::ErrorKind;
@@ -15,7 +15,7 @@ use crate::peer::{read_frame, write_frame};
 use crate::process::wait_for;
 use crate::{Error, Result};
 
-/// The time that the world may take to listen.
+/// The time that the far end may take to listen.
 const LISTEN: Duration = Duration::from_secs(20);
 
 /// The offset of a frame's tag: behind destination and source.

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! The lying mode: what a card says that wants to bring its driver down.
+//! The lying mode: registers and descriptors of a card that is to bring its driver down.
 //!
-//! It lies in words only. Data goes where a descriptor points, as far as it has room; a driver that
-//! believes a length or a status goes wrong by itself.
+//! Only what a driver reads as status is false. Data goes where a descriptor points, as far as it
+//! has room; a driver that believes a length or a status goes wrong by itself.
 
 use super::FaultInjector;
 use super::FaultKind;

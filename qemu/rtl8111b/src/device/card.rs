@@ -29,7 +29,8 @@ use rtl8111b_wire::Sender;
 
 use super::host::Host;
 
-/// Violations that are logged; after these they are only counted, lest a guest fill the disk.
+/// Violations that are logged; after these they are only counted, so that a guest cannot fill the
+/// disk.
 const LOGGED: u64 = 500;
 
 /// Bytes of the longest ring.
@@ -504,7 +505,7 @@ impl Card {
 
     pub(super) fn write_registers(&mut self, offset: u64, from: &[u8]) {
         self.tick();
-        // It is here, or the driver has something else in mind.
+        // It is here, or the driver does not send one.
         let held = self.ack_expected();
         self.event_read = None;
         for (at, part) in parts(offset, from.len()) {

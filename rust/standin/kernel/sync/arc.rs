@@ -82,7 +82,7 @@ impl<T> Arc<T> {
         unsafe { self.0.as_ref() }
     }
 
-    /// Keeps the value for ever.
+    /// Keeps the value forever.
     #[cold]
     fn saturate(&self) {
         self.inner().count.store(SATURATED, Ordering::Relaxed);

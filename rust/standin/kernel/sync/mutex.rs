@@ -37,7 +37,7 @@ pub struct Mutex<T> {
 // thread at a time; so `T` need be `Send` only. C synchronises the use of its part.
 unsafe impl<T: Send> Sync for Mutex<T> {}
 
-/// Stands for `kernel::sync::LockClassKey`: what lockdep tells kinds of locks apart by.
+/// Stands for `kernel::sync::LockClassKey`: by which lockdep distinguishes kinds of locks.
 #[repr(transparent)]
 pub struct LockClassKey(Opaque<RawKey>);
 
@@ -73,7 +73,7 @@ unsafe impl<T> PinInit<Mutex<T>> for MutexInit<T> {
         // SAFETY: It is a field of `place`, thus aligned and valid for writes, and uninitialised.
         unsafe { data.write(UnsafeCell::new(self.value)) };
         // SAFETY: `raw` is of the size and alignment of a `struct mutex` and stays there until it
-        // is dropped, as the caller says. The name is terminated; it and the key live for ever, and
+        // is dropped, as the caller says. The name is terminated; it and the key live forever, and
         // C may write to the key, which is in an `Opaque`.
         unsafe {
             c::standin_mutex_init(
@@ -110,7 +110,7 @@ macro_rules! new_mutex {
 impl<T> Mutex<T> {
     /// Waits until no other thread has the mutex, and takes it. May sleep.
     ///
-    /// A thread that has it already waits for ever, as in C.
+    /// A thread that has it already waits forever, as in C.
     pub fn lock(&self) -> Guard<'_, T> {
         // SAFETY: It is an initialised mutex, by the invariant. Where one may not sleep, the kernel
         // says so.
@@ -131,16 +131,16 @@ impl<T> Deref for Guard<'_, T> {
     type Target = T;
 
     fn deref(&self) -> &T {
-        // SAFETY: Only who has the lock has references to the data, and this is the only guard, by
-        // the invariant; it is borrowed shared.
+        // SAFETY: Only the thread that has the lock has references to the data, and this is
+        // the only guard, by the invariant; it is borrowed shared.
         unsafe { &*self.0.data.get() }
     }
 }
 
 impl<T> DerefMut for Guard<'_, T> {
     fn deref_mut(&mut self) -> &mut T {
-        // SAFETY: Only who has the lock has references to the data, and this is the only guard, by
-        // the invariant; it is borrowed exclusively.
+        // SAFETY: Only the thread that has the lock has references to the data, and this is
+        // the only guard, by the invariant; it is borrowed exclusively.
         unsafe { &mut *self.0.data.get() }
     }
 }

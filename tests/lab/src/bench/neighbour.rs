@@ -40,7 +40,7 @@ impl Bench {
     }
 
     /// Requires that [`Bench::check_nothing_written_asleep`] sees a write: puts a card without a
-    /// driver into D3, and writes to IntrMask. After that it sees one for ever.
+    /// driver into D3, and writes to IntrMask. After that it sees one forever.
     pub fn check_that_writes_asleep_show(&mut self) -> Result<()> {
         let before = self.written_asleep()?.len();
         let bar = self.bar()?;

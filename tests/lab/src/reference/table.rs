@@ -13,7 +13,7 @@ use super::scenario::Outcome;
 pub enum Cell {
     /// All held; with what is to be said besides.
     Passed(Vec<String>),
-    /// It does not drive this chip, as it must not; in its own words.
+    /// It does not drive this chip, as it must not; the line that it logs.
     Refused(String),
     /// Something did not hold.
     Failed(String),

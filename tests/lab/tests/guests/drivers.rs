@@ -305,7 +305,7 @@ fn alone_meets_b300(case: &Case) -> Result<()> {
                 bench.driver_messages()?
             );
         println!("r8169_alone_meets_b300, result: oopses");
-        // The card is locked for ever, on which a power-off waits.
+        // The card is locked forever, on which a power-off waits.
         return bench.guest.switch_off();
     }
     require!(

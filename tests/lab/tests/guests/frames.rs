@@ -193,8 +193,8 @@ fn filter(bench: &mut Bench, interface: &str) -> Result<()> {
     require_filter(bench, "promiscuous no more", guest, true)
 }
 
-/// The check sequence of a frame, and frames in which it is wrong, are received by those who want
-/// them.
+/// The check sequence of a frame, and frames in which it is wrong, are received by programs that
+/// ask for them.
 fn check_sequences(bench: &mut Bench, interface: &str) -> Result<()> {
     let request = request(guest_address()?, 200, 1);
     let expected = expected_echo(&request, guest_address()?);

@@ -109,7 +109,7 @@ fn leaves_bounce_buffers_to_others(case: &Case) -> Result<()> {
     bench.finish()
 }
 
-/// All that the card shall reach is bounced, wherever it is, as in a guest whose memory is
+/// All that the card is to reach is bounced, wherever it is, as in a guest whose memory is
 /// encrypted.
 #[guest_test(ours = b380, debug)]
 fn leaves_bounce_buffers_to_others_where_all_is_bounced(case: &Case) -> Result<()> {
