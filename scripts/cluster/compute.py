@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0
-"""Has nodes that are network namespaces compute together by Slurm, as scripts/serve-slurm serves it, and judges what comes of it."""
+"""Has nodes that are network namespaces compute together by Slurm, as scripts/serve-slurm serves it, and judges the results."""
 
 import argparse
 import contextlib

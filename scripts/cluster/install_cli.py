@@ -79,7 +79,7 @@ def main(arguments=None):
 
 
 def verdict(demo):
-    """Says what came of it; returns the exit status."""
+    """Reports the outcome; returns the exit status."""
     faulty = demo.options.fault != "none"
     demo.wrong += [*demo.lost(), *([] if demo.fault.fired or not faulty else [f"the fault '{demo.options.fault}' did not fire"])]
     for line in demo.wrong:
@@ -89,6 +89,7 @@ def verdict(demo):
         print(f"install-nodes: error: installed in spite of the fault '{demo.options.fault}'", file=sys.stderr)
         return 1
     print(
-        f"r8168_rust: {len(demo.machines)} node(s) {demo.done}; " + (f"{len(demo.wrong)} things are not as they should be" if demo.wrong else "everything held")
+        f"r8168_rust: {len(demo.machines)} node(s) {demo.done}; "
+        + (f"{len(demo.wrong)} things are not as they should be" if demo.wrong else "all checks passed")
     )
     return 1 if demo.wrong and (demo.options.test or faulty) else 0

@@ -262,7 +262,7 @@ class Room:
                 yield f"{node.name} has got {len(node.secrets)} identities, expected one if it is diskless"
             for secret in node.secrets:
                 held.setdefault(secret, []).append(node.name)
-        if shared := next((who for who in held.values() if len(who) > 1), None):
+        if shared := next((names for names in held.values() if len(names) > 1), None):
             yield f"{' and '.join(shared)} have the same identity"
         # The head node writes what it received with a delay.
         end = time.monotonic() + SETTLE_SECONDS

@@ -94,7 +94,7 @@ class Damage(Case):
         self.assertGreater(counts.get(1, 0), count // self.noticed)
 
     def work(self, numbers, originals, said):
-        """Runs the program on some of them, and writes down what came of each."""
+        """Runs the program on some of them, and writes down the outcome of each."""
         try:
             with open(said, "w", encoding="utf-8") as lines:
                 lines.writelines(json.dumps(self.one(number, originals[number % len(originals)])) + "\n" for number in numbers)

@@ -272,7 +272,7 @@ impl Bench {
         self.counts.as_deref().map(Counts::read).transpose()
     }
 
-    /// Loads the modules that the driver needs, then the driver, and looks what became of the
+    /// Loads the modules that the driver needs, then the driver, and returns the state of the
     /// device.
     pub fn load(&mut self) -> Result<Loaded> {
         for name in &self.before.clone() {

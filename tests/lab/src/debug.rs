@@ -68,7 +68,7 @@ const SPARED: (&str, &str) = ("add_dma_entry", "debug_dma_sync_sg_for_device");
 
 /// Failures of memory allocation, on purpose: `failslab` and `fail_page_alloc` together.
 ///
-/// The kernel says nothing about them itself: whatever it says is about what came of them.
+/// The kernel says nothing about them itself: whatever it says is about their effects.
 #[derive(Debug, Clone)]
 pub struct Faults {
     /// The code that a call chain must pass through.

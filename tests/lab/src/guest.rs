@@ -170,7 +170,7 @@ impl Guest {
     }
 
     /// Runs a shell script that saves the system to a disk and has the machine reset, then
-    /// `restore` in the kernel that boots thereupon, which restores the system; returns when `save`
+    /// `restore` in the kernel that boots then, which restores the system; returns when `save`
     /// has ended in that, with status 0.
     pub fn check_across_boot(&mut self, save: &str, restore: &str) -> Result<String> {
         let sent = self.channel.send(save);

@@ -38,7 +38,7 @@ impl fmt::Display for Outcome {
     }
 }
 
-/// A test case and what became of it.
+/// A test case and its outcome.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Case {
     /// Its name, without that of its file.

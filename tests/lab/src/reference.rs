@@ -204,7 +204,7 @@ impl Inputs {
     }
 
     /// Runs all drivers, or those whose names contain one of `names`; the comparison of registers
-    /// is called `registers`. Tells about each as it comes.
+    /// is called `registers`. Reports each as it comes.
     pub fn run(&self, names: &[String]) -> Result<Table<{ CHIPS.len() }>> {
         let wanted = |key: &str| names.is_empty() || names.iter().any(|name| key.contains(name));
         let images = Images::in_directory(&self.ipxe);

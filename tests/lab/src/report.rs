@@ -10,11 +10,11 @@ use crate::model::Counters;
 /// The outcome of a run.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Outcome {
-    /// Everything held.
-    Held,
+    /// All checks passed.
+    Passed,
     /// The driver refused the chip, as it must; this is the message it did it with.
     Refused(String),
-    /// Something did not hold.
+    /// A check failed.
     Failed(String),
 }
 
@@ -100,7 +100,7 @@ impl Report {
     /// The whole report under a headline with the end of the run.
     pub fn render(&self, driver: &str, outcome: &Outcome) -> String {
         let headline = match outcome {
-            Outcome::Held => format!("{driver}: everything held"),
+            Outcome::Passed => format!("{driver}: all checks passed"),
             Outcome::Refused(line) => {
                 format!("{driver} refuses this chip, as expected: {line}")
             }
@@ -127,9 +127,9 @@ mod tests {
         let mut report = Report::default();
         report.add("kernel", "7.3.4");
         report.add("ping", "fine");
-        let text = report.render("r8169", &Outcome::Held);
+        let text = report.render("r8169", &Outcome::Passed);
         assert!(text.contains("\nkernel  7.3.4\nping    fine\n"), "{text}");
-        assert!(text.ends_with("\nr8169: everything held\n"), "{text}");
+        assert!(text.ends_with("\nr8169: all checks passed\n"), "{text}");
         let text = report.render("r8169", &Outcome::Failed("no carrier".to_owned()));
         assert!(text.ends_with("\nr8169: FAILED: no carrier\n"), "{text}");
     }

@@ -270,7 +270,7 @@ const MEMORY_MIB: u32 = 1536;
 pub enum Event<'a> {
     /// A test begins.
     Begins(&'a Test),
-    /// It has ended, and this is what became of its cases.
+    /// It has ended, with these cases.
     Ended(&'a Test, &'a [Case]),
 }
 

@@ -11,18 +11,18 @@ use super::scenario::Outcome;
 /// The outcome of one reference driver on one chip.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Cell {
-    /// All held; with what is to be said besides.
+    /// All passed; with what is to be said besides.
     Passed(Vec<String>),
     /// It does not drive this chip, as it must not; the line that it logs.
     Refused(String),
-    /// Something did not hold.
+    /// A check failed.
     Failed(String),
     /// It was not asked for.
     NotRun,
 }
 
 impl Cell {
-    /// All held, and this is to be said besides.
+    /// All passed, and this is to be said besides.
     pub fn passed(note: &str) -> Self {
         Cell::Passed(vec![note.to_owned()])
     }

@@ -98,7 +98,7 @@ fn a_dracut_initrd_gets_its_lease_with_the_driver(inputs: &Inputs) -> Result<()>
 }
 
 /// `LAB_SAMPLES` has a path a line. `tests/inject/guest_reader.py` has put an init in front of
-/// these initrds, and compares what comes of them.
+/// these initrds, and compares the results.
 #[guest_test]
 fn the_kernel_unpacks_samples(inputs: &Inputs) -> Result<()> {
     let (image, list) = (inputs.kernel()?.image().to_path_buf(), file("LAB_SAMPLES")?);
