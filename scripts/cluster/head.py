@@ -31,9 +31,9 @@ LATER = ("grub-pc",)
 JOURNAL_BYTES = 16 << 20
 LONGEST_LINE = 2000
 # How many lines a second are noted of a node, and how many may come at once; the same for all machines together that have no name.
-PACE, STRANGERS_PACE = (500, 5000), (5, 200)
+PACE, UNNAMED_PACE = (500, 5000), (5, 200)
 # The journal of machines that have no name.
-STRANGERS = "strangers"
+UNNAMED = "unnamed"
 # What HTTP serves of the tree.
 SERVED = ("boot", "mirror")
 # Without them no node can be diskless.
@@ -90,10 +90,10 @@ class Journal:
         now = time.time()
         text = " ".join(text[:LONGEST_LINE].split())
         known = is_name(node)
-        whose, line = (node, text) if known else (STRANGERS, f"{node}: {text}")
+        whose, line = (node, text) if known else (UNNAMED, f"{node}: {text}")
         with self._lock:
             self.heard[whose] = now
-            pace = self._paces.setdefault(whose, Pace(*(PACE if known else STRANGERS_PACE)))
+            pace = self._paces.setdefault(whose, Pace(*(PACE if known else UNNAMED_PACE)))
             if not pace.allows():
                 return
             left_out = pace.forget_refused()

@@ -129,12 +129,12 @@ class Hostile(Case):
     def test_malformed_requests_of_http(self):
         head = self.survives("http")
         self.assertEqual(set(head.registry.names), {MAC})
-        self.assertEqual({path.name for path in (head.directory / "nodes").iterdir()}, {"strangers", "compute-0-0"})
+        self.assertEqual({path.name for path in (head.directory / "nodes").iterdir()}, {"unnamed", "compute-0-0"})
 
     def test_a_flood_of_syslog(self):
         self.be("02:00:00:00:00:99")
         head = self.survives("syslog")
-        text = (head.directory / "nodes/strangers/journal").read_text()
+        text = (head.directory / "nodes/unnamed/journal").read_text()
         self.assertRegex(text, r"head \d+ lines are left out here: they came faster than 5 a second\n")
 
     def test_malformed_packets_of_dhcp(self):

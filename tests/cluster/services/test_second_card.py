@@ -50,7 +50,7 @@ class SecondCard(unittest.TestCase):
         head.start()
         self.addCleanup(head.stop)
         machine = self.machine()
-        journals = {name: self.dir / f"head/nodes/{name}/journal" for name in ("compute-0-0", head_node.STRANGERS)}
+        journals = {name: self.dir / f"head/nodes/{name}/journal" for name in ("compute-0-0", head_node.UNNAMED)}
         end = time.monotonic() + PATIENCE
         while not any(path.exists() and " ipxe " in path.read_text() for path in journals.values()):
             if machine.poll() is not None:
@@ -58,7 +58,7 @@ class SecondCard(unittest.TestCase):
             if time.monotonic() > end:
                 self.fail(f"iPXE has not asked; DHCP says {(self.dir / 'head/dnsmasq.log').read_text()[-500:]!r}")
             time.sleep(0.1)
-        self.assertFalse(journals[head_node.STRANGERS].exists(), "it asks as another machine")
+        self.assertFalse(journals[head_node.UNNAMED].exists(), "it asks as another machine")
         self.assertEqual(head.registry.names, {SECOND: "compute-0-0"})
         self.assertIn(f"asks what to do, MAC {SECOND}", journals["compute-0-0"].read_text())
         # The installer and the root of a diskless node take that card as well.
