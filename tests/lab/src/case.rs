@@ -254,11 +254,6 @@ impl Case {
         matches!(self.driver, Driver::R8168Rust(_))
     }
 
-    /// A file among the logs.
-    pub fn artifact(&self, name: &str) -> PathBuf {
-        self.inputs.artifacts.join(name)
-    }
-
     /// The usual set-up for tests, with `passt` at the far end of the wire and a short transfer.
     pub fn setup(&self) -> Setup<'_> {
         Setup {
