@@ -11,12 +11,12 @@
 use crate::net::mmio::register;
 
 register! {
-    /// Bytes 0 to 3 of the MAC address, the first in the lowest bits. Locked by [`CFG_9346`].
+    /// Bytes 0 to 3 of the MAC address, the first in the lowest bits. Locked by `CFG_9346`.
     pub(super) IDR0(u32) @ 0x00 {
         31:0 bytes;
     }
 
-    /// Bytes 4 and 5 of the MAC address. Locked by [`CFG_9346`].
+    /// Bytes 4 and 5 of the MAC address. Locked by `CFG_9346`.
     pub(super) IDR4(u32) @ 0x04 {
         15:0 bytes;
     }
@@ -71,7 +71,7 @@ register! {
         0:0 software_interrupt => bool;
     }
 
-    /// IMR: which bits of [`INTR_STATUS`] drive the interrupt line.
+    /// IMR: which bits of `INTR_STATUS` drive the interrupt line.
     pub(super) INTR_MASK(u16) @ 0x3c {
         15:0 events;
     }
@@ -203,7 +203,7 @@ pub(super) const END: usize = 0x100;
 /// The index of the memory BAR. The other one, 0, is the same registers as I/O ports.
 pub(super) const BAR: u32 = 2;
 
-/// Bits of [`INTR_STATUS`] and [`INTR_MASK`].
+/// Bits of `INTR_STATUS` and `INTR_MASK`.
 pub(super) mod event {
     /// A frame was received.
     pub(crate) const RX_OK: u16 = 1 << 0;
@@ -225,7 +225,7 @@ pub(super) mod event {
     pub(crate) const GONE: u16 = 0xffff;
 }
 
-/// Bits of [`CPLUS_CMD`].
+/// Bits of `CPLUS_CMD`.
 pub(super) mod cplus {
     /// The bits of the firmware's setting that are kept: bit 13, which no driver names, and the
     /// unit of interrupt mitigation. r8169 keeps two more, the offloads below.

@@ -2,6 +2,7 @@
 """Compiles code against rust/net, as the module is compiled on the stand-in for the kernel crate: by the command line that built it,
 which is read from the directory that R8168_BUILD names (scripts/test-host)."""
 
+import itertools
 import os
 import re
 import shlex
@@ -52,3 +53,12 @@ class Compiled(unittest.TestCase):
         """Compiles a source file that uses the crate."""
         words = ["-Aunexpected_cfgs", "-Adead_code", "-Amissing_docs", "-L", cls.out, "--extern", f"rust_net={cls.out}/librust_net.rmeta"]
         return cls.compile(source, source.stem, *words, *flags)
+
+    @classmethod
+    def document(cls, source):
+        """Makes the documentation of a crate, private items too; a link that leads nowhere is an error."""
+        left_out = re.compile(r"-[CWDA].|--out-dir|-Zbinary")
+        words = ["rustdoc", *[word for before, word in itertools.pairwise(cls.flags) if not left_out.match(word) and before != "--out-dir"]]
+        lints = ["-Drustdoc::broken_intra_doc_links", "-Arustdoc::private_intra_doc_links"]
+        words += ["--crate-type", "rlib", "--crate-name", source.stem, "--document-private-items", *lints, "-o", cls.out / "doc", source]
+        return subprocess.run(words, env=cls.environment | {"R8168_VERSION": "0"}, capture_output=True, text=True, check=False)

@@ -1,10 +1,10 @@
 # SPDX-License-Identifier: GPL-2.0
-"""The examples in the documentation of rust/net: each compiles, and each public type is used in one."""
+"""The documentation of rust/net: each example compiles, each public type is used in one, and links lead somewhere; in rust/driver, too."""
 
 import re
 import unittest
 
-from support import NET, Compiled
+from support import HERE, NET, Compiled
 
 BLOCK = re.compile(r"(?m)^[ \t]*//[/!] # Examples\n(?:[ \t]*//[/!]\n)*[ \t]*//[/!] ```\n((?:[ \t]*//[/!].*\n)*?)[ \t]*//[/!] ```$")
 HEADER = re.compile(r"(?m)^[ \t]*//[/!] #+ Examples?\b")
@@ -39,6 +39,12 @@ class Examples(Compiled):
                 source = self.out / (re.sub(r"\W", "_", name) + ".rs")
                 source.write_text(code.replace("crate::net", "rust_net::net"))
                 done = self.against(source, "-Dunused_imports", "-Dunused_variables", "-Dunused_must_use")
+                self.assertEqual(done.returncode, 0, done.stderr)
+
+    def test_links(self):
+        for source in HERE / "lib.rs", NET.parent / "r8168_rust.rs":
+            with self.subTest(source.name):
+                done = self.document(source)
                 self.assertEqual(done.returncode, 0, done.stderr)
 
     def test_each_is_found(self):
