@@ -3,6 +3,7 @@
 
 import os
 import re
+import shutil
 import subprocess
 import tempfile
 import unittest
@@ -113,6 +114,21 @@ class Install(unittest.TestCase):
         self.assertEqual(self.load("--uninstall", DESTDIR=root, KVER=KVER)[0], 0)
         self.assertIn("usr/local/share/man/man4/r8168_rust.4", self.files())
         self.assertIn("usr/lib/modprobe.d/10-r8168_rust.conf", self.files())
+
+    def test_a_file_that_is_no_module(self):
+        root = str(self.dir / "root")
+        for text, line in (
+            ("exit 1", f"load: error: {self.module} names no kernel that it is built for: it is no module; build it again: make clean && make\n"),
+            (None, "load: error: found no program modinfo; install the package kmod\n"),
+        ):
+            stub = self.dir / "bin/modinfo"
+            if text:
+                stub.write_text(f"#!/bin/sh\n{text}\n")
+            else:
+                stub.unlink()
+            if text or not shutil.which("modinfo", path=f"{os.environ['PATH']}:/usr/sbin:/sbin"):
+                self.assertEqual(self.load("--install", str(self.module), DESTDIR=root), (1, line))
+                self.assertEqual(self.files(), set())
 
     def test_refusals(self):
         status, said = self.load("--install", str(self.module), DESTDIR="root")
