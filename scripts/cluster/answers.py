@@ -15,7 +15,7 @@ from .plan import Plan, fill
 from .preseed import Preseed, questions
 
 # A file is looked at in a second; kickseed may take five of the processor's on a machine that others use as well.
-LONGEST = 130
+TIMEOUT = 130
 _ANSWER = re.compile(r"(?m)^[ \t]*[a-z0-9][\w.+-]*[ \t]+[\w.-]+/\S+[ \t]+(string|boolean|select|multiselect|password|note|seen)\b")
 
 
@@ -78,7 +78,7 @@ def run(options):
             if not options.summary:
                 raise
             result, lines = "FAILED", [f"{type(error).__name__}: {error}"]
-        if time.monotonic() - started > LONGEST or any("\n" in line for line in lines):
+        if time.monotonic() - started > TIMEOUT or any("\n" in line for line in lines):
             result = "FAILED"
         counts[result] += 1
         if options.summary:

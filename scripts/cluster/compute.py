@@ -27,7 +27,7 @@ from .simulated import NIC, make_namespace
 TOP = Path(__file__).resolve().parents[2]
 # A node that is silent for so many seconds is down.
 SILENCE = 30
-PATIENCE = 180
+TIMEOUT_SECONDS = 180
 # Each node is a machine of its own: its name, its /run, its spool; only munge's socket is shared, where a node has a munged of its own. In a shared
 # /run the second slurmd would take the first for an old one of its own, and end it.
 NODE = """
@@ -152,7 +152,7 @@ class Cluster:
         lines = run("sinfo", "--Node", "--noheader", "--format=%N %T").splitlines()
         return dict(line.split() for line in lines if len(line.split()) == 2)
 
-    def wait(self, what, ready, seconds=PATIENCE):
+    def wait(self, what, ready, seconds=TIMEOUT_SECONDS):
         """Waits for something, and says how long it took."""
         begun = time.monotonic()
         while not (value := ready()):

@@ -29,7 +29,7 @@ SYSLOG_PORT = 514
 LATER = ("grub-pc",)
 # A journal that has become as long as this begins anew, and the one before is kept; so do the logs of dnsmasq and nginx.
 JOURNAL_BYTES = 16 << 20
-LONGEST_LINE = 2000
+MAX_LINE = 2000
 # How many lines a second are noted of a node, and how many may come at once; the same for all machines together that have no name.
 PACE, UNNAMED_PACE = (500, 5000), (5, 200)
 # The journal of machines that have no name.
@@ -88,7 +88,7 @@ class Journal:
     def note(self, node, source, text):
         """Notes a line about a node."""
         now = time.time()
-        text = " ".join(text[:LONGEST_LINE].split())
+        text = " ".join(text[:MAX_LINE].split())
         known = is_name(node)
         whose, line = (node, text) if known else (UNNAMED, f"{node}: {text}")
         with self._lock:

@@ -43,7 +43,7 @@ MEMORY_MIB, DESCRIPTORS = 300, 4000
 SAMPLE_SECONDS = 0.5
 SETTLE_SECONDS = 20
 # A room that takes longer than so many times the wire has a node that hangs.
-PATIENCE = 6
+MAX_WIRE_TIMES = 6
 
 
 def parser():
@@ -229,7 +229,7 @@ class Room:
         watcher = asyncio.create_task(self._watch())
         everyone = asyncio.gather(*(self._switch_on(node) for node in self.nodes))
         try:
-            async with asyncio.timeout(120 + PATIENCE * wire):
+            async with asyncio.timeout(120 + MAX_WIRE_TIMES * wire):
                 await asyncio.wait([watcher, everyone], return_when=asyncio.FIRST_COMPLETED)
                 if watcher.done():
                     watcher.result()

@@ -22,9 +22,9 @@ _SIOCSIFADDR, _SIOCSIFNETMASK, _SIOCGIFFLAGS, _SIOCSIFFLAGS = 0x8916, 0x891C, 0x
 _IFF_UP = 1
 DISCOVER, OFFER, REQUEST, ACK = 1, 2, 3, 5
 # How long firmware (by the PXE specification), iPXE and the installer wait for an answer of DHCP, one try after the other.
-PATIENCE = {"firmware": (4, 8, 16, 32), "ipxe": (1, 2, 4, 8, 10), "installer": (3, 3, 3, 3, 3, 3)}
+DHCP_TIMEOUTS = {"firmware": (4, 8, 16, 32), "ipxe": (1, 2, 4, 8, 10), "installer": (3, 3, 3, 3, 3, 3)}
 TFTP_BLOCK = 1432
-TFTP_PATIENCE = (1, 1, 2, 4, 8)
+TFTP_TIMEOUTS = (1, 1, 2, 4, 8)
 # So long may a web server be silent.
 HTTP_SECONDS = 60
 BUFFER = 1 << 18
@@ -259,10 +259,10 @@ class Node:
 
             async def ask(kind, expected, extra):
                 packet = dhcp_packet(transaction, mac, {53: bytes((kind,)), **extra, **common})
-                for patience in PATIENCE[who]:
+                for seconds in DHCP_TIMEOUTS[who]:
                     await loop.sock_sendto(link, packet, ("255.255.255.255", 67))
                     with contextlib.suppress(TimeoutError):
-                        async with asyncio.timeout(patience):
+                        async with asyncio.timeout(seconds):
                             while True:
                                 answer = await loop.sock_recv(link, 2048)
                                 found = options_of(answer)
@@ -287,7 +287,7 @@ class Node:
             link.bind(("", 0))
             request = b"\0\1" + name.encode() + b"\0octet\0blksize\0" + str(TFTP_BLOCK).encode() + b"\0tsize\0000\0"
             server, out, content, block = (str(self.plan.head), 69), request, b"", 0
-            tries = iter(TFTP_PATIENCE)
+            tries = iter(TFTP_TIMEOUTS)
             while True:
                 await loop.sock_sendto(link, out, server)
                 try:
@@ -309,7 +309,7 @@ class Node:
                     content += data[4:]
                     self._received(len(data) - 4)
                     out = b"\0\4" + data[2:4]
-                    tries = iter(TFTP_PATIENCE)
+                    tries = iter(TFTP_TIMEOUTS)
                     if len(data) - 4 < TFTP_BLOCK:
                         await loop.sock_sendto(link, out, server)
                         return content
@@ -345,8 +345,8 @@ class Connection:
     async def request(self, path, keep=True, wanted=None):
         """Asks for something; returns the status, and the content or (keep=False) its CRC."""
         try:
-            async with asyncio.timeout(None) as patience:
-                status, content = await self._request(path, keep, patience)
+            async with asyncio.timeout(None) as limit:
+                status, content = await self._request(path, keep, limit)
         except TimeoutError:
             raise NodeError(f"{self._who()}: nothing has come of {path} for {HTTP_SECONDS} s") from None
         except OSError as error:
@@ -358,13 +358,13 @@ class Connection:
     def _who(self):
         return self.node.name or f"node {self.node.number}"
 
-    async def _request(self, path, keep, patience):
+    async def _request(self, path, keep, limit):
         loop = asyncio.get_running_loop()
         node = self.node
         head = str(node.plan.head)
 
         def wait():
-            patience.reschedule(loop.time() + HTTP_SECONDS)
+            limit.reschedule(loop.time() + HTTP_SECONDS)
 
         data = b""
         while b"\r\n\r\n" not in data:

@@ -14,9 +14,9 @@ from .initrd import module_name
 from .kernel import Image, runs
 from .module import Module, plain, read_module
 from .tree import INSTALLER_NEEDS, SourceTree, Staged, check_fit, pull_needs
-from .unpacker import LONGEST_NAME
+from .unpacker import MAX_NAME
 
-LONGEST_PATH = 3800
+MAX_PATH = 3800
 # What kmod, and busybox in place of it, find a module by; some initrds have the one half, some the other.
 NEEDED_INDEXES = ("modules.dep", "modules.dep.bin", "modules.alias", "modules.alias.bin")
 
@@ -308,10 +308,9 @@ class Planner:
         into = destination.endswith(("/", "/."))
         if (not path and not into) or ".." in path.split("/"):
             raise UsageError(f"--file {source} has the destination {destination!r}, expected a path in the initrd, such as /preseed.cfg")
-        if any(len(part.encode("utf-8", "surrogateescape")) > LONGEST_NAME for part in [*path.split("/"), source.name]) or len(path) > LONGEST_PATH:
+        if any(len(part.encode("utf-8", "surrogateescape")) > MAX_NAME for part in [*path.split("/"), source.name]) or len(path) > MAX_PATH:
             raise UsageError(
-                f"--file {source.name[:40]} has a destination of more than {LONGEST_NAME} bytes in a name, or {LONGEST_PATH} in all, "
-                "which the kernel does not make"
+                f"--file {source.name[:40]} has a destination of more than {MAX_NAME} bytes in a name, or {MAX_PATH} in all, which the kernel does not make"
             )
         try:
             with open(source, "rb"):

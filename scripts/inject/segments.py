@@ -27,7 +27,7 @@ CHUNK = 1 << 20
 DECODER_MEMORY = 256 << 20
 # An installer has some thousands of files. More entries than this are an attack or damage.
 MOST_ENTRIES = 500_000
-LONGEST_NAME = 4096
+MAX_NAME = 4096
 
 HEADER = 110
 # The highest digits of an entry's mode: pipe, character device, directory, block device, file, symbolic link, socket.
@@ -210,8 +210,8 @@ def headers(file, start, size):
         if not HEADER_FORM.fullmatch(header):
             raise DamagedError(f"found {header[:6]!r} at byte {at} of the cpio archive, expected the header of an entry: it is damaged, fetch or make it again")
         file_size, name_size = int(header[54:62], 16), int(header[94:102], 16)
-        if not 1 <= name_size <= LONGEST_NAME:
-            raise DamagedError(f"an entry at byte {at} has a name of {name_size} bytes, expected 1 to {LONGEST_NAME}: damaged")
+        if not 1 <= name_size <= MAX_NAME:
+            raise DamagedError(f"an entry at byte {at} has a name of {name_size} bytes, expected 1 to {MAX_NAME}: damaged")
         name = file.read(name_size)
         if not name.endswith(b"\0"):
             raise DamagedError(f"an entry at byte {at} has a name without an end: damaged, fetch or make it again")

@@ -13,8 +13,8 @@ from .errors import DamagedError
 KINDS = {0o1: "fifo", 0o2: "char", 0o4: "dir", 0o6: "block", 0o10: "file", 0o12: "link", 0o14: "socket"}
 # What the kernel has before it unpacks anything: directories, and with something in them.
 BUILT_IN = ("dev", "root")
-LONGEST_NAME = 255
-LONGEST_LINK = 4095
+MAX_NAME = 255
+MAX_LINK = 4095
 # More in a path the kernel does not follow (MAXSYMLINKS).
 MOST_LINKS = 40
 
@@ -114,16 +114,16 @@ class Unpacker:
         parts = name.split("/")
         if parts[-1] == "..":
             return "it has no name of its own"
-        if any(len(part.encode("utf-8", "surrogateescape")) > LONGEST_NAME for part in parts):
-            return f"its name is longer than {LONGEST_NAME} bytes"
+        if any(len(part.encode("utf-8", "surrogateescape")) > MAX_NAME for part in parts):
+            return f"its name is longer than {MAX_NAME} bytes"
         ups = ["/".join(parts[:at]) for at, part in enumerate(parts) if part == ".."]
         parent = path.rpartition("/")[0]
         if not all(self._is_made(self.resolve(one)) for one in [*ups, parent]):
             return f"the directory /{parent} is not there before it"
         if entry.kind not in ("file", "link") and entry.size:
             return f"it is a {entry.kind} with a content"
-        if entry.kind == "link" and entry.size > LONGEST_LINK:
-            return f"its target is longer than {LONGEST_LINK} bytes"
+        if entry.kind == "link" and entry.size > MAX_LINK:
+            return f"its target is longer than {MAX_LINK} bytes"
         before = self.tree.get(path)
         if entry.kind != "dir" and (path in BUILT_IN or (before and before.kind == "dir" and any(one.startswith(path + "/") for one in self.tree))):
             return "a directory is there, with something in it"

@@ -20,7 +20,7 @@ from archive.tools import replace
 from cluster.overview import Overview
 
 BROWSER = "chromium-headless-shell"
-PATIENCE = 120
+TIMEOUT = 120
 # The look of the page.
 LOOK = """JSON.stringify({
     title: document.title,
@@ -107,7 +107,7 @@ class Page(Case):
 
     def wait(self, what, ready):
         """The page, once it is as it should be."""
-        end = time.monotonic() + PATIENCE
+        end = time.monotonic() + TIMEOUT
         while True:
             try:
                 shown = self.browser.look()
@@ -117,7 +117,7 @@ class Page(Case):
             if shown["state"] == "complete" and ready(shown):
                 return shown
             if time.monotonic() > end:
-                self.fail(f"waited {PATIENCE} s for {what}; the page shows {shown}")
+                self.fail(f"waited {TIMEOUT} s for {what}; the page shows {shown}")
             time.sleep(0.2)
 
     def open(self, width):

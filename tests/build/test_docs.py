@@ -27,7 +27,7 @@ UNMARKED = re.compile(
 )
 # The first words of what is neither a verb phrase nor a noun.
 CLAUSES = r"What|Whose|Whom?|Whether|Which|Where|When|Why|How|If|As|By|In|On|Not|Within?|Without|For|So (?:many|much|long)"
-NAMES = re.compile(r"\b\w*(?:_\w*|[a-z]\.\w+|::\w+)\w*|mod dozing|\btodo\b")
+NAMES = re.compile(r"\b\w*(?:_\w*|[a-z]\.\w+|::\w+)\w*|\btodo\b")
 
 
 def tracked(*patterns):

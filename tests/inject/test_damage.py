@@ -20,7 +20,7 @@ from inject.initrd import Initrd
 COUNT = int(os.environ.get("DAMAGED") or 1000)
 SEED = int(os.environ.get("SEED") or 8168)
 # For every run, with its children, on a machine that others use as well; a sound small initrd takes a tenth of the memory, and seconds.
-LONGEST = 180
+TIMEOUT = 180
 MEMORY = 1 << 30
 # How many results of a run are kept for the kernel's own unpacker.
 KEPT = 8
@@ -189,7 +189,7 @@ class Damage(Case):
         outcome = forked("--json", *wanted, "--repack" if number % 3 == 0 else "--append", path, "-o", out, memory=MEMORY, TMPDIR=str(home / "tmp"))
         took = time.monotonic() - started
         problems = []
-        if took > LONGEST:
+        if took > TIMEOUT:
             problems.append(f"took {took:.0f} s")
         if "Traceback" in outcome.errors or outcome.status not in (0, 1, 2, 3):
             problems.append(f"came to status {outcome.status}: {outcome.errors}")

@@ -42,9 +42,9 @@ pub(crate) mod rx {
     pub(crate) const WATCHDOG: u32 = 1 << 22;
     /// The longest frame that comes without it, whatever RxMaxSize is (data sheet, page 61).
     /// FreeBSD and OpenBSD say a byte less.
-    pub(crate) const LONGEST_GOOD: usize = 8192;
+    pub(crate) const MAX_GOOD_FRAME: usize = 8192;
     /// The longest frame that comes at all (data sheet, page 15).
-    pub(crate) const LONGEST: usize = 16000;
+    pub(crate) const MAX_FRAME: usize = 16000;
     pub(crate) const RUNT: u32 = 1 << 20;
     pub(crate) const CRC: u32 = 1 << 19;
     pub(crate) const PROTO_UDP: u32 = 1 << 18;

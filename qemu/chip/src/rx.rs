@@ -169,7 +169,7 @@ impl Chip {
         // Longer ones than RxMaxSize are delivered as errors (data sheet, page 15; Plan 9 calls it
         // a filter). They are measured as they come, with a tag that is taken out [guess].
         let most = self.get(Reg::RxMaxSize) as usize;
-        let too_long = frame.len() + FCS > rx::LONGEST;
+        let too_long = frame.len() + FCS > rx::MAX_FRAME;
         if frame.len() + FCS > most {
             status |= rx::ERROR | rx::WATCHDOG;
         }
@@ -189,7 +189,7 @@ impl Chip {
             None => data.extend_from_slice(frame),
         }
         data.extend_from_slice(&fcs);
-        if data.len() > rx::LONGEST_GOOD {
+        if data.len() > rx::MAX_GOOD_FRAME {
             status |= rx::ERROR | rx::WATCHDOG;
         }
         let outcome = if too_long {
@@ -232,7 +232,7 @@ impl Chip {
 
     /// Returns whether the cable waits for the driver, which is at work; see
     /// [`Config::rx_timeout`](crate::Config::rx_timeout).
-    pub(crate) fn is_patient(&self) -> bool {
+    pub(crate) fn waits_for_driver(&self) -> bool {
         let rx_timeout = u64::from(self.config.rx_timeout) * 1_000_000;
         self.config.rx_mode == RxMode::Silicon && self.now - self.accessed < rx_timeout
     }

@@ -147,7 +147,7 @@ impl Chip {
             self.fifo.push(frame);
             return Received::Kept;
         }
-        if self.pauses() || self.is_patient() {
+        if self.pauses() || self.waits_for_driver() {
             return self.hold_back(again);
         }
         self.overflow()

@@ -29,7 +29,7 @@ use crate::guest::TX_RING;
 use crate::messages as client;
 
 /// The longest input that is made, in bytes; and that libFuzzer makes.
-pub const LONGEST: usize = 8192;
+pub const MAX_INPUT: usize = 8192;
 
 /// Of what the chip reads outside of rings, the bytes that an input has: the headers of a frame.
 const HEADERS: u64 = 64;
@@ -314,7 +314,7 @@ pub fn mmio(events: &[Event]) -> Vec<u8> {
     for step in steps(events) {
         let mut bytes = Vec::new();
         encode(&step, &mut bytes);
-        if input.len() + bytes.len() > LONGEST {
+        if input.len() + bytes.len() > MAX_INPUT {
             break;
         }
         input.append(&mut bytes);
@@ -397,7 +397,7 @@ pub fn messages(events: &[Event]) -> Vec<u8> {
             Step::Order(6) => client::reset(&mut bytes),
             _ => {}
         }
-        if input.len() + bytes.len() > LONGEST {
+        if input.len() + bytes.len() > MAX_INPUT {
             break;
         }
         input.append(&mut bytes);

@@ -20,8 +20,8 @@ use rtl8111b_trace::Recorder;
 use rtl8111b_trace::TraceError;
 use rtl8111b_transport::Ended;
 use rtl8111b_transport::Server;
+use rtl8111b_wire::EventLoop;
 use rtl8111b_wire::Pcap;
-use rtl8111b_wire::Pump;
 use rtl8111b_wire::Spec;
 use rtl8111b_wire::WireError;
 use signal_hook::consts::SIGINT;
@@ -99,7 +99,7 @@ pub(crate) fn run(options: &Serve) -> Result<(), ServeError> {
         .map(|path| Pcap::create(path, options.pcap_snaplen))
         .transpose()?;
     let pcap = pcap.map(|pcap| Arc::new(Mutex::new(pcap)));
-    let (pump, sender) = Pump::open(&options.wire, wire_listener, pcap.clone())?;
+    let (event_loop, sender) = EventLoop::open(&options.wire, wire_listener, pcap.clone())?;
 
     let identity = Identity {
         vendor: options.vendor_id,
@@ -120,7 +120,7 @@ pub(crate) fn run(options: &Serve) -> Result<(), ServeError> {
     let device = Arc::new(Shared(Mutex::new(device)));
 
     let station = device.clone();
-    spawn("wire", move || pump.run(station.as_ref()))?;
+    spawn("wire", move || event_loop.run(station.as_ref()))?;
     let clock = device.clone();
     spawn("clock", move || clock.keep_time())?;
     if let Some(control) = control {

@@ -5,20 +5,20 @@
 //! first). Any of them can be watched by pcap.
 //!
 //! The sending half ([`Sender`]) never blocks and lives with the device; the receiving half
-//! ([`Pump`]) is a thread of its own that offers frames to the device ([`NicPort`]) and stops
+//! ([`EventLoop`]) is a thread of its own that offers frames to the device ([`NicPort`]) and stops
 //! listening while the device has no room: the peer is held back, nothing is lost and nothing piles
 //! up.
 #![deny(unsafe_code)]
 
+mod event_loop;
 mod framing;
 mod pcap;
-mod pump;
 mod sender;
 mod spec;
 mod tap;
 
+pub use event_loop::{EventLoop, NicPort};
 pub use pcap::Pcap;
-pub use pump::{NicPort, Pump};
 pub use sender::{Link, Sender};
 pub use spec::Spec;
 

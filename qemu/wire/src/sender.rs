@@ -126,7 +126,7 @@ impl Sender {
         self.dropped
     }
 
-    /// Wakes the [`Pump`](crate::Pump): something has changed that it should look at.
+    /// Wakes the [`EventLoop`](crate::EventLoop): something has changed that it should look at.
     pub fn kick(&self) {
         // A counter that is full has woken it already.
         let _ = self.kick.write(1);
@@ -178,7 +178,7 @@ impl Sender {
                     return false;
                 }
                 Err(error) => {
-                    // The pump sees the end of the stream by itself and looks for a new peer.
+                    // The event loop sees the end of the stream by itself and looks for a new peer.
                     log::info!("wire: {error}");
                     self.link = None;
                 }

@@ -23,7 +23,7 @@ KILLS = int(os.environ.get("KILLS") or 6)
 SEED = int(os.environ.get("SEED") or 1)
 MACHINES = 24
 # Within so many seconds after it serves, it is killed.
-LONGEST = 1.5
+MAX_DELAY = 1.5
 
 PROGRAM = f"""
 import sys, time
@@ -130,7 +130,7 @@ class Kills(unittest.TestCase):
         time.sleep(1.5)
         for kill in range(KILLS):
             head = self.start()
-            killer = rng.uniform(0, LONGEST)
+            killer = rng.uniform(0, MAX_DELAY)
 
             async def round_of(head=head, killer=killer):
                 asyncio.get_running_loop().call_later(killer, head.kill)

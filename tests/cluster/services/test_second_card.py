@@ -15,7 +15,7 @@ from cluster import head as head_node
 
 FIRST, SECOND = "52:54:00:00:00:01", "52:54:00:00:00:02"
 # iPXE is there in seconds where the processors are idle, and in minutes where thirty others want them.
-PATIENCE = 540
+TIMEOUT = 540
 
 
 class SecondCard(unittest.TestCase):
@@ -51,7 +51,7 @@ class SecondCard(unittest.TestCase):
         self.addCleanup(head.stop)
         machine = self.machine()
         journals = {name: self.dir / f"head/nodes/{name}/journal" for name in ("compute-0-0", head_node.UNNAMED)}
-        end = time.monotonic() + PATIENCE
+        end = time.monotonic() + TIMEOUT
         while not any(path.exists() and " ipxe " in path.read_text() for path in journals.values()):
             if machine.poll() is not None:
                 raise UserError(f"the machine has ended: {(self.dir / 'qemu.log').read_text()}")

@@ -15,7 +15,7 @@ pub const HEADER: usize = 14;
 /// The shortest frame on a wire, without its check sequence.
 pub const SHORTEST: usize = 60;
 /// The longest frame at an MTU of 1500, without its check sequence.
-pub const LONGEST: usize = 1514;
+pub const MAX_LENGTH: usize = 1514;
 /// The beginning of the lab's station addresses; the last two bytes are a length.
 pub const STATION: [u8; 4] = [0x02, 0x4c, 0x41, 0x42];
 

@@ -118,7 +118,7 @@ pub(crate) fn add_console(command: &mut Command, console: &Path) {
         .args(["-serial", "chardev:console"]);
 }
 
-/// Adds QEMU's own channel, for a [`Qmp`] that listens on `socket`.
+/// Adds QEMU's own channel, for a [`crate::qmp::Qmp`] that listens on `socket`.
 pub(crate) fn add_qmp(command: &mut Command, socket: &Path) {
     command
         .arg("-chardev")

@@ -63,13 +63,13 @@ impl Trunk {
 
 fn join(outside: &UnixStream, inside: &UnixStream, id: u16) {
     thread::scope(|scope| {
-        scope.spawn(|| pump(outside, inside, |frame| untagged(frame, id)));
-        scope.spawn(|| pump(inside, outside, |frame| Some(tagged(&frame, id))));
+        scope.spawn(|| forward(outside, inside, |frame| untagged(frame, id)));
+        scope.spawn(|| forward(inside, outside, |frame| Some(tagged(&frame, id))));
     });
 }
 
 /// Passes on frames, as `change` has them, until one of the two ends; then both do.
-fn pump(mut from: &UnixStream, to: &UnixStream, change: impl Fn(Vec<u8>) -> Option<Vec<u8>>) {
+fn forward(mut from: &UnixStream, to: &UnixStream, change: impl Fn(Vec<u8>) -> Option<Vec<u8>>) {
     let output = Mutex::new(to);
     while let Ok(frame) = read_frame(&mut from) {
         if change(frame).is_some_and(|frame| write_frame(&output, &frame).is_err()) {

@@ -429,8 +429,8 @@ impl Card {
             self.announced = deadline;
             self.alarm.notify_all();
         }
-        // What the peer does not take now, the pump writes when there is room; as does it go on
-        // with what the chip still has to send.
+        // What the peer does not take now, the event loop writes when there is room; it also goes
+        // on with what the chip still has to send.
         if !self.sender.flush() || self.chip.sending() {
             self.sender.kick();
         }

@@ -494,7 +494,7 @@ fn a_frame_that_was_kept_waits_for_the_acknowledgement() {
 }
 
 #[test]
-fn a_sleeping_card_calls_for_power() {
+fn a_sleeping_card_raises_pme() {
     let shared = Shared(Mutex::new(ready()));
     {
         let mut device = shared.lock();

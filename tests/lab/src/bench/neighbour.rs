@@ -28,8 +28,8 @@ impl Bench {
 
     /// Requires that nothing was written to registers of the card while it was in D3, where they
     /// are out of reach; for a card with a neighbour.
-    pub fn check_nothing_written_asleep(&mut self) -> Result<()> {
-        let writes = self.written_asleep()?;
+    pub fn check_nothing_written_in_d3(&mut self) -> Result<()> {
+        let writes = self.written_in_d3()?;
         crate::require!(
             writes.is_empty(),
             "the card was written to {} times while it was in D3, expected not once; QEMU says: {}",
@@ -39,10 +39,10 @@ impl Bench {
         Ok(())
     }
 
-    /// Requires that [`Bench::check_nothing_written_asleep`] sees a write: puts a card without a
+    /// Requires that [`Bench::check_nothing_written_in_d3`] sees a write: puts a card without a
     /// driver into D3, and writes to IntrMask. After that it sees one forever.
-    pub fn check_that_writes_asleep_show(&mut self) -> Result<()> {
-        let before = self.written_asleep()?.len();
+    pub fn check_that_writes_in_d3_show(&mut self) -> Result<()> {
+        let before = self.written_in_d3()?.len();
         let bar = self.bar()?;
         // The capability of power management is at 0x40, its control word at 0x44.
         self.guest.check(&format!(
@@ -52,7 +52,7 @@ impl Bench {
             self.device.address,
             bar + 0x3c
         ))?;
-        let written = self.written_asleep()?.len() - before;
+        let written = self.written_in_d3()?.len() - before;
         crate::require!(
             written == 1,
             "of a write to the card in D3 {written} are seen, expected one"
@@ -69,7 +69,7 @@ impl Bench {
     }
 
     /// Returns QEMU's lines about writes to registers of the card that were out of reach.
-    fn written_asleep(&mut self) -> Result<Vec<String>> {
+    fn written_in_d3(&mut self) -> Result<Vec<String>> {
         let path = self.guest.log(guest::INVALID);
         let bar = self.bar()?;
         let log = fs::read_to_string(&path).map_err(Error::file(&path, "reading"))?;

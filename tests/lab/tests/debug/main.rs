@@ -7,8 +7,8 @@
 //! so.
 
 mod changes;
-mod dozing;
 mod faults;
 mod itself;
 mod kunit;
 mod pressure;
+mod runtime_pm;

@@ -278,7 +278,7 @@ fn survives_the_removal_of_its_card(case: &Case) -> Result<()> {
 }
 
 /// Suspends the devices for no time at all, and resumes them.
-pub const NAP: &str = "echo 0 >/sys/module/suspend/parameters/pm_test_delay
+pub const SUSPEND_BRIEFLY: &str = "echo 0 >/sys/module/suspend/parameters/pm_test_delay
     echo devices >/sys/power/pm_test; echo mem >/sys/power/state";
 
 /// Has frames in both directions wait for the bus, until it is free or bus mastering is switched
@@ -314,7 +314,7 @@ fn survives_a_stop_amid_transfers(case: &Case) -> Result<()> {
     traffic(&mut bench, &interface)?;
     wait_tcp(&mut bench, "at first")?;
     let reopen = format!("ip link set {interface} down; ip link set {interface} up");
-    for command in [&reopen, NAP, &reopen, NAP] {
+    for command in [&reopen, SUSPEND_BRIEFLY, &reopen, SUSPEND_BRIEFLY] {
         stall_bus(&mut bench)?;
         bench.guest.check(command)?;
         require!(

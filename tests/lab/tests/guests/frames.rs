@@ -37,7 +37,7 @@ pub fn every_size(bench: &mut Bench) -> Result<u64> {
     let may_nudge = !matches!(bench.driver(), Driver::R8168Rust(_));
     let mut nudges = 0;
     let mut under_way: BTreeMap<usize, Vec<u8>> = BTreeMap::new();
-    let mut sizes = frame::HEADER..=frame::LONGEST;
+    let mut sizes = frame::HEADER..=frame::MAX_LENGTH;
     loop {
         while under_way.len() < WINDOW {
             let Some(size) = sizes.next() else { break };
@@ -95,7 +95,7 @@ pub fn sizes_are_counted(bench: &mut Bench, interface: &str) -> Result<()> {
     for (value, name) in risen.iter_mut().zip(names) {
         *value = drive::statistic(bench, interface, name)? - *value;
     }
-    let sizes = || (frame::HEADER..=frame::LONGEST).map(|size| size as u64);
+    let sizes = || (frame::HEADER..=frame::MAX_LENGTH).map(|size| size as u64);
     let frames = sizes().count() as u64;
     let short: u64 = sizes().sum();
     let padded: u64 = sizes().map(|size| size.max(frame::SHORTEST as u64)).sum();

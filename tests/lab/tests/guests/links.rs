@@ -12,7 +12,7 @@ use lab::setup::Setup;
 use lab::{guest_test, require, Result};
 use rtl8111b_control::Hex;
 
-/// The kernel's own test of suspending: devices sleep for five seconds, then wake.
+/// The kernel's own test of suspending: devices are suspended for five seconds, then resumed.
 const SUSPEND: &str = "echo devices >/sys/power/pm_test && echo mem >/sys/power/state";
 
 #[guest_test(

@@ -15,7 +15,7 @@ use lab::trunk::tagged;
 use lab::{drive, guest_test, require, Error, Result};
 
 /// The longest frame at an MTU of 1500.
-const ORDINARY: usize = frame::LONGEST;
+const ORDINARY: usize = frame::MAX_LENGTH;
 
 /// The largest MTU of the chip.
 const JUMBO: usize = 4074;

@@ -10,16 +10,16 @@ use lab::model::Model;
 use lab::setup::{Driver, Setup};
 use lab::{drive, guest_test, require, Result};
 
-/// The kernel's own test of suspending: devices sleep for five seconds, then wake.
+/// The kernel's own test of suspending: devices are suspended for five seconds, then resumed.
 const SUSPEND: &str = "echo devices >/sys/power/pm_test && echo mem >/sys/power/state";
 
 /// The number of times that devices are suspended for no time at all, and what does away with that
 /// time.
-const NAPS: u32 = 10;
-const NAP: &str = "echo 0 >/sys/module/suspend/parameters/pm_test_delay";
+const BRIEF_SUSPENDS: u32 = 10;
+const NO_DELAY: &str = "echo 0 >/sys/module/suspend/parameters/pm_test_delay";
 
 #[guest_test(ours(b300, b380), r8169 = b380, debug)]
-fn sleeps_and_wakes(case: &Case) -> Result<()> {
+fn suspends_and_resumes(case: &Case) -> Result<()> {
     let (mut bench, interface) = case.setup().lease()?;
 
     // With nothing to do, then in the middle of a transfer, which must survive.
@@ -43,16 +43,16 @@ fn sleeps_and_wakes(case: &Case) -> Result<()> {
     drive::ping(&mut bench, 3)?;
 
     // What its resume reports of the link must not find the PHY suspended again.
-    for _ in 0..NAPS {
-        bench.guest.check(&format!("{NAP}; {SUSPEND}"))?;
+    for _ in 0..BRIEF_SUSPENDS {
+        bench.guest.check(&format!("{NO_DELAY}; {SUSPEND}"))?;
         bench.wait_carrier(&interface, true)?;
     }
     drive::ping(&mut bench, 3)?;
     bench.finish()
 }
 
-/// The time that a card without a link may take to go to sleep (r8169 waits for 10 s), and one with
-/// a link to be awake.
+/// The time that a card without a link may take to be suspended (r8169 waits for 10 s), and one
+/// with a link to be resumed.
 const SUSPEND_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// Waits until the card is `suspended` or `active`, as power management at run time has it, and
@@ -71,8 +71,8 @@ pub fn wait_status(bench: &mut Bench, status: &str) -> Result<()> {
     Ok(())
 }
 
-/// Allows the card to sleep, and ours to do so soon.
-pub fn let_it_sleep(bench: &mut Bench) -> Result<()> {
+/// Allows runtime suspend of the card, of ours soon.
+pub fn allow_runtime_suspend(bench: &mut Bench) -> Result<()> {
     let power = format!("/sys/bus/pci/devices/{}/power", bench.device().address);
     bench.guest.check(&format!("echo auto >{power}/control"))?;
     if matches!(bench.driver(), Driver::R8168Rust(_)) {
@@ -87,7 +87,7 @@ pub fn let_it_sleep(bench: &mut Bench) -> Result<()> {
 fn runtime_suspended(bench: &mut Bench) -> Result<String> {
     let interface = bench.load_and_open()?;
     drive::lease(bench, &interface)?;
-    let_it_sleep(bench)?;
+    allow_runtime_suspend(bench)?;
     bench.guest.check("sleep 2")?;
     wait_status(bench, "active")?;
 
@@ -100,8 +100,8 @@ fn runtime_suspended(bench: &mut Bench) -> Result<String> {
     Ok(interface)
 }
 
-#[guest_test(name = "r8169_dozes_without_a_link", r8169 = b380)]
-fn suspends_without_a_link(case: &Case) -> Result<()> {
+#[guest_test(name = "r8169_runtime_suspends_without_a_link", r8169 = b380)]
+fn r8169_runtime_suspends(case: &Case) -> Result<()> {
     let mut bench = Bench::start(&case.setup())?;
     runtime_suspended(&mut bench)?;
     bench.finish()
@@ -111,8 +111,8 @@ fn suspends_without_a_link(case: &Case) -> Result<()> {
 const OTHER: &str = "02:00:00:00:00:33";
 
 /// Has the core set a card in runtime suspend, which it does without resuming it: its address, MTU
-/// and features, and has a bond take it. All of it must work, and be so when the card is awake.
-fn is_set_while_asleep(bench: &mut Bench, interface: &str) -> Result<()> {
+/// and features, and has a bond take it. All of it must work, and be so when the card is resumed.
+fn is_set_while_suspended(bench: &mut Bench, interface: &str) -> Result<()> {
     for command in [
         format!("ip link set {interface} address {OTHER}"),
         format!("ip link set {interface} mtu 2000"),
@@ -138,7 +138,7 @@ fn is_set_while_asleep(bench: &mut Bench, interface: &str) -> Result<()> {
 
 /// An access to the registers of a card in runtime suspend resumes it, for as long as that takes.
 #[guest_test(ours(b300), debug)]
-fn dozes_without_a_link(case: &Case) -> Result<()> {
+fn runtime_suspends_without_a_link(case: &Case) -> Result<()> {
     let mut bench = Bench::start(&Setup {
         neighbour: true,
         more_modules: &["virtio_rng", "bonding"],
@@ -150,14 +150,14 @@ fn dozes_without_a_link(case: &Case) -> Result<()> {
     // The handler is called for each interrupt of a neighbour on the line.
     bench.insert("virtio_rng")?;
     bench.interrupt_by_neighbour(Some(&interface))?;
-    bench.check_nothing_written_asleep()?;
+    bench.check_nothing_written_in_d3()?;
     wait_status(&mut bench, "suspended")?;
     let text = bench.guest.check(&format!(
         "ethtool -t {interface} online; ethtool {interface}"
     ))?;
     require!(
         text.contains("Link detected: no") && text.contains("Supports Wake-on: pumbg"),
-        "of a sleeping card ethtool says: {text}"
+        "of a suspended card ethtool says: {text}"
     );
     wait_status(&mut bench, "suspended")?;
     bench.guest.check(&format!(
@@ -165,7 +165,7 @@ fn dozes_without_a_link(case: &Case) -> Result<()> {
     ))?;
     wait_status(&mut bench, "suspended")?;
     bench.insert("bonding")?;
-    is_set_while_asleep(&mut bench, &interface)?;
+    is_set_while_suspended(&mut bench, &interface)?;
     bench
         .guest
         .check(&format!("ip link set {interface} down"))?;
@@ -187,17 +187,17 @@ fn dozes_without_a_link(case: &Case) -> Result<()> {
     bench.wait_carrier(&interface, true)?;
     drive::lease(&mut bench, &interface)?;
     drive::ping(&mut bench, 3)?;
-    bench.check_nothing_written_asleep()?;
+    bench.check_nothing_written_in_d3()?;
     bench.unload()?;
-    bench.check_that_writes_asleep_show()?;
+    bench.check_that_writes_in_d3_show()?;
     bench.finish()
 }
 
-/// The card is the better half of a bond. Without a cable it sleeps while the other one carries on,
-/// and the bond goes on to set its address and MTU; with a cable it takes over again.
+/// The card is the better half of a bond. Without a cable it is suspended while the other one
+/// carries on, and the bond goes on to set its address and MTU; with a cable it takes over again.
 #[guest_test(ours(b300, b380), r8169 = b380, debug)]
 fn serves_a_bond(case: &Case) -> Result<()> {
-    // r8169 refuses both while it sleeps.
+    // r8169 refuses both while it is suspended.
     let ours = case.is_ours();
     let (mut bench, interface) = Setup {
         neighbour: true,
@@ -216,7 +216,7 @@ fn serves_a_bond(case: &Case) -> Result<()> {
     ))?;
     carries(&mut bench, &interface)?;
     drive::lease(&mut bench, "bond7")?;
-    let_it_sleep(&mut bench)?;
+    allow_runtime_suspend(&mut bench)?;
     drive::fetch(&mut bench)?;
     for round in ["first", "second"] {
         bench.model()?.set_link(false)?;
@@ -237,7 +237,7 @@ fn serves_a_bond(case: &Case) -> Result<()> {
         drive::send(&mut bench)?;
     }
     if ours {
-        bench.check_nothing_written_asleep()?;
+        bench.check_nothing_written_in_d3()?;
         let has = bench.guest.check(&format!(
             "cat /sys/class/net/{interface}/mtu /sys/class/net/{interface}/address"
         ))?;

@@ -11,7 +11,7 @@ use lab::setup::Setup;
 use lab::traffic::{end_tcp, start_tcp, wait_tcp};
 use lab::{guest_test, require, Result};
 
-use crate::power::{let_it_sleep, wait_status};
+use crate::power::{allow_runtime_suspend, wait_status};
 
 /// Returns the kernel's messages about the card so far.
 fn messages(bench: &mut Bench) -> Result<String> {
@@ -43,11 +43,11 @@ fn shares_its_interrupt_line(case: &Case) -> Result<()> {
     wait_tcp(&mut bench, "after the neighbour interrupted")?;
     end_tcp(&mut bench)?;
 
-    let_it_sleep(&mut bench)?;
+    allow_runtime_suspend(&mut bench)?;
     bench.model()?.set_link(false)?;
     wait_status(&mut bench, "suspended")?;
     bench.interrupt_by_neighbour(Some(&interface))?;
-    bench.check_nothing_written_asleep()?;
+    bench.check_nothing_written_in_d3()?;
     wait_status(&mut bench, "suspended")?;
     bench.model()?.set_link(true)?;
     wait_status(&mut bench, "active")?;

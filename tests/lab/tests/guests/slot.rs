@@ -16,7 +16,7 @@ use lab::setup::{Driver, Setup};
 use lab::traffic::{end_tcp, start_tcp, wait_tcp};
 use lab::{drive, guest_test, require, Result};
 
-use crate::faults::NAP;
+use crate::faults::SUSPEND_BRIEFLY;
 
 /// The time that the kernel may take to reset a link.
 const RECOVERY: Duration = Duration::from_secs(30);
@@ -103,7 +103,7 @@ fn recovers_from_errors_of_its_link(case: &Case) -> Result<()> {
     }
     dies(&mut bench, &interface)?;
     if matches!(bench.driver(), Driver::R8168Rust(_)) {
-        dies_asleep(&mut bench, &interface)?;
+        dies_while_suspended(&mut bench, &interface)?;
     }
     wait_tcp(&mut bench, "at the end")?;
     end_tcp(&mut bench)?;
@@ -132,15 +132,15 @@ fn dies(bench: &mut Bench, interface: &str) -> Result<()> {
     bench.wait_carrier(interface, true)
 }
 
-/// The card is dead when the system wakes up. It has no carrier then, so that nothing is sent and
+/// The card is dead when the system is resumed. It has no carrier then, so that nothing is sent and
 /// no watchdog looks after that; r8169 leaves it so.
-fn dies_asleep(bench: &mut Bench, interface: &str) -> Result<()> {
+fn dies_while_suspended(bench: &mut Bench, interface: &str) -> Result<()> {
     wait_tcp(bench, "before the card dies once more")?;
     let resets = bench.model()?.resets()?;
     bench.model()?.fault_until_reset("gone", 1)?;
-    bench.guest.check(NAP)?;
+    bench.guest.check(SUSPEND_BRIEFLY)?;
     wait_for(
-        "the driver to reset the bus of a card that is dead after a sleep",
+        "the driver to reset the bus of a card that is dead after a suspend",
         RECOVERY,
         || Ok((bench.model()?.resets()? > resets).then_some(())),
     )?;

@@ -1,10 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Waking the machine: what the card watches for while the system sleeps or is switched off.
+//! Waking the machine: what the card watches for while the system is suspended or off.
 //!
 //! Waking the guest cannot be tried: vfio-user has no PME. What can be is that the suspended card,
-//! with power management enabled to call for power, does call for the right frames, and for no
-//! others.
+//! with PME enabled, raises it for the right frames, and for no others.
 
 use std::path::Path;
 use std::time::Duration;
@@ -113,17 +112,18 @@ fn calls(bench: &mut Bench, times: u64, after: &str) -> Result<()> {
     Ok(())
 }
 
-/// Requires that the link of a card that sleeps, `when`, has this speed, once it is negotiated.
+/// Requires that the link of a card that is suspended, `when`, has this speed, once it is
+/// negotiated.
 fn link_has(bench: &mut Bench, speed: u32, when: &str) -> Result<()> {
-    let what = format!("{when}, the link of the sleeping card to have {speed} Mbit/s");
+    let what = format!("{when}, the link of the suspended card to have {speed} Mbit/s");
     wait_for(&what, NEGOTIATED, || {
         let found = bench.model()?.state()?.phy.speed;
         Ok((found == Some(speed)).then_some(()))
     })
 }
 
-/// Has the system sleep while `what` is done.
-fn sleep(bench: &mut Bench, what: impl FnOnce(&mut Bench) -> Result<()>) -> Result<()> {
+/// Has the system suspended while `what` is done.
+fn while_suspended(bench: &mut Bench, what: impl FnOnce(&mut Bench) -> Result<()>) -> Result<()> {
     let resumed = |bench: &mut Bench| -> Result<usize> {
         Ok(bench.guest.console()?.matches("PM: suspend exit").count())
     };
@@ -136,19 +136,19 @@ fn sleep(bench: &mut Bench, what: impl FnOnce(&mut Bench) -> Result<()>) -> Resu
     what(bench)?;
     require!(
         bench.model()?.state()?.power == "D3Hot",
-        "the system has woken before all was tried"
+        "the system was resumed before all was tried"
     );
     wait_power(bench, "D0")?;
-    // The guest's end of the control channel is the last to wake.
-    wait_for("the system to wake", SUSPENDED, || {
+    // The guest's end of the control channel is resumed last.
+    wait_for("the system to resume", SUSPENDED, || {
         Ok((resumed(bench)? > before).then_some(()))
     })
 }
 
-/// Each event calls for power while the system sleeps, and only that does; afterwards all is as
+/// Each event raises PME while the system is suspended, and only that does; afterwards all is as
 /// before. (r8169 passes on b380 as well, which is not repeated each time.)
 #[guest_test(ours(b300, b380), debug)]
-fn is_called_by_each_event(case: &Case) -> Result<()> {
+fn raises_pme_for_each_event(case: &Case) -> Result<()> {
     let (mut bench, interface) = case.frames().open()?;
     bench.guest.check(&format!(
         "{PREPARE}; ip addr add 10.0.0.2/24 dev {interface}"
@@ -159,7 +159,7 @@ fn is_called_by_each_event(case: &Case) -> Result<()> {
         bench
             .guest
             .check(&format!("ethtool -s {interface} wol {letter}"))?;
-        sleep(&mut bench, |bench| {
+        while_suspended(&mut bench, |bench| {
             link_has(bench, IDLE, &format!("with Wake-on {letter}"))?;
             for other in others {
                 peer(bench)?.send(&other)?;
@@ -181,7 +181,7 @@ fn is_called_by_each_event(case: &Case) -> Result<()> {
     bench
         .guest
         .check(&format!("ethtool -s {interface} wol p"))?;
-    sleep(&mut bench, |bench| {
+    while_suspended(&mut bench, |bench| {
         link_has(bench, FULL, "with Wake-on p")?;
         calls(bench, raised, "with Wake-on p, before the cable was pulled")?;
         bench.model()?.set_link(false)?;

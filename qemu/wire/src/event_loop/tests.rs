@@ -9,7 +9,7 @@ use std::thread;
 
 use super::*;
 
-const PATIENT: Duration = Duration::from_secs(10);
+const TIMEOUT: Duration = Duration::from_secs(10);
 
 /// A device that refuses frames while it is full, and records what it is offered.
 struct Desk {
@@ -50,13 +50,14 @@ struct Bench {
     path: PathBuf,
 }
 
-/// A pump that listens on a socket of its own. Its thread ends with the tests.
+/// An event loop that listens on a socket of its own. Its thread ends with the tests.
 fn bench(name: &str) -> Bench {
-    let path = std::env::temp_dir().join(format!("rtl8111b-pump-{name}-{}", std::process::id()));
+    let path =
+        std::env::temp_dir().join(format!("rtl8111b-event-loop-{name}-{}", std::process::id()));
     let _ = std::fs::remove_file(&path);
     let listener = UnixListener::bind(&path).unwrap();
     let spec = Spec::Listen(path.clone());
-    let (pump, sender) = Pump::open(&spec, Some(listener), None).unwrap();
+    let (event_loop, sender) = EventLoop::open(&spec, Some(listener), None).unwrap();
     let (offered, to_offered) = mpsc::channel();
     let (attached, to_attached) = mpsc::channel();
     let desk = Arc::new(Desk {
@@ -66,7 +67,7 @@ fn bench(name: &str) -> Bench {
         attached,
     });
     let station = desk.clone();
-    thread::spawn(move || pump.run(station.as_ref()));
+    thread::spawn(move || event_loop.run(station.as_ref()));
     Bench {
         desk,
         offered: to_offered,
@@ -78,7 +79,7 @@ fn bench(name: &str) -> Bench {
 impl Bench {
     fn connect(&self) -> UnixStream {
         let stream = UnixStream::connect(&self.path).unwrap();
-        assert!(self.attached.recv_timeout(PATIENT).unwrap());
+        assert!(self.attached.recv_timeout(TIMEOUT).unwrap());
         stream
     }
 }
@@ -100,7 +101,7 @@ fn frames_go_both_ways_and_short_ones_are_padded() {
     let bench = bench("both");
     let mut peer = bench.connect();
     peer.write_all(&framed(42, 7)).unwrap();
-    let (frame, again) = bench.offered.recv_timeout(PATIENT).unwrap();
+    let (frame, again) = bench.offered.recv_timeout(TIMEOUT).unwrap();
     assert_eq!((frame.len(), again), (MIN_FRAME, false));
     assert_eq!(frame[..42], [7; 42]);
     assert_eq!(frame[42..], [0; MIN_FRAME - 42]);
@@ -123,7 +124,7 @@ fn a_full_device_holds_the_peer_back_and_loses_nothing() {
         }
         peer
     });
-    let (first, again) = bench.offered.recv_timeout(PATIENT).unwrap();
+    let (first, again) = bench.offered.recv_timeout(TIMEOUT).unwrap();
     assert_eq!((first[0], again), (0, false));
     thread::sleep(Duration::from_millis(50));
     assert!(
@@ -133,7 +134,7 @@ fn a_full_device_holds_the_peer_back_and_loses_nothing() {
     assert!(!writer.is_finished(), "the peer is held back");
     *bench.desk.full.lock().unwrap() = false;
     for i in 0..2000u32 {
-        let (frame, again) = bench.offered.recv_timeout(PATIENT).unwrap();
+        let (frame, again) = bench.offered.recv_timeout(TIMEOUT).unwrap();
         assert_eq!((frame[0], again), (i as u8, i == 0));
     }
     writer.join().unwrap();
@@ -145,11 +146,11 @@ fn peers_come_and_go() {
     for round in 0..3 {
         let mut peer = bench.connect();
         peer.write_all(&framed(100, round)).unwrap();
-        assert_eq!(bench.offered.recv_timeout(PATIENT).unwrap().0[0], round);
+        assert_eq!(bench.offered.recv_timeout(TIMEOUT).unwrap().0[0], round);
         // Half a frame: the next peer begins anew.
         peer.write_all(&framed(100, 99)[..50]).unwrap();
         drop(peer);
-        assert!(!bench.attached.recv_timeout(PATIENT).unwrap());
+        assert!(!bench.attached.recv_timeout(TIMEOUT).unwrap());
     }
 }
 
@@ -158,10 +159,10 @@ fn a_peer_that_speaks_something_else_is_left() {
     let bench = bench("else");
     let mut peer = bench.connect();
     peer.write_all(b"GET / HTTP/1.1\r\n\r\n").unwrap();
-    assert!(!bench.attached.recv_timeout(PATIENT).unwrap());
+    assert!(!bench.attached.recv_timeout(TIMEOUT).unwrap());
     let mut peer = bench.connect();
     peer.write_all(&framed(60, 1)).unwrap();
-    assert_eq!(bench.offered.recv_timeout(PATIENT).unwrap().0, [1; 60]);
+    assert_eq!(bench.offered.recv_timeout(TIMEOUT).unwrap().0, [1; 60]);
 }
 
 #[test]
@@ -210,19 +211,22 @@ impl NicPort for Endless {
 
 #[test]
 fn a_device_that_is_never_done_keeps_no_peer_out() {
-    let path = std::env::temp_dir().join(format!("rtl8111b-pump-endless-{}", std::process::id()));
+    let path = std::env::temp_dir().join(format!(
+        "rtl8111b-event-loop-endless-{}",
+        std::process::id()
+    ));
     let _ = std::fs::remove_file(&path);
     let listener = UnixListener::bind(&path).unwrap();
     let spec = Spec::Listen(path.clone());
-    let (pump, _sender) = Pump::open(&spec, Some(listener), None).unwrap();
+    let (event_loop, _sender) = EventLoop::open(&spec, Some(listener), None).unwrap();
     let (attached, to_attached) = mpsc::channel();
     let endless = Endless {
         has_peer: AtomicBool::new(false),
         attached,
     };
-    thread::spawn(move || pump.run(&endless));
+    thread::spawn(move || event_loop.run(&endless));
     let _peer = UnixStream::connect(&path).unwrap();
-    let found = to_attached.recv_timeout(PATIENT);
+    let found = to_attached.recv_timeout(TIMEOUT);
     let _ = std::fs::remove_file(&path);
     assert_eq!(found, Ok(true));
 }

@@ -13,10 +13,10 @@ use lab::{guest_test, require, Result};
 /// The time for which the cable comes and goes.
 const TIME: Duration = Duration::from_secs(30);
 
-/// The cable comes and goes, and others open, close and ask, while the card goes to sleep at once
-/// when it can.
+/// The cable comes and goes, and others open, close and ask, while the card is suspended at once
+/// when it can be.
 #[guest_test(ours = b300, debug)]
-fn dozes_whatever_goes_on_around_it(case: &Case) -> Result<()> {
+fn runtime_suspends_under_requests(case: &Case) -> Result<()> {
     let (mut bench, interface) = case.setup().lease()?;
     let power = format!("/sys/bus/pci/devices/{}/power", bench.device().address);
     bench.guest.check(&format!(

@@ -40,7 +40,7 @@ const AGAIN_MS: i32 = 1;
 /// The number of frames that the chip sends without a peer before the others get their turn.
 const ROUNDS: u32 = 64;
 
-/// The device at our end, as the pump sees it.
+/// The device at our end, as the event loop sees it.
 pub trait NicPort {
     /// A frame has come. False if it has to wait; then the same one is offered again, with `again`
     /// set.
@@ -61,7 +61,7 @@ enum Peer {
 }
 
 /// The receiving half.
-pub struct Pump {
+pub struct EventLoop {
     peer: Peer,
     link: Option<Link>,
     inbox: Inbox,
@@ -70,14 +70,14 @@ pub struct Pump {
     frame: Vec<u8>,
 }
 
-impl Pump {
+impl EventLoop {
     /// Opens a wire: its two halves. `listener` is the socket of [`Spec::Listen`], which the caller
     /// has made.
     pub fn open(
         spec: &Spec,
         listener: Option<UnixListener>,
         pcap: Option<Arc<Mutex<Pcap>>>,
-    ) -> Result<(Pump, Sender), WireError> {
+    ) -> Result<(EventLoop, Sender), WireError> {
         let (peer, link) = match spec {
             Spec::None => (Peer::None, None),
             Spec::Connect(path) => {
@@ -113,7 +113,7 @@ impl Pump {
         let kick = Arc::new(EventFd::new(libc::EFD_NONBLOCK | libc::EFD_CLOEXEC)?);
         let theirs = link.as_ref().map(Link::try_clone).transpose()?;
         let sender = Sender::new(theirs, pcap.clone(), kick.clone());
-        let pump = Pump {
+        let event_loop = EventLoop {
             peer,
             inbox: Inbox::new(link.as_ref().is_none_or(Link::framed)),
             link,
@@ -121,7 +121,7 @@ impl Pump {
             pcap,
             frame: Vec::new(),
         };
-        Ok((pump, sender))
+        Ok((event_loop, sender))
     }
 
     /// Works until the process ends.
