@@ -13,11 +13,11 @@ use memory::{Chip, Descriptors, Mapped};
 use nic::Nic;
 use ring::tx::TxProducer;
 use std::rc::Rc;
-use xmit::Xmit;
+use xmit::TxState;
 
 /// Makes the half that sends, for frames up to 1514 bytes.
-pub fn xmit(memory: Descriptors<'static>, ring: TxProducer<Mapped>) -> Xmit<'static> {
-    let xmit = Xmit::new(memory, ring, false);
+pub fn xmit(memory: Descriptors<'static>, ring: TxProducer<Mapped>) -> TxState<'static> {
+    let xmit = TxState::new(memory, ring, false);
     assert!(!xmit.is_jumbo());
     xmit
 }

@@ -17,7 +17,7 @@ mod net;
 
 use driver::memory::{Chip, Descriptors};
 use driver::nic::Nic;
-use driver::xmit::Xmit;
+use driver::xmit::TxState;
 use net::contexts::{XdpContext, XmitContext};
 use net::device::NetDevice;
 use net::features::Features;
@@ -36,7 +36,7 @@ const COUNT: u32 = 64;
 struct Bench {
     nic: Nic<'static>,
     chip: Rc<Chip>,
-    xmit: Xmit<'static>,
+    xmit: TxState<'static>,
     dev: NetDevice,
     queue: Queue,
 }

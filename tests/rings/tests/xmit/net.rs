@@ -265,23 +265,23 @@ pub mod operations {
     use super::xdp::XdpFrame;
 
     pub(crate) trait Transmit {
-        type Xmit;
+        type TxState;
 
         fn check_features(&self, skb: &SkBuff, features: Features) -> Features;
 
-        fn has_room(&self, cx: &XmitContext<'_>, xmit: &mut Self::Xmit, skb: &SkBuff) -> bool;
+        fn has_room(&self, cx: &XmitContext<'_>, xmit: &mut Self::TxState, skb: &SkBuff) -> bool;
 
-        fn start_xmit(&self, cx: &XmitContext<'_>, xmit: &mut Self::Xmit, skb: Owned<SkBuff>);
+        fn start_xmit(&self, cx: &XmitContext<'_>, xmit: &mut Self::TxState, skb: Owned<SkBuff>);
 
         fn has_room_xdp(
             &self,
             cx: &XdpContext<'_>,
-            xmit: &mut Self::Xmit,
+            xmit: &mut Self::TxState,
             frame: &XdpFrame,
         ) -> bool;
 
-        fn send_xdp(&self, cx: &XdpContext<'_>, xmit: &mut Self::Xmit, frame: XdpFrame);
+        fn send_xdp(&self, cx: &XdpContext<'_>, xmit: &mut Self::TxState, frame: XdpFrame);
 
-        fn flush_xdp(&self, cx: &XdpContext<'_>, xmit: &mut Self::Xmit);
+        fn flush_xdp(&self, cx: &XdpContext<'_>, xmit: &mut Self::TxState);
     }
 }
