@@ -268,7 +268,7 @@ pub trait Ethtool {
     }
 
     /// Says whether flow control can be negotiated with an MTU of `mtu` bytes. Where it cannot,
-    /// none is offered to the peer.
+    /// none is offered to the partner.
     ///
     /// # Errors
     ///

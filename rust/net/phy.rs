@@ -378,8 +378,8 @@ impl Phy {
         }
     }
 
-    /// Offers the peer no flow control by pause frames, or what was offered before that; negotiates
-    /// anew if the interface is up.
+    /// Offers the partner no flow control by pause frames, or what was offered before that;
+    /// negotiates anew if the interface is up.
     ///
     /// Runs under RTNL. The calls must alternate, and begin with `false`.
     pub(super) fn allow_pause(&self, allowed: bool, up: bool) {

@@ -302,7 +302,7 @@ impl Chip {
     }
 
     /// The low half of a ring's address takes both halves over and puts the chip at the first
-    /// descriptor [guess; the peers write the high half first and reset or stop the chip before].
+    /// descriptor [guess; drivers write the high half first and reset or stop the chip before].
     fn ring(&mut self, low: Reg, high: Reg, value: u32) -> Ring {
         if value & 0xff != 0 {
             let name = low.name();

@@ -56,7 +56,7 @@ const ABILITY_PAUSE: u16 = 0x0400;
 const ADVERTISE: u16 = 0x01e1;
 const ADVERTISE_1000: u16 = 0x0300;
 
-/// Pages that the peers' PHY fix-ups select; the chip may have more.
+/// Pages that other drivers' PHY fix-ups select; the chip may have more.
 const PAGES: usize = 8;
 
 /// Vendor register 17: speed in bits 15:14, duplex 13, page received 12, resolved 11, link 10.

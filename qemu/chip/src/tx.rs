@@ -233,7 +233,7 @@ impl Chip {
         }
         for descriptor in &fetched {
             let address = Ring::address(base, descriptor.index);
-            // What else silicon changes in a descriptor it gives back is not known; no peer looks
+            // What else silicon changes in a descriptor it gives back is not known; no driver looks
             // [guess].
             let opts1 = self.faults.lie_transmit(descriptor.opts1 & !desc::OWN);
             if let Err(fault) = self.write_back(bus, address, opts1, intr::TX_OK) {

@@ -4,7 +4,7 @@
 //! (0x48), MSI (0x50) and PCI Express (0x60).
 //!
 //! Only what a bus does is in here; the chip behind it is another crate's. The capabilities' places
-//! are inferred from the peers (Realtek's driver writes the read request size at 0x69, so PCI
+//! are inferred from drivers (Realtek's driver writes the read request size at 0x69, so PCI
 //! Express is at 0x60), and places and values are those that `lspci -vv` shows of cards with a
 //! 10ec:8168 rev 01; docs/chip-facts.md has the sources. Boards differ: one of 2010 has payloads of
 //! 128 bytes, L0s below 128 ns and no L1 link state. What is not to be seen there is the data
