@@ -245,12 +245,6 @@ impl RxFrameInfo {
         self.length
     }
 
-    /// Returns the length in bytes with the FCS, which follows the frame in the buffer.
-    #[allow(dead_code, reason = "tests/rings asks")]
-    pub fn length_with_fcs(&self) -> u32 {
-        self.length.saturating_add(FCS_LENGTH)
-    }
-
     /// Returns what the chip found out about the checksums.
     pub fn checksum(&self) -> RxChecksum {
         self.checksum

@@ -156,12 +156,6 @@ impl<B: RxBuffer> Received<'_, B> {
         self.opts2
     }
 
-    /// Returns the index of the descriptor.
-    #[allow(dead_code, reason = "tests/rings asks")]
-    pub fn index(&self) -> u32 {
-        self.index
-    }
-
     /// Returns the buffer, to look at the frame and leave it in the ring.
     pub fn buffer(&self) -> &B {
         self.slot

@@ -94,12 +94,6 @@ pub struct TxProducer<F> {
 }
 
 impl<F: TxFragment> TxProducer<F> {
-    /// Returns how many descriptors are free.
-    #[allow(dead_code, reason = "tests/rings asks")]
-    pub fn free(&self) -> u32 {
-        self.ring.free()
-    }
-
     /// Returns whether a frame of `need` fragments fits.
     pub fn has_room(&mut self, need: u32) -> bool {
         self.ring.has_room(need)
