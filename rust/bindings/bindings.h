@@ -21,9 +21,12 @@
 
 #include "../helpers/helpers.h"
 
-/* rust/net/skb.rs takes `tail` and `end` for offsets from `head`, as they are where pointers have 64 bits. */
+/*
+ * rust/net/skb.rs takes `tail` and `end` for offsets from `head`, as they are where pointers have
+ * 64 bits.
+ */
 #ifndef NET_SKBUFF_DATA_USES_OFFSET
-#error "this kernel keeps pointers in sk_buff.tail and sk_buff.end: 32-bit machines are not supported"
+#error "sk_buff.tail and sk_buff.end are pointers here: 32-bit machines are not supported"
 #endif
 
 /* bindgen cannot evaluate macros with casts in them. */
@@ -59,13 +62,15 @@ static const netdev_features_t NET_F_RXFCS = NETIF_F_RXFCS;
 static const netdev_features_t NET_F_RXALL = NETIF_F_RXALL;
 static const netdev_features_t NET_F_CSUM_MASK = NETIF_F_CSUM_MASK;
 static const netdev_features_t NET_F_GSO_MASK = NETIF_F_ALL_TSO;
-static const unsigned int NET_COALESCE_PARAMS = ETHTOOL_COALESCE_USECS | ETHTOOL_COALESCE_MAX_FRAMES;
+static const unsigned int NET_COALESCE_PARAMS =
+	ETHTOOL_COALESCE_USECS | ETHTOOL_COALESCE_MAX_FRAMES;
 static const unsigned int NET_MSG_LINK = NETIF_MSG_LINK;
 static const unsigned int NET_MSG_DEFAULT = NETIF_MSG_DRV | NETIF_MSG_PROBE | NETIF_MSG_LINK;
 static const unsigned int NET_MAX_SKB_FRAGS = MAX_SKB_FRAGS;
 static const unsigned int NET_IFF_PROMISC = IFF_PROMISC;
 static const unsigned int NET_IFF_ALLMULTI = IFF_ALLMULTI;
-static const unsigned int NET_XDP_FEATURES = NETDEV_XDP_ACT_BASIC | NETDEV_XDP_ACT_REDIRECT | NETDEV_XDP_ACT_NDO_XMIT;
+static const unsigned int NET_XDP_FEATURES =
+	NETDEV_XDP_ACT_BASIC | NETDEV_XDP_ACT_REDIRECT | NETDEV_XDP_ACT_NDO_XMIT;
 static const gfp_t NET_GFP_SLEEP = GFP_KERNEL | __GFP_NOWARN;
 static const gfp_t NET_GFP_POLL = GFP_ATOMIC | __GFP_NOWARN;
 static const gfp_t NET_GFP_DMA32 = GFP_DMA32;

@@ -40,7 +40,8 @@ int net_helper_dma_set_mask_and_coherent(struct device *dev, unsigned int bits)
 }
 
 /* All ones if it could not be mapped. */
-dma_addr_t net_helper_skb_frag_dma_map(struct device *dev, const struct sk_buff *skb, unsigned int frag)
+dma_addr_t net_helper_skb_frag_dma_map(struct device *dev, const struct sk_buff *skb,
+				       unsigned int frag)
 {
 	const skb_frag_t *f = &skb_shinfo(skb)->frags[frag];
 	dma_addr_t addr = skb_frag_dma_map(dev, f, 0, skb_frag_size(f), DMA_TO_DEVICE);

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: GPL-2.0 */
 /*
- * Inline functions, macros and fields of the kernel, as functions that Rust can call: each is what its name after net_helper_ is
- * in C, on one queue and one PHY. Rust knows them without that prefix (Kbuild). They are in files by subsystem, and decide
- * nothing, but for xdp_run; docs/decisions/02-c-helpers.md says which are more than a statement, and why.
+ * Inline functions, macros and fields of the kernel, as functions that Rust can call: each is what
+ * its name after net_helper_ is in C, on one queue and one PHY. Rust knows them without that prefix
+ * (Kbuild). They are in files by subsystem, and decide nothing, but for xdp_run;
+ * docs/decisions/02-c-helpers.md says which are more than a statement, and why.
  */
 #ifndef NET_HELPERS_H
 #define NET_HELPERS_H
@@ -17,8 +18,8 @@ struct pci_dev;
 struct phy_device;
 
 /*
- * The beginning of a private area: callbacks that return an enum in C, as functions of the types that Rust gives them (to the
- * control-flow integrity of clang, kCFI, an enum is no int).
+ * The beginning of a private area: callbacks that return an enum in C, as functions of the types
+ * that Rust gives them (to the control-flow integrity of clang, kCFI, an enum is no int).
  */
 struct net_helper_private {
 	int (*start_xmit)(struct sk_buff *skb, struct net_device *dev);
@@ -38,15 +39,21 @@ void net_helper_eth_random_addr(u8 *addr);
 void net_helper_netif_addr_lock_bh(struct net_device *dev);
 void net_helper_netif_addr_unlock_bh(struct net_device *dev);
 u32 net_helper_ether_crc(int length, const u8 *data);
-void net_helper_dev_sw_netstats_rx_add_batch(struct net_device *dev, unsigned int packets, unsigned int len);
-void net_helper_dev_sw_netstats_tx_add(struct net_device *dev, unsigned int packets, unsigned int len);
-void net_helper_dev_fetch_sw_netstats(struct rtnl_link_stats64 *stats, const struct net_device *dev);
+void net_helper_dev_sw_netstats_rx_add_batch(struct net_device *dev, unsigned int packets,
+					     unsigned int len);
+void net_helper_dev_sw_netstats_tx_add(struct net_device *dev, unsigned int packets,
+				       unsigned int len);
+void net_helper_dev_fetch_sw_netstats(struct rtnl_link_stats64 *stats,
+				      const struct net_device *dev);
 void net_helper_netdev_set_wol_enabled(struct net_device *dev, bool enabled);
 void net_helper_netdev_err(const struct net_device *dev, const char *text, int err);
-void net_helper_netdev_setup(struct net_device *dev, struct device *parent, const struct net_device_ops *ops,
-			     const struct ethtool_ops *ethtool_ops, const struct netdev_stat_ops *stat_ops, unsigned int max_mtu,
+void net_helper_netdev_setup(struct net_device *dev, struct device *parent,
+			     const struct net_device_ops *ops,
+			     const struct ethtool_ops *ethtool_ops,
+			     const struct netdev_stat_ops *stat_ops, unsigned int max_mtu,
 			     u32 xdp_features, int irq);
-void net_helper_netdev_add_features(struct net_device *dev, netdev_features_t able, netdev_features_t on, netdev_features_t vlan);
+void net_helper_netdev_add_features(struct net_device *dev, netdev_features_t able,
+				    netdev_features_t on, netdev_features_t vlan);
 void net_helper_eth_hw_addr_set(struct net_device *dev, const u8 *addr, unsigned char type);
 struct list_head *net_helper_netdev_mc_list(struct net_device *dev);
 const u8 *net_helper_netdev_hw_addr(const struct list_head *entry);
@@ -62,19 +69,24 @@ void net_helper_netif_tx_unlock_queue(struct net_device *dev);
 void net_helper_txq_trans_cond_update(struct net_device *dev);
 void net_helper_netif_trans_update(struct net_device *dev);
 bool net_helper_netdev_sent_queue_more(struct net_device *dev, unsigned int bytes);
-void net_helper_netdev_completed_queue_at_most(struct net_device *dev, unsigned int packets, unsigned int bytes);
+void net_helper_netdev_completed_queue_at_most(struct net_device *dev, unsigned int packets,
+					       unsigned int bytes);
 void net_helper_netdev_reset_queue(struct net_device *dev);
 
 /* napi.c */
-void net_helper_netif_napi_add(struct net_device *dev, struct napi_struct *napi, int (*poll)(struct napi_struct *, int));
+void net_helper_netif_napi_add(struct net_device *dev, struct napi_struct *napi,
+			       int (*poll)(struct napi_struct *, int));
 void net_helper_netif_napi_set_irq(struct napi_struct *napi, int irq);
 void net_helper_netif_napi_del(struct napi_struct *napi);
 struct net_device *net_helper_napi_dev(const struct napi_struct *napi);
 void net_helper_napi_schedule(struct napi_struct *napi);
-bool net_helper_napi_receive(struct napi_struct *napi, struct net_device *dev, struct sk_buff *skb, bool csum_right);
+bool net_helper_napi_receive(struct napi_struct *napi, struct net_device *dev, struct sk_buff *skb,
+			     bool csum_right);
 
 /* skbuff.c */
-/* Where the bit field ip_summed is in the byte at __pkt_type_offset; skbuff.c makes sure of that. */
+/*
+ * Where the bit field ip_summed is in the byte at __pkt_type_offset; skbuff.c makes sure of that.
+ */
 #ifdef __BIG_ENDIAN_BITFIELD
 #define NET_SKB_SUMMED_SHIFT	1
 #else
@@ -97,10 +109,12 @@ void net_helper_dma_sync_single_for_cpu(struct device *dev, dma_addr_t addr, siz
 void net_helper_dma_sync_single_for_device(struct device *dev, dma_addr_t addr, size_t len);
 bool net_helper_is_swiotlb_force_bounce(struct device *dev);
 int net_helper_dma_set_mask_and_coherent(struct device *dev, unsigned int bits);
-dma_addr_t net_helper_skb_frag_dma_map(struct device *dev, const struct sk_buff *skb, unsigned int frag);
+dma_addr_t net_helper_skb_frag_dma_map(struct device *dev, const struct sk_buff *skb,
+				       unsigned int frag);
 
 /* page_pool.c */
-void *net_helper_page_pool_alloc_frag(struct page_pool *pool, dma_addr_t *addr, unsigned int size, gfp_t gfp);
+void *net_helper_page_pool_alloc_frag(struct page_pool *pool, dma_addr_t *addr, unsigned int size,
+				      gfp_t gfp);
 struct sk_buff *net_helper_page_pool_build_skb(void *frag, unsigned int size);
 void net_helper_page_pool_enable_direct_recycling(struct page_pool *pool, struct napi_struct *napi);
 void net_helper_page_pool_put_frag(void *frag);
@@ -141,7 +155,8 @@ void net_helper_phy_remove_gigabit_half(struct phy_device *phydev);
 void net_helper_phy_print_status(struct net_device *dev);
 void net_helper_phy_cancel_state_machine(struct phy_device *phydev);
 void net_helper_phy_set_mac_managed_pm(struct phy_device *phydev);
-void net_helper_mdiobus_setup(struct mii_bus *bus, void *priv, struct device *parent, int (*read)(struct mii_bus *bus, int addr, int regnum),
+void net_helper_mdiobus_setup(struct mii_bus *bus, void *priv, struct device *parent,
+			      int (*read)(struct mii_bus *bus, int addr, int regnum),
 			      int (*write)(struct mii_bus *bus, int addr, int regnum, u16 val));
 
 /* pci.c */

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0 */
 /* NAPI. */
 
-void net_helper_netif_napi_add(struct net_device *dev, struct napi_struct *napi, int (*poll)(struct napi_struct *, int))
+void net_helper_netif_napi_add(struct net_device *dev, struct napi_struct *napi,
+			       int (*poll)(struct napi_struct *, int))
 {
 	netif_napi_add(dev, napi, poll);
 }
@@ -27,7 +28,8 @@ void net_helper_napi_schedule(struct napi_struct *napi)
 }
 
 /* Returns whether the frame is to a multicast address. */
-bool net_helper_napi_receive(struct napi_struct *napi, struct net_device *dev, struct sk_buff *skb, bool csum_right)
+bool net_helper_napi_receive(struct napi_struct *napi, struct net_device *dev, struct sk_buff *skb,
+			     bool csum_right)
 {
 	bool multicast;
 

@@ -62,7 +62,8 @@ u32 net_helper_ether_crc(int length, const u8 *data)
 }
 
 /* dev_sw_netstats_rx_add() takes one packet at a time. */
-void net_helper_dev_sw_netstats_rx_add_batch(struct net_device *dev, unsigned int packets, unsigned int len)
+void net_helper_dev_sw_netstats_rx_add_batch(struct net_device *dev, unsigned int packets,
+					     unsigned int len)
 {
 	struct pcpu_sw_netstats *stats = this_cpu_ptr(dev->tstats);
 
@@ -72,7 +73,8 @@ void net_helper_dev_sw_netstats_rx_add_batch(struct net_device *dev, unsigned in
 	u64_stats_update_end(&stats->syncp);
 }
 
-void net_helper_dev_sw_netstats_tx_add(struct net_device *dev, unsigned int packets, unsigned int len)
+void net_helper_dev_sw_netstats_tx_add(struct net_device *dev, unsigned int packets,
+				       unsigned int len)
 {
 	dev_sw_netstats_tx_add(dev, packets, len);
 }
@@ -93,8 +95,10 @@ void net_helper_netdev_err(const struct net_device *dev, const char *text, int e
 }
 
 /* A function for each of these fields would take more room than all of the rest here. */
-void net_helper_netdev_setup(struct net_device *dev, struct device *parent, const struct net_device_ops *ops,
-			     const struct ethtool_ops *ethtool_ops, const struct netdev_stat_ops *stat_ops, unsigned int max_mtu,
+void net_helper_netdev_setup(struct net_device *dev, struct device *parent,
+			     const struct net_device_ops *ops,
+			     const struct ethtool_ops *ethtool_ops,
+			     const struct netdev_stat_ops *stat_ops, unsigned int max_mtu,
 			     u32 xdp_features, int irq)
 {
 	SET_NETDEV_DEV(dev, parent);
@@ -110,7 +114,8 @@ void net_helper_netdev_setup(struct net_device *dev, struct device *parent, cons
 	dev->irq = irq;
 }
 
-void net_helper_netdev_add_features(struct net_device *dev, netdev_features_t able, netdev_features_t on, netdev_features_t vlan)
+void net_helper_netdev_add_features(struct net_device *dev, netdev_features_t able,
+				    netdev_features_t on, netdev_features_t vlan)
 {
 	dev->hw_features |= able;
 	dev->features |= on;

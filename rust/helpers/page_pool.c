@@ -7,7 +7,8 @@
 #endif
 
 /* Returns where a fragment is that it takes out; for the device at addr. */
-void *net_helper_page_pool_alloc_frag(struct page_pool *pool, dma_addr_t *addr, unsigned int size, gfp_t gfp)
+void *net_helper_page_pool_alloc_frag(struct page_pool *pool, dma_addr_t *addr, unsigned int size,
+				      gfp_t gfp)
 {
 	unsigned int offset;
 	struct page *page = page_pool_alloc_frag(pool, &offset, size, gfp);
@@ -29,8 +30,8 @@ struct sk_buff *net_helper_page_pool_build_skb(void *frag, unsigned int size)
 }
 
 /*
- * Before there was a function for it, the field was set when the pool was made. The pool is not used yet; only netlink's dump of pools may
- * read the field, once.
+ * Before there was a function for it, the field was set when the pool was made. The pool is not
+ * used yet; only netlink's dump of pools may read the field, once.
  */
 void net_helper_page_pool_enable_direct_recycling(struct page_pool *pool, struct napi_struct *napi)
 {

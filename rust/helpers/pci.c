@@ -17,7 +17,8 @@ void *net_helper_dev_get_drvdata(const struct device *dev)
 }
 
 /*
- * A suspend that has begun takes what pci_restore_state() leaves for its own, and neither saves nor suspends the device (Linux 6.19 and later).
+ * A suspend that has begun takes what pci_restore_state() leaves for its own, and neither saves nor
+ * suspends the device (Linux 6.19 and later).
  */
 void net_helper_pci_clear_state_saved(struct pci_dev *pdev)
 {
@@ -27,5 +28,6 @@ void net_helper_pci_clear_state_saved(struct pci_dev *pdev)
 /* 0 for a number that no BAR of memory has. */
 u64 net_helper_pci_memory_bar_len(struct pci_dev *pdev, int bar)
 {
-	return bar >= 0 && bar < PCI_STD_NUM_BARS && (pci_resource_flags(pdev, bar) & IORESOURCE_MEM) ? pci_resource_len(pdev, bar) : 0;
+	return bar >= 0 && bar < PCI_STD_NUM_BARS &&
+	       (pci_resource_flags(pdev, bar) & IORESOURCE_MEM) ? pci_resource_len(pdev, bar) : 0;
 }

@@ -54,7 +54,10 @@ bool net_helper_phy_autoneg(const struct phy_device *phydev)
 	return phydev->autoneg == AUTONEG_ENABLE;
 }
 
-/* Only where it is there: what the user has chosen to be offered is forgotten when a mode is removed. */
+/*
+ * Only where it is there: what the user has chosen to be offered is forgotten when a mode is
+ * removed.
+ */
 void net_helper_phy_remove_gigabit_half(struct phy_device *phydev)
 {
 	if (linkmode_test_bit(ETHTOOL_LINK_MODE_1000baseT_Half_BIT, phydev->supported))
@@ -77,7 +80,8 @@ void net_helper_phy_set_mac_managed_pm(struct phy_device *phydev)
 }
 
 /* The PHY at address 0 is the only one, and the MAC speaks for it when the link changes. */
-void net_helper_mdiobus_setup(struct mii_bus *bus, void *priv, struct device *parent, int (*read)(struct mii_bus *bus, int addr, int regnum),
+void net_helper_mdiobus_setup(struct mii_bus *bus, void *priv, struct device *parent,
+			      int (*read)(struct mii_bus *bus, int addr, int regnum),
 			      int (*write)(struct mii_bus *bus, int addr, int regnum, u16 val))
 {
 	bus->name = KBUILD_MODNAME;

@@ -51,7 +51,9 @@ bool net_helper_netdev_sent_queue_more(struct net_device *dev, unsigned int byte
 	return __netdev_sent_queue(dev, bytes, netdev_xmit_more());
 }
 
-/* Bytes that are accounted to the byte queue limits and not completed: to complete more is a BUG(). */
+/*
+ * Bytes that are accounted to the byte queue limits and not completed: to complete more is a BUG().
+ */
 static unsigned int in_flight(struct net_device *dev)
 {
 #ifdef CONFIG_BQL
@@ -63,7 +65,8 @@ static unsigned int in_flight(struct net_device *dev)
 #endif
 }
 
-void net_helper_netdev_completed_queue_at_most(struct net_device *dev, unsigned int packets, unsigned int bytes)
+void net_helper_netdev_completed_queue_at_most(struct net_device *dev, unsigned int packets,
+					       unsigned int bytes)
 {
 	netdev_completed_queue(dev, packets, min(bytes, in_flight(dev)));
 }

@@ -40,7 +40,8 @@ static __always_inline void check_ip_summed(void)
 	} all = {};
 
 	all.skb.ip_summed = 3;
-	BUILD_BUG_ON(all.bytes[offsetof(struct sk_buff, __pkt_type_offset)] != 3 << NET_SKB_SUMMED_SHIFT);
+	BUILD_BUG_ON(all.bytes[offsetof(struct sk_buff, __pkt_type_offset)] !=
+		     3 << NET_SKB_SUMMED_SHIFT);
 }
 
 void net_helper_skb_tx_timestamp(struct sk_buff *skb)

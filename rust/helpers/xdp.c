@@ -28,7 +28,8 @@ struct bpf_prog *net_helper_netdev_bpf_prog(const struct netdev_bpf *command)
 
 void net_helper_netdev_bpf_refuse_mtu(struct netdev_bpf *command, unsigned int limit)
 {
-	NL_SET_ERR_MSG_FMT_MOD(command->extack, "XDP takes frames of one buffer: the MTU must be %u or less", limit);
+	NL_SET_ERR_MSG_FMT_MOD(command->extack,
+			       "XDP takes frames of one buffer: the MTU must be %u or less", limit);
 }
 
 void net_helper_netdev_warn_xdp_mtu(struct net_device *dev, unsigned int limit)

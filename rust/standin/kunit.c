@@ -1,5 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0
-/* The suite of KUnit for the tests that #[kunit_tests] of the stand-in has found: one case, which runs all of them. */
+/*
+ * The suite of KUnit for the tests that #[kunit_tests] of the stand-in has found: one case, which
+ * runs all of them.
+ */
 #include <kunit/test-bug.h>
 #include <kunit/test.h>
 

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * The C side of the stand-in for the kernel crate; rust/standin/kernel/c.rs declares the same to Rust. Pointers are void *, for Rust does not
- * know the structures.
+ * The C side of the stand-in for the kernel crate; rust/standin/kernel/c.rs declares the same to
+ * Rust. Pointers are void *, for Rust does not know the structures.
  */
 #include <linux/bug.h>
 #include <linux/delay.h>

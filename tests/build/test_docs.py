@@ -96,6 +96,13 @@ class Documents(unittest.TestCase):
                     with self.subTest(f"{name}:{number}"):
                         self.fail(f"a comment of {len(line)} columns, expected 100 at most")
 
+    def test_width_of_c(self):
+        for name, text in tracked("*.c", "*.h").items():
+            for number, line in enumerate(text.splitlines(), 1):
+                if (width := len(line.expandtabs(8))) > 100:
+                    with self.subTest(f"{name}:{number}"):
+                        self.fail(f"a line of {width} columns, expected 100 at most, as in the kernel")
+
     def test_words(self):
         for name, text in tracked().items():
             if ELSEWHERE.search(name):

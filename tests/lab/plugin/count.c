@@ -1,12 +1,14 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * A plugin of QEMU that counts how often each block of the guest kernel's code is executed (under TCG only).
+ * A plugin of QEMU that counts how often each block of the guest kernel's code is executed (under
+ * TCG only).
  *
  *     -plugin file=count.so,counts=FILE
  *
- * FILE is a table of `struct block`, in no order, with zeros where there is none. It is mapped, so that it can be read at any time;
- * tests/lab/src/instructions.rs does. All instructions of a block are counted when it is entered: what a fault or an interrupted
- * string instruction leaves out or repeats is not seen.
+ * FILE is a table of `struct block`, in no order, with zeros where there is none. It is mapped, so
+ * that it can be read at any time; tests/lab/src/instructions.rs does. All instructions of a block
+ * are counted when it is entered: what a fault or an interrupted string instruction leaves out or
+ * repeats is not seen.
  */
 #include <fcntl.h>
 #include <pthread.h>
@@ -17,12 +19,19 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
-/* What is used of QEMU's qemu-plugin.h, which Debian has no package of. QEMU refuses another version than its own. */
+/*
+ * What is used of QEMU's qemu-plugin.h, which Debian has no package of. QEMU refuses another
+ * version than its own.
+ */
 #define EXPORT __attribute__((visibility("default")))
 EXPORT int qemu_plugin_version = 7;
 struct qemu_plugin_tb;
-void qemu_plugin_register_vcpu_tb_trans_cb(uint64_t id, void (*callback)(struct qemu_plugin_tb *, void *), void *userdata);
-void qemu_plugin_register_vcpu_tb_exec_cb(struct qemu_plugin_tb *, void (*callback)(unsigned int, void *), int flags, void *userdata);
+void qemu_plugin_register_vcpu_tb_trans_cb(uint64_t id,
+					   void (*callback)(struct qemu_plugin_tb *, void *),
+					   void *userdata);
+void qemu_plugin_register_vcpu_tb_exec_cb(struct qemu_plugin_tb *,
+					  void (*callback)(unsigned int, void *), int flags,
+					  void *userdata);
 size_t qemu_plugin_tb_n_insns(const struct qemu_plugin_tb *);
 uint64_t qemu_plugin_tb_vaddr(const struct qemu_plugin_tb *);
 
@@ -43,7 +52,10 @@ static void executed(unsigned int cpu, void *block)
 	__atomic_fetch_add(&((struct block *)block)->executions, 1, __ATOMIC_RELAXED);
 }
 
-/* A block is translated again when it was dropped or its code was patched; one with the same instructions is the same. */
+/*
+ * A block is translated again when it was dropped or its code was patched; one with the same
+ * instructions is the same.
+ */
 static struct block *find(uint64_t address, uint64_t instructions)
 {
 	static size_t used;
