@@ -91,7 +91,7 @@ class Check(unittest.TestCase):
         self.finds("ENDBR", "cleanup_module is to lose it")
 
     def test_no_type(self):
-        """As a kernel with kCFI has it, where a symbol with another prefix is before each function."""
+        """Is as a kernel with kCFI has it, where a symbol with another prefix is before each function."""
         self.module.data = self.module.data.replace(b"\0__pfx_", b"\0__cfi_")
         self.assertEqual(self.said(), "")
         self.module.data = self.module.data.replace(b"\0__cfi_init_module\0", b"\0__pfx_init_module\0")

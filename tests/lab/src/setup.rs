@@ -127,7 +127,7 @@ pub struct Setup<'a> {
     pub resets: bool,
     /// Memory that the guest has besides what the transfers need.
     pub more_memory_mib: u32,
-    /// How much memory is below 4 GiB, in MiB, where a card of 32 bits reaches it; without a number
+    /// The memory below 4 GiB, in MiB, where a card of 32 bits reaches it; without a number
     /// as much as QEMU puts there.
     pub low_memory_mib: Option<u32>,
     /// Further arguments of the kernel.

@@ -47,7 +47,7 @@ const TAKE_LOW_MEMORY: &str = "echo 4096 >/proc/sys/vm/min_free_kbytes
     test $file -gt 32 || { echo \"$((file * 8)) MiB were available\"; exit 1; }
     for first in $(seq 16); do rm /tmp/low$first; done";
 
-/// How long that may take, and frames at the flood's rate to take the rest.
+/// The time that it may take, and frames at the flood's rate to take the rest.
 const SHORTAGE: Duration = Duration::from_secs(180);
 
 /// Frames that are dropped before the shortage ends.

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! What `rust/driver/xmit.rs` uses of `rust/net`, by the same names: frames that are no more than
-//! what is asked of them, and a device that counts.
+//! The parts that `rust/driver/xmit.rs` uses of `rust/net`, by the same names: frames that are no
+//! more than what is asked of them, and a device that counts.
 
 pub mod pci {
     pub struct Device;
@@ -29,7 +29,7 @@ pub mod device {
     #[derive(Default)]
     pub struct NetDevice {
         errors: Errors,
-        /// How often the poll was scheduled.
+        /// The number of times that the poll was scheduled.
         pub polls: Cell<u32>,
     }
 
@@ -182,7 +182,7 @@ pub mod skb {
         pub checksum: Option<Protocol>,
         /// The core cannot compute its checksum.
         pub fails: bool,
-        /// How many of its fragments can be mapped.
+        /// The number of its fragments that can be mapped.
         pub mapped: u32,
     }
 
