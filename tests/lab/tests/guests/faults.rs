@@ -207,8 +207,10 @@ fn recovers_from_aborted_transfers(case: &Case) -> Result<()> {
 /// lost, and what it reads are ones, which it takes for a descriptor of its own and for the last of
 /// the ring. Chip and driver differ about where they are then, also when transfers are as they
 /// should be again, until the watchdog has the chip reset. What the chip finds wrong with such
-/// descriptors is counted as violations.
-#[guest_test(ours(b300, b380), r8169 = b380, debug)]
+/// descriptors is counted as violations. (r8169 passes or not, by chance: it keeps the mark of the
+/// last descriptor that the chip has written to another one, also over resets, and receives
+/// nothing until it is opened again; docs/upstream/r8169-ring-end.md.)
+#[guest_test(ours(b300, b380), debug)]
 fn recovers_from_lost_transfers(case: &Case) -> Result<()> {
     let (mut bench, interface) = case.setup().lease()?;
     traffic(&mut bench, &interface)?;
