@@ -43,6 +43,19 @@ FILE_SYSTEMS = {"ext2", "ext3", "ext4", "fat16", "fat32", "efi", "linux-swap", "
 # What it has a name for, and does not format.
 SHOWN = {"ntfs", "hfs", "hfsplus"}
 ZONES = Path("/usr/share/zoneinfo")
+# Commands behind which kickseed reads nothing, however much stands there.
+BARE = ("cdrom", "deviceprobe", "halt", "install", "interactive", "poweroff", "reboot", "skipx", "text", "zerombr")
+# What it takes without a word, and does nothing, or asks for what no program looks at today.
+WITHOUT_EFFECT = {
+    "cdrom": "the head node decides where packages come from",
+    "device": "kickseed loads no module; udev does that, by the ids of the hardware",
+    "mouse": "X asks nothing today, so this has no effect",
+    "xconfig": "X asks nothing today, so this has no effect",
+}
+# Options of part and logvol that take no value.
+FLAGS = ("--recommended", "--grow", "--noformat", "--asprimary")
+# What other releases of the installer asked; kickseed answers it beside what this one asks.
+ASKED_BEFORE = ("preseed/locale", "prebaseconfig/reboot_in_progress", "pkgsel/install-pattern", "partman/confirm_write_new_label")
 # A file is read in a tenth of a second; some of kickseed's loops have no end.
 TRY_CPU_SECONDS = 5
 TRY_SECONDS = 120
@@ -108,14 +121,29 @@ def _values(words, option, shortest):
             yield value if equals else [*words, ""][at + 1]
 
 
+def _places(words):
+    """The words of part and logvol that are no options, and no values of these."""
+    rest = iter(words)
+    for word in rest:
+        if not word.startswith("--"):
+            yield word
+        elif "=" not in word and not any(flag.startswith(word) for flag in FLAGS):
+            next(rest, None)
+
+
 def is_zone(name):
     """Returns whether there is such a time zone. A name may be longer than that of any file."""
     return ".." not in name and os.path.isfile(ZONES / name.lstrip("/"))
 
 
+def _words(line):
+    """The words of a line, as the shell finds them where no quotation marks count."""
+    return re.split(r"[ \t]+", line.strip(" \t"))
+
+
 def _word(line):
     """The first word of a line; of an empty one, that of a comment."""
-    return re.split(r"[ \t]+", line.strip(" \t"), maxsplit=1)[0] or "#"
+    return _words(line)[0] or "#"
 
 
 def _limits():
@@ -210,6 +238,8 @@ class Kickstart:
                     tried.append(f"{at} 0")
                 section, ended = word, False
                 self._check(number, _SECTION)
+                if word == "%packages":
+                    self._complain_of_rest(number, "no options here", _words(line)[1:])
             elif word == "%end":
                 # kickseed does not know it: a section ends where the next begins.
                 ended = section is not None
@@ -231,6 +261,8 @@ class Kickstart:
             elif section is None and not word.startswith("#"):
                 self._check(number, _COMMAND)
                 tried.append(f"{at} {number}")
+            elif section == "%packages" and not word.startswith(("@", "#")):
+                self._complain_of_rest(number, "one name a line", _words(line)[1:])
             served.append(line)
             tried.append(line)
         if section is None:
@@ -238,11 +270,18 @@ class Kickstart:
         self._check_words()
         return served, tried
 
+    def _complain_of_rest(self, number, takes, words):
+        """Says which words behind those that kickseed takes have no effect; a comment needs none."""
+        comment = next((at for at, word in enumerate(words) if word.startswith("#")), len(words))
+        if words[:comment]:
+            self._complain(number, f"kickseed takes {takes}, so these have no effect: {' '.join(words[:comment])}")
+
     def _check_words(self):
-        """Checks what kickseed passes on as it is."""
+        """Checks what kickseed passes on as it is, or passes over without a word."""
         questions = set((self.tree / "kickseed/questions").read_text().split())
         known = {one.rpartition("/")[2] for one in questions if one.startswith("partman/filesystem_")}
         known = known - SHOWN | {"swap", "linux-swap"} if known else FILE_SYSTEMS
+        has_lvm = any(one.startswith("partman-lvm/") for one in questions)
         for number, line in enumerate(self.lines, 1):
             word = _word(line)
             if word.startswith("%") and word not in ("%include", "%ksappend"):
@@ -251,15 +290,37 @@ class Kickstart:
                 words = shlex.split(line, comments=True)
             except ValueError:
                 continue
-            if word in ("part", "partition", "logvol"):
-                for kind in _values(words, "--fstype", 4):
-                    if kind not in known and "swap" not in words[1:]:
-                        known_ones = ", ".join(sorted(known))
-                        self._complain(number, f"this installer does not make the file system '{kind}', so partitioning fails; it makes {known_ones}")
+            if word in WITHOUT_EFFECT and not any(_values(words, "--opts", 3)):
+                self._complain(number, WITHOUT_EFFECT[word])
+            elif word in BARE and words != ["zerombr", "yes"]:
+                self._complain_of_rest(number, "no options here", words[1:])
+            elif word == "lang":
+                self._complain_of_rest(number, "one name here", words[2:])
+            elif word == "auth" and any(one.startswith("--enablen") for one in words) and "nis" not in (self._mirror() or {"nis"}):
+                self._complain(number, "the mirror has no package nis, so NIS has no effect")
+            elif word in ("part", "partition", "logvol", "volgroup"):
+                self._check_storage(number, words, known, has_lvm)
             elif word == "timezone" and (ZONES / "Etc").is_dir():
                 for zone in [one for one in words[1:] if not one.startswith("-")][-1:]:
                     if not is_zone(zone):
                         self._complain(number, f"there is no time zone '{zone}'; expected a name like Europe/Berlin or Etc/UTC")
+
+    def _check_storage(self, number, words, known, has_lvm):
+        """Checks what kickseed writes into the recipe for partitions, which it does not look at."""
+        places = list(_places(words[1:]))
+        if not has_lvm and (words[0] in ("volgroup", "logvol") or any(place.startswith("pv.") for place in places)):
+            self._complain(number, "this installer has no LVM, so partitioning fails")
+        if words[0] == "volgroup":
+            return
+        for kind in _values(words, "--fstype", 4):
+            if kind not in known and "swap" not in words[1:]:
+                known_ones = ", ".join(sorted(known))
+                self._complain(number, f"this installer does not make the file system '{kind}', so partitioning fails; it makes {known_ones}")
+        for size in (*_values(words, "--size", 4), *_values(words, "--maxsize", 3)):
+            if not re.fullmatch("[0-9]+", size):
+                self._complain(number, f"found the size '{size}', expected a number of MiB")
+        if len(places) == 1 and not places[0].startswith(("/", "pv.", "raid.")) and places[0] != "swap":
+            self._complain(number, f"found the mount point '{places[0]}', expected a path, or swap")
 
     def _check(self, number, only_words):
         if only_words is _COMMAND and self.lines[number - 1].endswith("\\"):
@@ -311,11 +372,14 @@ class Kickstart:
         if status:
             raise UsageError(f"{self.path}: kickseed cannot read it: {lines[-1] or 'no reason given'}")
 
-        for number, given in sorted(answers.items()):
-            # kickseed also answers what other releases asked.
+        for number, all_given in sorted(answers.items()):
+            given = [words for words in all_given if words[1] not in ASKED_BEFORE]
             asked = [words for words in given if words[0] not in ("d-i", "passwd") or words[1] in questions or words[1].startswith("apt-setup/local")]
-            if number and not asked:
-                self._complain(number, f"this installer does not ask '{given[0][1]}'; it has no effect")
+            others = [words[1] for words in given if words not in asked and not (asked and words[1].startswith(tuple(OURS)))]
+            # Where none is asked, one stands for all: kickseed has some by ten names.
+            for question in others if asked else others[:1]:
+                if number:
+                    self._complain(number, f"this installer does not ask '{question}'; it has no effect")
             for _, question, _, value in asked:
                 if question.startswith("apt-setup/local") and question.endswith("/repository") and value.endswith(" ./"):
                     self._complain(
@@ -365,13 +429,16 @@ class Kickstart:
             self._complain(number, f"this installer has no partitions of the kind '{value}'")
         self.answers[question] = value
 
-    def _check_packages(self):
+    def _mirror(self):
+        """The names of the packages that the mirror has; nothing without a mirror, as when a corpus is looked at."""
         index = next(iter(sorted(self.tree.glob("mirror/dists/*/main/binary-amd64/Packages"))), None)
-        known = {stanza["Package"] for stanza in deb822.stanzas(index.read_text())} if index else set()
-        # Without a mirror, as when a corpus is looked at, there is nothing to compare with.
-        for name in self.answers.get("pkgsel/include", "").split() if index else []:
+        return {stanza["Package"] for stanza in deb822.stanzas(index.read_text())} if index else None
+
+    def _check_packages(self):
+        known = self._mirror()
+        for name in self.answers.get("pkgsel/include", "").split() if known is not None else []:
             if name not in known:
-                number = next((number for number, line in enumerate(self.lines, 1) if line.strip() == name), 0)
+                number = next((number for number, line in enumerate(self.lines, 1) if line.split()[:1] == [name]), 0)
                 self._complain(number, "the mirror has no such package; list it in packaging/cluster/node.packages")
         if self.answers.get("tasksel/first"):
             self._complain(self._place_of("group"), f"the mirror has no tasks (package groups), so this has no effect: {self.answers['tasksel/first']}")

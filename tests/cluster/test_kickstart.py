@@ -83,6 +83,40 @@ class Kickstarts(unittest.TestCase):
                 self.assertRegex(self.said(f"text\n{line}\n"), f"^line 2: {line.split()[0]}: ")
                 self.assertIn(words, self.said(f"text\n{line}\n"))
 
+    def test_what_kickseed_passes_over_in_silence_is_said(self):
+        for text, words in {
+            "%packages --nobase --ignoremissing\nless\n": "%packages: kickseed takes no options here, so these have no effect: --nobase --ignoremissing",
+            "%packages\nless vim # more\n": "less: kickseed takes one name a line, so these have no effect: vim",
+            "cdrom\n": "cdrom: the head node decides where packages come from",
+            "device eth e1000\n": "device: kickseed loads no module",
+            "mouse --device psaux generic\n": "mouse: X asks nothing today",
+            "xconfig --card x --startxonboot\n": "xconfig: X asks nothing today",
+            "auth --enablenis --nisdomain=x\n": "auth: the mirror has no package nis",
+            "reboot --eject\n": "reboot: kickseed takes no options here, so these have no effect: --eject",
+            "zerombr no\n": "zerombr: kickseed takes no options here, so these have no effect: no",
+            "lang C.UTF-8 --addsupport=de_DE.UTF-8\n": "lang: kickseed takes one name here, so these have no effect: --addsupport=de_DE.UTF-8",
+            "part pv.1 --size 1 --grow\n": "part: this installer has no LVM",
+            "volgroup vg pv.1\n": "volgroup: this installer has no LVM",
+            "logvol / --vgname vg --name root --size 1 --fstype ext4\n": "logvol: this installer has no LVM",
+            "part / --size=4G\n": "part: found the size '4G', expected a number of MiB",
+            "part / --size 1 --grow --maxsize=a\n": "part: found the size 'a', expected a number of MiB",
+            "part biosboot --size 1\n": "part: found the mount point 'biosboot', expected a path, or swap",
+            "rootpw ''\n": "rootpw: this installer does not ask 'passwd/root-password-empty'",
+        }.items():
+            with self.subTest(text):
+                number = len(text.splitlines())
+                self.assertIn(f"line {number}: {words}" if not text.startswith("%packages --") else f"line 1: {words}", self.said(text))
+
+    def test_what_needs_no_word_gets_none(self):
+        for text in (
+            "install\ntext\nskipx\nzerombr yes\ndeviceprobe\nfirewall --disabled\nclearpart --initlabel\n",
+            "part / --fstype ext4 --size 3000 --grow --maxsize 9000 --asprimary\npart swap --recommended\npart /b/c --size=1\n",
+            "%packages\nless # a pager\nvim\n# more\n\n",
+        ):
+            with self.subTest(text):
+                self.assertNotIn("no effect", self.said(text))
+                self.assertNotIn("expected", self.said(text))
+
     def test_what_the_head_node_decides_is_said(self):
         self.assertIn("line 1: url: the head node decides 'mirror/http/hostname'", self.said("url --url http://mirror.example/centos\n"))
         self.assertIn("'debian-installer/locale'", self.said("lang de_DE.UTF-8\n"))
