@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0
 """Names the kind of a file that is taken for an initrd, with the way to the initrd if there is one."""
 
+import shlex
 import struct
 from pathlib import Path
 
@@ -88,7 +89,7 @@ def sections(head):
 def _program(head, path):
     names = sections(head)
     if ".initrd" in names:
-        out = f"objcopy -O binary --only-section=.initrd {path or 'FILE'} initrd"
+        out = f"objcopy -O binary --only-section=.initrd {_pasted(path) if path else 'FILE'} initrd"
         return f"a unified kernel image (UKI); the initrd is a section of it: {out}"
     if ".linux" in names:
         return "a unified kernel image (UKI) without an initrd in it; name the initrd that belongs to it"
@@ -108,14 +109,19 @@ def _iso(path):
         return "an ISO image; the initrd is a file in it: bsdtar -tf FILE lists them, bsdtar -xf FILE NAME takes one out"
     best = min(found, key=lambda one: ("/gtk/" in one or "/xen/" in one, one.count("/"), one))
     more = f" (there are {len(found)}: bsdtar -tf FILE)" if len(found) > 1 else ""
-    return f"an ISO image; an initrd in it is {best}{more}, take it out: bsdtar -xf {path} {best}"
+    return f"an ISO image; an initrd in it is {best}{more}, take it out: bsdtar -xf {_pasted(path)} {_pasted(best)}"
+
+
+def _pasted(path):
+    """A path as a word of a command that somebody may paste."""
+    return shlex.quote(str(path))
 
 
 def kernel(head, path):
     """Names a file that was taken for a kernel, with the way to the kernel."""
     names = sections(head)
     if ".linux" in names:
-        return f"it is a unified kernel image (UKI), the kernel is a section of it: objcopy -O binary --only-section=.linux {path} vmlinuz"
+        return f"it is a unified kernel image (UKI), the kernel is a section of it: objcopy -O binary --only-section=.linux {_pasted(path)} vmlinuz"
     if head[0x38:0x3C] == b"ARM\x64" or head[0x30:0x34] == b"RISC":
         return "it is a kernel of another architecture, whose symbols and version are not read here: leave out --kernel, and name its modules by --modules"
     if head[:6] in (b"070701", b"070702") or head[:2] == b"\x1f\x8b":

@@ -2,6 +2,7 @@
 """The request to inject-initrd: the options, checked as far as that needs no look into the initrd."""
 
 import os
+import shlex
 import stat
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
@@ -108,7 +109,7 @@ def _check_input(name):
     try:
         kind = path.stat().st_mode
         if stat.S_ISDIR(kind):
-            raise UsageError(f"{name} is a directory, expected an initrd; to make one of it: (cd {name} && find . | cpio -o -H newc) >initrd")
+            raise UsageError(f"{name} is a directory, expected an initrd; to make one of it: (cd {shlex.quote(name)} && find . | cpio -o -H newc) >initrd")
         if stat.S_ISFIFO(kind) or stat.S_ISSOCK(kind):
             raise UsageError(f"{name} is a pipe or a socket, which can be read once only; write it into a file first")
         if not stat.S_ISREG(kind):

@@ -31,7 +31,8 @@ def at(offset, magic, size=64 << 10):
 
 class WrongInputs(Case):
     def named(self, content, *words, what="--list"):
-        path = self.dir / "given"
+        # A command that is named has to be one that can be pasted.
+        path = self.dir / "given by $(somebody)'s hand"
         path.write_bytes(content)
         errors = self.refuse(1, what, path, says=words)
         self.assertNotIn("fetch or make it again", errors)
