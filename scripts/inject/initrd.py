@@ -131,6 +131,11 @@ class Initrd:
         entry = self.tree.get(path)
         return not path or (entry.kind == "dir" if entry else any(one.startswith(path + "/") for one in self.tree))
 
+    def mode_of(self, path):
+        """The mode of the file at a path whose links have been followed, and that of a new one where there is none."""
+        entry = self.tree.get(path)
+        return entry.mode if entry and entry.kind == "file" else 0o644
+
     def read(self, name):
         """The content of a file, or nothing when there is none."""
         entry = self.tree.get(resolved := self.resolve(name))

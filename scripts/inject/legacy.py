@@ -46,9 +46,9 @@ def files(initrd, request, plan, workdir):
         tables.add_ids(driver, pci_numbers([modalias]), f"{driver} (by inject-initrd)")
         plan.checks.append(f"{driver}: in modules.cgz; {modalias} leads to it")
     plan.notes += tables.notes
-    changed = {path: (_save(work, path, content), 0o644) for path, content in tables.changed().items()}
+    changed = {path: (_save(work, path, content), initrd.mode_of(path)) for path, content in tables.changed().items()}
     if modules:
-        changed[ARCHIVE] = (inner.rewritten(modules), 0o644)
+        changed[ARCHIVE] = (inner.rewritten(modules), initrd.mode_of(ARCHIVE))
     return changed
 
 

@@ -10,8 +10,8 @@ from pathlib import Path
 from . import archive, flavours, legacy
 from .archive import Addition
 from .errors import UnfitError, UsageError
-from .initrd import module_name
-from .kernel import Image, runs
+from .initrd import is_module, module_name
+from .kernel import Image, elf_machine, runs
 from .module import Module, plain, read_module
 from .tree import INSTALLER_NEEDS, SourceTree, Staged, check_fit, pull_needs
 from .unpacker import MAX_NAME
@@ -337,9 +337,19 @@ class Planner:
             raise UsageError(f"{before[0]} and {source} are both to be /{path}, and differ; name one of them")
         if before and path not in self._given and before[0].read_bytes() != source.read_bytes():
             self.plan.notes.append(f"/{path} is as {source} has it, not as it would be made here: check that the module is loaded all the same")
+        self._note_useless(path, source, mode)
         self._given.add(path)
         self._put(path, source, mode)
         self.plan.sources.append(source)
+
+    def _note_useless(self, path, source, mode):
+        """Says what is there for nothing: a module that nothing finds, a program that does not run."""
+        if is_module(path) and path.startswith(self.initrd.modules_base() + "/"):
+            self.plan.notes.append(f"/{path} is a module that modprobe does not find, for no index has it; put it there by --module {source}")
+        with open(source, "rb") as file:
+            machine, programs = elf_machine(file.read(64)), self.initrd.machine()
+        if mode & 0o111 and machine and programs and not runs(programs, machine) and not runs(machine, programs):
+            self.plan.notes.append(f"/{path} is for {machine}, the programs in the initrd are for {programs}: it does not run there")
 
     def _put_content(self, path, content):
         self._count += 1
@@ -348,8 +358,10 @@ class Planner:
         # Behind a link, which may be there on purpose.
         self._put(self.initrd.resolve(path), source)
 
-    def _put(self, path, source, mode=0o644):
-        self._files[self.initrd.resolve_parent(archive.normal(path))] = (source, mode)
+    def _put(self, path, source, mode=None):
+        """Has a file in the initrd; without a mode it keeps that of the one that is there."""
+        path = self.initrd.resolve_parent(archive.normal(path))
+        self._files[path] = (source, self.initrd.mode_of(path) if mode is None else mode)
 
     def _settle(self):
         """Turns the wanted files into additions: those that are not there as they should be, and their directories."""

@@ -8,7 +8,24 @@ import stat
 import subprocess
 import time
 
-from support import INSTALLER, KERNEL, MODULE, PROGRAM, Case, cut, decompress, inject, like_the_kernel, listing, pack, small_initrd, tree
+from support import (
+    INSTALLER,
+    KERNEL,
+    KVER,
+    MODULE,
+    PROGRAM,
+    Case,
+    cut,
+    decompress,
+    hand_made,
+    inject,
+    like_the_kernel,
+    listing,
+    pack,
+    program_for,
+    small_initrd,
+    tree,
+)
 
 
 class Files(Case):
@@ -123,6 +140,33 @@ class Files(Case):
         os.chown(self.source, 1, 1)
         self.source.chmod(0o4755)
         self.refuse(2, "--file", f"{self.source}:/x", self.initrd, "-o", self.dir / "none", says=["setuid"])
+
+    def test_what_is_changed_inside_keeps_its_mode(self):
+        """F5: a list of modules of 0600, which gets a line more, was one of 0644 afterwards."""
+        top = self.dir / "small"
+        indexed = [f"usr/lib/modules/{KVER}/{name}" for name in ("modules.dep", "modules.dep.bin")]
+        for name in ("etc/modules", indexed[0]):
+            (top / name).chmod(0o600)
+        initrd = pack(top, self.dir / "private")
+        for mode in ("--append", "--repack"):
+            self.inject("--module", MODULE, mode, initrd, "-o", self.out)
+            root = like_the_kernel(self.out, self.dir)
+            self.assertIn("r8168_rust", (root / "etc/modules").read_text())
+            modes = {name: stat.S_IMODE((root / name).stat().st_mode) for name in ("etc/modules", *indexed)}
+            self.assertEqual(modes, {"etc/modules": 0o600, indexed[0]: 0o600, indexed[1]: 0o644}, mode)
+            shutil.rmtree(root)
+
+    def test_a_file_that_nothing_finds_or_runs_is_told(self):
+        """A module put there by --file is in no index, and a program may be for another machine (F1)."""
+        for machine, mode, said in ((183, 0o755, True), (3, 0o755, False), (62, 0o755, False), (183, 0o644, False)):
+            self.source.write_bytes(program_for(machine))
+            self.source.chmod(mode)
+            initrd = hand_made(self.dir / f"i-{machine}-{mode}", self.dir / "i.gz", {"usr/bin/busybox": program_for(62)})
+            out = self.inject("--file", f"{self.source}:/usr/bin/x", initrd, "-o", self.out).out
+            self.assertEqual("/usr/bin/x is for arm64, the programs in the initrd are for x86_64" in out, said, f"{machine} {mode:o}")
+        for place, said in ((f"/lib/modules/{KVER}/updates/", True), ("/extra/", False)):
+            out = self.inject("--file", f"{MODULE}:{place}", self.initrd, "-o", self.out).out
+            self.assertEqual("for no index has it; put it there by --module" in out, said, place)
 
     def full(self, *arguments, size="300k"):
         """A run with a TMPDIR that is full soon."""
