@@ -175,7 +175,7 @@ class Inside(Case):
         self.assertIn("header", self.inject("--module", given, initrd, "-o", self.out).out)
         self.assertEqual(injected_module(like_the_kernel(self.out, self.dir)).read_bytes(), MODULE.read_bytes())
         given.write_bytes(packed + packed)
-        self.refuse(3, "--module", given, initrd, "-o", self.dir / "none", says=["behind the end"])
+        self.refuse(3, "--module", given, initrd, "-o", self.dir / "none", says=["after the end"])
 
     def test_the_same_driver_again_in_another_compression_replaces_the_first(self):
         """F12: of two below updates/ depmod takes either; there is one."""
