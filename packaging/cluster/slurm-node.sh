@@ -10,3 +10,13 @@ chown "${owner:?}" etc/munge etc/munge/munge.key
 umask 022
 # The node says itself what it has (-Z), and asks the head node for the configuration.
 echo "SLURMD_OPTIONS='-Z --conf-server @HEAD@'" >etc/default/slurmd
+# A node that was there before the head node asks again, as long as it takes.
+mkdir -p etc/systemd/system/slurmd.service.d
+cat >etc/systemd/system/slurmd.service.d/again.conf <<'END'
+[Unit]
+StartLimitIntervalSec=0
+[Service]
+Restart=on-failure
+RestartSec=5
+TimeoutStartSec=300
+END

@@ -23,6 +23,7 @@ from archive.tools import replace, run
 from .head import set_up_wire
 from .plan import Plan
 from .simulated import NIC, make_namespace
+from .slurm import bind
 
 TOP = Path(__file__).resolve().parents[2]
 # A node that is silent for so many seconds is down.
@@ -42,6 +43,10 @@ mount -t tmpfs none /run
 mkdir /run/munge /run/slurm
 mount --bind "$3" /run/munge
 mount -t tmpfs none /var/spool
+mount --bind "$4/passwd" /etc/passwd
+mount --bind "$4/group" /etc/group
+mkdir -p /home
+mount --bind "$4/home" /home
 exec slurmd -D -Z --conf-server "$2"
 """
 # Each of the parts adds its own terms; the sum is known.
@@ -55,6 +60,7 @@ hosts = world.gather(MPI.Get_processor_name())
 if world.rank == 0:
     print(f"pi {total!r} {' '.join(sorted(set(hosts)))}")
 """
+LEAST_ROUNDS = 3
 # What a message takes from one node to the other and back, of growing size.
 PING_PONG = """
 import time
@@ -64,7 +70,7 @@ other = 1 - world.rank
 size = 1
 while size <= 1 << 22:
     out, into = bytearray(size), bytearray(size)
-    rounds = max(3, min(100, (1 << 22) // size))
+    rounds = max(@LEAST@, min(100, (1 << 22) // size))
     world.Barrier()
     begun = time.perf_counter()
     for _ in range(rounds):
@@ -78,7 +84,44 @@ while size <= 1 << 22:
     if world.rank == 0:
         print(f"size {size} seconds {one_way:.9f}")
     size *= 4
+""".replace("@LEAST@", str(LEAST_ROUNDS))
+# Where a task runs, and as whom.
+WHERE = "echo $(hostname) $(id -un) $(pwd)"
+# A job that says where it runs, each time that it begins, and takes its time.
+JOB = """#!/bin/sh
+hostname >>ran
+sleep {seconds}
 """
+SIZES = 12
+
+
+def check_where(told, names, user):
+    """Refuses tasks that did not run once on each node, as the user and in the user's home."""
+    expected = sorted(f"{name} {user} /home/{user}" for name in names)
+    if sorted(told) != expected:
+        raise UserError(f"srun ran on {sorted(told)}, expected {expected}")
+
+
+def check_pi(text, names):
+    """The value that nodes computed together; refuses another than pi, and one that not all took part in."""
+    match = re.search(r"^pi (\S+) (.*)$", text, re.MULTILINE)
+    if not match or abs(float(match[1]) - math.pi) > 1e-9 or match[2].split() != sorted(names):
+        raise UserError(f"the nodes computed {text.strip()[-200:]!r}, expected {math.pi} on {' '.join(sorted(names))}")
+    return match[1]
+
+
+def read_ping_pong(text):
+    """The sizes of messages in bytes, and what each takes one way in seconds."""
+    found = [(int(size), float(seconds)) for size, seconds in re.findall(r"size (\d+) seconds ([\d.]+)", text)]
+    if len(found) != SIZES or not all(seconds for _, seconds in found):
+        raise UserError(f"the ping-pong has {len(found)} sizes, expected {SIZES}: {text.strip()[-200:]!r}")
+    return found
+
+
+def in_words(found):
+    """The two ends of a ping-pong: the smallest message, and the most that went through."""
+    best = max(size / seconds for size, seconds in found) * 8 / 1e6
+    return f"{found[0][1] * 1e6:.0f} us for a byte, {best:.0f} Mbit/s at most"
 
 
 class Cluster:
@@ -87,9 +130,11 @@ class Cluster:
     def __init__(self, directory, out, count):
         self.directory = Path(directory)
         self.out = Path(out)
-        text = (TOP / "packaging/cluster/cluster.conf").read_text().replace("slurm = no", "slurm = yes")
+        text = (TOP / "packaging/cluster/cluster.conf").read_text().replace("slurm = no", "slurm = yes").replace("\nuser =\n", "\nuser = ann\n")
         replace(self.directory / "cluster.conf", text)
         self.plan = Plan(self.directory / "cluster.conf")
+        self.user, self.uid = self.plan.user, self.plan.uid
+        self.home = self.directory / "home" / self.user
         self.names = [self.plan.name(rank) for rank in range(count)]
         self.head: Any = None
         self.nodes: dict[str, Any] = {}
@@ -112,10 +157,13 @@ class Cluster:
             run("nsenter", f"--net={there}", "ip", "address", "add", f"{self.plan.address(name)}/{self.plan.prefix}", "dev", NIC)
         lines = ["127.0.0.1 localhost", f"{self.plan.head} head", *(f"{self.plan.address(name)} {name}" for name in self.names)]
         replace(self.directory / "hosts", "\n".join(lines) + "\n")
-        run("mount", "--bind", self.directory / "hosts", "/etc/hosts")
-        run("hostname", "head")
-        Path("/run/slurm").mkdir(exist_ok=True)
+        bind(self.directory / "hosts", "/etc/hosts")
         os.environ["SLURM_CONF"] = str(self.directory / "head/slurm/slurm.conf")
+        # The user, as nodes have that, and a home that all nodes see.
+        self.home.mkdir(parents=True)
+        os.chown(self.home, self.uid, self.uid)
+        for name, line in (("passwd", f"{self.user}:x:{self.uid}:{self.uid}::/home/{self.user}:/bin/sh"), ("group", f"{self.user}:x:{self.uid}:")):
+            replace(self.directory / name, Path("/etc", name).read_text() + line + "\n")
 
     def start_head(self):
         """Starts munged and slurmctld."""
@@ -133,7 +181,7 @@ class Cluster:
         command = ["setpriv", "--pdeathsig", "KILL", "nsenter", f"--net=/proc/self/fd/{self.namespaces[name]}", "unshare", "--uts", "--mount"]
         with open(self.out / f"{name}.log", "ab") as log:
             self.nodes[name] = subprocess.Popen(
-                [*command, "sh", "-euc", NODE, "sh", name, f"{self.plan.head}", f"{self.directory}/{name}"],
+                [*command, "sh", "-euc", NODE, "sh", name, f"{self.plan.head}", f"{self.directory}/{name}", self.directory],
                 stdin=subprocess.DEVNULL, stdout=log, stderr=log, pass_fds=[self.namespaces[name]], start_new_session=True,
             )  # fmt: skip
 
@@ -146,6 +194,13 @@ class Cluster:
                 if os.readlink(path) == wire:
                     os.kill(int(path.parts[2]), signal.SIGKILL)
         self.nodes[name].wait()
+
+    def as_user(self, *command, node=0):
+        """Runs a command on a node as its user, in the user's home."""
+        pid = self.nodes[self.names[node]].pid
+        drop = ["setpriv", f"--reuid={self.uid}", f"--regid={self.uid}", "--clear-groups"]
+        inside = ["nsenter", f"--target={pid}", "--net", "--mount", "--uts", f"--wdns=/home/{self.user}"]
+        return run("env", "--unset=SLURM_CONF", f"HOME=/home/{self.user}", *inside, *drop, *command)
 
     def states(self):
         """The state of each node, as Slurm has it."""
@@ -173,10 +228,9 @@ class Cluster:
         """Runs what the nodes compute together."""
         count = len(self.names)
         self.wait(f"all {count} nodes are idle", self.all_idle)
-        told = run("srun", f"--nodes={count}", "--ntasks-per-node=1", "hostname").split()
-        if sorted(told) != sorted(self.names):
-            raise UserError(f"srun ran on {told}, expected {self.names}")
-        self.say(f"srun -N{count} hostname: {' '.join(sorted(told))}")
+        told = self.as_user("srun", f"--nodes={count}", "--ntasks-per-node=1", "sh", "-c", WHERE).splitlines()
+        check_where(told, self.names, self.user)
+        self.say(f"srun -N{count}, as {self.user}: {', '.join(sorted(told))}")
         reported = run("scontrol", "show", "node", self.names[0])
         self.result["reported"] = re.findall(r"(?:CPUTot|RealMemory|Sockets)=\d+", reported)
         self.say(f"{self.names[0]} reports {' '.join(self.result['reported'])}")
@@ -185,36 +239,29 @@ class Cluster:
         self.lose_a_node()
 
     def program(self, name, text):
-        """A program that all nodes can read."""
-        replace(self.directory / name, text)
-        return self.directory / name
+        """A program in the user's home, where all nodes have it; its name there."""
+        replace(self.home / name, text)
+        return name
 
     def compute_pi(self, count):
         """A computation whose answer is known."""
-        answer = run("srun", f"--nodes={count}", "--ntasks-per-node=1", "python3", "-B", self.program("pi.py", PI)).strip()
-        _, value, *hosts = answer.split()
-        if abs(float(value) - math.pi) > 1e-9 or hosts != sorted(self.names):
-            raise UserError(f"the nodes computed {answer!r}, expected {math.pi} on {self.names}")
-        self.result["pi"] = value
-        self.say(f"pi, computed by MPI on {count} nodes: {value}")
+        text = self.as_user("srun", f"--nodes={count}", "--ntasks-per-node=1", "python3", "-B", self.program("pi.py", PI))
+        self.result["pi"] = check_pi(text, self.names)
+        self.say(f"pi, computed by MPI on {count} nodes: {self.result['pi']}")
 
     def ping_pong(self):
         """Latency and bandwidth between two nodes."""
-        text = run("srun", "--nodes=2", "--ntasks-per-node=1", "python3", "-B", self.program("ping_pong.py", PING_PONG))
-        found = [(int(size), float(seconds)) for size, seconds in re.findall(r"size (\d+) seconds ([\d.]+)", text)]
-        if len(found) != 12:
-            raise UserError(f"the ping-pong has {len(found)} sizes, expected 12: {text[-200:]!r}")
-        self.result["ping_pong"] = found
-        best = max(size / seconds for size, seconds in found) * 8 / 1e6
-        self.say(f"MPI ping-pong: {found[0][1] * 1e6:.0f} us for a byte, {best:.0f} Mbit/s at most")
+        text = self.as_user("srun", "--nodes=2", "--ntasks-per-node=1", "python3", "-B", self.program("ping_pong.py", PING_PONG))
+        self.result["ping_pong"] = found = read_ping_pong(text)
+        self.say(f"MPI ping-pong: {in_words(found)}")
 
     def lose_a_node(self):
         """A node is switched off while it computes: it is out, its job goes elsewhere, it returns by itself."""
-        script = self.program("job.sh", "#!/bin/sh\nhostname >>" + f"{self.directory}/ran\nsleep 12\n")
-        job = run("sbatch", "--parsable", "--nodes=1", "--requeue", f"--output={self.directory}/job.log", script).strip()
+        script = self.program("job.sh", JOB.format(seconds=12))
+        job = self.as_user("sbatch", "--parsable", "--nodes=1", "--requeue", "--output=job.log", script).strip()
 
         def ran():
-            path = self.directory / "ran"
+            path = self.home / "ran"
             return path.read_text().split() if path.exists() else []
 
         victim = self.wait("a job runs", ran)[0]

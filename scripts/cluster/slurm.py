@@ -2,15 +2,17 @@
 """Slurm for a cluster: its key, its configuration, and the two programs of the head node."""
 
 import argparse
+import ctypes
 import os
 import secrets
 import signal
+import socket
 import subprocess
 import time
 from pathlib import Path
 
 from archive.ends import ended
-from archive.errors import UsageError
+from archive.errors import UsageError, UserError
 from archive.tools import replace
 
 from .plan import Plan
@@ -20,6 +22,15 @@ from .programs import Programs
 KEY_BYTES = 128
 # A node that has been silent for so long is down: its jobs go to others.
 SILENCE = 60
+# How long an answer may take: old machines start programs slowly, and emulated ones more so. Slurm has 100 for the most.
+ANSWER = 30
+# The name of the controller. slurmctld serves only on a machine that is called so.
+NAME = "head"
+# Where its clients find it.
+PORT = 6817
+_LIBC = ctypes.CDLL(None, use_errno=True)
+_CLONE_NEWNS, _CLONE_NEWUTS = 0x20000, 0x4000000
+_MS_BIND, _MS_REC, _MS_PRIVATE = 0x1000, 0x4000, 0x40000
 
 
 def key(directory):
@@ -41,7 +52,7 @@ def configuration(plan, directory, silence=SILENCE):
     return f"""\
 # Written by r8168_rust's head node; changes are lost.
 ClusterName={plan.domain}
-SlurmctldHost=head({plan.head})
+SlurmctldHost={NAME}({plan.head})
 SlurmUser=root
 AuthType=auth/munge
 # Nodes have no configuration of their own: they ask for it, and report what they have when they do (slurmd -Z).
@@ -58,11 +69,39 @@ MpiDefault=pmix
 ReturnToService=2
 JobRequeue=1
 SlurmdTimeout={silence}
+MessageTimeout={ANSWER}
 StateSaveLocation={directory}/state
 SlurmctldPidFile=/run/slurmctld.pid
 SlurmdPidFile=/run/slurmd.pid
 SlurmdSpoolDir=/var/spool/slurmd
 """
+
+
+def bind(path, over):
+    """Has a file in the place of another, for this mount namespace."""
+    _mount(path, over, _MS_BIND)
+
+
+def _mount(source, target, flags):
+    if _LIBC.mount(os.fsencode(source), os.fsencode(target), None, flags, None):
+        raise UserError(f"cannot mount {source} at {target}: {os.strerror(ctypes.get_errno())}")
+
+
+def separate(plan, directory):
+    """Gives this program, and those that it starts, a host name and a list of users of their own: slurmctld serves only where its configuration says,
+    and a job's user has to be one that it knows. The machine's own name and users stay as they are."""
+    if _LIBC.unshare(_CLONE_NEWUTS | _CLONE_NEWNS):
+        raise UserError(f"cannot give slurmctld a name of its own: {os.strerror(ctypes.get_errno())}; it has to be root")
+    socket.sethostname(NAME)
+    # Nothing that is mounted here is to be seen outside.
+    _mount("none", "/", _MS_REC | _MS_PRIVATE)
+    if not plan.user:
+        return
+    for name, line in (("passwd", f"{plan.user}:x:{plan.uid}:{plan.uid}::/home/{plan.user}:/bin/sh"), ("group", f"{plan.user}:x:{plan.uid}:")):
+        text = Path("/etc", name).read_text(encoding="utf-8")
+        if f"\n{plan.user}:" not in text:
+            replace(directory / name, f"{text.rstrip()}\n{line}\n")
+            bind(directory / name, f"/etc/{name}")
 
 
 class Slurm:
@@ -80,6 +119,7 @@ class Slurm:
         """Starts both."""
         home = self.directory / "slurm"
         munge_key = key(self.directory)
+        separate(self.plan, home)
         (home / "state").mkdir(mode=0o700, exist_ok=True)
         replace(home / "slurm.conf", configuration(self.plan, self.directory, self.silence))
         # Asked for by every node as well. Diskless ones have no D-Bus, by which slurmd would ask systemd for groups.
