@@ -201,15 +201,19 @@ group=
             self._admit(mac, name)
 
     def _check_packages(self):
-        """Refuses a plan with Slurm, or with another thing for all nodes, if the mirror has no packages for it."""
-        if not self.plan.packages():
-            return
+        """Refuses a tree that was made without the packages of the plan."""
         index = self.tree / f"mirror/dists/{self.plan.installation['suite']}/main/binary-amd64/Packages"
-        names = set(index.read_text().splitlines()) if index.is_file() else set()
-        if missing := [name for name in self.plan.packages() if f"Package: {name}" not in names]:
-            lists = "packaging/cluster/node.packages and diskless.packages"
-            how = f"list that in {lists}, and make the mirror anew: scripts/installer-tree {self.tree}"
-            raise UserError(f"[cluster] of the plan needs {' and '.join(missing)}, which the mirror does not have; {how}")
+        # Makes all anew, since the tree may be of another plan.
+        how = f"make it anew: scripts/installer-tree --plan {self.plan.path} {self.tree}"
+        self._check_listed("mirror", index, "Package: ", how)
+        if "diskless" in self.plan.modes.values():
+            self._check_listed("root of diskless nodes", self.tree / "boot/root.packages", "", f"make it anew: scripts/diskless-tree {self.tree}")
+
+    def _check_listed(self, what, path, before, how):
+        wanted = self.plan.packages()
+        listed = set(path.read_text(encoding="utf-8").splitlines()) if wanted and path.is_file() else set()
+        if missing := [name for name in wanted if f"{before}{name}" not in listed]:
+            raise UserError(f"the plan needs {' and '.join(missing)}, which the {what} in {self.tree} does not have; {how}")
 
     def _remove_unfinished(self):
         """Removes what a head node that was killed was about to write."""

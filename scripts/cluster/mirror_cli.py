@@ -13,6 +13,7 @@ from archive.tools import replace
 from inject import errors as modules_errors
 
 from . import mirror, templates
+from .plan import Plan
 from .pool import Pool, make_kernel_part
 
 TOP = Path(__file__).resolve().parents[2]
@@ -33,6 +34,7 @@ def parser():
     add("--mirror", metavar="URL", required=True, help="the Debian mirror to download from")
     add("--keyring", metavar="FILE", help="the keys that it may sign with (default: Debian's)")
     add("--suite", default="trixie", help="the release of Debian (default %(default)s)")
+    add("--plan", metavar="FILE", help="a cluster's plan, whose packages are put in as well; they are listed in DIR.packages")
     add("--deb", metavar="FILE", action="append", default=[], help="a package to be put in (repeatable)")
     add("--modules", metavar="DIR", help="that kernel's modules, unpacked and indexed: the installer gets those for disks and file systems as a part")
     add("--fetch", action="store_true", help="only download what is missing")
@@ -60,7 +62,8 @@ def run(options):
     with open(directory / "lock", "w", encoding="ascii") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         archive = Archive(directory, options.mirror, options.keyring, None, _say)
-        pool = Pool(directory, archive, options.suite, TOP / "packaging/cluster", options.kver, _say)
+        more = Plan(options.plan).packages() if options.plan else []
+        pool = Pool(directory, archive, options.suite, TOP / "packaging/cluster", options.kver, _say, more)
         if options.lock:
             pool.lock()
             return
@@ -75,6 +78,7 @@ def run(options):
         root = Path(options.output)
         count = mirror.make(root, options.suite, packages, udebs, options.deb, directory / "stripped", options.keep_translations)
         mirror.sign(root, options.suite, f"{root}.gpg")
+        replace(f"{root}.packages", "".join(f"{name}\n" for name in more))
         _say(f"{count} packages in {root}, signed with a key made now")
 
 

@@ -24,8 +24,9 @@ KEYS: dict[str, set[str] | None] = {
 # What a section may leave out, as plans did that were made before it was there.
 DEFAULTS = {"nodes": {"admit": "all"}, "cluster": {"slurm": "no", "home": "no", "clock": "no", "user": "", "uid": "5000"}}
 _NAME = re.compile(r"compute-(\d+)-(\d+)")
-# Packages that a node has besides, by what the plan says in [cluster].
-PACKAGES = {"slurm": ("munge", "slurmd"), "home": ("nfs-common",), "clock": ("chrony",)}
+# Packages that a node has besides, by what the plan says in [cluster]. A user of a node asks the queue there, and programs of several nodes talk by MPI.
+PACKAGES = {"slurm": ("munge", "openmpi-bin", "slurm-client", "slurmd"), "home": ("nfs-common",), "clock": ("chrony",)}
+_PACKAGE = re.compile(r"[a-z0-9][a-z0-9+.-]+")
 _USER = re.compile(r"[a-z][a-z0-9_-]{0,30}")
 # Users of Debian's own, on the nodes.
 SYSTEM_USERS = frozenset(
@@ -85,6 +86,9 @@ class Plan:
         self.installation = dict(parser["installation"])
         if self.installation["afterwards"] not in ("poweroff", "reboot"):
             self._fail(f"afterwards is {self.installation['afterwards']!r}, expected poweroff or reboot")
+        for name in self.installation["packages"].split():
+            if not _PACKAGE.fullmatch(name):
+                self._fail(f"packages has {name!r}, expected names of Debian packages with spaces between")
         kickstart = self.installation.pop("kickstart")
         self.kickstart = self.path.parent / kickstart if kickstart else None
         self.names = {}
@@ -178,8 +182,9 @@ class Plan:
         return self.slurm or self.home or self.clock or bool(self.user)
 
     def packages(self):
-        """The packages that nodes have for that."""
-        return [name for what, names in PACKAGES.items() if getattr(self, what) for name in names]
+        """The packages that nodes have besides: those that `packages` lists, and those for what [cluster] has."""
+        listed = self.installation["packages"].split()
+        return list(dict.fromkeys([*listed, *(name for what, names in PACKAGES.items() if getattr(self, what) for name in names)]))
 
     @property
     def netmask(self):
@@ -190,9 +195,9 @@ class Plan:
         """The values of the variables in templates."""
         words = {name.upper(): value for name, value in self.installation.items()}
         words["POWEROFF"] = "true" if words.pop("AFTERWARDS") == "poweroff" else "false"
+        words["PACKAGES"] = " ".join(self.packages())
         words["COMPUTE"] = ""
         if self.shares():
-            words["PACKAGES"] = " ".join([*words["PACKAGES"].split(), *self.packages()])
             words["COMPUTE"] = f" && wget -q -O /tmp/compute http://{self.head}/compute && (cd /target && sh -e /tmp/compute)"
         return {**words, "HEAD": str(self.head), "DOMAIN": self.domain, "NETMASK": str(self.netmask)}
 

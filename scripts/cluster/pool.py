@@ -2,6 +2,7 @@
 """The packages of a mirror, downloaded into the cache: those that a lock file pins by content, or those that apt chooses by verified
 package lists; and two parts of the installer that are made of packages. What was downloaded once stays."""
 
+import contextlib
 import hashlib
 import json
 import shutil
@@ -73,10 +74,11 @@ class Apt:
 
 class Pool:
     """The downloaded packages for one kernel. `lists` is the directory with what is wanted, and with the locks: node.lock pins the nodes'
-    packages, installer.lock the installer's parts. A lock counts as long as it was written for the same list and kernel.
+    packages, installer.lock the installer's parts. A lock counts as long as it was written for the same list and kernel; so with `more` packages, which
+    a plan has, the nodes' packages are of now.
     """
 
-    def __init__(self, directory, archive, suite, lists, kver, say):
+    def __init__(self, directory, archive, suite, lists, kver, say, more=()):
         self.directory = Path(directory)
         self.archives = self.directory / "archives"
         self.archive = archive
@@ -84,7 +86,7 @@ class Pool:
         self.lists = lists
         self.kver = kver
         self.say = say
-        self.debs = [*words_of(lists / "node.packages"), *words_of(lists / "diskless.packages"), f"linux-image-{kver}"]
+        self.debs = [*words_of(lists / "node.packages"), *words_of(lists / "diskless.packages"), *more, f"linux-image-{kver}"]
         self.udebs = words_of(lists / "installer.packages")
         self.manifest = self.directory / f"pool-{_key([self.debs, self.udebs])}.json"
 
@@ -185,7 +187,11 @@ class Pool:
         raise failures[0]
 
     def _sweep(self, used):
-        """Removes what an older list or version has left."""
+        """Removes what an older version has left. A mirror is of links: what is listed for another plan or kernel stays."""
+        for other in self.directory.glob("pool-*.json"):
+            if other != self.manifest:
+                with contextlib.suppress(OSError, ValueError):
+                    used |= {self.archives / name for kind in json.loads(other.read_text()) for _, name in kind}
         for path in self.archives.iterdir():
             if path.is_file() and path not in used and path.suffix in (".deb", ".udeb"):
                 path.unlink()

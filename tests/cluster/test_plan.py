@@ -75,6 +75,7 @@ class Plans(PlanCase):
             ("#compute-0-7 = diskless", "node7 = diskless"): "node7",
             ("#compute-0-7 = diskless", "compute-0-7 = none"): "compute-0-7",
             ("afterwards = poweroff", "afterwards = off"): "afterwards",
+            ("packages =\n", "packages = make --download-only\n"): "packages has '--download-only', expected names of Debian packages",
             ("[names]", "[name]"): "[names]",
             ("admit = all", "admit = some"): "expected all or listed",
             ("slurm = no", "slurm = true"): "expected yes or no",
@@ -94,6 +95,11 @@ class Plans(PlanCase):
         keys = ("slurm = no\n", "home = no\n", "clock = no\n", "user =\n", "uid = 5000\n")
         plan = self.plan(("admit = all\n", ""), ("[cluster]\n", ""), *((key, "") for key in keys))
         self.assertEqual((plan.listed_only, plan.shares(), plan.packages()), (False, False, []))
+
+    def test_the_packages_are_those_of_the_list_and_of_what_all_nodes_have(self):
+        plan = self.plan(("packages =\n", "packages = gfortran  chrony\n"), ("clock = no", "clock = yes"), ("home = no", "home = yes"))
+        self.assertEqual(plan.packages(), ["gfortran", "chrony", "nfs-common"])
+        self.assertEqual(plan.template_variables()["PACKAGES"], "gfortran chrony nfs-common")
 
     def test_what_is_no_text_is_named(self):
         self.path.write_bytes(b"[network]\nhead = \xff\n")

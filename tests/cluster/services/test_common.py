@@ -40,6 +40,7 @@ class Shared(Case):
         self.index = self.dir / "tree/mirror/dists/trixie/main/binary-amd64/Packages"
         self.index.parent.mkdir(parents=True)
         self.index.write_text("Package: nfs-common\nVersion: 1\n\nPackage: chrony\n")
+        (self.dir / "tree/boot/root.packages").write_text("nfs-common\nchrony\n")
 
     def plan(self, **changes):
         """The plan, with all of it but what is given as another value."""
@@ -81,7 +82,7 @@ class Nodes(Shared):
 
     def test_a_mirror_without_the_packages_is_refused(self):
         self.index.write_text("Package: chrony\n")
-        with self.assertRaisesRegex(UserError, "needs nfs-common, which the mirror does not have; list that in .* and make the mirror anew"):
+        with self.assertRaisesRegex(UserError, "needs nfs-common, which the mirror in .* does not have; make it anew: scripts/installer-tree --plan"):
             self.head(self.plan())
 
     def test_it_is_off_by_default(self):

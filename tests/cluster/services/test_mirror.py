@@ -135,6 +135,19 @@ class Locks(unittest.TestCase):
             with self.assertRaisesRegex(UserError, "package lists of file:/nowhere/ trixie main and .* cannot be used"):
                 change().fetch()
 
+    def test_what_is_there_for_another_plan_stays(self):
+        """A mirror is of links: that of one tree lost its packages when another was made."""
+        plain = self.pool("7.3.4+deb13-amd64")
+        path = plain.fetch()[0][0].path
+        other = Pool(plain.directory, self.archive, "trixie", self.dir, "7.3.4+deb13-amd64", lambda text: None, ["slurmd"])
+        self.assertNotEqual(other.manifest, plain.manifest)
+        self.assertIn("slurmd", other.debs)
+        other._sweep(set())
+        self.assertTrue(path.exists())
+        plain.manifest.unlink()
+        other._sweep(set())
+        self.assertFalse(path.exists())
+
     def test_the_installers_lock_is_for_every_kernel(self):
         (self.dir / "node.lock").rename(self.dir / "away")
         pool = self.pool("6.12.117+deb13-amd64")

@@ -4,8 +4,9 @@
 import os
 import re
 import unittest
+from pathlib import Path
 
-from support import MAC, PLAN, Case, Plan, run, tree
+from support import MAC, PLAN, TOP, Case, Plan, run, tree
 
 from archive.errors import UserError
 from cluster import slurm
@@ -23,20 +24,32 @@ class Keys(Case):
             (tree(self.dir / "tree") / name).write_text("x")
         index = self.dir / "tree/mirror/dists/trixie/main/binary-amd64/Packages"
         index.parent.mkdir(parents=True)
-        index.write_text("Package: munge\nVersion: 1\n\nPackage: slurmd\n")
+        index.write_text("".join(f"Package: {name}\nVersion: 1\n\n" for name in self.plan.packages()))
         self.index = index
+        self.root = self.dir / "tree/boot/root.packages"
+        self.root.write_text("busybox\n" + "".join(f"{name}\n" for name in self.plan.packages()))
 
-    def test_a_mirror_without_slurm_is_refused(self):
-        self.index.write_text("Package: munge\n")
-        with self.assertRaisesRegex(UserError, "needs slurmd, which the mirror does not have; list that in "):
+    def test_a_tree_without_slurm_is_refused_with_the_command_that_makes_it(self):
+        self.index.write_text(self.index.read_text().replace("Package: slurmd\n", "Package: slurm\n"))
+        command = f"scripts/installer-tree --plan {self.dir}/cluster.conf {self.dir}/tree"
+        with self.assertRaisesRegex(UserError, f"^the plan needs slurmd, which the mirror in {self.dir}/tree does not have; make it anew: {command}$"):
             self.head(self.plan)
+
+    def test_a_root_of_diskless_nodes_that_is_older_than_the_plan_is_refused(self):
+        self.root.write_text("busybox\nmunge\nslurmd\n")
+        command = f"scripts/diskless-tree {self.dir}/tree"
+        with self.assertRaisesRegex(UserError, f"^the plan needs openmpi-bin and slurm-client, which the root of diskless nodes in .*: {command}$"):
+            self.head(self.plan)
+        # Nodes that are installed have no part in that.
+        self.plan.modes = {"*": "install"}
+        self.head(self.plan)
 
     def test_nodes_get_the_key_and_no_other_machine_does(self):
         head = self.head(self.plan)
         self.assertEqual(self.get("/compute")[0], 404)
         self.get(f"/ipxe?mac={MAC}")
         answers = self.get("/preseed/compute-0-0")[1]
-        self.assertIn("d-i pkgsel/include string munge slurmd\n", answers)
+        self.assertIn("d-i pkgsel/include string munge openmpi-bin slurm-client slurmd\n", answers)
         self.assertIn(f"&& wget -q -O /tmp/compute http://{PLAN.head}/compute && (cd /target && sh -e /tmp/compute) && wget -q -O /dev/null", answers)
         key = slurm.key(head.directory).read_text()
         self.assertRegex(key, r"^[0-9a-f]{256}$")
@@ -60,6 +73,7 @@ class Keys(Case):
         self.assertRegex(path.read_text(), r"^[0-9a-f]{256}$")
         self.assertEqual((path.stat().st_mode & 0o777, path.parent.stat().st_mode & 0o777), (0o400, 0o700))
         self.assertEqual((root / "etc/default/slurmd").read_text(), f"SLURMD_OPTIONS='-Z --conf-server {PLAN.head}'\n")
+        self.assertIn("\nRestart=on-failure\n", (root / "etc/systemd/system/slurmd.service.d/again.conf").read_text())
         # Without its user there is no munge: better nothing than a key for all.
         (root / "etc/passwd").write_text("root:x:0:0::/:/bin/sh\n")
         with self.assertRaises(UserError):
@@ -77,6 +91,34 @@ class Keys(Case):
         self.assertIn(f"\nSlurmctldHost=head({PLAN.head})\n", text)
         self.assertIn(f"\nMaxNodeCount={PLAN.most}\n", text)
         self.assertEqual(len(re.findall(r"(?m)^StateSaveLocation=/srv/cluster/slurm/state$", text)), 1)
+
+    def test_the_machine_keeps_its_name_and_its_users(self):
+        """slurmctld serves only where its configuration says; a machine that was called otherwise was given that name."""
+        (self.dir / "cluster.conf").write_text(self.plan.path.read_text().replace("\nuser =\n", "\nuser = ann\n"))
+        program = f"""
+import sys, subprocess
+from pathlib import Path
+sys.path.insert(0, {str(TOP / "scripts")!r})
+from cluster import slurm
+from cluster.plan import Plan
+slurm.separate(Plan({str(self.dir / "cluster.conf")!r}), Path({str(self.dir)!r}))
+sys.stdout.write(subprocess.run(["sh", "-c", "uname -n; getent passwd ann; getent group ann"], capture_output=True, text=True, check=True).stdout)
+"""
+        before = (run("uname", "-n"), Path("/etc/passwd").read_text(), Path("/etc/group").read_text())
+        self.assertEqual(run("python3", "-B", "-c", program).splitlines(), ["head", "ann:x:5000:5000::/home/ann:/bin/sh", "ann:x:5000:"])
+        self.assertEqual((run("uname", "-n"), Path("/etc/passwd").read_text(), Path("/etc/group").read_text()), before)
+
+    def test_the_test_of_slurm_leaves_the_machine_its_name(self):
+        """scripts/compute called the machine itself head."""
+        program = f"""
+import os, sys, subprocess
+sys.path.insert(0, {str(TOP / "scripts")!r})
+from cluster import compute
+compute.Cluster({str(self.dir)!r}, {str(self.dir)!r}, 2).set_up()
+"""
+        # A name that only this has, so that it may be changed.
+        said = run("unshare", "--uts", "--net", "--mount", "sh", "-euc", 'hostname mine; python3 -B -c "$1"; uname -n', "sh", program)
+        self.assertEqual(said, "mine\n")
 
 
 if __name__ == "__main__":
