@@ -7,7 +7,7 @@ include versions.conf
 # Passed on to scripts/lab, which checks them. KVER in versions.conf is the default; only one given here is passed on.
 CHIP ?= b300
 DRIVER ?= r8168_rust
-export DESTDIR PREFIX CHIP DRIVER STANDIN ROUNDS COMPARE JSON NODES KICKSTART KERNEL STORMS REMOVALS CHANGES UNPLUGS PRESSURE DAMAGED MUTANTS SEED MODULE DIST SIZE WIRE DIE KILLS FLOOD
+export DESTDIR PREFIX CHIP DRIVER STANDIN ROUNDS COMPARE JSON NODES KICKSTART KERNEL STORMS REMOVALS CHANGES UNPLUGS PRESSURE DAMAGED MUTANTS SEED MODULE DIST SIZE WIRE DIE KILLS FLOOD MODE
 # A module that is given says for which kernel it was built.
 packed = $(if $(MODULE),,$(KVER))
 ifeq ($(origin KVER),command line)
@@ -57,6 +57,9 @@ install-demo: ## Install nodes from bare metal over the emulated chip; phases an
 
 diskless-demo: ## Boot nodes without a disk over the emulated chip, the root loaded by HTTP (NODES=1 KERNEL= KVER=)
 	@scripts/install-demo --diskless
+
+cluster-demo: ## Have nodes compute together over the emulated chip: srun, MPI, a node that loses its power (as root; NODES=2 MODE=diskless|install)
+	@scripts/cluster-demo
 
 ##@ For installers and packagers
 

@@ -31,7 +31,10 @@ class Demo:
 
     # The run's picture, and what is remembered of it.
     beginnings = phases.BEGINNINGS
-    goal = GOAL
+    goal: int | None = GOAL
+    # How long a node may be silent, and how long all may take, in seconds.
+    silence = SILENCE
+    limit = LIMIT
     span = "from power-on to power-off"
     done = "installed"
     # Once it runs.
@@ -129,13 +132,13 @@ class Demo:
         if error:
             raise UserError(f"{machine.name}: {error}")
         silent = time.time() - self.head.journal.heard[machine.name]
-        if silent > (self.fault.silence or SILENCE):
+        if silent > (self.fault.silence or self.silence):
             phase = self.trackers[machine.name].title()
             refused = diagnose.dhcp_refusal((self.artifacts / "dnsmasq.log").read_text(errors="replace"), machine.mac)
             tail = "\n".join(machine.console_tail())
             raise UserError(f"{machine.name} {diagnose.silence(silent, phase, refused)}; its console ends with:\n{tail}")
-        if time.time() - self.start > LIMIT:
-            raise UserError(f"{machine.name} is not installed after {LIMIT} s; its journal is in {machine.directory}")
+        if time.time() - self.start > self.limit:
+            raise UserError(f"{machine.name} is not installed after {self.limit} s; its journal is in {machine.directory}")
 
     def _check_card(self, machine, when):
         counters = machine.ask_card(cmd="counters")["counters"]
@@ -189,7 +192,9 @@ class Demo:
     def report(self):
         """The table, and the picture: this run, and the last that was whole."""
         history = Path(self.options.history)
-        rows = [(machine.name, phases.read(machine.directory / "journal", self.beginnings)) for machine in self.machines]
+        # One that was not switched on has none.
+        journals = [(machine.name, machine.directory / "journal") for machine in self.machines]
+        rows = [(name, phases.read(journal, self.beginnings)) for name, journal in journals if journal.exists()]
         rows = [(name, found) for name, found in rows if found]
         try:
             last = [(f"{name}, last run", [phases.Phase(**phase) for phase in found]) for name, found in json.loads(history.read_text())]

@@ -18,7 +18,8 @@ class Diskless(Demo):
     """The head node, and machines that load their root from it."""
 
     beginnings = phases.DISKLESS
-    goal = 90
+    goal: int | None = 90
+    limit = LIMIT
     span = "from power-on to an answer by ssh"
     done = "booted without a disk"
 
@@ -30,15 +31,19 @@ class Diskless(Demo):
         """They have none."""
         return 0
 
-    def _do(self):
+    def boot_all(self):
+        """Switches all on; returns when they can be logged into."""
         waiting = list(self.machines)
         for machine in self.machines:
             self.head.journal.note(machine.name, "machine", "power-on")
-            machine.start("diskless")
+            machine.start("diskless", *self.boot_options())
         while waiting:
             time.sleep(POLL)
             self.head.check()
             waiting = [machine for machine in waiting if not self._is_there(machine)]
+
+    def _do(self):
+        self.boot_all()
         for machine in self.machines:
             expected = visit.expected_diskless(self.plan, machine.name, self.head.kver)
             self._look(machine, self.plan.address(machine.name), expected)
@@ -48,7 +53,7 @@ class Diskless(Demo):
     def _is_there(self, machine):
         """Returns whether a node can be worked on."""
         passed = time.time() - self.start
-        if not machine.running() or passed > LIMIT or "BOOT FAILED!" in machine.console_text():
+        if not machine.running() or passed > self.limit or "BOOT FAILED!" in machine.console_text():
             tail = "\n".join(machine.console_tail())
             raise UserError(f"{machine.name} is not there {passed:.0f} s after power-on; its console ends with:\n{tail}")
         tracker = self.trackers.get(machine.name)

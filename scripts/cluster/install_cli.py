@@ -8,6 +8,7 @@ from pathlib import Path
 
 from archive.errors import UserError
 
+from .computing import ComputingDiskless, ComputingInstalled
 from .demo import Demo
 from .diskless import Diskless
 from .faults import FAULTS
@@ -32,6 +33,7 @@ def parser():
     add("--test", action="store_true", help="fail if anything on the nodes is not as it should be")
     add("--kickstart", metavar="FILE", help="a kickstart file for them, instead of the plan's")
     add("--diskless", action="store_true", help="the nodes have no disk: they are not installed but boot a root over the network")
+    add("--compute", action="store_true", help="the nodes compute together once they are up; scripts/cluster-demo serves the queue")
     add("--stick", metavar="IMAGE", help="the nodes boot from this, which scripts/usb-stick has made, and not over the network")
     add("--slot", choices=("usb", "cd"), default="usb", help="what that is to them (default %(default)s)")
     add("--firmware", metavar="FILE", help="UEFI, in place of a BIOS: its code")
@@ -43,6 +45,8 @@ def parser():
 
 def kind(options) -> type[Demo]:
     """Returns which of the demos the options ask for."""
+    if options.compute:
+        return ComputingDiskless if options.diskless else ComputingInstalled
     if options.diskless:
         return Diskless
     if options.stick:

@@ -79,6 +79,10 @@ class Machine:
             raise UserError(f"{self.name}: {answer['error']}")
         return answer["value"]
 
+    def is_on(self):
+        """Returns whether it has been switched on, and not off from here."""
+        return self._node is not None
+
     def running(self):
         """Returns whether it is switched on; fails if it went out in a way of its own."""
         state = self._ask(do="state")

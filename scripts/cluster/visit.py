@@ -40,17 +40,18 @@ tell 'disk' "$(df -h / | awk 'NR == 2 { print $3, "of", $2 }')"
 
 
 class Visitor:
-    """A way to get into nodes: the head node's key."""
+    """A way to get into nodes: the head node's key, or that of another user. `connect` is how long they may take to answer, in seconds."""
 
-    def __init__(self, key, known_hosts):
+    def __init__(self, key, known_hosts, user="root", connect=5):
+        self.user = user
         self.options = ["-i", str(key), "-o", "StrictHostKeyChecking=accept-new", "-o", f"UserKnownHostsFile={known_hosts}"]
-        self.options += ["-o", "ConnectTimeout=5", "-o", "BatchMode=yes", "-o", "LogLevel=ERROR"]
+        self.options += ["-o", f"ConnectTimeout={connect}", "-o", "BatchMode=yes", "-o", "LogLevel=ERROR"]
 
     def run(self, address, script, seconds=300):
         """Runs a script there; returns its exit status and its output."""
         try:
             done = subprocess.run(
-                ["ssh", *self.options, f"root@{address}", "sh -s"], input=script, capture_output=True, text=True, timeout=seconds, check=False
+                ["ssh", *self.options, f"{self.user}@{address}", "sh -s"], input=script, capture_output=True, text=True, timeout=seconds, check=False
             )
         except subprocess.TimeoutExpired:
             return 255, f"no answer within {seconds} s"
@@ -67,9 +68,9 @@ class Visitor:
                 raise UserError(f"{address} does not answer by ssh within {seconds} s: {(text.splitlines() or ['no reason given'])[-1]}")
             time.sleep(1)
 
-    def look(self, address):
-        """The findings on a node, by name."""
-        status, text = self.run(address, LOOK)
+    def look(self, address, script=LOOK):
+        """The findings of a script on a node, by name."""
+        status, text = self.run(address, script)
         if status:
             raise UserError(f"{address} cannot be looked at: {(text.splitlines() or ['no reason given'])[-1]}")
         return dict(line.split(": ", 1) if ": " in line else (line.rstrip(":"), "") for line in text.splitlines())
