@@ -90,7 +90,7 @@ class Arguments(unittest.TestCase):
     def test_each_is_named(self):
         for words, variables, said in (
             (["--test"], {}, "unknown argument --test"),
-            (["--dry-run", "x"], {}, "one argument at most is expected"),
+            (["--dry-run", "x"], {}, "unknown argument x"),
             ([], {"NODES": "1"}, "NODES is a number from 2 to 8, not '1'"),
             ([], {"NODES": "two"}, "NODES is a number from 2 to 8, not 'two'"),
             ([], {"MODE": "disk"}, "MODE is diskless or install, not 'disk'"),
