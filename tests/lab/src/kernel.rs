@@ -19,6 +19,7 @@ pub struct Kernel {
     version: String,
     image: PathBuf,
     modules: PathBuf,
+    configs: [PathBuf; 2],
 }
 
 /// A module, decompressed, with the names of the modules that must be loaded before it.
@@ -73,6 +74,10 @@ impl Kernel {
         Ok(Self {
             version: version.to_owned(),
             image,
+            configs: [
+                modules.join("config"),
+                root.join(format!("boot/config-{version}")),
+            ],
             modules,
         })
     }
@@ -90,6 +95,15 @@ impl Kernel {
             .split(['.', '-', '+'])
             .map_while(|number| number.parse().ok());
         (numbers.next(), numbers.next()) < (Some(major), Some(minor))
+    }
+
+    /// Returns whether it was built with an option (`CONFIG_X`) as a part of it, by its
+    /// configuration in its package.
+    pub fn has_built_in(&self, option: &str) -> Result<bool> {
+        let [here, boot] = &self.configs;
+        let path = if here.is_file() { here } else { boot };
+        let config = fs::read_to_string(path).map_err(Error::file(path, "reading"))?;
+        Ok(config.lines().any(|line| line == format!("{option}=y")))
     }
 
     /// The directory of its modules, as `/lib/modules` has it.
@@ -283,6 +297,17 @@ mod tests {
         make("boot/vmlinuz-6.0.0");
         assert!(Kernel::find(root.path(), "7.0.0").is_ok());
         assert!(Kernel::find(root.path(), "6.0.0").is_ok());
+        for (version, config) in [
+            ("7.0.0", "usr/lib/modules/7.0.0/config"),
+            ("6.0.0", "boot/config-6.0.0"),
+        ] {
+            let kernel = Kernel::find(root.path(), version).unwrap();
+            let error = kernel.has_built_in("CONFIG_A").unwrap_err().to_string();
+            assert!(error.contains("boot/config-"), "{error}");
+            fs::write(root.path().join(config), "CONFIG_A=y\nCONFIG_B=m\n").unwrap();
+            assert!(kernel.has_built_in("CONFIG_A").unwrap());
+            assert!(!kernel.has_built_in("CONFIG_B").unwrap());
+        }
         let error = Kernel::find(root.path(), "5.0.0").unwrap_err().to_string();
         assert!(error.contains("6.0.0, 7.0.0"), "{error}");
     }
@@ -294,6 +319,7 @@ mod tests {
                 version: version.to_owned(),
                 modules: PathBuf::new(),
                 image: PathBuf::new(),
+                configs: Default::default(),
             };
             kernel.is_before(major, minor)
         };

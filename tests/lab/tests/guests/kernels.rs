@@ -23,9 +23,7 @@ const CORE: usize = 8 << 20;
 
 /// Fails with the reason if the kernel was built without what a test needs.
 fn needs(kernel: &Kernel, option: &str) -> Result<()> {
-    let path = kernel.directory().join("config");
-    let config = std::fs::read_to_string(&path).map_err(Error::file(&path, "reading"))?;
-    if config.lines().any(|line| line == format!("{option}=y")) {
+    if kernel.has_built_in(option)? {
         return Ok(());
     }
     Err(Error::Unavailable(format!(

@@ -135,7 +135,7 @@ const BATCH: u32 = 20;
 /// The kernel's warning, once, about the first frame that is out of the card's reach.
 const OUT_OF_REACH: [&str; 4] = [
     "[ cut here ]",
-    "WARNING: kernel/dma/direct",
+    "kernel/dma/direct",
     "Tainted:",
     "Call Trace",
 ];
