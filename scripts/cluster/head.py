@@ -19,6 +19,7 @@ from archive.errors import UserError
 from archive.tools import replace, run, words_of
 
 from . import common, slurm
+from .keys import tls_pair
 from .kickstart import Kickstart
 from .plan import HostRegistry, fill, is_name
 from .web import POLL, Web
@@ -38,6 +39,8 @@ UNNAMED = "unnamed"
 SERVED = ("boot", "mirror")
 # Without them no node can be diskless.
 DISKLESS = ("boot/diskless-initrd", "boot/root.squashfs")
+# What only one node may have: keys, passwords. Over TLS alone.
+SECRET = ("preseed", "kickstart", "compute", "node")
 
 
 def includes(kver):
@@ -131,6 +134,8 @@ class Head:
         self.kickstart = self._read_kickstart() if plan.kickstart else None
         # The nodes by the addresses that DHCP gives them, and by those that they had before it knew their names: whose log a line belongs to.
         self._names_by_address = {}
+        # By this BLAKE2 sum a diskless node knows its root.
+        self._root_sum = ""
         self._syslog = None
         self._dnsmasq = None
         self._common = common.Common(plan, self.directory)
@@ -186,7 +191,11 @@ group=
         for name in DISKLESS if "diskless" in self.plan.modes.values() else ():
             if not (self.tree / name).is_file():
                 raise UserError(f"the plan has diskless nodes, but {self.tree / name} is not there; scripts/diskless-tree makes it")
+            if name.endswith(".squashfs"):
+                with open(self.tree / name, "rb") as root:
+                    self._root_sum = hashlib.file_digest(root, "blake2b").hexdigest()
         self._check_packages()
+        self.web.pair = tls_pair(self.directory, self.plan.head)
         (self.directory / "hosts").mkdir(parents=True, exist_ok=True)
         replace(self.directory / "dnsmasq.conf", self.configuration())
         replace(self.directory / "tftp/boot.ipxe", self.template("boot.ipxe"))
@@ -217,7 +226,7 @@ group=
 
     def _remove_unfinished(self):
         """Removes what a head node that was killed was about to write."""
-        for part in (".", "hosts", "tftp", "installed"):
+        for part in (".", "hosts", "tftp", "installed", "tls"):
             for path in (self.directory / part).glob(".*.????????"):
                 path.unlink(missing_ok=True)
 
@@ -327,7 +336,7 @@ group=
         """The script for the iPXE of a node that is to be installed."""
         extra = {"KICKSTART": "", "KICKSEED": ""}
         if self.kickstart:
-            extra = {"KICKSTART": f"ks=http://{self.plan.head}/kickstart/{name}", "KICKSEED": f"initrd http://{self.plan.head}/boot/kickseed"}
+            extra = {"KICKSTART": f"ks=https://{self.plan.head}/kickstart/{name}", "KICKSEED": f"initrd http://{self.plan.head}/boot/kickseed"}
         return self.template("install.ipxe", NODE=name, **extra)
 
     def node_script(self, name):
@@ -387,7 +396,14 @@ group=
         if lines:
             replace(self.directory / "known_hosts", "".join(lines))
 
-    def answer(self, address, target):
+    def pinned_script(self, name):
+        """The script beside a diskless node's initrd, which all may know: it fetches that node's own script over TLS, from this head node and no other."""
+        return self.template("diskless-fetch.sh", NODE=name, CERTIFICATE=self._certificate(), ROOTSUM=self._root_sum)
+
+    def _certificate(self):
+        return self.web.pair[1].read_text() if self.web.pair else ""
+
+    def answer(self, address, target, tls=False):
         """Returns the answer, a status and a text, for a path that is no file of the tree."""
         try:
             url = urllib.parse.urlsplit(target)
@@ -399,6 +415,13 @@ group=
             return 200, self.boot_script(mac, address)
         if kind == "key" and not name:
             return 200, self.key
+        if kind == "certificate" and not name:
+            return 200, self._certificate()
+        if kind == "wgetrc" and not name:
+            return 200, self.template("wgetrc")
+        if kind in SECRET and not tls:
+            self.journal.note(self.node_at(address), "http", f"403 {url.path[:200]}: asked without TLS")
+            return 403, f"/{kind} is answered over TLS only: https://{self.plan.head}/{kind}\n"
         if self.overview and url.path in ("/status", "/status.json"):
             return 200, self.overview.json() if url.path.endswith(".json") else self.overview.page(f"The nodes of {self.plan.domain}")
         # Its installer asks for that by one line for all nodes.
@@ -424,6 +447,8 @@ group=
             return self.compute_script()
         if kind == "node" and self.plan.mode(name) == "diskless":
             return self.node_script(name)
+        if kind == "pinned" and self.plan.mode(name) == "diskless":
+            return self.pinned_script(name)
         return None
 
     def _on_begin(self, address, path):

@@ -1,10 +1,15 @@
 # SPDX-License-Identifier: GPL-2.0
-"""Pairs of ssh keys that a head node makes and keeps."""
+"""Keys that a head node makes and keeps: pairs for ssh, and that of TLS with its certificate."""
 
+import shutil
 import sys
 from pathlib import Path
 
+from archive.errors import UserError
 from archive.tools import replace, run
+
+# The clocks of old machines say anything.
+ALWAYS = ("-not_before", "19700101000000Z", "-not_after", "99991231235959Z")
 
 
 def key_pair(private, comment):
@@ -26,3 +31,36 @@ def key_of_root(directory):
             f"head-node: found {public} without {private}: nodes let in the owner of that key, not this machine; remove it to get a new pair", file=sys.stderr
         )
     return public.read_text()
+
+
+def tls_pair(directory, address):
+    """The files of the key by which nodes know the head node over TLS, and of the certificate of its address, signed by itself: nodes are given that
+    one, and trust no other. The key is made once; the certificate again when the address is another."""
+    place = Path(directory) / "tls"
+    key, certificate = place / "key.pem", place / "certificate.pem"
+    if not shutil.which("openssl"):
+        raise UserError("found no openssl, which makes the key of TLS; install openssl")
+    place.mkdir(mode=0o700, parents=True, exist_ok=True)
+    if not key.exists():
+        fresh = place / ".key.pem"
+        fresh.unlink(missing_ok=True)
+        run("openssl", "genpkey", "-quiet", "-algorithm", "EC", "-pkeyopt", "ec_paramgen_curve:P-256", "-out", fresh)
+        fresh.rename(key)
+    key.chmod(0o600)
+    try:
+        run("openssl", "pkey", "-in", key, "-noout")
+    except UserError:
+        raise UserError(f"{key} is no key of openssl's; remove it to get a new one, which nodes know at their next boot") from None
+    made = ("openssl", "req", "-x509", "-key", key, "-subj", "/CN=head node", "-addext", f"subjectAltName=IP:{address}", *ALWAYS)
+    if not certificate.exists() or not _fits(certificate, key, address):
+        replace(certificate, run(*made))
+    return key, certificate
+
+
+def _fits(certificate, key, address):
+    """Returns whether a certificate is that of a key and an address."""
+    try:
+        known = run("openssl", "x509", "-in", certificate, "-noout", "-pubkey")
+        return known == run("openssl", "pkey", "-in", key, "-pubout") and "NOT" not in run("openssl", "x509", "-in", certificate, "-noout", "-checkip", address)
+    except UserError:
+        return False

@@ -198,7 +198,7 @@ class Plan:
         words["PACKAGES"] = " ".join(self.packages())
         words["COMPUTE"] = ""
         if self.shares():
-            words["COMPUTE"] = f" && wget -q -O /tmp/compute http://{self.head}/compute && (cd /target && sh -e /tmp/compute)"
+            words["COMPUTE"] = f" && wget -q -O /tmp/compute https://{self.head}/compute && (cd /target && sh -e /tmp/compute)"
         return {**words, "HEAD": str(self.head), "DOMAIN": self.domain, "NETMASK": str(self.netmask)}
 
 

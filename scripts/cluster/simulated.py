@@ -8,6 +8,7 @@ import fcntl
 import os
 import re
 import socket
+import ssl
 import struct
 import time
 import zlib
@@ -98,6 +99,8 @@ class Node:
         self.stages = []
         self.done = False
         self.secrets = set()
+        # The certificate of the head node, which it gets beside its initrd.
+        self.certificate = ""
         self.retries = 0
         self._sockets = set()
         self._buffer = bytearray(BUFFER)
@@ -191,10 +194,10 @@ class Node:
         self._named(script)
         self.stage("kernel and initrd")
         for url in re.findall(r"(?:kernel|initrd) http://[^/ ]+(\S+)", script):
-            if not url.startswith("/node/"):
+            if url.startswith("/boot/"):
                 await self.fetch(web, url)
-            else:
-                self.secrets.add(await web.get(url))
+            elif found := re.search(r"-----BEGIN CERTIFICATE-----[^-]*-----END CERTIFICATE-----", (await web.get(url)).decode()):
+                self.certificate = found[0]
         await self._ask_for_others(web)
         web.close()
         self.stage("system: DHCP")
@@ -206,8 +209,9 @@ class Node:
         if self.diskless:
             self.stage("root over HTTP")
             await self.fetch(web, "/boot/root.squashfs")
+            self.secrets.add(await self.secret(f"/node/{self.name}", 200))
         else:
-            answers = (await web.get(f"/preseed/{self.name}")).decode()
+            answers = (await self.secret(f"/preseed/{self.name}", 200)).decode()
             if f"/installed/{self.name}\n" not in answers:
                 raise NodeError(f"{self.name} has the answers of another node")
             self.stage("packages over HTTP")
@@ -232,10 +236,37 @@ class Node:
         """Asks for what is another node's."""
         cabinet, _, rank = str(self.name).rpartition("-")
         other = f"{cabinet}-{int(rank) ^ 1}"
-        for kind in ("preseed", "node", "kickstart", "installed"):
-            status, _ = await web.request(f"/{kind}/{other}")
-            if status != 404:
-                raise NodeError(f"{self.name} asks for /{kind}/{other} and is answered by {status}")
+        status, _ = await web.request(f"/installed/{other}")
+        if status != 404:
+            raise NodeError(f"{self.name} asks for /installed/{other} and is answered by {status}")
+        for kind in ("preseed", "node", "kickstart"):
+            await self.secret(f"/{kind}/{other}", 404)
+
+    async def secret(self, path, wanted):
+        """Asks for something over TLS, of the head node whose certificate it has; returns the answer, whose status has to be the one that is wanted."""
+        head = str(self.plan.head)
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+        context.load_verify_locations(cadata=self.certificate)
+        link, writer = self.socket(socket.SOCK_STREAM), None
+        try:
+            async with asyncio.timeout(HTTP_SECONDS):
+                await asyncio.get_running_loop().sock_connect(link, (head, 443))
+                reader, writer = await asyncio.open_connection(sock=link, ssl=context, server_hostname=head)
+                writer.write(f"GET {path} HTTP/1.0\r\nUser-Agent: simulated\r\n\r\n".encode())
+                answer = await reader.read()
+        except TimeoutError:
+            raise NodeError(f"{self.name}: nothing has come of {path} for {HTTP_SECONDS} s") from None
+        except OSError as error:
+            raise NodeError(f"{self.name}: {path}: {error.strerror or error}") from None
+        finally:
+            if writer:
+                writer.transport.abort()
+            self._close(link)
+        self._received(len(answer))
+        top, _, body = answer.partition(b"\r\n\r\n")
+        if not top.startswith(b"HTTP/1.") or top.split()[1:2] != [str(wanted).encode()]:
+            raise NodeError(f"{self.name}: {path} is answered by {top.splitlines()[:1]} over TLS, expected {wanted}")
+        return body
 
     async def fetch(self, web, path):
         """Fetches a file whose content is known."""

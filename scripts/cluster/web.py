@@ -23,7 +23,7 @@ from typing import Any
 from archive.errors import UserError
 from archive.tools import replace
 
-PORT = 80
+PORT, TLS_PORT = 80, 443
 # Debian's user for it, and that user's number.
 USER, UID = "www-data", 33
 # Requests that are answered here at a time; others wait in the socket's queue.
@@ -70,8 +70,9 @@ def unreadable(path):
 
 
 class Web:
-    """nginx, and the answers behind it. `answer` is called with address and target of a request and gives a status and a text; `on_begin` with
-    those of a large file that begins to be sent; `on_file` with each that has been, or not: address, path, status, bytes, whether all of it."""
+    """nginx, and the answers behind it. `answer` is called with address and target of a request and whether it came over TLS, and gives a status
+    and a text; `on_begin` with address and target of a large file that begins to be sent; `on_file` with each that has been, or not: address, path,
+    status, bytes, whether all of it."""
 
     def __init__(self, address, tree, served, directory, answer, on_begin, on_file):
         self.address = str(address)
@@ -81,6 +82,8 @@ class Web:
         self.answer = answer
         self.on_begin = on_begin
         self.on_file = on_file
+        # The files of the key of TLS and of its certificate: without them there are no answers over TLS. nginx reads them as root.
+        self.pair: tuple[Path, Path] | None = None
         self.unprivileged = mapped(UID)
         # Once it runs.
         self.process: Any = None
@@ -152,16 +155,42 @@ http {{
 		}}
 		location / {{
 			access_log off;
-			proxy_pass http://unix:{self._run}/answers;
-			proxy_set_header X-Address $remote_addr;
-			proxy_set_header X-Target $request_uri;
-			proxy_pass_request_headers off;
-			proxy_max_temp_file_size 0;
-			proxy_connect_timeout 10;
-			proxy_read_timeout 30;
+			{self._pass("no")}
 		}}
 	}}
-}}
+{self._tls_server()}}}
+"""
+
+    def _pass(self, tls):
+        """The lines of nginx's configuration by which a request is passed on: whose it is, and whether it came over TLS, is nginx's word."""
+        lines = (
+            f"proxy_pass http://unix:{self._run}/answers",
+            "proxy_set_header X-Address $remote_addr",
+            "proxy_set_header X-Target $request_uri",
+            f"proxy_set_header X-Tls {tls}",
+            "proxy_pass_request_headers off",
+            "proxy_max_temp_file_size 0",
+            "proxy_connect_timeout 10",
+            "proxy_read_timeout 30",
+        )
+        return "\n\t\t\t".join(f"{line};" for line in lines)
+
+    def _tls_server(self):
+        """The server of answers over TLS: files, which are no secrets, come without it."""
+        if not self.pair:
+            return ""
+        key, certificate = self.pair
+        return f"""\
+	server {{
+		listen {self.address}:{TLS_PORT} ssl backlog={QUEUE};
+		ssl_certificate {certificate};
+		ssl_certificate_key {key};
+		ssl_session_tickets off;
+		if ($request_method !~ ^(GET|HEAD)$) {{ return 405; }}
+		location / {{
+			{self._pass("yes")}
+		}}
+	}}
 """
 
     def _check_tree(self):
@@ -176,20 +205,23 @@ http {{
                     how = "-R a+rX" if closed.is_relative_to(self.tree) else "a+x"
                     raise UserError(f"{closed} is closed to the web server, which runs as {USER}: chmod {how} {closed}")
 
-    def _check_port(self):
+    def _ports(self):
+        return (PORT, TLS_PORT) if self.pair else (PORT,)
+
+    def _check_port(self, port):
         """Refuses a port that another program has: nginx would try for long, and say it in a log."""
         end = time.monotonic() + 3
         while True:
             with socket.socket() as probe:
                 probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
                 try:
-                    probe.bind((self.address, PORT))
+                    probe.bind((self.address, port))
                     probe.listen()
                     return
                 except OSError as error:
                     # That of a head node that has just ended may not be free yet.
                     if time.monotonic() > end:
-                        raise UserError(f"cannot serve at {self.address}: {error.strerror}; does another program there use port {PORT}?") from None
+                        raise UserError(f"cannot serve at {self.address}: {error.strerror}; does another program there use port {port}?") from None
             time.sleep(0.1)
 
     def start(self):
@@ -197,7 +229,8 @@ http {{
         if not shutil.which("nginx"):
             raise UserError("found no nginx; install nginx")
         self._check_tree()
-        self._check_port()
+        for port in self._ports():
+            self._check_port(port)
         self._run = Path(tempfile.mkdtemp(prefix="head-node-"))
         if self.unprivileged:
             self._run.chmod(0o711)
@@ -226,8 +259,11 @@ http {{
             time.sleep(0.05)
 
     def _serves(self):
-        with socket.socket() as probe:
-            return probe.connect_ex((self.address, PORT)) == 0
+        for port in self._ports():
+            with socket.socket() as probe:
+                if probe.connect_ex((self.address, port)):
+                    return False
+        return True
 
     def check(self):
         """Fails if nginx has ended."""
@@ -319,7 +355,7 @@ class _Request(http.server.BaseHTTPRequestHandler):
             web.on_begin(address, urllib.parse.unquote(target.partition("?")[0]))
             status, text = 200, ""
         else:
-            status, text = web.answer(address, target)
+            status, text = web.answer(address, target, self.headers.get("X-Tls") == "yes")
         data = text.encode()
         self.send_response(status)
         self.send_header("Content-Length", str(len(data)))

@@ -83,10 +83,16 @@ class Case(unittest.TestCase):
 
     def get(self, path, *options):
         """Returns what the head node's web server answers the machine: status and text."""
-        url = path if path.startswith("http:") else f"http://{PLAN.head}{path}"
+        url = path if "://" in path else f"http://{PLAN.head}{path}"
         answer = self.inside("curl", "--silent", "--show-error", "--path-as-is", "--max-time", "20", "--write-out", "\n%{http_code}", *options, url)
         text, _, status = answer.rpartition("\n")
         return int(status), text
+
+    def secret(self, path, *options):
+        """The same over TLS, by the certificate that the head node gives all."""
+        certificate = self.dir / "certificate.pem"
+        certificate.write_text(self.get("/certificate")[1])
+        return self.get(f"https://{PLAN.head}{path}", "--cacert", certificate, *options)
 
     def ask_for_dhcp(self):
         """The server that offers the machine an address; an empty string when none does."""

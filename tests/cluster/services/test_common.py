@@ -55,7 +55,7 @@ class Shared(Case):
         """Returns what a node runs, as the head node answers it."""
         self.head(plan)
         self.get(f"/ipxe?mac={MAC}")
-        status, text = self.get("/compute")
+        status, text = self.secret("/compute")
         self.assertEqual(status, 200)
         return text
 
@@ -88,22 +88,22 @@ class Nodes(Shared):
     def test_it_is_off_by_default(self):
         head = self.head()
         self.get(f"/ipxe?mac={MAC}")
-        self.assertEqual(self.get("/compute")[0], 404)
-        self.assertNotIn("/tmp/compute", self.get("/preseed/compute-0-0")[1])
+        self.assertEqual(self.secret("/compute")[0], 404)
+        self.assertNotIn("/tmp/compute", self.secret("/preseed/compute-0-0")[1])
         self.assertFalse(PLAN.shares())
         self.assertEqual([name for name in ("common", "home", "user") if (head.directory / name).exists()], [])
 
     def test_installed_and_diskless_nodes_get_the_same_and_no_other_machine_does(self):
         self.head(self.plan(home="no", clock="no"))
         self.get(f"/ipxe?mac={MAC}")
-        self.assertIn("(cd /target && sh -e /tmp/compute)", self.get("/preseed/compute-0-0")[1])
-        script = self.get("/compute")[1]
+        self.assertIn("(cd /target && sh -e /tmp/compute)", self.secret("/preseed/compute-0-0")[1])
+        script = self.secret("/compute")[1]
         self.assertIn("PRIVATE KEY", script)
         self.be("52:54:00:81:11:11", "10.1.254.8")
         self.get("/ipxe?mac=52:54:00:81:11:11")
-        self.assertTrue(self.get("/node/compute-0-1")[1].endswith(script))
+        self.assertTrue(self.secret("/node/compute-0-1")[1].endswith(script))
         self.be("02:00:00:00:00:99", "10.1.255.254")
-        self.assertEqual([self.get(path)[0] for path in ("/compute", "/compute/compute-0-0", "/node/compute-0-1")], [404, 404, 404])
+        self.assertEqual([self.secret(path)[0] for path in ("/compute", "/compute/compute-0-0", "/node/compute-0-1")], [404, 404, 404])
 
     @unittest.skipIf(UNSERVED, UNSERVED)
     def test_what_a_node_is_given(self):

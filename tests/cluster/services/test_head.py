@@ -19,8 +19,8 @@ class Services(Case):
         head = self.head()
         script = self.get(f"/ipxe?mac={MAC}")[1]
         self.assertIn("hostname=compute-0-0 domain=cluster", script)
-        self.assertIn(f"url=http://{PLAN.head}/preseed/compute-0-0", script)
-        status, answers = self.get("/preseed/compute-0-0")
+        self.assertIn(f"url=https://{PLAN.head}/preseed/compute-0-0", script)
+        status, answers = self.secret("/preseed/compute-0-0")
         self.assertEqual(status, 200)
         self.assertIn(f"d-i mirror/http/hostname string {PLAN.head}\n", answers)
         self.assertEqual(self.get("/installed/compute-0-0")[0], 200)
@@ -39,19 +39,19 @@ class Services(Case):
         for name in head_node.DISKLESS:
             (self.dir / "tree" / name).write_text("x")
         head = self.head(plan)
-        self.assertEqual(self.get("/node/compute-0-0")[0], 404, "asked by somebody else")
+        self.assertEqual(self.secret("/node/compute-0-0")[0], 404, "asked by somebody else")
         script = self.get(f"/ipxe?mac={MAC}")[1]
         self.assertIn(f"fetch=http://{PLAN.head}/boot/root.squashfs", script)
-        self.assertIn("initrd http://10.1.1.1/node/compute-0-0 /node", script)
-        node = self.get("/node/compute-0-0")[1]
+        self.assertIn("initrd http://10.1.1.1/pinned/compute-0-0 /node", script)
+        node = self.secret("/node/compute-0-0")[1]
         self.assertIn("ssh-ed25519 KEY head node", node)
         self.assertIn("-----BEGIN OPENSSH PRIVATE KEY-----", node)
         self.assertRegex((head.directory / "known_hosts").read_text(), r"compute-0-0,compute-0-0\.cluster,10\.1\.255\.254 ssh-ed25519 ")
-        self.assertEqual(self.get("/node/compute-0-0")[1], node, "the same node at its next boot")
+        self.assertEqual(self.secret("/node/compute-0-0")[1], node, "the same node at its next boot")
         # The next machine is installed, and has no business there.
         self.be("52:54:00:81:11:11")
         self.assertIn("preseed/compute-0-1", self.get("/ipxe?mac=52:54:00:81:11:11")[1])
-        self.assertEqual([self.get(f"/node/compute-0-{rank}")[0] for rank in (0, 1)], [404, 404])
+        self.assertEqual([self.secret(f"/node/compute-0-{rank}")[0] for rank in (0, 1)], [404, 404])
 
     def test_what_a_diskless_node_has_of_its_own_comes_into_its_root(self):
         plan = Plan(PLAN.path)
@@ -63,7 +63,7 @@ class Services(Case):
         root = self.dir / "root"
         for name in ("etc/apt/trusted.gpg.d", "etc/ssh", "root"):
             (root / name).mkdir(parents=True)
-        run("sh", env={"rootmnt": str(root)}, stdin=self.get("/node/compute-0-0")[1])
+        run("sh", env={"rootmnt": str(root)}, stdin=self.secret("/node/compute-0-0")[1])
         self.assertRegex((root / "etc/machine-id").read_text(), r"^[0-9a-f]{32}\n$")
         self.assertEqual((root / "etc/apt/trusted.gpg.d/cluster-mirror.gpg").read_text(), "its key")
         self.assertEqual((root / "root/.ssh/authorized_keys").read_text(), "ssh-ed25519 KEY head node\n")
@@ -79,10 +79,10 @@ class Services(Case):
         (self.dir / "tree/kickseed/questions").write_text("clock-setup/utc time/zone")
         self.head(plan)
         script = self.get(f"/ipxe?mac={MAC}")[1]
-        self.assertIn(f" ks=http://{PLAN.head}/kickstart/compute-0-0 ", script)
+        self.assertIn(f" ks=https://{PLAN.head}/kickstart/compute-0-0 ", script)
         self.assertIn(f"\ninitrd http://{PLAN.head}/boot/kickseed\n", script)
-        self.assertEqual(self.get("/kickstart/compute-0-0"), (200, "timezone --utc Europe/Berlin\n%packages\n"))
-        answers = self.get("/preseed/compute-0-0")[1]
+        self.assertEqual(self.secret("/kickstart/compute-0-0"), (200, "timezone --utc Europe/Berlin\n%packages\n"))
+        answers = self.secret("/preseed/compute-0-0")[1]
         self.assertNotIn("time/zone", answers)
         self.assertIn("mirror/http/hostname", answers)
 
@@ -92,7 +92,7 @@ class Services(Case):
         self.assertEqual(self.get("/mirror/dists/x"), (200, "x"))
         self.assertEqual(self.get("/key"), (200, "ssh-ed25519 KEY head node\n"))
         outside = ("/boot", "/boot/no", "/kver", "/mirror/../kver", "/mirror/%2e%2e/kver", "/")
-        for path in (*outside, "/preseed/compute-0-9", "/installed/x", "/begin", "//begin", "/%62egin"):
+        for path in (*outside, "/installed/compute-0-9", "/installed/x", "/begin", "//begin", "/%62egin"):
             with self.subTest(path):
                 self.assertEqual(self.get(path)[0], 404)
         self.assertEqual(self.get("/../../etc/passwd")[0], 400)

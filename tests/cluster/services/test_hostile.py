@@ -19,7 +19,7 @@ GROWTH_KIB, GROWTH_DESCRIPTORS = 16 << 10, 20
 
 # Run on the machine, with what to do and how often.
 SENDER = f"""
-import random, socket, sys, time
+import random, socket, ssl, sys, time
 sys.path.insert(0, {str(TOP / "scripts")!r})
 from cluster.simulated import dhcp_packet
 what, count = sys.argv[1], int(sys.argv[2])
@@ -65,11 +65,44 @@ elif what == "http":
                     assert b" 200 " not in answer.split(b"\\r\\n")[0] or b"#!ipxe" in answer, answer
             except ConnectionError:
                 pass
-elif what == "slow":
+elif what == "tls":
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+    into, out = ssl.MemoryBIO(), ssl.MemoryBIO()
+    try:
+        context.wrap_bio(into, out).do_handshake()
+    except ssl.SSLWantReadError:
+        hello = out.read()
+    forged = b"X-Address: 10.1.255.254\\r\\nX-Target: /node/compute-0-0\\r\\nX-Tls: yes\\r\\n\\r\\n"
+    requests = [b"GET /preseed/compute-0-0 HTTP/1.1\\r\\nHost: x\\r\\n" + forged, b"GET /" + b"a" * 9000 + b" HTTP/1.1\\r\\n\\r\\n"]
+    requests.append(b"PRI * HTTP/2.0\\r\\n\\r\\nSM\\r\\n\\r\\n")
+    for number in range(count):
+        with socket.create_connection((head, 443), 10) as link:
+            link.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\\1\\0\\0\\0\\0\\0\\0\\0")
+            cut, kind = rng.randrange(len(hello)), number % 8
+            altered = bytearray(hello)
+            altered[cut] = rng.randrange(256)
+            sent = (hello[:cut], bytes(altered), hello[:cut] + rng.randbytes(300), hello + rng.randbytes(300))
+            sent = (*sent, b"\\x16\\x03\\x01\\xff\\xff" + rng.randbytes(900), rng.randbytes(200), requests[0], b"")[kind]
+            try:
+                if kind == 7:
+                    # A handshake as it should be, and then a request that is not.
+                    with context.wrap_socket(link) as inner:
+                        inner.sendall(rng.choice(requests))
+                        assert b" 200 " not in inner.recv(4096).split(b"\\r\\n")[0]
+                    continue
+                link.sendall(sent)
+                if kind in (3, 4, 6):
+                    link.settimeout(2)
+                    assert b" 200 " not in link.recv(4096).split(b"\\r\\n")[0]
+            except (ConnectionError, ssl.SSLError, TimeoutError):
+                pass
+elif what in ("slow", "slow-tls"):
     links = []
     for number in range(count):
-        link = socket.create_connection((head, 80), 10)
-        link.sendall(b"GET /boot/lin")
+        link = socket.create_connection((head, 80 if what == "slow" else 443), 10)
+        # The second has half of what TLS begins with.
+        link.sendall(b"GET /boot/lin" if what == "slow" else b"\\x16\\x03\\x01\\x02\\x00\\x01\\x00\\x01\\xfc\\x03\\x03")
         links.append(link)
     print("open", flush=True)
     time.sleep(15)
@@ -123,7 +156,7 @@ class Hostile(Case):
         self.be(MAC)
         self.assertEqual(self.get("/boot/linux")[0], 200)
         self.assertIn("kernel http", self.get(f"/ipxe?mac={MAC}")[1])
-        self.assertEqual(self.get("/preseed/compute-0-0")[0], 200)
+        self.assertEqual(self.secret("/preseed/compute-0-0")[0], 200)
         return head
 
     def test_malformed_requests_of_http(self):
@@ -148,15 +181,27 @@ class Hostile(Case):
         self.survives("tftp", most=64 << 20, transfers=200)
         self.assertIn("chain http://", self.inside("curl", "-s", "--max-time", "20", f"tftp://{PLAN.head}/boot.ipxe"))
 
+    def test_malformed_tls(self):
+        head = self.survives("tls")
+        self.assertEqual({path.name for path in (head.directory / "nodes").iterdir()}, {"unnamed", "compute-0-0"})
+
     def test_connections_that_say_nothing_more(self):
         self.head()
-        slow = [self.inside("sh", "-c", f"python3 -B {self.dir}/sender.py slow 1000 >{self.dir}/open 2>&1 & echo")]
+        for what in ("slow", "slow-tls"):
+            with self.subTest(what):
+                self.serves_beside(what)
+
+    def serves_beside(self, what):
+        """A node is served while a machine has a thousand connections open."""
+        (self.dir / "open").unlink(missing_ok=True)
+        slow = [self.inside("sh", "-c", f"python3 -B {self.dir}/sender.py {what} 1000 >{self.dir}/open 2>&1 & echo")]
         end = time.monotonic() + 20
         while "open" not in (self.dir / "open").read_text():
             self.assertLess(time.monotonic(), end, slow)
             time.sleep(0.05)
         self.assertEqual(self.get("/boot/linux")[0], 200)
         self.assertIn("kernel http", self.get(f"/ipxe?mac={MAC}")[1])
+        self.assertEqual(self.secret("/preseed/compute-0-0")[0], 200)
 
     def test_logs_begin_anew(self):
         head = self.head()

@@ -106,9 +106,10 @@ class Kills(unittest.TestCase):
                 try:
                     script = (await web.get(f"/ipxe?mac={node.mac}")).decode()
                     for name in set(re.findall(r"compute-\d+-\d+", script)):
+                        node.name, node.certificate = name, (await web.get("/certificate")).decode()
                         self.given.setdefault(name, set()).add(node.mac)
                         self.given.setdefault(node.mac, set()).add(name)
-                        self.given.setdefault(await web.get(f"/node/{name}"), set()).add(node.mac)
+                        self.given.setdefault(await node.secret(f"/node/{name}", 200), set()).add(node.mac)
                 finally:
                     web.close()
             await asyncio.sleep(node.rng.uniform(0, 0.2))
