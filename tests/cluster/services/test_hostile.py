@@ -187,9 +187,24 @@ class Hostile(Case):
 
     def test_connections_that_say_nothing_more(self):
         self.head()
-        for what in ("slow", "slow-tls"):
-            with self.subTest(what):
-                self.serves_beside(what)
+        self.serves_beside("slow")
+
+    def test_half_open_connections_of_tls_leave_nothing_behind(self):
+        head = self.head()
+        idle = self.processes(head)[1]
+        left = []
+        for _ in range(2):
+            self.serves_beside("slow-tls")
+            open_now = self.processes(head)[1]
+            self.assertGreater(open_now, idle + 500, "they are no longer open")
+            # nginx waits 10 s for what comes next.
+            end = time.monotonic() + 30
+            while (after := self.processes(head))[1] - idle >= GROWTH_DESCRIPTORS and time.monotonic() < end:
+                time.sleep(0.2)
+            left.append(after)
+        self.assertLess(left[1][1] - idle, GROWTH_DESCRIPTORS)
+        self.assertLess(left[1][0] - left[0][0], GROWTH_KIB)
+        head.check()
 
     def serves_beside(self, what):
         """A node is served while a machine has a thousand connections open."""
