@@ -12,7 +12,7 @@ use lab::installer::{boot_to_its_end, Node, Options};
 use lab::{guest_test, passt, require, Error, Result};
 
 /// From power-on to the end of network configuration, on a busy machine without KVM.
-const LIMIT: Duration = Duration::from_secs(300);
+const LIMIT: Duration = Duration::from_secs(900);
 
 /// The kernel arguments for the Debian installer to run unattended up to its network.
 const UNATTENDED: &str =
