@@ -89,6 +89,10 @@ def _only_words(unkept=""):
 
 # kickseed has the shell read what stands behind a command, each $ behind a backslash; and behind the name of a section as it is.
 _COMMAND = _only_words()
+# The pieces of such a line up to a comment: quoted, or not.
+_PIECES = re.compile(r"""'[^']*'|"[^"]*"|(?<=[ \t])#.*|[^'"#]+|#""")
+# What the shell replaces in a word that is not quoted: by a home directory, or by the names of files that match.
+_REPLACED = re.compile(r"(?<=[ \t])~|[*?[]")
 _SECTION = _only_words("$")
 # kickseed, with what it would do in the installer printed instead, a line for each: what, and words behind it. The third argument is the command
 # that gives the number of a line, which no file has.
@@ -328,8 +332,24 @@ class Kickstart:
         if not only_words.fullmatch(self.lines[number - 1]):
             raise UsageError(
                 f"{self.path}: line {number} has characters that kickseed would have the shell run, or a quotation mark too few; "
-                "put the word into single quotes"
+                "put the word into single quotes, or into double ones if there is a $ in it"
             )
+        if only_words is _COMMAND:
+            self._check_quotes(number)
+
+    def _check_quotes(self, number):
+        """Says which words the shell does not leave as they are, though it runs nothing; what they are may be a secret."""
+        for piece in _PIECES.findall(self.lines[number - 1]):
+            if piece.startswith("#"):
+                return
+            if piece.startswith("'") and "$" in piece:
+                self._complain(
+                    number, "kickseed puts a backslash before each $, which single quotes keep there; write that word without quotes or in double ones"
+                )
+            elif not piece.startswith(("'", '"')) and (found := _REPLACED.search(piece)):
+                self._complain(
+                    number, f"kickseed has the shell replace the {found[0]} by names of files, where there are such; put the word into single quotes"
+                )
 
     def _try(self, tried):
         """Has kickseed read it, as the installer will."""

@@ -69,6 +69,15 @@ class Kickstarts(unittest.TestCase):
         for ours in ("early_command", "bootdev string default", "pkgsel/include string vim less"):
             self.assertIn(ours, left)
 
+    def test_words_that_the_shell_changes(self):
+        for line in ("rootpw --iscrypted '$6$abc$def'", "rootpw 'a;b$c' # it's"):
+            self.assertIn("line 2: rootpw: kickseed puts a backslash before each $", self.said(f"text\n{line}\n"), line)
+        for line in ("rootpw ~root", "rootpw *", "rootpw a?b", "rootpw 'a' [b]"):
+            self.assertIn("line 1: rootpw: kickseed has the shell replace the ", self.said(f"{line}\n"), line)
+        for line in ('rootpw --iscrypted "$6$abc$def"', "rootpw --iscrypted $6$abc$def", "rootpw 'a*?[~' # '$x' *", 'rootpw "~a*"', "rootpw a~b"):
+            self.assertEqual(self.said(f"{line}\n"), "", line)
+        self.assertEqual(self.read('rootpw --iscrypted "$6$abc$def"\n').answers["passwd/root-password-crypted"], "$6$abc$def")
+
     def test_what_kickseed_cannot_do_is_said_with_its_line(self):
         for line, words in {
             "selinux --enforcing": "Unrecognised kickstart command: selinux",
