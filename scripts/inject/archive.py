@@ -13,6 +13,8 @@ from . import segments, tools
 from .errors import DamagedError, OperationError
 
 ATTRIBUTES = "--options=mtree:!all,mtree:type,mtree:mode,mtree:uid,mtree:gid,mtree:size,mtree:time,mtree:link,mtree:device,mtree:sha256"
+# The name of the entry by which an archive ends.
+TRAILER = "TRAILER!!!"
 # bsdtar's messages go into a pipe; a list longer than this is not an initrd's.
 LIST_LIMIT = 512 << 20
 

@@ -52,7 +52,7 @@ exit status:
   3  a module does not fit the kernel, the initrd has no place for it, or nothing in it drives what --verify asks for
   4  a program is missing on this machine; the package that has it is named
   5  writing failed, or the result did not read back as it should; no file is left behind (but if only the report could not be written)
-  129, 130, 143  the connection was lost (SIGHUP), interrupted, or ended by SIGTERM; no file is left behind
+  129, 130, 131, 143  the connection was lost (SIGHUP), interrupted, or ended by SIGQUIT or SIGTERM; no file is left behind
   141  done, but what read the report has gone
 
 SOURCE_DATE_EPOCH sets the time of what is added; without it, that is the newest time in the initrd. TMPDIR is where
@@ -246,7 +246,7 @@ def _lines(report, options):
 
 
 # The signals that end the program in good order.
-_ENDING = (signal.SIGTERM, signal.SIGHUP, signal.SIGINT)
+_ENDING = (signal.SIGTERM, signal.SIGHUP, signal.SIGINT, signal.SIGQUIT)
 
 
 def _end(number, _frame):

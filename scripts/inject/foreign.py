@@ -17,6 +17,7 @@ SIGNS = [
     (0, b"070707", "a cpio archive of the old portable format, which no kernel unpacks; make it with cpio -H newc"),
     (0, b"\xc7\x71", "a cpio archive of the old binary format, which no kernel unpacks; make it with cpio -H newc"),
     (0, b"\x04\x22\x4d\x18", "compressed in lz4's frame format, which no kernel unpacks; recompress it with lz4 -l"),
+    (0, b"\x50\x2a\x4d\x18", "compressed by zstd with a frame to be skipped in front (as pzstd does), which no kernel unpacks; recompress it with zstd"),
     (0, b"hsqs", "a squashfs image, not an initrd: a root file system that an initrd mounts; name the initrd beside it"),
     (257, b"ustar", "a tar archive; unpack it and name the initrd in it, or make one of it with cpio -H newc"),
     (0, b"PK\x03\x04", "a zip archive; unpack it and name the initrd in it"),

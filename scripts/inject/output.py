@@ -9,7 +9,7 @@ import stat
 import tempfile
 from pathlib import Path
 
-from . import archive, segments, tools
+from . import archive, attributes, segments, tools
 from .errors import OperationError, UsageError
 from .initrd import Initrd, sha256_of
 from .tree import Staged
@@ -40,6 +40,8 @@ def main_compression(initrd):
 
 def destination_of(name, initrd_path):
     """The file that is to be made, links followed; refuses what it would destroy."""
+    if name.endswith("/") and not os.path.isdir(name):
+        raise UsageError(f"{name} is to be a directory, by the slash at its end; name a file by -o, such as {name.rstrip('/')}/initrd-new")
     if name == "-":
         raise UsageError("-o - would be a file of that name: the result cannot go to standard output; name a file by -o")
     destination = Path(os.path.realpath(name))
@@ -77,7 +79,7 @@ def _mode(initrd, plan):
         entry = path.stat()
         readers = entry.st_mode & 0o444
         # The result is our group's; that is another one than the file's, perhaps.
-        if entry.st_gid != os.getegid() and not readers & 0o004:
+        if (entry.st_gid != os.getegid() or not attributes.group_may_read(path)) and not readers & 0o004:
             readers &= ~0o040
         mode &= readers | 0o200
     return mode | 0o600
@@ -202,7 +204,18 @@ def _append(initrd, plan, out, workdir, limit):
 
 def _segment(out, archives, excluded, additions, initrd, compression, workdir, limit):
     plain = workdir / "written"
-    archive.write(plain, archives, excluded, additions, time_of(initrd), workdir, limit)
+    if len(archives) < 2:
+        archive.write(plain, archives, excluded, additions, time_of(initrd), workdir, limit)
+    else:
+        # Each by itself: numbers of inodes, by which hard links are known, count in one only.
+        part = workdir / "written-part"
+        with open(plain, "wb") as all_parts:
+            for one in archives:
+                archive.write(part, [one], excluded, additions if one is archives[-1] else [], time_of(initrd), workdir, limit)
+                with open(part, "rb") as file:
+                    shutil.copyfileobj(file, all_parts, 1 << 20)
+                _pad(all_parts)
+        part.unlink()
     segments.compress(plain, out, compression, limit)
     plain.unlink()
 

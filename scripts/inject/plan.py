@@ -1,22 +1,24 @@
 # SPDX-License-Identifier: GPL-2.0
 """Decides what is to be in the new initrd: what is added, what goes, what is to be said about it."""
 
-import hashlib
+import filecmp
 import re
 import stat
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from . import archive, flavours, legacy
+from . import archive, attributes, flavours, legacy
 from .archive import Addition
 from .errors import UnfitError, UsageError
-from .initrd import is_module, module_name
+from .initrd import is_module, module_name, sha256_of
 from .kernel import Image, elf_machine, runs
 from .module import Module, plain, read_module
 from .tree import INSTALLER_NEEDS, SourceTree, Staged, check_fit, pull_needs
 from .unpacker import MAX_NAME
 
 MAX_PATH = 3800
+# Where the kernel looks for microcode and ACPI tables before it unpacks anything.
+EARLY_PLACES = ("kernel/x86/microcode/", "kernel/firmware/acpi/")
 # What kmod, and busybox in place of it, find a module by; some initrds have the one half, some the other.
 NEEDED_INDEXES = ("modules.dep", "modules.dep.bin", "modules.alias", "modules.alias.bin")
 
@@ -313,16 +315,21 @@ class Planner:
                 f"--file {source.name[:40]} has a destination of more than {MAX_NAME} bytes in a name, or {MAX_PATH} in all, which the kernel does not make"
             )
         try:
-            with open(source, "rb"):
+            with open(source, "rb") as file:
                 mode = stat.S_IMODE(source.stat().st_mode)
+                is_made = not source.stat().st_size and bool(file.read(1))
         except OSError as error:
             raise UsageError(f"cannot read {source}, which --file names: {error.strerror}") from None
+        if is_made:
+            raise UsageError(f"{source}, which --file names, says that it is empty, and is not, as files in /proc and /sys; copy it first, and name the copy")
         if mode & (stat.S_ISUID | stat.S_ISGID) and (source.stat().st_uid, source.stat().st_gid) != (0, 0):
             raise UsageError(f"{source} is setuid or setgid, and not root's; in the initrd it would run as root: chmod ug-s it, or chown it to root:root")
         behind = self.initrd.resolve(path)
         if into or self.initrd.is_directory(behind):
             path = f"{behind}/{source.name}" if behind else source.name
         path = self.initrd.resolve_parent(path)
+        if path == archive.TRAILER:
+            raise UsageError(f"--file {source} would be /{path}, a name that ends an archive; choose another")
         entry = self.initrd.tree.get(path)
         if entry and entry.kind == "link":
             self.plan.notes.append(f"/{path} was a symbolic link to {entry.link}; it is a file now")
@@ -333,9 +340,10 @@ class Planner:
         if not mode & 0o111 and entry and entry.kind == "file" and entry.mode & 0o111:
             self.plan.notes.append(f"/{path} was executable and is not any more; chmod +x {source} if it is to be")
         before = self._files.get(path)
-        if before and path in self._given and before[0].read_bytes() != source.read_bytes():
+        differs = before and not filecmp.cmp(before[0], source, shallow=False)
+        if differs and path in self._given:
             raise UsageError(f"{before[0]} and {source} are both to be /{path}, and differ; name one of them")
-        if before and path not in self._given and before[0].read_bytes() != source.read_bytes():
+        if differs and path not in self._given:
             self.plan.notes.append(f"/{path} is as {source} has it, not as it would be made here: check that the module is loaded all the same")
         self._note_useless(path, source, mode)
         self._given.add(path)
@@ -343,7 +351,14 @@ class Planner:
         self.plan.sources.append(source)
 
     def _note_useless(self, path, source, mode):
-        """Says what is there for nothing: a module that nothing finds, a program that does not run."""
+        """Says what is there for nothing: a module that nothing finds, a program that does not run, microcode; and what a file has that is lost."""
+        if path.startswith(EARLY_PLACES):
+            self.plan.notes.append(
+                f"/{path} is where the kernel looks in plain archives in front of all others, and not here; "
+                "put such an archive in front: cat EARLY.cpio INITRD, its size a multiple of 4"
+            )
+        if lost := attributes.lost(source):
+            self.plan.notes.append(f"{source} has {lost}, which no initrd can hold: /{path} is there without")
         if is_module(path) and path.startswith(self.initrd.modules_base() + "/"):
             self.plan.notes.append(f"/{path} is a module that modprobe does not find, for no index has it; put it there by --module {source}")
         with open(source, "rb") as file:
@@ -411,7 +426,7 @@ def _check_tree(source, reference):
 def _same(entry, source, mode):
     if entry is None or entry.kind != "file" or entry.mode != mode or (entry.uid, entry.gid) != (0, 0):
         return False
-    return entry.sha256 == hashlib.sha256(Path(source).read_bytes()).hexdigest()
+    return entry.size == Path(source).stat().st_size and entry.sha256 == sha256_of(source)
 
 
 def is_file_name(name):

@@ -38,6 +38,8 @@ GZIP_FLAGS = 0x09
 LZ4_MAGIC = b"\x02\x21\x4c\x18"
 # LZ4_compressBound() of the legacy format's 8 MiB blocks.
 LZ4_LARGEST = (8 << 20) + (8 << 20) // 255 + 16
+# The end of an initrd that has a configuration for the kernel behind it.
+BOOT_CONFIGURATION = b"#BOOTCONFIG\n"
 
 MAGICS = [
     (b"070701", "none"),
@@ -122,6 +124,11 @@ def _compression_at(file, at, path):
     magic = file.read(8)
     if compression := known(magic):
         return compression
+    if at and _has_boot_configuration(file):
+        raise DamagedError(
+            f"{path} ends with a boot configuration, which has to be the last in it; take it off a copy by the kernel's own program "
+            "(bootconfig -d COPY), and apply it to the result (bootconfig -a FILE OUT)"
+        )
     # What begins with NUL bytes, as ISO images and file systems do, is not looked at behind these only.
     what = foreign.name(file, 0, path) or (foreign.name(file, at) if at else None)
     if what:
@@ -135,6 +142,13 @@ def _compression_at(file, at, path):
         f"found {magic[:4].hex(' ')} at byte {at}, behind the end of a segment, expected the next segment or the "
         "end of the file; the initrd is damaged, fetch or make it again"
     )
+
+
+def _has_boot_configuration(file):
+    """Returns whether a file ends as the kernel's tools/bootconfig has it end."""
+    size = file.seek(0, 2)
+    file.seek(max(0, size - len(BOOT_CONFIGURATION)))
+    return file.read() == BOOT_CONFIGURATION
 
 
 def _first(file):
@@ -309,6 +323,10 @@ def _bad(compression, at, why):
     return DamagedError(f"the {compression} segment at byte {at} is damaged or truncated ({why}): fetch or make it again")
 
 
+def _wants_memory(compression, at, way):
+    return DamagedError(f"the {compression} segment at byte {at} wants more memory to decompress it than is given it here; recompress it with {way}")
+
+
 def _by_library(file, at, compression, plain, budget):
     decoder = DECODERS[compression]()
     file.seek(at)
@@ -325,6 +343,8 @@ def _by_library(file, at, compression, plain, budget):
                     raise _too_large(compression, at)
                 out.write(content)
     except (zlib.error, lzma.LZMAError, OSError, EOFError) as error:
+        if isinstance(error, lzma.LZMAError) and "Memory usage limit" in str(error):
+            raise _wants_memory(compression, at, "xz --check=crc32 --lzma2=dict=1MiB") from None
         # bz2 reports damaged data by OSError too, but without a number; with one, it is about a file of ours.
         if isinstance(error, OSError) and error.errno:
             raise
@@ -372,6 +392,8 @@ def _by_program(file, at, end, command, plain, budget):
         raise _too_large(command[0], at)
     if status:
         tools.check_space(messages)
+        if "--long=" in messages:
+            raise DamagedError(f"the zstd segment at byte {at} has a window that no kernel takes (over 128 MiB); recompress it with zstd, without --long")
         raise _bad(command[0], at, tools.last_line(messages))
 
 

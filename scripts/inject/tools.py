@@ -24,6 +24,8 @@ PACKAGES = {
 # No archive that fits an installer needs more, and a damaged one must not take the machine down.
 MEMORY = 1 << 30
 CPU_SECONDS = 300
+# Variables by which the user has these programs do otherwise, on command lines of the user's own.
+OPTIONS = ("TAR_READER_OPTIONS", "TAR_WRITER_OPTIONS", "MODPROBE_OPTIONS", "ZSTD_CLEVEL", "ZSTD_NBTHREADS", "LZ4_CLEVEL", "LZ4_NBWORKERS")
 # Less room than this on a disk on which writing failed is what it failed for.
 SCANT = 1 << 20
 
@@ -57,7 +59,7 @@ def run(arguments, file_size, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, 
     `file_size` bounds every file that it writes.
     """
     command = [find(arguments[0]), *arguments[1:]]
-    environment = {**os.environ, "LC_ALL": "C.UTF-8", "TZ": "UTC"}
+    environment = {**{name: value for name, value in os.environ.items() if name not in OPTIONS}, "LC_ALL": "C.UTF-8", "TZ": "UTC"}
     try:
         done = subprocess.run(
             command,

@@ -5,6 +5,7 @@ import os
 import shutil
 import signal
 import stat
+import struct
 import subprocess
 import time
 from pathlib import Path
@@ -111,6 +112,33 @@ class Files(Case):
         self.source.chmod(0o600)
         self.inject("--file", f"{self.source}:/x", self.initrd, "-o", self.out)
         self.assertEqual(stat.S_IMODE(self.out.stat().st_mode), 0o600)
+
+    def test_the_mask_of_an_access_control_list_is_no_mode_of_the_group(self):
+        """Where a list names a user, the group's bits in a mode are what the most in the list may: the result was readable by the group."""
+        self.source.chmod(0o600)
+        # u::rw- u:1234:r-- g::--- m::r-- o::---
+        entries = ((0x01, 6, -1), (0x02, 4, 1234), (0x04, 0, -1), (0x10, 4, -1), (0x20, 0, -1))
+        acl = struct.pack("<I", 2) + b"".join(struct.pack("<HHi", *entry) for entry in entries)
+        try:
+            os.setxattr(self.source, "system.posix_acl_access", acl)
+        except OSError as error:
+            self.skipTest(f"no access control lists in {self.dir}: {error}")
+        self.assertEqual(stat.S_IMODE(self.source.stat().st_mode), 0o640)
+        said = self.inject("--file", f"{self.source}:/x", self.initrd, "-o", self.out).out
+        self.assertEqual(stat.S_IMODE(self.out.stat().st_mode), 0o600)
+        self.assertIn("has an access control list (getfacl shows it), which no initrd can hold", said)
+
+    def test_capabilities_of_an_added_file_are_not_lost_unsaid(self):
+        """They are beside the mode, and no archive that the kernel unpacks has them."""
+        self.source.chmod(0o755)
+        self.assertNotIn("capabilities", self.inject("--file", f"{self.source}:/bin/x", self.initrd, "-o", self.out).out)
+        try:
+            # cap_net_raw, permitted and effective.
+            os.setxattr(self.source, "security.capability", struct.pack("<IIIII", 0x02000001, 1 << 13, 0, 0, 0))
+        except OSError as error:
+            self.skipTest(f"no capabilities can be set in {self.dir}: {error}")
+        said = self.inject("--file", f"{self.source}:/bin/x", self.initrd, "-o", self.out).out
+        self.assertIn(f"{self.source} has capabilities (getcap shows them), which no initrd can hold: /usr/bin/x is there without", said)
 
     def test_a_module_that_others_may_not_read_counts_too(self):
         """F5: it is in the result, which is then for its owner alone."""

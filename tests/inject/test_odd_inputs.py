@@ -4,13 +4,29 @@
 import gzip
 import hashlib
 import os
+import re
 import shutil
 import signal
+import struct
 import subprocess
+import sys
 import time
 
-from support import INSTALLER, KERNEL, MODULE, PROGRAM, X86_64, Case, hand_made, inject, like_the_kernel, listing, pack, program_for, small_initrd, tree
+from support import INSTALLER, KERNEL, MODULE, PROGRAM, X86_64, Case, hand_made, inject, like_the_kernel, listing, pack, program_for, small_initrd, tree, unpack
 from test_kernel_rules import DIR, FILE, archive, member
+
+# Runs the program with a signal that comes while its parts are read.
+INTERRUPTED = """
+import os, runpy, signal, sys
+class Finder:
+    def find_spec(self, name, path=None, target=None):
+        if name == "inject":
+            os.kill(os.getpid(), signal.SIGINT)
+sys.meta_path.insert(0, Finder())
+signal.signal(signal.SIGINT, signal.default_int_handler)
+sys.argv = sys.argv[1:]
+runpy.run_path(sys.argv[0], run_name="__main__")
+"""
 
 
 class OddInputs(Case):
@@ -250,6 +266,86 @@ class OddInputs(Case):
         # What only has such a name is another thing: tg3 is taken from --modules.
         (self.dir / "tg3").write_bytes(b"")
         self.inject("--module", "tg3", "--modules", KERNEL, small, "-o", self.dir / "tg3")
+
+    def test_an_output_with_a_slash_at_its_end(self):
+        """It was a file of that name without the slash, and took the place of one that was there."""
+        for name in (f"{self.dir}/new/", f"{self.source}/"):
+            self.refuse(2, *self.add[:-1], name, says=[f"{name} is to be a directory", "initrd-new"])
+        self.assertEqual(self.source.read_bytes(), b"new\n")
+
+    def test_a_name_that_ends_an_archive(self):
+        """It was an error of inject-initrd."""
+        for name in ("/TRAILER!!!", "/bin/../TRAILER!!!"):
+            self.refuse(2, "--file", f"{self.source}:{name}", self.initrd, "-o", self.out)
+        self.inject("--file", f"{self.source}:/etc/TRAILER!!!", self.initrd, "-o", self.out)
+
+    def test_a_file_that_the_kernel_makes_when_it_is_read(self):
+        """Its size is 0, so nothing was written, and it was said to have changed."""
+        self.refuse(2, "--file", "/proc/version:/x", self.initrd, "-o", self.out, says=["/proc/version", "copy it first"])
+
+    def test_microcode_behind_the_rest(self):
+        """No kernel finds it there."""
+        for name in ("kernel/x86/microcode/GenuineIntel.bin", "kernel/firmware/acpi/ssdt.aml"):
+            said = self.inject("--file", f"{self.source}:/{name}", self.initrd, "-o", self.out).out
+            self.assertIn(f"note: /{name} is where the kernel looks in plain archives in front of all others, and not here", said)
+
+    def test_a_boot_configuration_at_the_end(self):
+        """It was damage; what is added behind it would have the kernel not find it."""
+        content = self.initrd.read_bytes()
+        for text in (b"a=b\n", b"\xff"):
+            self.initrd.write_bytes(content + text + struct.pack("<II", len(text), sum(text)) + b"#BOOTCONFIG\n")
+            self.refuse(1, *self.add, says=["ends with a boot configuration", "bootconfig -d COPY"])
+
+    def test_compressions_that_want_too_much_memory(self):
+        """They are not damaged."""
+        plain = self.initrd.read_bytes()
+        for command, words in (
+            (["xz", "--check=crc32", "--lzma2=dict=512MiB"], "wants more memory"),
+            (["zstd", "-q", "--long=31"], "a window that no kernel takes"),
+        ):
+            self.initrd.write_bytes(subprocess.run([*command, "-c"], input=plain, capture_output=True, check=True).stdout)
+            self.refuse(1, *self.add, says=[words, "recompress it"])
+        self.initrd.write_bytes(b"\x50\x2a\x4d\x18\4\0\0\0abcd")
+        self.refuse(1, *self.add, says=["frame to be skipped", "pzstd"])
+
+    def test_two_archives_with_the_same_inode_numbers(self):
+        """Written anew as one, hard links of the first became some of the second."""
+        links = [{"inode": 7, "links": 2}] * 2
+        parts = [
+            archive(*(member(f"{name}{number}", b"" if number == 1 else name.encode(), **link) for number, link in enumerate(links, 1))) for name in ("g", "h")
+        ]
+        start = self.initrd.read_bytes()
+        self.initrd.write_bytes(gzip.compress(start + bytes(-len(start) % 4) + b"".join(part + bytes(-len(part) % 4) for part in parts)))
+        self.inject("--repack", *self.add)
+        root = self.dir / "root"
+        # GNU cpio reads the first archive of several.
+        for piece in re.split(rb"(?<=TRAILER!!!)\0+", gzip.decompress(self.out.read_bytes())):
+            (self.dir / "piece").write_bytes(piece + bytes(512))
+            unpack(self.dir / "piece", root)
+        self.assertEqual([(root / name).read_text() for name in ("g1", "g2", "h1", "h2", "x")], ["g", "g", "h", "h", "new\n"])
+
+    def test_options_of_the_users_for_other_programs(self):
+        """Variables of bsdtar and modprobe made an error of it, or could have it pass."""
+        small = small_initrd(self.dir / "small", self.dir / "small.gz")
+        others = {"TAR_READER_OPTIONS": "nonsense", "TAR_WRITER_OPTIONS": "nonsense", "MODPROBE_OPTIONS": "--nonsense", "ZSTD_CLEVEL": "99"}
+        self.inject("--module", MODULE, "--repack", small, "-o", self.out, **others)
+
+    def test_a_locale_that_is_not_utf_8(self):
+        """Names were other bytes in the archive than here."""
+        source = os.fsencode(self.dir) + b"/\xc3\xbc\xff"
+        with open(source, "wb"):
+            pass
+        os.environ.update(add := {"LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0", "TMPDIR": str(self.dir / "tmp")})
+        for name in add:
+            self.addCleanup(os.environ.pop, name)
+        subprocess.run([bytes(PROGRAM), "--file", source + b":/etc/", self.initrd, "-o", self.out], check=True, capture_output=True)
+        self.assertIn(b"etc/\xc3\xbc\xff\0", self.out.read_bytes())
+
+    def test_one_that_is_interrupted_at_its_start(self):
+        """It was a traceback until all of the program was read."""
+        command = [sys.executable, "-c", INTERRUPTED, str(PROGRAM), "--list", str(self.initrd)]
+        done = subprocess.run(command, capture_output=True, text=True, check=False)
+        self.assertEqual((done.returncode, done.stderr), (-signal.SIGINT, ""))
 
     def test_closed_outputs(self):
         """An error for a closed standard error went to standard output, between what is JSON there."""
