@@ -60,6 +60,8 @@ class Answer:
         modalias = modalias_of(question)
         if modalias is None:
             name = question.replace("-", "_")
+            if name in self._blacklisted():
+                self.lines.append(f"{name} is blacklisted in the initrd's modprobe.d: only what asks for it by its name loads it, udev does not")
             return [name] if name in self.staged.names or self._modprobe("--show-depends", name) else []
         found = [name.replace("-", "_") for name in self._modprobe("-R", modalias)]
         barred = self._blacklisted()
@@ -83,16 +85,27 @@ class Answer:
         there = [one for one in dict.fromkeys(needs) if one in self.staged.names]
         if there:
             self.lines.append(f"  needs {', '.join(there)}")
-        for one in module.before:
+        for one in dict.fromkeys(module.before):
             self.lines.append(f"  works better with {one}, which is {'there' if self.staged.has(one) else 'not there'}")
         self._note_firmware(module.firmware)
         lost = [one for one in dict.fromkeys([*needs, *module.depends]) if one not in there and not self.staged.has(one)]
         wrong = [fault for one in [name, *there] if (fault := self._unfit(self.staged.names[one], image))]
+        if lost_in := self._not_indexed(place, chain):
+            wrong.insert(0, f"{lost_in} does not lead to {place}, by which the program there that loads modules goes")
         if chain and chain[-1][0] == "install":
             wrong.insert(0, f"its modprobe.d has another command run in its place: {' '.join(chain[-1][1:])}")
         if module.release != self.release:
             wrong.insert(0, f"{place} is built for {module.release}")
         return wrong, [f"the module {one}, which {name} needs" for one in lost]
+
+    def _not_indexed(self, place, chain):
+        """Returns the index that the program in the initrd finds a module's file by, if that is there and does not have it."""
+        base = f"{self.initrd.modules_base()}/{self.release}"
+        if self.initrd.resolve("sbin/modprobe").rpartition("/")[2] == "busybox":
+            lines = self.initrd.read(f"{base}/modules.dep").decode("utf-8", "replace").splitlines()
+            has = any(line.partition(":")[0].endswith(place) for line in lines)
+            return "" if has or not lines else "modules.dep"
+        return "modules.dep.bin" if not chain and self.initrd.get(f"{base}/modules.dep.bin") else ""
 
     def _unfit(self, place, image):
         """Returns why a module's file is not taken by the programs in the initrd that load it, or by the kernel."""
@@ -127,7 +140,7 @@ class Answer:
         if f"rd.driver.pre={name}" in self.initrd.read(flavours.DRACUT_HINT).decode("utf-8", "replace").split():
             ways.append("by rd.driver.pre in " + flavours.DRACUT_HINT)
         by_name = modalias_of(question) is None
-        if any(path.rpartition("/")[2] in LOADERS for path in self.initrd.tree):
+        if name not in self._blacklisted() and any(path.rpartition("/")[2] in LOADERS for path in self.initrd.tree):
             ways.append("by udev or mdev, when the device is there" + (", if an alias of it is its id" if by_name else ""))
         if ways:
             self.lines.append(f"  loaded {'; '.join(ways)}")

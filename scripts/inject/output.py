@@ -16,6 +16,9 @@ from .tree import Staged
 
 # How a file is compressed whose name ends so.
 ENDINGS = {"gz": "gzip", "xz": "xz", "zst": "zstd", "lz4": "lz4", "bz2": "bzip2", "lzma": "lzma"}
+# Names of tar archives, and of other forms that an overlay is not made in, though Ventoy takes some.
+TARS = ("tar", "tgz")
+OTHER_FORMS = ("zip", "7z", "rar", "txz", "tbz", "tbz2", "tzst", "iso", "squashfs", "erofs", "deb", "rpm")
 
 
 def epoch():
@@ -121,9 +124,9 @@ def write(initrd, plan, destination, repack, workdir, limit):
 
 def form_of(name):
     """Returns whether an overlay of that name is a tar archive, and how it is compressed; None if the name does not say."""
-    stem, _, end = name.rpartition(".")
-    if end in ("tar", "tgz") or stem.endswith(".tar"):
-        if end not in ("tar", "tgz", "gz"):
+    stem, _, end = name.lower().rpartition(".")
+    if end in (*TARS, *OTHER_FORMS) or stem.endswith(".tar"):
+        if end not in (*TARS, "gz"):
             raise UsageError(f"an overlay is not made in the form of {name}; name it like x.tar.gz or x.tar for a tar archive, or x.cpio.gz or x.cpio for cpio")
         return True, "none" if end == "tar" else "gzip"
     return False, {**ENDINGS, "cpio": "none"}.get(end)

@@ -360,7 +360,10 @@ class Planner:
         if lost := attributes.lost(source):
             self.plan.notes.append(f"{source} has {lost}, which no initrd can hold: /{path} is there without")
         if is_module(path) and path.startswith(self.initrd.modules_base() + "/"):
-            self.plan.notes.append(f"/{path} is a module that modprobe does not find, for no index has it; put it there by --module {source}")
+            if path in self.initrd.tree:
+                self.plan.notes.append(f"/{path} is a module that was there; the indexes are still those of the other: put it there by --module {source}")
+            else:
+                self.plan.notes.append(f"/{path} is a module that modprobe does not find, for no index has it; put it there by --module {source}")
         with open(source, "rb") as file:
             machine, programs = elf_machine(file.read(64)), self.initrd.machine()
         if mode & 0o111 and machine and programs and not runs(programs, machine) and not runs(machine, programs):

@@ -147,6 +147,8 @@ class Staged:
 
     def copy_module(self, source, name):
         """Adds one module of an installed kernel, at the same place."""
+        if not (source.top / source.paths[name]).is_file():
+            raise UsageError(f"{source.top}/modules.dep has {source.paths[name]}, and there is no such file; unpack the tree anew, or run depmod -b on it")
         self._copy(source, source.paths[name])
 
     def _copy(self, source, relative):

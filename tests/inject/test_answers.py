@@ -73,6 +73,51 @@ class Answers(Case):
         self.inject("--alias-only", "e1000e=10ec:8168", self.initrd, "-o", self.out)
         self.assertIn("10ec:8168: e1000e (", self.inject("--verify", "10ec:8168", self.out).out)
 
+    def test_a_blacklisted_driver_is_loaded_by_its_name_only(self):
+        """That udev would load it was said as well."""
+        files = {"usr/bin/busybox": program_for(X86_64), "usr/sbin/mdev": b"x", "etc/modprobe.d/x.conf": b"blacklist e1000e\n"}
+        said = self.inject("--verify", "e1000e", hand_made(self.dir / "barred", self.dir / "barred.gz", files)).out
+        self.assertIn("e1000e is blacklisted in the initrd's modprobe.d: only what asks for it by its name loads it", said)
+        self.assertNotIn("udev or mdev", said)
+
+    def test_an_index_by_which_the_driver_is_not_found(self):
+        """Such a driver was said to load: modprobe finds none by a modules.dep.bin that is damaged, busybox's none that modules.dep does not have."""
+        self.inject("--module", MODULE, self.initrd, "-o", self.out)
+        junk, other = self.dir / "junk", self.dir / "other"
+        junk.write_bytes(b"kernel/a.ko:\n")
+        self.inject("--file", f"{junk}:/usr/lib/modules/{KVER}/modules.dep.bin", self.out, "-o", other)
+        for question in ("10ec:8168", "r8168_rust"):
+            self.refuse(3, "--verify", question, other, says=["modules.dep.bin does not lead to updates/r8168_rust.ko"])
+        files = {"usr/bin/busybox": program_for(X86_64), "usr/sbin/modprobe": ("../bin/busybox",), "sbin": ("usr/sbin",), "etc/modules": b""}
+        self.inject("--module", MODULE, hand_made(self.dir / "box", self.dir / "box.gz", files), "-o", self.out)
+        self.inject("--verify", "r8168_rust", self.out)
+        self.inject("--file", f"{junk}:/usr/lib/modules/{KVER}/modules.dep", self.out, "-o", other)
+        self.refuse(3, "--verify", "r8168_rust", other, says=["modules.dep does not lead to updates/r8168_rust.ko"])
+
+    def test_a_module_in_place_of_one_that_has_an_index(self):
+        """It was said to have none."""
+        self.inject("--module", MODULE, self.initrd, "-o", self.out)
+        said = self.inject("--file", f"{KERNEL / 'vmlinuz'}:/usr/lib/modules/{KVER}/updates/r8168_rust.ko", self.out, "-o", self.dir / "other").out
+        self.assertIn("is a module that was there; the indexes are still those of the other", said)
+        self.assertNotIn("no index has it", said)
+
+    def test_names_of_overlays_that_are_no_cpio(self):
+        """A cpio archive was made under the name of a zip file, which Ventoy takes as one, and under one in capitals."""
+        for name in ("x.zip", "x.7z", "x.ZIP", "x.txz", "x.TAR.XZ"):
+            self.refuse(2, "--module", MODULE, "--overlay", self.initrd, "-o", self.dir / name, says=[f"not made in the form of {name}"])
+        self.inject("--module", MODULE, "--overlay", self.initrd, "-o", self.dir / "X.TAR.GZ")
+        self.assertIn("updates/r8168_rust.ko", subprocess.run(["tar", "-tzf", self.dir / "X.TAR.GZ"], check=True, capture_output=True, text=True).stdout)
+
+    def test_a_tree_that_lacks_a_file_of_its_list(self):
+        """It was an error of writing."""
+        source = next(KERNEL.rglob("r8169.ko*"))
+        top = self.dir / "partial" / KVER
+        there = next(KERNEL.rglob("e1000e.ko*"))
+        (top / there.relative_to(KERNEL)).parent.mkdir(parents=True)
+        shutil.copy(there, top / there.relative_to(KERNEL))
+        (top / "modules.dep").write_text(f"{there.relative_to(KERNEL)}:\n{source.relative_to(KERNEL)}:\n")
+        self.refuse(2, "--class", "net", "--modules", top, self.initrd, "-o", self.out, says=["modules.dep has", "r8169", "there is no such file"])
+
     def crc64(self, name, sign):
         """An initrd with one module whose compression the kernel does not know, and a kmod that shows a sign."""
         top = self.dir / f"{name}-{len(sign)}"
