@@ -55,6 +55,10 @@ def plain(path, called=None):
             status, content, messages = tools.run(["zstd", "-dcq"], LARGEST_MODULE, stdin=stdin)
         if status:
             raise UnfitError(f"{called} is not a kernel module, or damaged: zstd says: {tools.last_line(messages)}")
+        with open(path, "rb") as file:
+            size = file.seek(0, 2)
+            if segments.zstd_end(file, 0, size) != size:
+                raise UnfitError(f"{called} has bytes after the end of what is compressed, which not every program that loads modules reads; compress it anew")
     else:
         decoder = segments.DECODERS["xz" if suffix == ".xz" else "gzip"]()
         try:

@@ -305,7 +305,7 @@ def _content(file, at):
 def decompress(file, at, size, compression, plain, budget):
     """Decompresses the stream at `at` into `plain`; returns where it ends."""
     if compression == "zstd":
-        end = _zstd_end(file, at, size)
+        end = zstd_end(file, at, size)
         _by_program(file, at, end, ["zstd", "-dcq", "-"], plain, budget)
     elif compression == "lz4":
         end = _lz4_end(file, at, size)
@@ -397,7 +397,7 @@ def _by_program(file, at, end, command, plain, budget):
         raise _bad(command[0], at, tools.last_line(messages))
 
 
-def _zstd_end(file, at, size):
+def zstd_end(file, at, size):
     """The end of the zstd frame, by the library that every Debian has because dpkg needs it."""
     try:
         library = ctypes.CDLL("libzstd.so.1")

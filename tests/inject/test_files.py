@@ -114,7 +114,7 @@ class Files(Case):
         self.assertEqual(stat.S_IMODE(self.out.stat().st_mode), 0o600)
 
     def test_the_mask_of_an_access_control_list_is_no_mode_of_the_group(self):
-        """Where a list names a user, the group's bits in a mode are what the most in the list may: the result was readable by the group."""
+        """The group's bits in a mode are what the most in such a list may: the result was readable by the group."""
         self.source.chmod(0o600)
         # u::rw- u:1234:r-- g::--- m::r-- o::---
         entries = ((0x01, 6, -1), (0x02, 4, 1234), (0x04, 0, -1), (0x10, 4, -1), (0x20, 0, -1))

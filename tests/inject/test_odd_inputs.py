@@ -194,6 +194,16 @@ class OddInputs(Case):
             given.write_bytes(subprocess.run(command, input=MODULE.read_bytes()[:5000], capture_output=True, check=True).stdout)
             self.refuse(3, "--module", given, small, "-o", self.out, says=["compressed by", "decompress it"])
 
+    def test_a_module_compressed_in_parts(self):
+        """The kernel stops at the end of the first; of zstd's it was taken."""
+        small = small_initrd(self.dir / "small", self.dir / "small.gz")
+        content = MODULE.read_bytes()
+        for command in (["gzip", "-c"], ["xz", "-c"], ["zstd", "-qc"]):
+            given = self.dir / f"r8168_rust.ko.{command[0]}"
+            parts = (subprocess.run(command, input=part, capture_output=True, check=True).stdout for part in (content[:5000], content[5000:]))
+            given.write_bytes(b"".join(parts))
+            self.refuse(3, "--module", given, small, "-o", self.out, says=["bytes after the end of what is compressed", "compress it anew"])
+
     def test_another_segment_right_behind_lz4(self):
         """The kernel takes its first bytes for the size of a block; it was said to be damaged."""
         first = subprocess.run(["lz4", "-lqc"], input=self.initrd.read_bytes(), capture_output=True, check=True).stdout
