@@ -340,10 +340,9 @@ class Planner:
         if not mode & 0o111 and entry and entry.kind == "file" and entry.mode & 0o111:
             self.plan.notes.append(f"/{path} was executable and is not any more; chmod +x {source} if it is to be")
         before = self._files.get(path)
-        differs = before and not filecmp.cmp(before[0], source, shallow=False)
-        if differs and path in self._given:
-            raise UsageError(f"{before[0]} and {source} are both to be /{path}, and differ; name one of them")
-        if differs and path not in self._given:
+        if before and not filecmp.cmp(before[0], source, shallow=False):
+            if path in self._given:
+                raise UsageError(f"{before[0]} and {source} are both to be /{path}, and differ; name one of them")
             self.plan.notes.append(f"/{path} is as {source} has it, not as it would be made here: check that the module is loaded all the same")
         self._note_useless(path, source, mode)
         self._given.add(path)
