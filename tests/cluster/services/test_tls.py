@@ -1,8 +1,11 @@
 # SPDX-License-Identifier: GPL-2.0
 """Secrets of nodes: over TLS, from the head node whose certificate they have, and in no other way."""
 
+import os
+import pty
 import re
 import shutil
+import signal
 import socket
 import time
 import unittest
@@ -203,8 +206,48 @@ class Keys(Case):
     def test_a_key_that_cannot_be_read_is_said(self):
         key, _ = tls_pair(self.dir, PLAN.head)
         key.write_text("no key")
-        with self.assertRaisesRegex(UserError, r"tls/key\.pem is no key of openssl's; remove it"):
+        with self.assertRaisesRegex(UserError, r"tls/key\.pem is no key of openssl's without a passphrase, .*; remove it"):
             tls_pair(self.dir, PLAN.head)
+
+    def test_a_key_with_a_passphrase_is_said_and_not_asked_for(self):
+        key, _ = tls_pair(self.dir, PLAN.head)
+        run("openssl", "pkey", "-in", key, "-aes256", "-passout", "pass:secret", "-out", key.with_name("locked"))
+        key.with_name("locked").rename(key)
+        # On a terminal, of which openssl would read one.
+        child, terminal = pty.fork()
+        if not child:
+            status = 1
+            try:
+                tls_pair(self.dir, PLAN.head)
+            except UserError as error:
+                status = 0 if "key.pem is no key" in str(error) else 2
+            finally:
+                os._exit(status)
+        self.addCleanup(os.close, terminal)
+        end = time.monotonic() + 20
+        while not (done := os.waitpid(child, os.WNOHANG))[0] and time.monotonic() < end:
+            time.sleep(0.1)
+        if not done[0]:
+            os.kill(child, signal.SIGKILL)
+            os.waitpid(child, 0)
+        self.assertEqual(done, (child, 0))
+
+    def test_a_key_that_signs_nothing_is_said(self):
+        key, certificate = tls_pair(self.dir, PLAN.head)
+        certificate.unlink()
+        run("openssl", "genpkey", "-quiet", "-algorithm", "X25519", "-out", key)
+        with self.assertRaisesRegex(UserError, r"tls/key\.pem is no key .*; remove it"):
+            tls_pair(self.dir, PLAN.head)
+
+    def test_a_certificate_that_is_not_valid_at_any_time_is_made_again(self):
+        key, certificate = tls_pair(self.dir, PLAN.head)
+        for begin, end in (("20200101000000Z", "20210101000000Z"), ("20200101000000Z", "99991231235959Z"), ("19700101000000Z", "20300101000000Z")):
+            with self.subTest(begin=begin, end=end):
+                dates = ("-not_before", begin, "-not_after", end)
+                run("openssl", "req", "-x509", "-key", key, "-subj", "/CN=x", "-addext", f"subjectAltName=IP:{PLAN.head}", *dates, "-out", certificate)
+                tls_pair(self.dir, PLAN.head)
+                for moment in (1, 1 << 36):
+                    run("openssl", "verify", "-attime", moment, "-verify_ip", PLAN.head, "-CAfile", certificate, certificate)
 
     def test_a_port_that_is_taken_is_said(self):
         with socket.socket() as other:
