@@ -134,6 +134,8 @@ class Head:
         self.kickstart = self._read_kickstart() if plan.kickstart else None
         # The nodes by the addresses that DHCP gives them, and by those that they had before it knew their names: whose log a line belongs to.
         self._names_by_address = {}
+        # That by which nginx serves, whatever is in the directory meanwhile.
+        self._certificate = ""
         # By this BLAKE2 sum a diskless node knows its root.
         self._root_sum = ""
         self._syslog = None
@@ -196,6 +198,7 @@ group=
                     self._root_sum = hashlib.file_digest(root, "blake2b").hexdigest()
         self._check_packages()
         self.web.pair = tls_pair(self.directory, self.plan.head)
+        self._certificate = self.web.pair[1].read_text()
         (self.directory / "hosts").mkdir(parents=True, exist_ok=True)
         replace(self.directory / "dnsmasq.conf", self.configuration())
         replace(self.directory / "tftp/boot.ipxe", self.template("boot.ipxe"))
@@ -398,10 +401,7 @@ group=
 
     def pinned_script(self, name):
         """The script beside a diskless node's initrd, which all may know: it fetches that node's own script over TLS, from this head node and no other."""
-        return self.template("diskless-fetch.sh", NODE=name, CERTIFICATE=self._certificate(), ROOTSUM=self._root_sum)
-
-    def _certificate(self):
-        return self.web.pair[1].read_text() if self.web.pair else ""
+        return self.template("diskless-fetch.sh", NODE=name, CERTIFICATE=self._certificate, ROOTSUM=self._root_sum)
 
     def answer(self, address, target, tls=False):
         """Returns the answer, a status and a text, for a path that is no file of the tree."""
@@ -416,7 +416,7 @@ group=
         if kind == "key" and not name:
             return 200, self.key
         if kind == "certificate" and not name:
-            return 200, self._certificate()
+            return 200, self._certificate
         if kind == "wgetrc" and not name:
             return 200, self.template("wgetrc")
         if kind in SECRET and not tls:

@@ -179,12 +179,11 @@ http {{
         """The server of answers over TLS: files, which are no secrets, come without it."""
         if not self.pair:
             return ""
-        key, certificate = self.pair
         return f"""\
 	server {{
 		listen {self.address}:{TLS_PORT} ssl backlog={QUEUE};
-		ssl_certificate {certificate};
-		ssl_certificate_key {key};
+		ssl_certificate {self._run}/certificate.pem;
+		ssl_certificate_key {self._run}/key.pem;
 		ssl_session_tickets off;
 		if ($request_method !~ ^(GET|HEAD)$) {{ return 405; }}
 		location / {{
@@ -234,6 +233,9 @@ http {{
         self._run = Path(tempfile.mkdtemp(prefix="head-node-"))
         if self.unprivileged:
             self._run.chmod(0o711)
+        # Spaces and braces in the name of a directory would end a word of nginx's configuration, and `$` cannot be written there.
+        for path, name in zip(self.pair or (), ("key.pem", "certificate.pem"), strict=False):
+            (self._run / name).symlink_to(path)
         self._answers = _Answers(str(self._run / "answers"), _Request, self)
         if self.unprivileged:
             os.chown(self._run / "answers", UID, -1)

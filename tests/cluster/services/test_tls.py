@@ -249,6 +249,23 @@ class Keys(Case):
                 for moment in (1, 1 << 36):
                     run("openssl", "verify", "-attime", moment, "-verify_ip", PLAN.head, "-CAfile", certificate, certificate)
 
+    def test_a_directory_of_any_name_will_do(self):
+        elsewhere = self.dir / "a room; {of $nodes}"
+        elsewhere.mkdir()
+        place, self.dir = self.dir, elsewhere
+        # What it serves has a usual name.
+        tree(place / "tree")
+        (elsewhere / "tree").symlink_to(place / "tree")
+        self.head()
+        self.assertEqual(self.secret("/key")[0], 200)
+
+    def test_what_is_removed_while_it_serves_is_needed_at_the_next_start_only(self):
+        head = self.head()
+        before = self.get("/certificate")
+        shutil.rmtree(head.directory / "tls")
+        self.assertEqual(self.get("/certificate"), before)
+        self.assertEqual(self.secret("/key")[0], 200)
+
     def test_a_port_that_is_taken_is_said(self):
         with socket.socket() as other:
             # Connections of the test before have ended, and are remembered for a minute.
