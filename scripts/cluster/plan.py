@@ -23,14 +23,26 @@ KEYS: dict[str, set[str] | None] = {
 }
 # What a section may leave out, as plans did that were made before it was there.
 DEFAULTS = {"nodes": {"admit": "all"}, "cluster": {"slurm": "no", "home": "no", "clock": "no", "user": "", "uid": "5000"}}
-_NAME = re.compile(r"compute-(\d+)-(\d+)")
+# Without zeros before it: two names would have one address.
+_NAME = re.compile(r"compute-(0|[1-9][0-9]{0,2})-(0|[1-9][0-9]?)")
+_LABEL = r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?"
+_DOMAIN = re.compile(rf"{_LABEL}(\.{_LABEL})*", re.IGNORECASE)
+# What goes into the kernel's command line and into answers as it stands.
+WORDS = ("suite", "timezone", "locale", "language", "country", "keymap")
+_WORD = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.@/+-]*")
 # Packages that a node has besides, by what the plan says in [cluster]. A user of a node asks the queue there, and programs of several nodes talk by MPI.
 PACKAGES = {"slurm": ("munge", "openmpi-bin", "slurm-client", "slurmd"), "home": ("nfs-common",), "clock": ("chrony",)}
-_PACKAGE = re.compile(r"[a-z0-9][a-z0-9+.-]+")
+_PACKAGE = re.compile(r"[a-z0-9][a-z0-9+.-]*[a-z0-9+.]")
 _USER = re.compile(r"[a-z][a-z0-9_-]{0,30}")
 # Users of Debian's own, on the nodes.
 SYSTEM_USERS = frozenset(
-    "root daemon bin sys sync games man lp mail news uucp proxy www-data backup list irc nobody sshd messagebus munge slurm statd tcpdump polkitd".split()
+    "root daemon bin sys sync games man lp mail news uucp proxy www-data backup list irc nobody sshd messagebus munge slurm statd tcpdump polkitd "
+    "dhcpcd".split()
+)
+# Its groups: the user has one of the same name.
+SYSTEM_GROUPS = frozenset(
+    "adm tty disk kmem dialout fax voice cdrom floppy tape sudo audio dip operator src shadow utmp video sasl plugdev staff users nogroup input sgx clock kvm "
+    "render crontab netdev".split()
 )
 # Numbers that Debian gives to no user of its own.
 UIDS = (1000, 59999)
@@ -66,12 +78,19 @@ class Plan:
         self.head = self._address("head", network["head"])
         self.prefix = self._number("prefix", network["prefix"], 8, 30)
         self.network = ipaddress.ip_network(f"{self.head}/{self.prefix}", strict=False)
+        self._inside("head", network["head"])
         self.domain = network["domain"]
+        if not _DOMAIN.fullmatch(self.domain):
+            self._fail(f"domain is {self.domain!r}, expected a name of letters, digits and hyphens, with dots between its parts")
         self.first = self._inside("first-node", network["first-node"])
         low, dash, high = network["dynamic-range"].partition("-")
         if not dash:
             raise UsageError(f"{path}: dynamic-range is {network['dynamic-range']!r}, expected two addresses with a dash between")
         self.dynamic_range = (self._inside("dynamic-range", low), self._inside("dynamic-range", high))
+        if self.dynamic_range[1] < self.dynamic_range[0]:
+            self._fail(f"dynamic-range ends before it begins: {network['dynamic-range']}")
+        if self.dynamic_range[0] <= self.head <= self.dynamic_range[1]:
+            self._fail(f"dynamic-range has {self.head}, which is the head's; expected other addresses")
         self.cabinet = self._number("cabinet", parser["nodes"]["cabinet"], 0, CABINETS - 1)
         self.most = self._number("most", parser["nodes"]["most"], 1, CABINET * (CABINETS - self.cabinet))
         if parser["nodes"]["admit"] not in ADMITTED:
@@ -81,11 +100,14 @@ class Plan:
         self.slurm, self.home, self.clock = (self._yes(key, cluster[key]) for key in ("slurm", "home", "clock"))
         self.user = cluster["user"]
         self.uid = self._number("uid", cluster["uid"], *UIDS)
-        if self.user and (not _USER.fullmatch(self.user) or self.user in SYSTEM_USERS or self.user.startswith("systemd-")):
-            self._fail(f"user is {self.user!r}, expected a name of small letters, digits, - and _ that no user of Debian's own has")
+        if self.user and (not _USER.fullmatch(self.user) or self.user in SYSTEM_USERS | SYSTEM_GROUPS or self.user.startswith("systemd-")):
+            self._fail(f"user is {self.user!r}, expected a name of small letters, digits, - and _ that no user or group of Debian's own has")
         self.installation = dict(parser["installation"])
         if self.installation["afterwards"] not in ("poweroff", "reboot"):
             self._fail(f"afterwards is {self.installation['afterwards']!r}, expected poweroff or reboot")
+        for key in WORDS:
+            if not _WORD.fullmatch(self.installation[key]):
+                self._fail(f"{key} is {self.installation[key]!r}, expected one word of letters, digits and _ . @ / + -")
         for name in self.installation["packages"].split():
             if not _PACKAGE.fullmatch(name):
                 self._fail(f"packages has {name!r}, expected names of Debian packages with spaces between")
@@ -130,7 +152,7 @@ class Plan:
         return address
 
     def _number(self, key, text, low, high):
-        if not text.isdigit() or not low <= int(text) <= high:
+        if not (text.isascii() and text.isdigit()) or not low <= int(text) <= high:
             self._fail(f"{key} is {text!r}, expected a number from {low} to {high}")
         return int(text)
 
@@ -142,8 +164,9 @@ class Plan:
     def _check_name(self, mac, name, taken):
         if not _MAC.fullmatch(mac):
             self._fail(f"[names] has {mac!r}, expected a MAC address like 52:54:00:81:11:10")
-        if not _NAME.fullmatch(name):
-            self._fail(f"[names] calls {mac} {name!r}, expected a name like compute-0-3")
+        match = _NAME.fullmatch(name)
+        if not match or int(match[2]) >= CABINET:
+            self._fail(f"[names] calls {mac} {name!r}, expected a name like compute-0-3, with a rank from 0 to {CABINET - 1}")
         if name in taken:
             self._fail(f"[names] has {name} twice; every node needs a name of its own")
 

@@ -87,6 +87,27 @@ class Plans(PlanCase):
             ("uid = 5000", "uid = 0"): "uid is '0', expected a number from 1000 to 59999",
             ("#52:54:00:81:11:10 = compute-0-0", "52:54 = compute-0-0"): "MAC",
             ("#52:54:00:81:11:10 = compute-0-0", "52:54:00:81:11:10 = node1"): "node1",
+            # The same address as compute-0-0, and as compute-1-0.
+            ("#52:54:00:81:11:10 = compute-0-0", "52:54:00:81:11:10 = compute-0-00"): "compute-0-00",
+            ("#52:54:00:81:11:10 = compute-0-0", "52:54:00:81:11:10 = compute-0-64"): "compute-0-64",
+            ("#52:54:00:81:11:10 = compute-0-0", "52:54:00:81:11:10 = compute-99999999999-0"): "compute-99999999999-0",
+            ("uid = 5000", "uid = \u00b2"): "uid is",
+            ("head = 10.1.1.1", "head = 10.1.255.255"): "head is 10.1.255.255, which is no host's address",
+            ("10.1.254.2 - 10.1.254.254", "10.1.254.254 - 10.1.254.2"): "dynamic-range ends before it begins",
+            ("10.1.254.2 - 10.1.254.254", "10.1.1.0 - 10.1.2.0"): "dynamic-range has 10.1.1.1, which is the head's",
+            ("domain = cluster", "domain ="): "domain is '', expected a name of",
+            ("domain = cluster", "domain = my cluster"): "domain is 'my cluster'",
+            # A line of dnsmasq's, if it were taken.
+            ("domain = cluster", "domain = a\n  address=/x/1.2.3.4"): "domain is 'a\\naddress=/x/1.2.3.4'",
+            ("domain = cluster", "domain = a..b"): "domain is 'a..b'",
+            ("locale = C.UTF-8", "locale = C.UTF-8 init=/bin/sh"): "locale is 'C.UTF-8 init=/bin/sh', expected one word",
+            ("suite = trixie", "suite = ../trixie"): "suite is '../trixie', expected one word",
+            ("keymap = us", "keymap ="): "keymap is '', expected one word",
+            # apt would take the hyphen for an order to remove.
+            ("packages =\n", "packages = vim-\n"): "packages has 'vim-', expected names of Debian packages",
+            # A group of Debian's own, and a user of one of its packages.
+            ("user =\n", "user = operator\n"): "'operator'",
+            ("user =\n", "user = dhcpcd\n"): "'dhcpcd'",
         }.items():
             with self.subTest(change):
                 self.assertIn(words, self.refused(change))
@@ -95,6 +116,17 @@ class Plans(PlanCase):
         keys = ("slurm = no\n", "home = no\n", "clock = no\n", "user =\n", "uid = 5000\n")
         plan = self.plan(("admit = all\n", ""), ("[cluster]\n", ""), *((key, "") for key in keys))
         self.assertEqual((plan.listed_only, plan.shares(), plan.packages()), (False, False, []))
+
+    def test_what_is_in_order_is_taken(self):
+        for change in (
+            ("domain = cluster", "domain = Room-1.example.org"),
+            ("timezone = UTC", "timezone = America/Argentina/Buenos_Aires"),
+            ("locale = C.UTF-8", "locale = ca_ES.UTF-8@valencia"),
+            ("packages =\n", "packages =\n  g++\n  libstdc++6\n"),
+            ("#52:54:00:81:11:10 = compute-0-0", "52:54:00:81:11:10 = compute-2-63"),
+        ):
+            with self.subTest(change):
+                self.plan(change)
 
     def test_the_packages_are_those_of_the_list_and_of_what_all_nodes_have(self):
         plan = self.plan(("packages =\n", "packages = gfortran  chrony\n"), ("clock = no", "clock = yes"), ("home = no", "home = yes"))
