@@ -61,6 +61,31 @@ class Export(unittest.TestCase):
                         self.assertEqual(running.wait(timeout=60), 128 + number)
                     self.assertEqual([path.name for path in made.iterdir()], ["tree"])
 
+    @unittest.skipIf(os.geteuid(), "a head node is root's")
+    def test_a_plan_is_read_as_its_checker_reads_it(self):
+        """Names of keys may have capitals and spaces before them: slurmctld was not started then, which nodes asked for their configuration."""
+        with tempfile.TemporaryDirectory() as name:
+            top = Path(name)
+            for file in ("scripts/head-node", "scripts/lib.sh", "versions.conf", "packaging/cluster/cluster.conf"):
+                (top / file).parent.mkdir(parents=True, exist_ok=True)
+                shutil.copy(TOP / file, top / file)
+            (top / "scripts/toolbox").write_text('#!/bin/sh\necho "$@" >>calls\ncase $* in *serve-nodes*) sleep 1 ;; esac\n')
+            (top / "scripts/toolbox").chmod(0o755)
+            (top / "build/head-node/tree/kickseed").mkdir(parents=True)
+            for file in ("kver", "kickseed/installer.templates"):
+                (top / "build/head-node/tree" / file).touch()
+            (top / "ks.cfg").touch()
+            text = (TOP / "packaging/cluster/cluster.conf").read_text()
+            # The services go on for a while, so that Slurm's have begun when they end.
+            for slurm, kickstart in (("slurm = yes", "kickstart = ks.cfg"), (" Slurm = yes", "KickStart=ks.cfg\r")):
+                with self.subTest(slurm):
+                    (top / "calls").write_text("")
+                    (top / "plan").write_text(text.replace("slurm = no", slurm).replace("kickstart =", kickstart), newline="")
+                    subprocess.run([top / "scripts/head-node", "--plan", top / "plan", "eth1", top / "out"], check=True, cwd=top, timeout=60)
+                    calls = (top / "calls").read_text()
+                    self.assertIn("scripts/serve-slurm --plan", calls)
+                    self.assertIn(f"--kickstart {top}/build/head-node/kickstart/ks.cfg ", calls)
+
 
 if __name__ == "__main__":
     unittest.main()

@@ -125,6 +125,16 @@ class Nodes(Shared):
         self.assertFalse((root / "home").exists())
         self.assertNotIn("PRIVATE KEY", script)
 
+    @unittest.skipIf(UNSERVED, UNSERVED)
+    def test_a_user_that_a_package_has_made_is_not_taken_for_the_plan_s(self):
+        root = self.node()
+        script = self.script(self.plan())
+        with open(root / "etc/passwd", "a") as passwd:
+            passwd.write("ann:x:104:107::/var/lib/ann:/bin/false\n")
+        with self.assertRaisesRegex(UserError, r"found ann:x:104:107:.* expected the number 5000; give the plan's user another name"):
+            run("sh", "-e", cwd=root, stdin=script)
+        self.assertEqual((root / "etc/fstab").read_text(), "# one line\n")
+
     @unittest.skipUnless(mapped(UID), ROOTLESS)
     def test_a_user_without_a_common_home_has_the_same_key_on_each_node(self):
         root = self.node()
