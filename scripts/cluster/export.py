@@ -18,7 +18,7 @@ from archive.ends import ended
 from archive.errors import UserError
 from archive.tools import replace, run, words_of
 
-from .head import DISKLESS, TEMPLATES, includes
+from .head import DISKLESS, TEMPLATES, check_mirror, check_root, includes
 from .keys import key_of_root
 from .plan import HostRegistry, Plan, fill
 
@@ -101,6 +101,11 @@ class Export:
         spared = [name for name, _ in self.nodes if self.plan.mode(name) == "diskless"]
         if spared and system != "warewulf":
             raise UserError(f"the plan has {spared[0]} without a disk, and {system} would erase the disk that it may have: give it the mode install")
+        listed = self.plan.installation["packages"].split()
+        if system == "cobbler":
+            check_mirror(self.plan, self.tree, listed)
+        if system == "warewulf":
+            check_root(self.plan, self.tree, listed)
         whole = self.out
         self.out = whole.with_name(f".{whole.name}.part")
         try:

@@ -49,6 +49,35 @@ def includes(kver):
     return [*(name for name in listed if name not in LATER), f"r8168-rust-modules-{kver}"]
 
 
+def _lines(path):
+    return set(path.read_text(encoding="utf-8").splitlines()) if path.is_file() else set()
+
+
+def made_anew(plan, tree):
+    """The command that makes all of a tree anew, by a plan."""
+    return f"make it anew: scripts/installer-tree --plan {plan.path} {tree}"
+
+
+def check_mirror(plan, tree, wanted):
+    """Refuses a tree whose mirror does not have the packages that are wanted: by their names, or as what the mirror was made with."""
+    listed = _lines(tree / f"mirror/dists/{plan.installation['suite']}/main/binary-amd64/Packages") if wanted else set()
+    asked = _lines(tree / "mirror.packages")
+    _refuse_without([name for name in wanted if f"Package: {name}" not in listed and name not in asked], "mirror", tree, made_anew(plan, tree))
+
+
+def check_root(plan, tree, wanted):
+    """Refuses a tree whose root of diskless nodes was not made with the packages that are wanted."""
+    missing = [name for name in wanted if name not in _lines(tree / "boot/root.packages")]
+    # The root is made with what the mirror was made with, and no more.
+    how = made_anew(plan, tree) if set(missing) - _lines(tree / "mirror.packages") else f"make it anew: scripts/diskless-tree {tree}"
+    _refuse_without(missing, "root of diskless nodes", tree, how)
+
+
+def _refuse_without(missing, what, tree, how):
+    if missing:
+        raise UserError(f"the plan needs {' and '.join(missing)}, which the {what} in {tree} does not have; {how}")
+
+
 class Pace:
     """A limit on how often something may happen: so many times a second, and so many at once."""
 
@@ -196,7 +225,7 @@ group=
             if name.endswith(".squashfs"):
                 with open(self.tree / name, "rb") as root:
                     self._root_sum = hashlib.file_digest(root, "blake2b").hexdigest()
-        self._check_packages()
+        self.check_tree()
         self.web.pair = tls_pair(self.directory, self.plan.head)
         self._certificate = self.web.pair[1].read_text()
         (self.directory / "hosts").mkdir(parents=True, exist_ok=True)
@@ -212,20 +241,12 @@ group=
         for mac, name in self.registry.names.items():
             self._admit(mac, name)
 
-    def _check_packages(self):
-        """Refuses a tree that was made without the packages of the plan."""
-        index = self.tree / f"mirror/dists/{self.plan.installation['suite']}/main/binary-amd64/Packages"
-        # Makes all anew, since the tree may be of another plan.
-        how = f"make it anew: scripts/installer-tree --plan {self.plan.path} {self.tree}"
-        self._check_listed("mirror", index, "Package: ", how)
-        if "diskless" in self.plan.modes.values():
-            self._check_listed("root of diskless nodes", self.tree / "boot/root.packages", "", f"make it anew: scripts/diskless-tree {self.tree}")
-
-    def _check_listed(self, what, path, before, how):
+    def check_tree(self, mirror_alone=False):
+        """Refuses a tree that was made without the packages of the plan; with `mirror_alone` the root of diskless nodes does not count."""
         wanted = self.plan.packages()
-        listed = set(path.read_text(encoding="utf-8").splitlines()) if wanted and path.is_file() else set()
-        if missing := [name for name in wanted if f"{before}{name}" not in listed]:
-            raise UserError(f"the plan needs {' and '.join(missing)}, which the {what} in {self.tree} does not have; {how}")
+        check_mirror(self.plan, self.tree, wanted)
+        if "diskless" in self.plan.modes.values() and not mirror_alone:
+            check_root(self.plan, self.tree, wanted)
 
     def _remove_unfinished(self):
         """Removes what a head node that was killed was about to write."""

@@ -79,6 +79,7 @@ def make_tree(tree, mib):
     for name in ("undionly.kpxe", "ipxe.efi"):
         make(f"/tftp/{name}", 70 << 10)
     (tree / "mirror.gpg").write_text("a key")
+    (tree / "mirror.packages").touch()
     (tree / "kver").write_text("0.0.0\n")
     return checksums
 

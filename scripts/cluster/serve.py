@@ -116,6 +116,9 @@ def run_head(options):
     watch = Watch(plan, directory)
     if not (Path(options.tree) / "kver").is_file():
         raise UsageError(f"found no tree in {options.tree}; scripts/installer-tree makes it")
+    if not (Path(options.tree) / "mirror.packages").is_file():
+        about = "whose installer takes answers from wherever a DHCP server says"
+        raise UserError(f"the tree {options.tree} is of an older version, {about}; {head_node.made_anew(plan, options.tree)}")
     key = directory / "id.pub"
     head = head_node.Head(plan, options.interface, directory, options.tree, key.read_text() if key.exists() else "", watch.on_event)
     if head.kickstart:
@@ -130,6 +133,7 @@ def run_head(options):
             f"{other} serves DHCP on {options.interface} already: two servers on a wire give nodes wrong answers; switch that off, or use another wire"
         )
     if options.dry_run:
+        head.check_tree(mirror_alone=True)
         print(f"# {directory}/dnsmasq.conf\n{head.configuration()}")
         first = plan.name(0)
         scripts = {"boot.ipxe": head.template("boot.ipxe"), "diskless.ipxe": head.template("diskless.ipxe", NODE=first)}

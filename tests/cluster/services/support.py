@@ -23,18 +23,20 @@ KVER = "7.3.4+deb13-amd64"
 
 
 def tree(directory):
-    """A tree like that of scripts/installer-tree, with next to nothing in it."""
+    """A tree like that of scripts/installer-tree, with next to nothing in it, if there is none yet."""
     for name, text in {
         "boot/linux": "a kernel",
         "boot/initrd": "an initrd",
         "mirror/dists/x": "x",
         "mirror.gpg": "its key",
+        "mirror.packages": "",
         "tftp/undionly.kpxe": "iPXE",
         "kver": KVER,
     }.items():
         path = directory / name
         path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(text)
+        if not path.exists():
+            path.write_text(text)
     return directory
 
 

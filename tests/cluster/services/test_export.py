@@ -109,6 +109,16 @@ class Any(Case):
         # The packages without their key would be of no use, and the mirror may not have them.
         self.assertNotIn("munge", self.export(plan=Plan(self.dir / "my.conf")).seed())
 
+    def test_a_mirror_without_the_packages_of_the_plan_is_not_written(self):
+        """Its nodes could not be installed."""
+        text = PLAN.path.read_text().replace("packages =\n", "packages = gfortran\n")
+        (self.dir / "my.conf").write_text(text)
+        (self.tree / "boot/root.packages").write_text("busybox\n")
+        for system in ("cobbler", "warewulf"):
+            with self.assertRaisesRegex(UserError, r"the plan needs gfortran, which the .*; make it anew: scripts/installer-tree --plan .*my\.conf .*/tree$"):
+                self.export(plan=Plan(self.dir / "my.conf")).write(system)
+        self.export(plan=Plan(self.dir / "my.conf")).write("fai")
+
     def test_two_at_once_do_not_write_into_the_same_place(self):
         self.assertEqual(self.program("fai")[0], 0)
         with only_export(self.dir / "head"):

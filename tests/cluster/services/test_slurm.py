@@ -6,10 +6,10 @@ import re
 import unittest
 from pathlib import Path
 
-from support import MAC, PLAN, TOP, Case, Plan, run, tree
+from support import MAC, PLAN, TOP, Case, Plan, head_node, run, tree
 
 from archive.errors import UserError
-from cluster import slurm
+from cluster import serve, slurm
 
 
 class Keys(Case):
@@ -26,11 +26,14 @@ class Keys(Case):
         index.parent.mkdir(parents=True)
         index.write_text("".join(f"Package: {name}\nVersion: 1\n\n" for name in self.plan.packages()))
         self.index = index
+        self.asked = self.dir / "tree/mirror.packages"
+        self.asked.write_text("".join(f"{name}\n" for name in self.plan.packages()))
         self.root = self.dir / "tree/boot/root.packages"
         self.root.write_text("busybox\n" + "".join(f"{name}\n" for name in self.plan.packages()))
 
     def test_a_tree_without_slurm_is_refused_with_the_command_that_makes_it(self):
         self.index.write_text(self.index.read_text().replace("Package: slurmd\n", "Package: slurm\n"))
+        self.asked.write_text("munge\n")
         command = f"scripts/installer-tree --plan {self.dir}/cluster.conf {self.dir}/tree"
         with self.assertRaisesRegex(UserError, f"^the plan needs slurmd, which the mirror in {self.dir}/tree does not have; make it anew: {command}$"):
             self.head(self.plan)
@@ -43,6 +46,40 @@ class Keys(Case):
         # Nodes that are installed have no part in that.
         self.plan.modes = {"*": "install"}
         self.head(self.plan)
+
+    def test_a_root_that_lacks_what_the_mirror_was_not_made_with_has_both_made_anew(self):
+        # The mirror has it since something else depends on it: scripts/diskless-tree would leave the root as it is.
+        self.root.write_text("busybox\nmunge\nslurmd\n")
+        self.asked.write_text("munge\nslurmd\nslurm-client\n")
+        command = f"scripts/installer-tree --plan {self.dir}/cluster.conf {self.dir}/tree"
+        with self.assertRaisesRegex(UserError, f"^the plan needs openmpi-bin and slurm-client, which the root of diskless nodes in .*: {command}$"):
+            self.head(self.plan)
+
+    def test_a_package_that_is_a_name_for_another_is_there_when_the_mirror_was_made_with_it(self):
+        self.plan.installation["packages"] = "ssh-server"
+        with self.assertRaisesRegex(UserError, "needs ssh-server, which the mirror"):
+            self.head(self.plan)
+        for path in (self.asked, self.root):
+            path.write_text(f"{path.read_text()}ssh-server\n")
+        self.head(self.plan)
+
+    def test_a_dry_run_refuses_the_mirror_and_lets_the_root_be_made(self):
+        self.root.unlink()
+        head = head_node.Head(self.plan, "wire", self.dir / "head", self.dir / "tree", "")
+        head.check_tree(mirror_alone=True)
+        self.index.write_text("")
+        self.asked.write_text("")
+        with self.assertRaisesRegex(UserError, "needs munge and .*, which the mirror in"):
+            head.check_tree(mirror_alone=True)
+        self.assertFalse((self.dir / "head").exists())
+
+    def test_a_tree_of_before_is_refused(self):
+        """Its installer takes answers from where a DHCP server says."""
+        self.asked.unlink()
+        words = ["--tree", f"{self.dir}/tree", "--plan", f"{self.dir}/cluster.conf", "wire", f"{self.dir}/head"]
+        command = f"scripts/installer-tree --plan {self.dir}/cluster.conf {self.dir}/tree"
+        with self.assertRaisesRegex(UserError, f"^the tree {self.dir}/tree is of an older version, .*; make it anew: {command}$"):
+            serve.run_head(serve.parser().parse_args([*words, "--dry-run"]))
 
     def test_nodes_get_the_key_and_no_other_machine_does(self):
         head = self.head(self.plan)
@@ -99,7 +136,7 @@ class Keys(Case):
 import sys, subprocess
 from pathlib import Path
 sys.path.insert(0, {str(TOP / "scripts")!r})
-from cluster import slurm
+from cluster import serve, slurm
 from cluster.plan import Plan
 slurm.separate(Plan({str(self.dir / "cluster.conf")!r}), Path({str(self.dir)!r}))
 sys.stdout.write(subprocess.run(["sh", "-c", "uname -n; getent passwd ann; getent group ann"], capture_output=True, text=True, check=True).stdout)
