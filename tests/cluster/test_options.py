@@ -87,5 +87,82 @@ class Export(unittest.TestCase):
                     self.assertIn(f"--kickstart {top}/build/head-node/kickstart/ks.cfg ", calls)
 
 
+STUBS = {
+    "toolbox": """case $* in
+mirror) echo http://mirror.example ;;
+*bsdtar*default.script*)
+	mkdir -p "$9/etc/udhcpc"
+	printf '  filename "%s"\\n' "x" >"$9/etc/udhcpc/default.script"
+	;;
+*bsdtar*apt-install*) mkdir -p "$9/usr/bin" && touch "$9/usr/bin/apt-install" ;;
+*scripts/mirror*" -o "*)
+	echo "$@" >>calls
+	[ ! -e breaks ] || exit 1
+	;;
+*scripts/mirror*) [ ! -e offline ] || exit 1 ;;
+esac""",
+    "installer-images": "echo own images",
+    "kernel": "echo 6.12.1+deb13-amd64 kernel",
+    "package": "mkdir -p ipxe/usr/lib/ipxe && touch ipxe/usr/lib/ipxe/undionly.kpxe ipxe/usr/lib/ipxe/ipxe.efi && echo 1 ipxe",
+    "module": "echo module",
+    "make-deb": "mkdir -p $2 && echo $(($(cat $2/* 2>/dev/null || echo 0) + 1)) >$2/r8168-rust-modules-6.12.1+deb13-amd64_1_amd64.deb",
+}
+
+
+class Tree(unittest.TestCase):
+    """Runs scripts/installer-tree in a checkout of a few files, with stubs for all that makes something."""
+
+    def setUp(self):
+        holder = tempfile.TemporaryDirectory()
+        self.addCleanup(holder.cleanup)
+        self.top = Path(holder.name)
+        for file in ("scripts/installer-tree", "scripts/lib.sh", "scripts/archive.sh", "versions.conf", "packaging/cluster/cluster.conf"):
+            (self.top / file).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy(TOP / file, self.top / file)
+        for name, text in STUBS.items():
+            (self.top / "scripts" / name).write_text(f"#!/bin/sh\nset -eu\n{text}\n")
+            (self.top / "scripts" / name).chmod(0o755)
+        (self.top / "images").mkdir()
+        for name in ("images/linux", "vmlinuz"):
+            (self.top / name).touch()
+        self.tree = self.top / "build/tree"
+
+    def make(self, *words):
+        """Makes the tree; returns the exit status and what was said."""
+        command = [self.top / "scripts/installer-tree", *words, "build/tree"]
+        environment = {**os.environ, "KVER": "6.12.1+deb13-amd64", "XDG_CACHE_HOME": str(self.top / "cache")}
+        kernel = self.top / "kernel/usr/lib/modules/6.12.1+deb13-amd64"
+        kernel.mkdir(parents=True, exist_ok=True)
+        (kernel / "vmlinuz").touch()
+        done = subprocess.run(command, cwd=self.top, env=environment, capture_output=True, text=True, check=False, timeout=60)
+        return done.returncode, done.stderr
+
+    def test_one_that_was_not_finished_is_not_taken_for_one(self):
+        """The key of its mirror is another than that in its initrd."""
+        self.assertEqual(self.make()[0], 0)
+        self.assertTrue((self.tree / "kver").exists())
+        # What there was stays as long as nothing has been changed.
+        (self.top / "offline").touch()
+        self.assertNotEqual(self.make()[0], 0)
+        self.assertTrue((self.tree / "kver").exists())
+        (self.top / "offline").unlink()
+        (self.top / "breaks").touch()
+        self.assertNotEqual(self.make()[0], 0)
+        self.assertFalse((self.tree / "kver").exists())
+
+    def test_the_plan_of_the_tree_itself_makes_it_anew(self):
+        self.assertEqual(self.make()[0], 0)
+        self.assertEqual(self.make("--plan", self.tree / "cluster.conf"), (0, self.make()[1]))
+
+    def test_a_tree_has_a_driver_of_its_own(self):
+        """One of another tree, made later, would not have the sum that the mirror was signed with."""
+        self.assertEqual(self.make()[0], 0)
+        deb = Path((self.top / "calls").read_text().partition(" --deb ")[2].split()[0])
+        self.assertTrue(deb.is_relative_to(self.tree), deb)
+        self.assertEqual(deb.read_text(), "1\n")
+        self.assertEqual(self.make()[0], 0)
+        self.assertEqual(deb.read_text(), "2\n")
+
+
 if __name__ == "__main__":
     unittest.main()
