@@ -19,10 +19,11 @@ from archive.errors import UserError
 from archive.tools import replace, run, words_of
 
 from . import common, slurm
+from .frames import Frames
 from .keys import tls_pair
 from .kickstart import Kickstart
 from .plan import HostRegistry, fill, is_name
-from .web import POLL, Web
+from .web import POLL, PORT, TLS_PORT, Web
 
 TEMPLATES = Path(__file__).resolve().parents[2] / "packaging/cluster"
 SYSLOG_PORT = 514
@@ -169,6 +170,8 @@ class Head:
         self._root_sum = ""
         self._syslog = None
         self._dnsmasq = None
+        # By which cards connections come.
+        self._frames: Any = None
         self._common = common.Common(plan, self.directory)
         self._lock = threading.Lock()
 
@@ -226,8 +229,8 @@ group=
                 with open(self.tree / name, "rb") as root:
                     self._root_sum = hashlib.file_digest(root, "blake2b").hexdigest()
         self.check_tree()
-        self.web.pair = tls_pair(self.directory, self.plan.head)
-        self._certificate = self.web.pair[1].read_text()
+        self.web.pair = pair = tls_pair(self.directory, self.plan.head)
+        self._certificate = pair[1].read_text()
         (self.directory / "hosts").mkdir(parents=True, exist_ok=True)
         replace(self.directory / "dnsmasq.conf", self.configuration())
         replace(self.directory / "tftp/boot.ipxe", self.template("boot.ipxe"))
@@ -278,6 +281,7 @@ group=
             raise UserError(f"cannot serve at {address}: {error.strerror}; does another program there use port {SYSLOG_PORT}?") from None
         threading.Thread(target=self._syslog.serve_forever, args=[POLL], daemon=True).start()
         try:
+            self._frames = Frames(self.interface, address)
             self.web.start()
             # The port is ours: no other head node is at work in this directory.
             self._remove_unfinished()
@@ -299,6 +303,8 @@ group=
         """Fails if one of them has ended; has their logs begin anew when they are long."""
         self.web.check()
         self._common.check()
+        if self._frames:
+            self._frames.look()
         for path in (self.directory / "dnsmasq.log", self.directory / "nginx.log", *self._common.logs()):
             if path.exists() and path.stat().st_size > JOURNAL_BYTES:
                 shutil.copyfile(path, path.with_name(f"{path.name}.before"))
@@ -320,6 +326,9 @@ group=
             self._syslog = None
         self._common.stop()
         self.web.stop()
+        if self._frames:
+            self._frames.close()
+            self._frames = None
         if self._dnsmasq and self._dnsmasq.poll() is None:
             self._dnsmasq.terminate()
             self._dnsmasq.wait()
@@ -332,14 +341,17 @@ group=
         """The name of the node whose log a line from an address belongs to; the address when there is none."""
         return self._names_by_address.get(address, address)
 
-    def asker(self, address):
-        """The name of the node that asks from an address, by the MAC address that its frames have; None when that is no node's."""
-        return self.registry.names.get(neighbour(address, self.interface))
+    def asker(self, peer, tls):
+        """The name of the node that asks from an address and a port, by the MAC address that its frames have; None when that is no node's."""
+        return self.registry.names.get(self._mac(peer, tls))
 
-    def boot_script(self, mac, address):
+    def _mac(self, peer, tls):
+        return self._frames.mac(*peer, TLS_PORT if tls else PORT) if self._frames else None
+
+    def boot_script(self, mac, peer, tls=False):
         """The script for a machine's iPXE."""
-        mac = mac.lower()
-        if neighbour(address, self.interface) != mac:
+        mac, address = mac.lower(), peer[0]
+        if self._mac(peer, tls) != mac:
             self.journal.note(self.node_at(address), "ipxe", f"asks as {mac[:17]}, which it is not")
             return "#!ipxe\necho The head node sees another MAC address than this machine says that it has; booting from disk\nsleep 5\nexit\n"
         with self._lock:
@@ -424,8 +436,9 @@ group=
         """The script beside a diskless node's initrd, which all may know: it fetches that node's own script over TLS, from this head node and no other."""
         return self.template("diskless-fetch.sh", NODE=name, CERTIFICATE=self._certificate, ROOTSUM=self._root_sum)
 
-    def answer(self, address, target, tls=False):
-        """Returns the answer, a status and a text, for a path that is no file of the tree."""
+    def answer(self, peer, target, tls=False):
+        """Returns the answer, a status and a text, for a path that is no file of the tree; `peer` is the address and the port that it goes to."""
+        address = peer[0]
         try:
             url = urllib.parse.urlsplit(target)
             kind, _, name = urllib.parse.unquote(url.path).lstrip("/").partition("/")
@@ -433,7 +446,7 @@ group=
         except ValueError:
             return 404, ""
         if kind == "ipxe" and not name:
-            return 200, self.boot_script(mac, address)
+            return 200, self.boot_script(mac, peer, tls)
         if kind == "key" and not name:
             return 200, self.key
         if kind == "certificate" and not name:
@@ -447,9 +460,9 @@ group=
             return 200, self.overview.json() if url.path.endswith(".json") else self.overview.page(f"The nodes of {self.plan.domain}")
         # Its installer asks for that by one line for all nodes.
         if kind == "compute" and not name:
-            name = self.asker(address) or ""
+            name = self.asker(peer, tls) or ""
         # A node's answers are for that node alone.
-        text = self._answer_node(kind, name) if name and name == self.asker(address) else None
+        text = self._answer_node(kind, name) if name and name == self.asker(peer, tls) else None
         if text is None:
             self.journal.note(self.node_at(address), "http", f"404 {url.path[:200]}")
             return 404, ""
@@ -519,16 +532,6 @@ class _Line(socketserver.BaseRequestHandler):
         text = self.request[0].decode("utf-8", "replace").strip("\0\n ")
         text = text.partition(">")[2] or text
         head.journal.note(head.node_at(self.client_address[0]), "syslog", text[16:] if text[12:13] == ":" or text[9:10] == ":" else text)
-
-
-def neighbour(address, interface):
-    """The MAC address by which the kernel reaches an address on the wire; None when there was no packet of it."""
-    for line in Path("/proc/net/arp").read_text().splitlines()[1:]:
-        words = line.split()
-        # A flag says that the entry is complete.
-        if words[0] == address and words[5] == interface and int(words[2], 16) & 2:
-            return words[3].lower()
-    return None
 
 
 def set_up_wire(plan, count):

@@ -70,8 +70,8 @@ def unreadable(path):
 
 
 class Web:
-    """nginx, and the answers behind it. `answer` is called with address and target of a request and whether it came over TLS, and gives a status
-    and a text; `on_begin` with address and target of a large file that begins to be sent; `on_file` with each that has been, or not: address, path,
+    """nginx, and the answers behind it. `answer` is called with address and port, with the target of a request and whether it came over TLS, and gives a
+    status and a text; `on_begin` with address and target of a large file that begins to be sent; `on_file` with each that has been, or not: address, path,
     status, bytes, whether all of it."""
 
     def __init__(self, address, tree, served, directory, answer, on_begin, on_file):
@@ -166,6 +166,7 @@ http {{
         lines = (
             f"proxy_pass http://unix:{self._run}/answers",
             "proxy_set_header X-Address $remote_addr",
+            "proxy_set_header X-Port $remote_port",
             "proxy_set_header X-Target $request_uri",
             f"proxy_set_header X-Tls {tls}",
             "proxy_pass_request_headers off",
@@ -357,7 +358,7 @@ class _Request(http.server.BaseHTTPRequestHandler):
             web.on_begin(address, urllib.parse.unquote(target.partition("?")[0]))
             status, text = 200, ""
         else:
-            status, text = web.answer(address, target, self.headers.get("X-Tls") == "yes")
+            status, text = web.answer((address, int(self.headers.get("X-Port", "0"))), target, self.headers.get("X-Tls") == "yes")
         data = text.encode()
         self.send_response(status)
         self.send_header("Content-Length", str(len(data)))
