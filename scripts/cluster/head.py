@@ -166,8 +166,8 @@ class Head:
         self._names_by_address = {}
         # That by which nginx serves, whatever is in the directory meanwhile.
         self._certificate = ""
-        # By this BLAKE2 sum a diskless node knows its root.
-        self._root_sum = ""
+        # The root of diskless nodes by its inode, size and time, and its sum.
+        self._root: tuple[Any, str] = (None, "")
         self._syslog = None
         self._dnsmasq = None
         # By which cards connections come.
@@ -226,8 +226,7 @@ group=
             if not (self.tree / name).is_file():
                 raise UserError(f"the plan has diskless nodes, but {self.tree / name} is not there; scripts/diskless-tree makes it")
             if name.endswith(".squashfs"):
-                with open(self.tree / name, "rb") as root:
-                    self._root_sum = hashlib.file_digest(root, "blake2b").hexdigest()
+                self._root_sum()
         self.check_tree()
         self.web.pair = pair = tls_pair(self.directory, self.plan.head)
         self._certificate = pair[1].read_text()
@@ -432,9 +431,18 @@ group=
         if lines:
             replace(self.directory / "known_hosts", "".join(lines))
 
+    def _root_sum(self):
+        """The BLAKE2 sum by which a diskless node knows its root, which may have been made anew."""
+        with self._lock, open(self.tree / DISKLESS[1], "rb") as root:
+            about = os.fstat(root.fileno())
+            which = (about.st_ino, about.st_size, about.st_mtime_ns)
+            if self._root[0] != which:
+                self._root = (which, hashlib.file_digest(root, "blake2b").hexdigest())
+            return self._root[1]
+
     def pinned_script(self, name):
         """The script beside a diskless node's initrd, which all may know: it fetches that node's own script over TLS, from this head node and no other."""
-        return self.template("diskless-fetch.sh", NODE=name, CERTIFICATE=self._certificate, ROOTSUM=self._root_sum)
+        return self.template("diskless-fetch.sh", NODE=name, CERTIFICATE=self._certificate, ROOTSUM=self._root_sum())
 
     def answer(self, peer, target, tls=False):
         """Returns the answer, a status and a text, for a path that is no file of the tree; `peer` is the address and the port that it goes to."""

@@ -146,6 +146,20 @@ class Secrets(Case):
             self.boot(self.be_diskless())
         self.assertFalse((self.dir / "node/head.pem").exists())
 
+    def test_a_root_that_is_made_anew_while_the_head_node_serves_is_taken(self):
+        self.boot(self.be_diskless())
+        part = self.dir / "tree/boot/part"
+        part.write_text("another root")
+        part.replace(self.dir / "tree/boot/root.squashfs")
+        # As scripts/diskless-tree leaves it.
+        script = self.get("/pinned/compute-0-1")[1]
+        with self.assertRaisesRegex(UserError, r"root.squashfs is not the root of the head node's"):
+            self.boot(script)
+        root = self.root()
+        (root / "run/live/medium/live/root.squashfs").write_text("another root")
+        (root / "node").write_text(script)
+        self.enter(root, "sh", "/node")
+
     def test_the_installer_fetches_what_it_brings_into_its_system(self):
         script = self.get(f"/ipxe?mac={MAC}")[1]
         root = self.root()
