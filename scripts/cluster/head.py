@@ -42,6 +42,8 @@ SERVED = ("boot", "mirror")
 DISKLESS = ("boot/diskless-initrd", "boot/root.squashfs")
 # What only one node may have: keys, passwords. Over TLS alone.
 SECRET = ("preseed", "kickstart", "compute", "node")
+# Behind the path of such, in the journal.
+WITHOUT_TLS = ": asked without TLS"
 
 
 def includes(kver):
@@ -462,7 +464,7 @@ group=
         if kind == "wgetrc" and not name:
             return 200, self.template("wgetrc")
         if kind in SECRET and not tls:
-            self.journal.note(self.node_at(address), "http", f"403 {url.path[:200]}: asked without TLS")
+            self.journal.note(self.node_at(address), "http", f"403 {url.path[:200]}{WITHOUT_TLS}")
             return 403, f"/{kind} is answered over TLS only: https://{self.plan.head}/{kind}\n"
         if self.overview and url.path in ("/status", "/status.json"):
             return 200, self.overview.json() if url.path.endswith(".json") else self.overview.page(f"The nodes of {self.plan.domain}")

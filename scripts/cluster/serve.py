@@ -91,6 +91,9 @@ class Watch:
             self.trackers[node] = phases.PhaseTracker(phases.DISKLESS if self.plan.mode(node) == "diskless" else None)
             self.done.discard(node)
             self.tell(node, text, "firmware and iPXE")
+        elif source == "http" and text.endswith(head_node.WITHOUT_TLS):
+            asked = text[4:].removesuffix(head_node.WITHOUT_TLS)
+            self.tell(node, f"asked for {asked} without TLS, and was refused; is its initrd of this head node's tree?")
         elif source == "http" and text.startswith("404"):
             self.tell(node, f"asked for {text[4:]}, which is not here")
         elif node in self.trackers:

@@ -103,6 +103,12 @@ class Rooms(unittest.TestCase):
         self.assertEqual(re.findall(r"\x1b\[(\d+)A\x1b\[J", text), ["2", "2"])
         self.assertRegex(text, r"(?s)asks what to do.*Phase.*Phase.*kernel and initrd over HTTP\n$")
 
+    def test_one_that_asks_for_secrets_without_tls_is_said(self):
+        with unittest.mock.patch("builtins.print") as said:
+            watch = serve.Watch(Plan(support.TOP / "packaging/cluster/cluster.conf"), self.dir)
+            watch.on_event("compute-0-0", "http", "403 /preseed/compute-0-0: asked without TLS")
+        self.assertIn("compute-0-0: asked for /preseed/compute-0-0 without TLS, and was refused; is its initrd of this head node's tree?", said.call_args.args[0])
+
     def test_a_node_that_is_silent_is_a_row(self):
         with unittest.mock.patch("builtins.print"):
             watch = serve.Watch(Plan(support.TOP / "packaging/cluster/cluster.conf"), self.dir)
