@@ -107,7 +107,9 @@ class Rooms(unittest.TestCase):
         with unittest.mock.patch("builtins.print") as said:
             watch = serve.Watch(Plan(support.TOP / "packaging/cluster/cluster.conf"), self.dir)
             watch.on_event("compute-0-0", "http", "403 /preseed/compute-0-0: asked without TLS")
-        self.assertIn("compute-0-0: asked for /preseed/compute-0-0 without TLS, and was refused; is its initrd of this head node's tree?", said.call_args.args[0])
+        self.assertIn(
+            "compute-0-0: asked for /preseed/compute-0-0 without TLS, and was refused; is its initrd of this head node's tree?", said.call_args.args[0]
+        )
 
     def test_a_node_that_is_silent_is_a_row(self):
         with unittest.mock.patch("builtins.print"):
