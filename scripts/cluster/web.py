@@ -194,15 +194,20 @@ http {{
 """
 
     def _check_tree(self):
-        """Refuses a tree that nginx cannot read, which nodes would see as files that are forbidden."""
+        """Refuses a tree that nginx cannot read, which nodes would see as files that are forbidden. The mirror is of links that lead out of it."""
         if not self.unprivileged:
             return
         open_the_way(self.tree)
         for name in self.served:
             top = self.tree / name
-            for path in (top, *(sorted(top.iterdir()) if top.is_dir() else ())):
-                if path.exists() and (closed := unreadable(path)):
-                    how = "-R a+rX" if closed.is_relative_to(self.tree) else "a+x"
+            for path in (top, *sorted(top.rglob("*"))):
+                real = path.resolve()
+                if not real.exists():
+                    continue
+                if not real.is_relative_to(self.tree):
+                    open_the_way(real)
+                if closed := unreadable(real):
+                    how = "-R a+rX" if closed.is_relative_to(self.tree) else "a+x" if closed.is_dir() else "a+r"
                     raise UserError(f"{closed} is closed to the web server, which runs as {USER}: chmod {how} {closed}")
 
     def _ports(self):

@@ -109,6 +109,33 @@ class Files(Case):
             self.addCleanup(head.stop)
             self.assertEqual(self.get("/boot/linux"), (200, "a kernel"))
 
+    def linked(self):
+        """A file of the mirror that is a link to one elsewhere, as all of its packages are; returns that."""
+        top = TOP / "build"
+        top.mkdir(exist_ok=True)
+        elsewhere = tempfile.TemporaryDirectory(prefix="test-pool-", dir=top)
+        self.addCleanup(elsewhere.cleanup)
+        Path(elsewhere.name).chmod(0o755)
+        package = Path(elsewhere.name) / "a.deb"
+        package.write_text("a package")
+        (self.dir / "tree/mirror/pool").mkdir(parents=True)
+        (self.dir / "tree/mirror/pool/a.deb").symlink_to(package)
+        return package
+
+    def test_what_the_mirror_has_links_to_is_served(self):
+        """With the cache in root's home, which is closed to others, nodes were forbidden each package."""
+        self.linked()
+        self.head()
+        self.assertEqual(self.get("/mirror/pool/a.deb"), (200, "a package"))
+
+    def test_a_package_that_the_web_server_cannot_read_is_refused(self):
+        if not web.mapped(web.UID):
+            self.skipTest("the web server is no other user here")
+        package = self.linked()
+        package.chmod(0o600)
+        with self.assertRaisesRegex(UserError, f"^{package} is closed to the web server, which runs as www-data: chmod a\\+r {package}$"):
+            self.head()
+
     def test_a_tree_that_the_web_server_cannot_read_is_refused(self):
         if not web.mapped(web.UID):
             self.skipTest("the web server is no other user here")
