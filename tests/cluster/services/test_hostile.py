@@ -16,6 +16,8 @@ from cluster import head as head_node
 PACKETS = int(os.environ.get("FLOOD") or 1000)
 # What a flood may leave in memory, in KiB, and in descriptors: of all processes together.
 GROWTH_KIB, GROWTH_DESCRIPTORS = 16 << 10, 20
+# So often a thousand connections come and go: twice what nginx's processes may keep of one round.
+ROUNDS = 4
 
 # Run on the machine, with what to do and how often.
 SENDER = f"""
@@ -191,19 +193,20 @@ class Hostile(Case):
 
     def test_half_open_connections_of_tls_leave_nothing_behind(self):
         head = self.head()
-        idle = self.processes(head)[1]
-        left = []
-        for _ in range(2):
+        idle = self.processes(head)
+        first = None
+        for _ in range(ROUNDS):
             self.serves_beside("slow-tls")
-            open_now = self.processes(head)[1]
-            self.assertGreater(open_now, idle + 500, "they are no longer open")
+            at_work = self.processes(head)
+            first = first or at_work
+            self.assertGreater(at_work[1], idle[1] + 500, "they are no longer open")
             # nginx waits 10 s for what comes next.
             end = time.monotonic() + 30
-            while (after := self.processes(head))[1] - idle >= GROWTH_DESCRIPTORS and time.monotonic() < end:
+            while (after := self.processes(head))[1] - idle[1] >= GROWTH_DESCRIPTORS and time.monotonic() < end:
                 time.sleep(0.2)
-            left.append(after)
-        self.assertLess(left[1][1] - idle, GROWTH_DESCRIPTORS)
-        self.assertLess(left[1][0] - left[0][0], GROWTH_KIB)
+        self.assertLess(after[1] - idle[1], GROWTH_DESCRIPTORS)
+        # Each of nginx's two processes may keep the memory that it once had for all of them.
+        self.assertLess(after[0] - idle[0], 2 * (first[0] - idle[0]) + GROWTH_KIB)
         head.check()
 
     def serves_beside(self, what):
