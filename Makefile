@@ -170,6 +170,13 @@ test-diskless: ## `diskless-demo`, failing if anything on the nodes is not as it
 fuzz-model: ## Fuzz the emulated chip, and say how much of it that reaches (SECONDS_EACH=30)
 	@scripts/fuzz-model --seconds $(or $(SECONDS_EACH),30) --coverage
 
+test-mutants: ## Change what compiles on the host, one place at a time: do the tests notice? A table (T=PART SHARD=K/N JOBS=1)
+	@scripts/test-mutants $(if $(SHARD),--shard "$(SHARD)") $(if $(JOBS),--jobs "$(JOBS)") $(T)
+
+check-models: ## Have a bounded model checker look for arguments on which the driver's descriptors are wrong
+	@scripts/check-models
+	@scripts/check-models --broken
+
 ##@ Development
 
 lint: ## Check form: rustfmt, clippy, shellcheck, shfmt, ruff, mypy, vulture

@@ -5,8 +5,66 @@
 #![cfg(not(loom))]
 
 use proptest::prelude::*;
-use rings::driver::ring::desc::{RxChecksum, RxError, RxStatus, FCS_LENGTH, FS, LS};
+use rings::driver::ring::desc::{
+    DescriptorMemory, RxChecksum, RxError, RxStatus, DESCRIPTOR_SIZE, EOR, FCS_LENGTH, FRAME_MIN,
+    FS, LS, MAX_DESCRIPTORS, OWN, RX_BUFFER_SIZES, TX_FRAGMENT_SIZES, TX_MSS_MAX,
+};
 use rings::net::from_device::FromDevice;
+use std::cell::Cell;
+
+/// The words as the chip has them, which other tests use by their names.
+#[test]
+fn words_are_those_of_the_chip() {
+    assert_eq!([OWN, EOR, FS, LS].map(u32::leading_zeros), [0, 1, 2, 3]);
+    assert_eq!([OWN, EOR, FS, LS].map(u32::count_ones), [1; 4]);
+    assert_eq!(
+        (DESCRIPTOR_SIZE, MAX_DESCRIPTORS, TX_MSS_MAX),
+        (16, 1024, 2047)
+    );
+    assert_eq!((FRAME_MIN, FCS_LENGTH), (14, 4));
+    assert_eq!(RX_BUFFER_SIZES, 18..=0x3fff);
+    assert_eq!(TX_FRAGMENT_SIZES, 1..=0xffff);
+}
+
+/// One descriptor, whose status was read before anything else of it.
+struct One(u32, Cell<bool>);
+
+impl DescriptorMemory for One {
+    fn count(&self) -> u32 {
+        1
+    }
+
+    fn opts1(&self, _index: u32) -> FromDevice<u32> {
+        FromDevice::new(self.0)
+    }
+
+    fn opts2(&self, index: u32) -> FromDevice<u32> {
+        assert!(self.1.get(), "opts2 was read before opts1, or at once");
+        FromDevice::new(0x1_2300 + index)
+    }
+
+    fn rmb(&self) {
+        self.1.set(true);
+    }
+
+    fn publish(&self, _index: u32, _address: u64, _opts1: u32, _opts2: u32) {}
+}
+
+#[test]
+fn a_descriptor_is_read_when_the_chip_has_given_it_back() {
+    let received = |opts1: u32| {
+        let one = One(opts1, Cell::new(false));
+        let found = one.received(4);
+        (found.map(|(a, b)| (a.bits(!0), b.bits(!0))), one.1.get())
+    };
+    assert_eq!(
+        received(FS | LS | 64),
+        (Some((FS | LS | 64, 0x1_2304)), true)
+    );
+    assert_eq!(received(OWN | FS | LS | 64), (None, false));
+    assert_eq!(received(OWN), (None, false));
+    assert_eq!(received(0), (Some((0, 0x1_2304)), true));
+}
 
 fn decode(opts1: u32, size: u32) -> Result<(u32, RxChecksum), RxError> {
     RxStatus::decode(FromDevice::new(opts1), size).map(|info| (info.length(), info.checksum()))
