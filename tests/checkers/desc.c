@@ -3,7 +3,7 @@
 // driver's arithmetic (desc.rs, put into C) is this for all arguments that there are. CBMC reads
 // it: a function `nondet_` returns anything.
 
-#include "desc.h"
+#include "desc_wasm.h"
 
 #define must __CPROVER_assert
 
