@@ -6,11 +6,15 @@
 
 use proptest::prelude::*;
 use rings::driver::ring::desc::{
-    DescriptorMemory, RxChecksum, RxError, RxStatus, DESCRIPTOR_SIZE, EOR, FCS_LENGTH, FRAME_MIN,
-    FS, LS, MAX_DESCRIPTORS, OWN, RX_BUFFER_SIZES, TX_FRAGMENT_SIZES, TX_MSS_MAX,
+    rx_vlan, DescriptorMemory, RxChecksum, RxError, RxStatus, TxChecksum, TxCommand,
+    DESCRIPTOR_SIZE, EOR, FCS_LENGTH, FRAME_MIN, FS, LS, MAX_DESCRIPTORS, OWN, RX_BUFFER_SIZES,
+    TX_FRAGMENT_SIZES, TX_MSS_MAX,
 };
+use rings::driver::ring::rx::{RxBuffer, RxRing};
+use rings::driver::ring::tx::{self, TxFragment};
 use rings::net::from_device::FromDevice;
-use std::cell::Cell;
+use rings::net::spsc::Error;
+use std::cell::{Cell, RefCell};
 
 /// The words as the chip has them, which other tests use by their names.
 #[test]
@@ -64,6 +68,103 @@ fn a_descriptor_is_read_when_the_chip_has_given_it_back() {
     assert_eq!(received(OWN | FS | LS | 64), (None, false));
     assert_eq!(received(OWN), (None, false));
     assert_eq!(received(0), (Some((0, 0x1_2304)), true));
+}
+
+/// What was written into descriptors: index, opts1, opts2.
+#[derive(Default)]
+struct Written(RefCell<Vec<(u32, u32, u32)>>);
+
+impl DescriptorMemory for Written {
+    fn count(&self) -> u32 {
+        2
+    }
+
+    fn opts1(&self, _index: u32) -> FromDevice<u32> {
+        FromDevice::new(0)
+    }
+
+    fn opts2(&self, _index: u32) -> FromDevice<u32> {
+        FromDevice::new(0)
+    }
+
+    fn rmb(&self) {}
+
+    fn publish(&self, index: u32, _address: u64, opts1: u32, opts2: u32) {
+        self.0.borrow_mut().push((index, opts1, opts2));
+    }
+}
+
+/// A buffer or a fragment of this length.
+struct Piece(u32);
+
+impl RxBuffer for Piece {
+    fn dma_address(&self) -> u64 {
+        0x1000
+    }
+}
+
+impl TxFragment for Piece {
+    fn dma_address(&self) -> u64 {
+        0x1000
+    }
+
+    fn length(&self) -> u32 {
+        self.0
+    }
+}
+
+/// Descriptors in numbers, so that a bit that is wrong in its definition is wrong here.
+#[test]
+fn descriptors_that_are_sent_have_their_bits() {
+    let plain = TxCommand::plain();
+    let tcp = plain.checksum(TxChecksum::Tcp);
+    for (command, opts1, opts2, tso) in [
+        (plain, 0, 0, false),
+        (tcp, 0x0005_0000, 0, false),
+        (plain.checksum(TxChecksum::Udp), 0x0006_0000, 0, false),
+        (plain.segment(1), 0x0801_0000, 0, true),
+        (plain.segment(1460), 0x0db4_0000, 0, true),
+        (plain.segment(0xffff), 0x0fff_0000, 0, true),
+        (plain.vlan(0x0123), 0, 0x0002_2301, false),
+        (tcp.vlan(0xf00f), 0x0005_0000, 0x0002_0ff0, false),
+    ] {
+        assert_eq!(command.is_tso(), tso);
+        let memory = Written::default();
+        let (mut producer, _consumer) = tx::channel(&memory).unwrap();
+        // Neither is the chip's; the second is the last of the ring.
+        let idle = [(0, 0, 0), (1, 0x4000_0000, 0)];
+        assert_eq!(memory.0.take(), idle);
+
+        let mut frame = producer.begin(Piece(0xffff)).unwrap();
+        frame.push(Piece(1)).unwrap();
+        frame.commit(&memory, command);
+        let (first, second) = (0xa000_ffff, 0xd000_0001);
+        let sent = [(1, second | opts1, opts2), (0, first | opts1, opts2)];
+        assert_eq!(memory.0.take(), sent);
+    }
+}
+
+#[test]
+fn descriptors_that_receive_have_their_bits() {
+    for size in [18, 1536, 0x3fff] {
+        let memory = Written::default();
+        let ring = RxRing::new::<Error>(&memory, size, |_| Ok(Piece(size)));
+        assert!(ring.is_ok());
+        let given = [(0, 0x8000_0000 | size, 0), (1, 0xc000_0000 | size, 0)];
+        assert_eq!(memory.0.take(), given);
+    }
+    for size in [17, 0x4000] {
+        assert!(RxRing::new::<Error>(&Written::default(), size, |_| Ok(Piece(size))).is_err());
+    }
+}
+
+#[test]
+fn a_tag_is_there_if_its_bit_is() {
+    let tag = |opts2| rx_vlan(FromDevice::new(opts2));
+    assert_eq!(tag(0x0001_2301), Some(0x0123));
+    assert_eq!(tag(0xffff_0ff0), Some(0xf00f));
+    assert_eq!(tag(0xfffe_2301), None);
+    assert_eq!(tag(0x0001_0000), Some(0));
 }
 
 fn decode(opts1: u32, size: u32) -> Result<(u32, RxChecksum), RxError> {
