@@ -111,9 +111,11 @@ void look(void)
 
 	must(w2c_spsc_unpublished(&ring) == new, "what is not published is counted");
 	must(w2c_spsc_free_now(&ring) == room, "free slots are counted");
-	must(w2c_spsc_pending(&ring) == state.published - state.popped, "published items are counted");
+	must(w2c_spsc_pending(&ring) == state.published - state.popped, "what is to be taken");
 	for (uint8_t n = 0; n <= CAPACITY; n++) {
-		must(w2c_spsc_index_after(&ring, n) == (state.pushed + n) % CAPACITY, "slots to come");
+		uint32_t next = (state.pushed + n) % CAPACITY;
+
+		must(w2c_spsc_index_after(&ring, n) == next, "slots to come");
 		uint64_t found = w2c_spsc_peek(&ring, n), shown = NONE;
 		if (n < new)
 			shown = place(state.published + n, state.items[state.published + n]);
@@ -137,7 +139,7 @@ void pop(int wanted)
 		must(found == NONE, "what is not published or not wanted is not taken");
 		return;
 	}
-	must(found == place(state.popped, state.items[state.popped]), "items come once and in order");
+	must(found == place(state.popped, state.items[state.popped]), "items come in order");
 	state.items[state.popped++] = 0;
 }
 

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0 */
-// The calls of the ring (spsc.c), for Spin (spsc.pml), and `state`: all that there is, the memory of
-// the ring included.
+// The calls of the ring (spsc.c), for Spin (spsc.pml), and `state`: all that there is, the memory
+// of the ring included.
 
 #include <stdint.h>
 

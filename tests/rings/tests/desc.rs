@@ -70,7 +70,7 @@ fn a_descriptor_is_read_when_the_chip_has_given_it_back() {
     assert_eq!(received(0), (Some((0, 0x1_2304)), true));
 }
 
-/// What was written into descriptors: index, opts1, opts2.
+/// The writes into descriptors: index, opts1, opts2.
 #[derive(Default)]
 struct Written(RefCell<Vec<(u32, u32, u32)>>);
 
