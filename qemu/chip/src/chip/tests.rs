@@ -632,3 +632,20 @@ fn configuration_space_commands_of_later_chips_end() {
     bench.w32(Reg::CsiAr, 0x8000_f070);
     assert_eq!(bench.r32(Reg::CsiAr) >> 31, 0, "written");
 }
+
+#[test]
+fn the_eeprom_can_be_taken_out_whole() {
+    let words: [u16; 64] = std::array::from_fn(|word| 0x100 * word as u16 + 0x55);
+    for (eeprom, expected) in [
+        (crate::eeprom::Eeprom::Image(words), [0x55, 0, 0x55, 1]),
+        (crate::eeprom::Eeprom::None, [0xff; 4]),
+        (crate::eeprom::Eeprom::Usual, [0x29, 0x81, 0xec, 0x10]),
+    ] {
+        let bench = Bench::with(Config {
+            eeprom,
+            ..Config::default()
+        });
+        let bytes = bench.chip.eeprom();
+        assert_eq!((bytes.len(), &bytes[..4]), (128, &expected[..]));
+    }
+}

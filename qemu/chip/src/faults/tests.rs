@@ -326,6 +326,32 @@ fn runts_and_giants() {
 }
 
 #[test]
+fn lengths_that_are_wrong_come_from_the_seed() {
+    for kind in [FaultKind::Runt, FaultKind::Giant] {
+        let lengths = |seed| -> Vec<u32> {
+            let mut bench = bench();
+            bench.w32(Reg::RxConfig, 0xe71a);
+            bench.fault(FaultConfig {
+                seed,
+                ..FaultConfig::on(kind)
+            });
+            let mut length = || {
+                bench.guest.desc(RX_RING, 0, 0xc000_3ff8, 0, BUFFERS);
+                receive(&mut bench);
+                bench.guest.opts(RX_RING, 0).0 & rx::LENGTH
+            };
+            (0..8).map(|_| length()).collect()
+        };
+        let mut found = lengths(1);
+        assert_eq!(found, lengths(1));
+        assert_ne!(found, lengths(2));
+        found.sort_unstable();
+        found.dedup();
+        assert!(found.len() > 4, "{kind:?}: {found:?}");
+    }
+}
+
+#[test]
 fn a_frame_that_waits_is_corrupted_once() {
     let mut bench = bench();
     bench.w32(Reg::RxConfig, 0xe71a);

@@ -86,7 +86,13 @@ fn a_frame_in_parts() {
 fn all_descriptors_of_a_frame_have_the_same_flags() {
     let frame = packet(offload::TCP, 100);
     let sum = tx::IP_CHECKSUM | tx::TCP_CHECKSUM;
-    for (flags, tag, reported) in [(sum, 0x2_0100, 0), (0, 0x2_0100, 1), (sum, 0, 1)] {
+    for (flags, tag, reported) in [
+        (sum, 0x2_0100, 0),
+        (0, 0x2_0100, 1),
+        (sum, 0, 1),
+        // A bit of the size of segments.
+        (sum | 1 << 26, 0x2_0100, 1),
+    ] {
         let mut bench = bench();
         let (head, tail) = frame.split_at(54);
         bench.guest.put(BUFFERS, head);
@@ -112,6 +118,23 @@ fn an_unfinished_frame_waits_for_the_next_doorbell() {
     place(&mut bench, 1, OWN | LAST, &[2; 60]);
     ring(&mut bench);
     assert_eq!(bench.guest.sent.len(), 1);
+}
+
+#[test]
+fn a_transmitter_that_is_switched_on_begins_at_the_head() {
+    let mut bench = bench();
+    place(&mut bench, 0, WHOLE, &[1; 60]);
+    ring(&mut bench);
+    bench.w8(Reg::ChipCmd, 0x0c);
+    place(&mut bench, 1, WHOLE, &[2; 60]);
+    ring(&mut bench);
+    assert_eq!(bench.guest.sent.len(), 2, "it was on, and goes on");
+    bench.w8(Reg::ChipCmd, 0x08);
+    bench.w8(Reg::ChipCmd, 0x0c);
+    place(&mut bench, 0, WHOLE, &[3; 60]);
+    ring(&mut bench);
+    assert_eq!(bench.guest.sent.len(), 3, "it was off, and begins again");
+    assert_eq!(bench.violations(), 0, "{}", bench.last_violation());
 }
 
 #[test]
