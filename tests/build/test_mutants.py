@@ -114,7 +114,7 @@ class Mutants(Stubs):
             "bin/cargo-mutants", f"case \"$*\" in *--list*) echo '{LT.format(1)}';; *) echo 'ERROR cargo test failed in an unmutated tree'; exit 4;; esac"
         )
         status, said = self.run_script("test-mutants", "rings")
-        self.assertIn("error: the tests of rings (tests/spsc.rs) cannot judge: cargo-mutants ended with 4: ERROR cargo test failed", said)
+        self.assertIn("error: the tests of rings (tests/rings: spsc) cannot judge: cargo-mutants ended with 4: ERROR cargo test failed", said)
         self.assertEqual(status, 1)
 
     def test_wrong_arguments_are_refused(self):
@@ -185,6 +185,27 @@ class Crate(Stubs):
         self.assertIn("would fetch tool==1.0 and build it", said)
         self.assertEqual(status, 0)
         self.assertFalse((self.dir / ".cache").exists())
+
+
+class CheckModels(Stubs):
+    """scripts/check-models, as far as it runs no checker."""
+
+    def setUp(self):
+        super().setUp()
+        self.tree("scripts/check-models")
+        self.stub("top/scripts/toolbox", f"echo $* >>{self.dir}/calls")
+
+    def test_another_part_is_refused(self):
+        status, said = self.run_script("check-models", "rx")
+        self.assertIn("the parts are desc and spsc; there is no 'rx'", said)
+        self.assertEqual((status, said.count("\n")), (2, 1))
+
+    def test_dry_run_makes_nothing(self):
+        status, said = self.run_script("check-models", "--dry-run", "spsc")
+        self.assertIn("check: spsc", said)
+        self.assertEqual(status, 0)
+        self.assertEqual((self.dir / "calls").read_text(), "--list checkers create --dry-run\n")
+        self.assertFalse((self.top / "build").exists())
 
 
 if __name__ == "__main__":

@@ -649,3 +649,16 @@ fn the_eeprom_can_be_taken_out_whole() {
         assert_eq!((bytes.len(), &bytes[..4]), (128, &expected[..]));
     }
 }
+
+#[test]
+fn twelve_bits_are_interrupts() {
+    let mut bench = Bench::new();
+    for bit in (0..16).map(|nth| 1 << nth) {
+        bench.w16(Reg::IntrMask, bit);
+        bench.chip.watched(|chip| chip.raise(bit));
+        let expected = bit & 0xc3ff != 0;
+        assert_eq!(bench.chip.interrupt(), expected, "{bit:#x}");
+        bench.w16(Reg::IntrStatus, 0xffff);
+        assert!(!bench.chip.interrupt());
+    }
+}
