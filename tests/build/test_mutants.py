@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0
 """scripts/test-mutants and scripts/crate, with stubs for cargo-mutants, cargo and what fetches."""
 
+import fcntl
 import hashlib
 import io
 import json
@@ -116,6 +117,15 @@ class Mutants(Stubs):
         status, said = self.run_script("test-mutants", "rings")
         self.assertIn("error: the tests of rings (tests/rings: spsc) cannot judge: cargo-mutants ended with 4: ERROR cargo test failed", said)
         self.assertEqual(status, 1)
+
+    def test_two_runs_do_not_change_one_copy(self):
+        self.judged(L1="CaughtMutant")
+        (self.top / "build/mutants/rings").mkdir(parents=True)
+        with open(self.top / "build/mutants/rings/lock", "w", encoding="utf-8") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            status, said = self.run_script("test-mutants", "rings")
+        self.assertIn("error: another run changes", said)
+        self.assertEqual((status, said.count("\n")), (1, 1))
 
     def test_wrong_arguments_are_refused(self):
         for arguments, says in (
