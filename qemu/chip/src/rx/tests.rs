@@ -486,3 +486,16 @@ fn vlan_tags_are_taken_out_when_asked_for() {
     assert_eq!(give(&mut bench, &frame), Received::Delivered);
     assert_ne!(bench.guest.opts(RX_RING, 0).0 & rx::WATCHDOG, 0);
 }
+
+#[test]
+fn of_a_descriptor_that_is_the_drivers_only_one_word_is_read() {
+    for (owner, expected, accesses) in [(0, Received::Kept, 1), (OWN, Received::Delivered, 2)] {
+        let mut bench = bench();
+        let opts1 = owner | RING_END | 0xff8;
+        bench.guest.desc(RX_RING, 0, opts1, 0, BUFFERS);
+        let before = bench.guest.accesses;
+        assert_eq!(give(&mut bench, &to(MAC, 60)), expected);
+        let found = bench.guest.accesses - before;
+        assert!(found == accesses || owner == OWN && found > accesses);
+    }
+}
