@@ -146,12 +146,35 @@ fn partners_of_less() {
 }
 
 #[test]
+fn a_forced_speed_must_be_one_of_the_partner() {
+    let speeds = [
+        ("10", 0),
+        ("100", BMCR_SPEED_100),
+        ("1000", BMCR_SPEED_1000),
+    ];
+    for (has, _) in speeds {
+        for (wanted, bmcr) in speeds {
+            for duplex in ["half", "full"] {
+                let mut phy = with(&format!("{has}{duplex}"));
+                phy.write(0, bmcr);
+                let linked = phy.status() & 0x02 != 0;
+                assert_eq!(linked, has == wanted, "{wanted}, of {has}{duplex}");
+            }
+        }
+    }
+}
+
+#[test]
 fn forced_modes() {
     let mut phy = phy();
     phy.write(0, BMCR_SPEED_100);
     assert_eq!(phy.status(), 0x0a);
+    assert_eq!(phy.speed(), Some(Speed::Mbit100));
+    assert!(!phy.full_duplex());
     phy.write(0, BMCR_FULL_DUPLEX);
     assert_eq!(phy.status(), 0x07);
+    assert_eq!(phy.speed(), Some(Speed::Mbit10));
+    assert!(phy.full_duplex());
     assert_eq!(phy.read(1).0 & BMSR_DONE, 0);
 }
 
