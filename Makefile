@@ -173,7 +173,7 @@ fuzz-model: ## Fuzz the emulated chip, and say how much of it that reaches (SECO
 test-mutants: ## Change what compiles on the host, one place at a time: do the tests notice? A table (T=PART SHARD=K/N JOBS=1)
 	@scripts/test-mutants $(if $(SHARD),--shard "$(SHARD)") $(if $(JOBS),--jobs "$(JOBS)") $(T)
 
-check-models: ## Have a bounded model checker look for arguments on which the driver's descriptors are wrong
+check-models: ## Have model checkers look for arguments, or orders of calls, on which descriptors and the ring between two CPUs are wrong
 	@scripts/check-models
 	@scripts/check-models --broken
 

@@ -262,6 +262,8 @@ mod tests {
         assert_eq!(status(&mut bench), 0);
         bench.tick(1000 + 800);
         assert_eq!(status(&mut bench), intr::PCS_TIMEOUT);
+        // 2^32 counts of 8 ns later.
+        assert_eq!(bench.chip.deadline(), Some(1800 + (1 << 35)));
         bench.tick(2000);
         assert_eq!(status(&mut bench), 0, "once a round");
         bench.w32(Reg::Timer, 0);
