@@ -459,7 +459,7 @@ class Kickstart:
         for name in self.answers.get("pkgsel/include", "").split() if known is not None else []:
             if name not in known:
                 number = next((number for number, line in enumerate(self.lines, 1) if line.split()[:1] == [name]), 0)
-                self._complain(number, "the mirror has no such package; list it in packaging/cluster/node.packages")
+                self._complain(number, "the mirror has no such package; list it in `packages` of the plan")
         if self.answers.get("tasksel/first"):
             self._complain(self._place_of("group"), f"the mirror has no tasks (package groups), so this has no effect: {self.answers['tasksel/first']}")
 
