@@ -96,7 +96,7 @@ pub extern "C" fn rx(opts1: u32, size: u32) -> u64 {
     }
 }
 
-/// The same for who wants damaged frames.
+/// Decodes a status where damaged frames are wanted too: a frame, or the highest bit alone.
 #[no_mangle]
 pub extern "C" fn rx_damaged(opts1: u32, size: u32) -> u64 {
     RxStatus::decode_damaged(FromDevice::new(opts1), size).map_or(1 << 63, |info| frame(&info))
