@@ -17,6 +17,9 @@ use lab::{drive, guest_test, require, Error, Result};
 /// The longest frame at an MTU of 1500.
 const ORDINARY: usize = frame::MAX_LENGTH;
 
+/// The shortest frame whose checksum the chip computes right, in bytes.
+const SHORTEST_SUMMED: usize = 60;
+
 /// The largest MTU of the chip.
 const JUMBO: usize = 4074;
 
@@ -85,8 +88,10 @@ fn offloads(case: &Case) -> Result<()> {
     for (packet, frame) in frames.iter().filter_map(|f| Some((pcap::packet(f)?, f))) {
         // The host's side of the wire leaves its checksums to be believed: ours are the guest's.
         let from_guest = packet.from == guest_address()?;
+        // A window that is nearly closed makes TCP send such pieces; see `sums_short_pieces`.
+        let excused = !case.is_ours() && packet.length < SHORTEST_SUMMED;
         require!(
-            !from_guest || (packet.header_right && packet.payload_right),
+            !from_guest || excused || (packet.header_right && packet.payload_right),
             "a packet of the guest has a wrong checksum: {packet:?}"
         );
         require!(
@@ -99,8 +104,8 @@ fn offloads(case: &Case) -> Result<()> {
 }
 
 /// The core cuts large datagrams; the last piece is too short for the chip's checksum, and the core
-/// does not ask the driver about that piece alone.
-#[guest_test(ours(b300), debug)]
+/// does not ask the driver about that piece alone. r8169 sends such pieces with a wrong checksum.
+#[guest_test(ours(b300), r8169 = b380, debug)]
 fn sums_short_pieces(case: &Case) -> Result<()> {
     const PIECE: usize = 1000;
     /// The port that `guest-echo gso` sends to.
@@ -136,10 +141,14 @@ fn sums_short_pieces(case: &Case) -> Result<()> {
         "{} pieces of 20 datagrams were captured, expected 60",
         pieces.len()
     );
-    let wrong = pieces
-        .iter()
-        .find(|piece| !piece.header_right || !piece.payload_right);
-    require!(wrong.is_none(), "a piece has a wrong checksum: {wrong:?}");
+    for piece in pieces {
+        let right = piece.header_right && piece.payload_right;
+        let expected = case.is_ours() || piece.length >= SHORTEST_SUMMED;
+        require!(
+            right == expected,
+            "the checksums of a piece are right: {right}, expected {expected}: {piece:?}"
+        );
+    }
     Ok(())
 }
 
