@@ -79,6 +79,7 @@ class Planner:
                 self._aliases()
         for source, destination in request.file:
             self._file(source, destination)
+        self._note_owners()
         self._settle()
         return plan
 
@@ -348,6 +349,13 @@ class Planner:
         self._given.add(path)
         self._put(path, source, mode)
         self.plan.sources.append(source)
+
+    def _note_owners(self):
+        """Notes which of the given files have another owner here than in the initrd, in which there is none but root."""
+        owned = {path: self._files[path][0].stat() for path in sorted(self._given)}
+        others = [f"/{path} (here {status.st_uid}:{status.st_gid})" for path, status in owned.items() if (status.st_uid, status.st_gid) != (0, 0)]
+        if others:
+            self.plan.notes.append(f"owned by root in the initrd (0:0), and not here: {_list(others)}")
 
     def _note_useless(self, path, source, mode):
         """Says what is there for nothing: a module that nothing finds, a program that does not run, microcode; and what a file has that is lost."""

@@ -3,6 +3,7 @@
 what has no directory, and writes through hard links."""
 
 import gzip
+import os
 import shutil
 import struct
 import subprocess
@@ -248,6 +249,20 @@ class KernelRules(Case):
         self.assertIn("/bin/busybox was executable and is not any more", out)
         (self.dir / "plain").chmod(0o755)
         self.inject("--file", f"{self.dir / 'plain'}:/init", self.initrd, "-o", self.out)
+
+    def test_files_of_other_owners_become_roots_with_a_word(self):
+        """A file of a user was root's in the initrd, which the manual alone said."""
+        sources = {name: self.dir / name for name in ("mine", "theirs", "group")}
+        for source in sources.values():
+            source.write_bytes(b"x")
+        try:
+            os.chown(sources["theirs"], 1000, 100)
+            os.chown(sources["group"], 0, 7)
+        except OSError as error:
+            self.skipTest(f"cannot give a file to another user: {error.strerror}; run the tests as root")
+        files = [argument for name, source in sources.items() for argument in ("--file", f"{source}:/{name}")]
+        out = self.inject(*files, small_initrd(self.dir / "small", self.dir / "s"), "-o", self.out).out
+        self.assertIn("owned by root in the initrd (0:0), and not here: /group (here 0:7), /theirs (here 1000:100)\n", out)
 
     def test_a_tree_whose_modules_dep_is_in_another_form(self):
         """Older depmods wrote whole paths, by which modules of this machine were taken; and nothing is ever UTF-8 for certain."""
