@@ -62,6 +62,9 @@ static const netdev_features_t NET_F_RXFCS = NETIF_F_RXFCS;
 static const netdev_features_t NET_F_RXALL = NETIF_F_RXALL;
 static const netdev_features_t NET_F_CSUM_MASK = NETIF_F_CSUM_MASK;
 static const netdev_features_t NET_F_GSO_MASK = NETIF_F_ALL_TSO;
+static const unsigned int NET_LINK_MODE_PAUSE = ETHTOOL_LINK_MODE_Pause_BIT;
+static const unsigned int NET_LINK_MODE_ASYM_PAUSE = ETHTOOL_LINK_MODE_Asym_Pause_BIT;
+static const unsigned int NET_LINK_MODE_GIGABIT_HALF = ETHTOOL_LINK_MODE_1000baseT_Half_BIT;
 static const unsigned int NET_COALESCE_PARAMS =
 	ETHTOOL_COALESCE_USECS | ETHTOOL_COALESCE_MAX_FRAMES;
 static const unsigned int NET_MSG_LINK = NETIF_MSG_LINK;

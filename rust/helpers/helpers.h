@@ -54,7 +54,8 @@ void net_helper_netdev_setup(struct net_device *dev, struct device *parent,
 			     u32 xdp_features, int irq);
 void net_helper_netdev_add_features(struct net_device *dev, netdev_features_t able,
 				    netdev_features_t on, netdev_features_t vlan);
-void net_helper_eth_hw_addr_set(struct net_device *dev, const u8 *addr, unsigned char type);
+void net_helper_eth_hw_addr_set(struct net_device *dev, const u8 *addr);
+void net_helper_netdev_set_addr_assign_type(struct net_device *dev, unsigned char type);
 struct list_head *net_helper_netdev_mc_list(struct net_device *dev);
 const u8 *net_helper_netdev_hw_addr(const struct list_head *entry);
 
@@ -147,11 +148,11 @@ void net_helper_phy_lock_mdio_bus(struct phy_device *phydev);
 void net_helper_phy_unlock_mdio_bus(struct phy_device *phydev);
 int net_helper___phy_read(struct phy_device *phydev, u32 regnum);
 int net_helper___phy_write(struct phy_device *phydev, u32 regnum, u16 val);
-u32 net_helper_phy_pause_bits(const struct phy_device *phydev);
-void net_helper_phy_set_pause_bits(struct phy_device *phydev, u32 bits);
+bool net_helper_phy_supports(const struct phy_device *phydev, u32 mode);
+bool net_helper_phy_advertises(const struct phy_device *phydev, u32 mode);
+void net_helper_phy_set_advertised(struct phy_device *phydev, u32 mode, bool on);
 int net_helper_phy_speed(const struct phy_device *phydev);
 bool net_helper_phy_autoneg(const struct phy_device *phydev);
-void net_helper_phy_remove_gigabit_half(struct phy_device *phydev);
 void net_helper_phy_print_status(struct net_device *dev);
 void net_helper_phy_cancel_state_machine(struct phy_device *phydev);
 void net_helper_phy_set_mac_managed_pm(struct phy_device *phydev);
@@ -175,8 +176,10 @@ void net_helper_pm_runtime_put(struct device *dev);
 void net_helper_pm_runtime_mark_last_busy(struct device *dev);
 void net_helper_pm_request_idle(struct device *dev);
 void net_helper_pm_request_resume(struct device *dev);
-void net_helper_pm_runtime_allow_autosuspend(struct device *dev, int delay_ms);
-void net_helper_pm_runtime_forbid_autosuspend(struct device *dev);
+void net_helper_pm_runtime_set_autosuspend_delay(struct device *dev, int delay_ms);
+void net_helper_pm_runtime_use_autosuspend(struct device *dev);
+void net_helper_pm_runtime_dont_use_autosuspend(struct device *dev);
+void net_helper_pm_runtime_put_noidle(struct device *dev);
 
 /* irq.c */
 netdev_tx_t net_helper_ndo_start_xmit(struct sk_buff *skb, struct net_device *dev);

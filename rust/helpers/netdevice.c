@@ -122,9 +122,13 @@ void net_helper_netdev_add_features(struct net_device *dev, netdev_features_t ab
 	dev->vlan_features |= vlan;
 }
 
-void net_helper_eth_hw_addr_set(struct net_device *dev, const u8 *addr, unsigned char type)
+void net_helper_eth_hw_addr_set(struct net_device *dev, const u8 *addr)
 {
 	eth_hw_addr_set(dev, addr);
+}
+
+void net_helper_netdev_set_addr_assign_type(struct net_device *dev, unsigned char type)
+{
 	dev->addr_assign_type = type;
 }
 

@@ -44,9 +44,7 @@ void net_helper_page_pool_enable_direct_recycling(struct page_pool *pool, struct
 
 struct page_pool *net_helper_page_pool_of_frag(const void *frag)
 {
-	const struct page *page = virt_to_head_page(frag);
-
-	return pp_page_to_nmdesc(page)->pp;
+	return pp_page_to_nmdesc(virt_to_head_page(frag))->pp;
 }
 
 void net_helper_page_pool_put_frag(void *frag)

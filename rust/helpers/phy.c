@@ -31,17 +31,19 @@ int net_helper___phy_write(struct phy_device *phydev, u32 regnum, u16 val)
 	return __phy_write(phydev, regnum, val);
 }
 
-/* The two bits by which flow control is advertised: bit 0 is Pause, bit 1 Asym_Pause. */
-u32 net_helper_phy_pause_bits(const struct phy_device *phydev)
+bool net_helper_phy_supports(const struct phy_device *phydev, u32 mode)
 {
-	return linkmode_test_bit(ETHTOOL_LINK_MODE_Pause_BIT, phydev->advertising) |
-	       linkmode_test_bit(ETHTOOL_LINK_MODE_Asym_Pause_BIT, phydev->advertising) << 1;
+	return linkmode_test_bit(mode, phydev->supported);
 }
 
-void net_helper_phy_set_pause_bits(struct phy_device *phydev, u32 bits)
+bool net_helper_phy_advertises(const struct phy_device *phydev, u32 mode)
 {
-	linkmode_mod_bit(ETHTOOL_LINK_MODE_Pause_BIT, phydev->advertising, bits & 1);
-	linkmode_mod_bit(ETHTOOL_LINK_MODE_Asym_Pause_BIT, phydev->advertising, bits & 2);
+	return linkmode_test_bit(mode, phydev->advertising);
+}
+
+void net_helper_phy_set_advertised(struct phy_device *phydev, u32 mode, bool on)
+{
+	linkmode_mod_bit(mode, phydev->advertising, on);
 }
 
 int net_helper_phy_speed(const struct phy_device *phydev)
@@ -52,16 +54,6 @@ int net_helper_phy_speed(const struct phy_device *phydev)
 bool net_helper_phy_autoneg(const struct phy_device *phydev)
 {
 	return phydev->autoneg == AUTONEG_ENABLE;
-}
-
-/*
- * Only where it is there: what the user has chosen to be offered is forgotten when a mode is
- * removed.
- */
-void net_helper_phy_remove_gigabit_half(struct phy_device *phydev)
-{
-	if (linkmode_test_bit(ETHTOOL_LINK_MODE_1000baseT_Half_BIT, phydev->supported))
-		phy_remove_link_mode(phydev, ETHTOOL_LINK_MODE_1000baseT_Half_BIT);
 }
 
 void net_helper_phy_print_status(struct net_device *dev)

@@ -41,15 +41,22 @@ void net_helper_pm_request_resume(struct device *dev)
 	pm_request_resume(dev);
 }
 
-void net_helper_pm_runtime_allow_autosuspend(struct device *dev, int delay_ms)
+void net_helper_pm_runtime_set_autosuspend_delay(struct device *dev, int delay_ms)
 {
 	pm_runtime_set_autosuspend_delay(dev, delay_ms);
-	pm_runtime_use_autosuspend(dev);
-	pm_runtime_put_noidle(dev);
 }
 
-void net_helper_pm_runtime_forbid_autosuspend(struct device *dev)
+void net_helper_pm_runtime_use_autosuspend(struct device *dev)
 {
-	pm_runtime_get_sync(dev);
+	pm_runtime_use_autosuspend(dev);
+}
+
+void net_helper_pm_runtime_dont_use_autosuspend(struct device *dev)
+{
 	pm_runtime_dont_use_autosuspend(dev);
+}
+
+void net_helper_pm_runtime_put_noidle(struct device *dev)
+{
+	pm_runtime_put_noidle(dev);
 }

@@ -57,9 +57,8 @@ bool net_helper_netdev_sent_queue_more(struct net_device *dev, unsigned int byte
 static unsigned int in_flight(struct net_device *dev)
 {
 #ifdef CONFIG_BQL
-	const struct dql *dql = &netdev_get_tx_queue(dev, 0)->dql;
-
-	return READ_ONCE(dql->num_queued) - dql->num_completed;
+	return READ_ONCE(netdev_get_tx_queue(dev, 0)->dql.num_queued) -
+	       netdev_get_tx_queue(dev, 0)->dql.num_completed;
 #else
 	return 0;
 #endif

@@ -31,8 +31,11 @@ void net_helper_skb_metadata_set(struct sk_buff *skb, u32 len)
 	skb_metadata_set(skb, len);
 }
 
-/* Rust reads this bit field for each frame that is sent; C has no offset of it. */
-static __always_inline void check_ip_summed(void)
+/*
+ * Compiled to be checked, and not kept: Rust accesses these bit fields for each frame, and C has no
+ * offsets of them.
+ */
+static void __init __used check_bit_fields(void)
 {
 	union {
 		struct sk_buff skb;
@@ -46,7 +49,6 @@ static __always_inline void check_ip_summed(void)
 
 void net_helper_skb_tx_timestamp(struct sk_buff *skb)
 {
-	check_ip_summed();
 	skb_tx_timestamp(skb);
 }
 

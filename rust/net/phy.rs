@@ -68,10 +68,7 @@ use kernel::{
         to_result, //
     },
     prelude::*,
-    sync::atomic::{
-        Atomic,
-        Relaxed, //
-    }, //
+    sync::atomic::Relaxed, //
 };
 
 /// A MAC's way to the registers of its PHY. Process context, one call at a time.
@@ -146,8 +143,9 @@ pub struct Phy {
     gigabit_half: bool,
     /// Between [`Phy::start`] and [`Phy::stop`].
     started: Flag,
-    /// The bits that [`Phy::allow_pause`] took away.
-    pause_bits: Atomic<u32>,
+    /// The modes that [`Phy::allow_pause`] took away.
+    pause: Flag,
+    asym_pause: Flag,
 }
 
 // SAFETY: phylib locks; the pointers belong to no thread, and `Mdio` is `Send` and `Sync`.
@@ -263,7 +261,8 @@ impl Phy {
             free_ops: free_ops::<M>,
             gigabit_half: M::GIGABIT_HALF,
             started: Flag::new(false),
-            pause_bits: Atomic::new(0),
+            pause: Flag::new(false),
+            asym_pause: Flag::new(false),
         };
         if phydev.is_none() {
             dev_err!(pdev, "no PHY answers on its MDIO bus\n");
@@ -306,9 +305,12 @@ impl Phy {
                 Some(link_changed),
                 bindings::phy_interface_t_PHY_INTERFACE_MODE_GMII,
             ))?;
-            // Not before: what the generic PHY driver finds is new each time it is attached.
-            if !self.gigabit_half {
-                bindings::phy_remove_gigabit_half(self.phydev.as_ptr());
+            // Not before: what the generic PHY driver finds is new each time it is attached. Only
+            // where it is there: what the user has chosen to be offered is forgotten when a mode is
+            // removed.
+            let mode = bindings::NET_LINK_MODE_GIGABIT_HALF;
+            if !self.gigabit_half && bindings::phy_supports(self.phydev.as_ptr(), mode) {
+                bindings::phy_remove_link_mode(self.phydev.as_ptr(), mode);
             }
             bindings::phy_attached_info(self.phydev.as_ptr());
         }
@@ -386,16 +388,19 @@ impl Phy {
         // SAFETY: The PHY lives as long as the bus; RTNL keeps others from its settings. While the
         // interface is up the PHY is connected.
         unsafe {
-            let bits = if allowed {
-                self.pause_bits.load(Relaxed)
-            } else {
-                let offered = bindings::phy_pause_bits(self.phydev.as_ptr());
-                self.pause_bits.store(offered, Relaxed);
-                0
-            };
-            bindings::phy_set_pause_bits(self.phydev.as_ptr(), bits);
+            let phydev = self.phydev.as_ptr();
+            for (mode, offered) in [
+                (bindings::NET_LINK_MODE_PAUSE, &self.pause),
+                (bindings::NET_LINK_MODE_ASYM_PAUSE, &self.asym_pause),
+            ] {
+                if !allowed {
+                    offered.store(bindings::phy_advertises(phydev, mode), Relaxed);
+                }
+                let on = allowed && offered.load(Relaxed);
+                bindings::phy_set_advertised(phydev, mode, on);
+            }
             if up {
-                bindings::phy_start_aneg(self.phydev.as_ptr());
+                bindings::phy_start_aneg(phydev);
             }
         }
     }

@@ -91,7 +91,8 @@ impl<'a, T: Operations + 'a> Registration<'a, T> {
                 StationAddress::Own(_) => bindings::NET_ADDR_PERM,
                 StationAddress::Random(_) => bindings::NET_ADDR_RANDOM,
             };
-            bindings::eth_hw_addr_set(dev.as_ptr(), address.bytes().as_ptr(), kind as u8);
+            bindings::eth_hw_addr_set(dev.as_ptr(), address.bytes().as_ptr());
+            bindings::netdev_set_addr_assign_type(dev.as_ptr(), kind as u8);
             Private::<T>::of(dev.as_ptr()).1
         };
         private.driver().set_mac_address(address.bytes());

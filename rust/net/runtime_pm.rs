@@ -38,7 +38,9 @@ pub(super) fn allow(dev: &NetDevice) -> bool {
     unsafe {
         let can = bindings::pci_dev_run_wake(dev.pdev());
         if can {
-            bindings::pm_runtime_allow_autosuspend(dev.parent(), DELAY_MS);
+            bindings::pm_runtime_set_autosuspend_delay(dev.parent(), DELAY_MS);
+            bindings::pm_runtime_use_autosuspend(dev.parent());
+            bindings::pm_runtime_put_noidle(dev.parent());
         }
         can
     }
@@ -50,7 +52,10 @@ pub(super) fn allow(dev: &NetDevice) -> bool {
 pub(super) fn forbid(dev: &NetDevice) {
     // SAFETY: The parent is live, as its network device is. The reference that is taken is the one
     // that `allow` gave up.
-    unsafe { bindings::pm_runtime_forbid_autosuspend(dev.parent()) }
+    unsafe {
+        bindings::pm_runtime_get_sync(dev.parent());
+        bindings::pm_runtime_dont_use_autosuspend(dev.parent());
+    }
 }
 
 /// Requests a runtime resume on link-up, an idle check on link-down.

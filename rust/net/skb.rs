@@ -157,7 +157,7 @@ impl SkBuff {
     /// Returns whether a checksum is to be filled in.
     #[inline]
     fn is_partial(&self) -> bool {
-        // SAFETY: That is the offset of a byte, in which `ip_summed` is (`check_ip_summed` in
+        // SAFETY: That is the offset of a byte, in which `ip_summed` is (`check_bit_fields` in
         // helpers/skbuff.c).
         let bits: u8 = unsafe { self.field(bindings::NET_SKB_PKT_TYPE) };
         u32::from(bits >> bindings::NET_SKB_SUMMED_SHIFT & 3) == bindings::NET_CHECKSUM_PARTIAL
