@@ -39,6 +39,7 @@ class Pin:
         return Path(self.path).name
 
 
+_LICENCE = "# SPDX-License-Identifier: GPL-2.0\n"
 _LINE = re.compile(r"([a-z0-9][a-z0-9.+-]*) ([\w.+~:-]+) ([\w.-]+/[\w./-]+) (\d+) ([0-9a-f]{64}) (pool/(?!\S*\.\./)[\w.+~:%/-]+)", re.ASCII)
 
 
@@ -65,12 +66,13 @@ def read(path):
 
 
 def first_comment(path):
-    """The first line of a file of pins, which write() was given; nothing if there is no such file."""
+    """The first line of `head` that write() was given; nothing if there is no such file."""
     path = Path(path)
-    return path.read_text(encoding="utf-8", errors="replace").partition("\n")[0].removeprefix("# ") if path.exists() else None
+    text = path.read_text(encoding="utf-8", errors="replace").removeprefix(_LICENCE) if path.exists() else None
+    return text and text.partition("\n")[0].removeprefix("# ")
 
 
 def write(path, head, pins):
     """Writes a file of pins below comment lines."""
     comment = "".join(f"# {line}\n" for line in head)
-    replace(path, comment + "".join(" ".join(map(str, astuple(pin))) + "\n" for pin in sorted(pins)))
+    replace(path, _LICENCE + comment + "".join(" ".join(map(str, astuple(pin))) + "\n" for pin in sorted(pins)))

@@ -24,17 +24,22 @@ class Package(unittest.TestCase):
             for one in subprocess.run(["git", "ls-files", *taken], cwd=TOP, capture_output=True, text=True, check=True).stdout.split():
                 (tree / one).parent.mkdir(parents=True, exist_ok=True)
                 shutil.copy(TOP / one, tree / one)
-            for line in (packaging / "install").read_text().splitlines():
+
+            def lines(name):
+                """The lines of a file that debhelper reads."""
+                return [line for line in (packaging / name).read_text().splitlines() if not line.startswith("#")]
+
+            for line in lines("install"):
                 pattern, place = line.split()
                 found = glob.glob(pattern, root_dir=tree)
                 self.assertTrue(found, line)
                 (root / place).mkdir(parents=True, exist_ok=True)
                 for one in found:
                     shutil.copy(tree / one, root / place)
-            target, link = (packaging / "links").read_text().split()
+            target, link = lines("links")[0].split()
             (root / link).parent.mkdir(parents=True)
             (root / link).symlink_to(os.path.relpath(root / target, (root / link).parent))
-            self.assertTrue((tree / (packaging / "manpages").read_text().strip()).exists())
+            self.assertTrue((tree / lines("manpages")[0]).exists())
             shutil.rmtree(tree)
             done = subprocess.run([root / link, "--help"], capture_output=True, text=True, check=False)
             self.assertEqual((done.returncode, done.stderr), (0, ""))

@@ -124,6 +124,17 @@ class Reading(unittest.TestCase):
             path.write_bytes((line + line).replace("\n", "\r\n").encode())
             self.assertEqual([pin.sha256 for pin in lock.read(path)], [digest])
 
+    def test_pins_name_their_list_with_and_without_a_licence(self):
+        with tempfile.TemporaryDirectory() as place:
+            path = Path(place) / "node.lock"
+            self.assertIsNone(lock.first_comment(path))
+            path.write_text("# 0123456789ab\n# Written by scripts/pin.\n")
+            self.assertEqual(lock.first_comment(path), "0123456789ab")
+            lock.write(path, ["0123456789ab", "Written by scripts/pin."], [])
+            self.assertEqual(lock.first_comment(path), "0123456789ab")
+            self.assertEqual(path.read_text().splitlines()[0], "# SPDX-License-Identifier: GPL-2.0")
+            self.assertEqual(lock.read(path), [])
+
 
 if __name__ == "__main__":
     unittest.main()
