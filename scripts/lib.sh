@@ -71,8 +71,8 @@ usage_error() {
 # help FILE: prints the comment block at the top of a script, which is its help text.
 help() { sed -n '2,/^[^#]/{/^#/{/SPDX-License/d;s/^# \{0,1\}//;p;};}' "$1"; }
 
-# key FILE...: twelve hex digits that name the content of the files.
-key() { cat "$@" | sha256sum | cut -c1-12; }
+# key FILE...: twelve hex digits that name the content of the files. The line about their licence is no content.
+key() { cat "$@" | LC_ALL=C sed '/^# SPDX-License-Identifier: /d' | sha256sum | cut -c1-12; }
 
 # lock NAME [8]: one maker of an artifact at a time; held until this process ends. A second lock needs the other file descriptor.
 lock() {

@@ -30,8 +30,6 @@ UNMARKED = re.compile(
     r"|^packaging/stick/templates$"  # debconf's
     r"|^packaging/release/sources(-image)?\.in$"  # prose that a release is sent with
     r"|^rust/standin/target\.json\.in$"  # JSON
-    # Files whose content is the name of a thing that takes long to make again.
-    r"|^scripts/\w+\.packages$|^packaging/cluster/(\w+\.packages|diskless-(init|setup))$|^scripts/(diskless|kickstart)-tree$|^tests/inject/make-initrds$|^versions\.conf$"
     r"|^scripts/debug-kernel\.config$"  # left as it is: a kernel that takes half an hour to make is known by it
 )
 # The first words of what is neither a verb phrase nor a noun.

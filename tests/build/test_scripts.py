@@ -39,6 +39,29 @@ class Directory(unittest.TestCase):
         self.dir = Path(directory.name)
 
 
+class Keys(Directory):
+    """`key` of scripts/lib.sh, by which what takes long to make is known again."""
+
+    def key(self, content):
+        """The key of a file, of one with a line about its licence, and of one with that line below the first."""
+        first, _, rest = content.partition(b"\n")
+        licence = b"# SPDX-License-Identifier: GPL-2.0\n"
+        keys = []
+        for text in (content, licence + content, first + b"\n" + licence + rest):
+            (self.dir / "list").write_bytes(text)
+            script = f'top={TOP}; . "$top/scripts/lib.sh"; key list'
+            keys.append(subprocess.run(["sh", "-c", script], cwd=self.dir, capture_output=True, text=True, check=True).stdout)
+        return keys
+
+    def test_the_licence_does_not_count(self):
+        content = b"#!/bin/sh\n\xff\x00\nno end of the line"
+        of_content = subprocess.run(["sha256sum"], input=content, capture_output=True, check=True).stdout.decode()[:12]
+        self.assertEqual(self.key(content), [f"{of_content}\n"] * 3)
+
+    def test_content_counts(self):
+        self.assertNotEqual(self.key(b"vim\n"), self.key(b"# vim\n"))
+
+
 class Unpack(Directory):
     """scripts/unpack-vmlinuz."""
 
