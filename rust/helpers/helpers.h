@@ -81,16 +81,18 @@ void net_helper_netif_napi_set_irq(struct napi_struct *napi, int irq);
 void net_helper_netif_napi_del(struct napi_struct *napi);
 struct net_device *net_helper_napi_dev(const struct napi_struct *napi);
 void net_helper_napi_schedule(struct napi_struct *napi);
-bool net_helper_napi_receive(struct napi_struct *napi, struct net_device *dev, struct sk_buff *skb,
-			     bool csum_right);
+void net_helper_napi_gro_receive(struct napi_struct *napi, struct sk_buff *skb);
 
 /* skbuff.c */
 /*
- * Where the bit field ip_summed is in the byte at __pkt_type_offset; skbuff.c makes sure of that.
+ * Where the bit fields pkt_type and ip_summed are in the byte at __pkt_type_offset; skbuff.c makes
+ * sure of that.
  */
 #ifdef __BIG_ENDIAN_BITFIELD
+#define NET_SKB_PKT_TYPE_SHIFT	5
 #define NET_SKB_SUMMED_SHIFT	1
 #else
+#define NET_SKB_PKT_TYPE_SHIFT	0
 #define NET_SKB_SUMMED_SHIFT	5
 #endif
 unsigned int net_helper_skb_frag_size(const struct sk_buff *skb, unsigned int frag);

@@ -27,16 +27,7 @@ void net_helper_napi_schedule(struct napi_struct *napi)
 	napi_schedule(napi);
 }
 
-/* Returns whether the frame is to a multicast address. */
-bool net_helper_napi_receive(struct napi_struct *napi, struct net_device *dev, struct sk_buff *skb,
-			     bool csum_right)
+void net_helper_napi_gro_receive(struct napi_struct *napi, struct sk_buff *skb)
 {
-	bool multicast;
-
-	if (csum_right)
-		skb->ip_summed = CHECKSUM_UNNECESSARY;
-	skb->protocol = eth_type_trans(skb, dev);
-	multicast = skb->pkt_type == PACKET_MULTICAST;
 	napi_gro_receive(napi, skb);
-	return multicast;
 }

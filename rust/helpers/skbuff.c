@@ -40,11 +40,14 @@ static void __init __used check_bit_fields(void)
 	union {
 		struct sk_buff skb;
 		u8 bytes[sizeof(struct sk_buff)];
-	} all = {};
+	} summed = {}, pkt_type = {};
 
-	all.skb.ip_summed = 3;
-	BUILD_BUG_ON(all.bytes[offsetof(struct sk_buff, __pkt_type_offset)] !=
+	summed.skb.ip_summed = 3;
+	BUILD_BUG_ON(summed.bytes[offsetof(struct sk_buff, __pkt_type_offset)] !=
 		     3 << NET_SKB_SUMMED_SHIFT);
+	pkt_type.skb.pkt_type = 7;
+	BUILD_BUG_ON(pkt_type.bytes[offsetof(struct sk_buff, __pkt_type_offset)] !=
+		     7 << NET_SKB_PKT_TYPE_SHIFT);
 }
 
 void net_helper_skb_tx_timestamp(struct sk_buff *skb)

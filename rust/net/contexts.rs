@@ -297,15 +297,13 @@ impl<P> RxContext<'_, P> {
 
     /// Hands a received frame up the stack; [`RxContext::received`] counts it.
     pub fn receive(&self, skb: RxSkBuff) {
-        let dev = self.dev.as_raw();
-        let right = skb.is_csum_unnecessary();
-        // SAFETY: The device is live, this is its poll, and the reference to the frame is given up.
-        // By the invariants of the type the frame has an Ethernet header.
-        let multicast =
-            unsafe { bindings::napi_receive(self.dev.napi(), dev, skb.into_raw(), right) };
+        let (packet, multicast) = skb.into_packet(self.dev);
         if multicast {
             self.dev.errors().multicast.count();
         }
+        // SAFETY: The device is live, this is its poll, and the reference to the packet, which is
+        // without its Ethernet header, is given up.
+        unsafe { bindings::napi_gro_receive(self.dev.napi(), packet) };
     }
 
     /// Counts frames that were handed up.

@@ -160,7 +160,7 @@ impl SkBuff {
         // SAFETY: That is the offset of a byte, in which `ip_summed` is (`check_bit_fields` in
         // helpers/skbuff.c).
         let bits: u8 = unsafe { self.field(bindings::NET_SKB_PKT_TYPE) };
-        u32::from(bits >> bindings::NET_SKB_SUMMED_SHIFT & 3) == bindings::NET_CHECKSUM_PARTIAL
+        bits >> bindings::NET_SKB_SUMMED_SHIFT & 3 == bindings::NET_CHECKSUM_PARTIAL
     }
 
     /// Returns the protocol over IPv4 whose checksum is to be filled in, if one is; in a frame that
@@ -296,11 +296,7 @@ impl Owned<SkBuff> {
 ///
 /// The pointer is to a live `sk_buff` of which this value has the only reference, whose linear area
 /// holds an Ethernet header at least.
-pub struct RxSkBuff {
-    skb: NonNull<bindings::sk_buff>,
-    /// The device has found its checksum right.
-    checksum_right: bool,
-}
+pub struct RxSkBuff(NonNull<bindings::sk_buff>);
 
 // SAFETY: An `sk_buff` belongs to no CPU; ownership may move.
 unsafe impl Send for RxSkBuff {}
@@ -317,10 +313,7 @@ impl RxSkBuff {
     /// [`ETHERNET_HEADER`] bytes or more in its linear area.
     pub(super) unsafe fn from_raw(skb: NonNull<bindings::sk_buff>) -> Self {
         // INVARIANT: By the safety requirements.
-        Self {
-            skb,
-            checksum_right: false,
-        }
+        Self(skb)
     }
 
     /// Takes over a frame, and makes it the `length` bytes from `headroom` on, counted from the
@@ -354,19 +347,30 @@ impl RxSkBuff {
                 .write(length);
         }
         // INVARIANT: By the safety requirements.
-        Self {
-            skb,
-            checksum_right: false,
-        }
+        Self(skb)
     }
 
     fn as_raw(&self) -> *mut bindings::sk_buff {
-        self.skb.as_ptr()
+        self.0.as_ptr()
     }
 
-    /// Gives the reference up to the caller.
-    pub(super) fn into_raw(self) -> *mut bindings::sk_buff {
-        ManuallyDrop::new(self).skb.as_ptr()
+    /// Strips the Ethernet header, notes what it says, and gives the reference up to the caller.
+    /// Returns as well whether the frame is to a multicast address.
+    #[inline]
+    pub(super) fn into_packet(self, dev: &NetDevice) -> (*mut bindings::sk_buff, bool) {
+        let raw = ManuallyDrop::new(self).as_raw();
+        // SAFETY: By the type invariants the frame is this function's to write, and has an Ethernet
+        // header; the device is live. Those are the offsets of `__be16 protocol`, and of a byte, in
+        // which `pkt_type` is (`check_bit_fields` in helpers/skbuff.c).
+        let bits = unsafe {
+            let protocol = bindings::eth_type_trans(raw, dev.as_raw());
+            raw.byte_add(bindings::NET_SKB_PROTOCOL)
+                .cast::<u16>()
+                .write(protocol);
+            raw.byte_add(bindings::NET_SKB_PKT_TYPE).cast::<u8>().read()
+        };
+        let pkt_type = bits >> bindings::NET_SKB_PKT_TYPE_SHIFT & 7;
+        (raw, pkt_type == bindings::NET_PACKET_MULTICAST)
     }
 
     /// Returns the length of the frame in bytes.
@@ -385,12 +389,18 @@ impl RxSkBuff {
 
     /// Records that the device has found the checksum of the frame right.
     pub fn set_csum_unnecessary(&mut self) {
-        self.checksum_right = true;
-    }
-
-    /// Returns whether the device has found the checksum of the frame right.
-    pub(super) fn is_csum_unnecessary(&self) -> bool {
-        self.checksum_right
+        // SAFETY: By the type invariants the frame is this value's alone. That is the offset of a
+        // byte, in which `ip_summed` is (`check_bit_fields` in helpers/skbuff.c).
+        unsafe {
+            let bits = self
+                .as_raw()
+                .byte_add(bindings::NET_SKB_PKT_TYPE)
+                .cast::<u8>();
+            let others = bits.read() & !(3 << bindings::NET_SKB_SUMMED_SHIFT);
+            bits.write(
+                others | bindings::NET_CHECKSUM_UNNECESSARY << bindings::NET_SKB_SUMMED_SHIFT,
+            );
+        }
     }
 
     /// Records the VLAN tag that the device has stripped from the frame.
