@@ -21,7 +21,6 @@ use crate::net::{
     ethtool::Ethtool,
     fragment::{
         self,
-        Completed,
         MappedFragment, //
     },
     mmio::{
@@ -43,7 +42,6 @@ use crate::net::{
         RxBuffer, //
     },
     pci::{
-        self,
         Enabled,
         Probing, //
     },
@@ -79,7 +77,7 @@ register! {
 }
 
 /// The device's buffer, and its size.
-const BUFFER: u32 = 0x40000;
+const BUFFER: u64 = 0x40000;
 const SIZE: u32 = 4096;
 
 pub(crate) struct Driver;
@@ -93,19 +91,14 @@ impl driver::Driver for Driver {
         let pdev = enabled.device();
         enabled.set_master(true);
         let bar = Bar::new(pdev, 0, Self::NAME)?;
-        let edu = Edu {
-            bar,
-            pdev,
-            _enabled: enabled,
-        };
+        let edu = Edu { bar, enabled };
         Ok(Interface::new(pdev, StationAddress::random(), None, edu))
     }
 }
 
 pub(crate) struct Edu<'a> {
     bar: Bar<'a, 0x9c>,
-    pdev: &'a pci::Device,
-    _enabled: Enabled<'a>,
+    enabled: Enabled<'a>,
 }
 
 /// The half of the state that the poll needs: frames to be sent, the one that is on its way back,
@@ -137,7 +130,7 @@ impl<'a> Operations for Edu<'a> {
 
     fn open(&self, dev: &NetDevice, config: &RingConfig) -> Result<Opened<Self>> {
         let (xmit, sent) = spsc::channel(2)?;
-        let mut pool = PagePool::new(self.pdev, dev, 2, config.mtu + 18, false)?;
+        let mut pool = PagePool::new(self.enabled.device(), dev, 2, config.mtu + 18, false)?;
         let buffer = pool.alloc().ok_or(ENOMEM)?;
         let poll = NapiState {
             sent,
@@ -151,12 +144,8 @@ impl<'a> Operations for Edu<'a> {
 
     fn stop(&self, _dev: &NetDevice, xmit: &mut Self::TxState, poll: &mut NapiState<'a>) {
         // It cannot be stopped, and takes 0.1 s.
-        let _ = read_poll_timeout(
-            || Ok(self.is_busy()),
-            |busy| !busy,
-            Delta::from_millis(10),
-            Delta::from_millis(1000),
-        );
+        let (step, limit) = (Delta::from_millis(10), Delta::from_millis(1000));
+        let _ = read_poll_timeout(|| Ok(self.is_busy()), |busy| !busy, step, limit);
         spsc::restart(xmit, &mut poll.sent, drop);
         poll.back = None;
     }
@@ -170,22 +159,16 @@ impl<'a> Transmit for Edu<'a> {
     }
 
     fn start_xmit(&self, cx: &XmitContext<'_>, xmit: &mut Self::TxState, skb: Owned<SkBuff>) {
-        let length = skb.length();
-        let mut piece = None;
-        // Without Features::SG there is one piece.
-        let mapped = fragment::map(self.pdev, skb, &mut |only| {
-            piece = Some(only);
-            Ok(())
-        });
-        let Some(piece) = piece.filter(|_| mapped.is_ok() && length <= SIZE) else {
+        let piece = fragment::map_linear(self.enabled.device(), skb).ok();
+        let Some(piece) = piece.filter(|piece| piece.length() <= SIZE) else {
             cx.device().errors().tx_dropped.count();
             return;
         };
-        let address = piece.dma_address();
+        let (address, length) = (piece.dma_address(), piece.length());
         let _ = cx.sent(length);
         if xmit.push(piece).is_ok() {
             xmit.publish();
-            self.copy(address, BUFFER.into(), length, false);
+            self.copy(address, BUFFER, length, false);
         }
         xmit.stop_if_full(cx.queue(), 2);
     }
@@ -217,30 +200,13 @@ impl<'a> Napi for Edu<'a> {
             // It is in the device's buffer now.
             poll.back = poll.sent.pop();
             if let Some(sent) = &poll.back {
-                self.copy(
-                    BUFFER.into(),
-                    poll.buffer.dma_address(),
-                    sent.length(),
-                    true,
-                );
+                let target = poll.buffer.dma_address();
+                self.copy(BUFFER, target, sent.length(), true);
             }
             return Polled::Idle;
         };
-        let length = sent.length();
-        let skb = match rx.alloc() {
-            Some(new) => core::mem::replace(&mut poll.buffer, new).into_skb(&rx, length),
-            None => poll.buffer.copy_to_skb(&rx, length),
-        };
-        match skb {
-            Some(skb) => {
-                rx.receive(skb);
-                rx.received(1, length);
-            }
-            None => cx.device().errors().rx_dropped.count(),
-        }
-        let mut all = Completed::default();
-        cx.complete(sent, &mut all);
-        cx.completed(all);
+        rx.receive_one(poll.buffer.replace_to_skb(&rx, sent.length()));
+        cx.complete_one(sent);
         poll.sent.release();
         poll.sent.wake_if_stopped(cx.queue(), 2);
         Polled::Busy(1)

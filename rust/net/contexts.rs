@@ -254,6 +254,17 @@ impl<'a, P> PollContext<'a, P> {
         unsafe { piece.finish(self.budget, all) };
     }
 
+    /// Unmaps a frame of one piece that was sent, frees it and counts it.
+    #[allow(
+        dead_code,
+        reason = "for drivers of devices that send one frame at a time"
+    )]
+    pub fn complete_one(&self, piece: MappedFragment<'_>) {
+        let mut all = Completed::default();
+        self.complete(piece, &mut all);
+        self.completed(all);
+    }
+
     /// Counts frames that the device has sent, in the statistics and, those that were accounted,
     /// for the byte queue limits.
     pub fn completed(&self, all: Completed) {
@@ -304,6 +315,21 @@ impl<P> RxContext<'_, P> {
         // SAFETY: The device is live, this is its poll, and the reference to the packet, which is
         // without its Ethernet header, is given up.
         unsafe { bindings::napi_gro_receive(self.dev.napi(), packet) };
+    }
+
+    /// Hands a received frame up the stack and counts it; without one, for want of memory, counts
+    /// a frame that was dropped.
+    #[allow(
+        dead_code,
+        reason = "for drivers of devices that receive one frame at a time"
+    )]
+    pub fn receive_one(&self, skb: Option<RxSkBuff>) {
+        let Some(skb) = skb else {
+            self.device().errors().rx_dropped.count();
+            return;
+        };
+        self.received(1, skb.length());
+        self.receive(skb);
     }
 
     /// Counts frames that were handed up.

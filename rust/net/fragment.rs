@@ -129,6 +129,14 @@ impl<'a> MappedFragment<'a> {
         Self::checked(pdev, address, length, Area::Head)
     }
 
+    /// Maps a frame that has no pages.
+    #[inline(always)]
+    fn whole(pdev: &'a pci::Device, skb: Owned<SkBuff>) -> Result<Self> {
+        let mut piece = Self::head(pdev, &skb)?;
+        piece.frame = FrameOwner::Skb(skb);
+        Ok(piece)
+    }
+
     /// Maps a fragment of a frame besides the linear area; `nth` must be below [`SkBuff::pages`].
     fn page(pdev: &'a pci::Device, skb: &SkBuff, nth: u32) -> Result<Self> {
         if nth >= skb.pages() {
@@ -266,9 +274,24 @@ pub fn map<'a>(pdev: &'a pci::Device, skb: Owned<SkBuff>, pieces: &mut impl Piec
     if skb.pages() > 0 {
         return map_pages(pdev, skb, pieces);
     }
-    let mut piece = MappedFragment::head(pdev, &skb)?;
-    piece.frame = FrameOwner::Skb(skb);
-    pieces.take(piece)
+    pieces.take(MappedFragment::whole(pdev, skb)?)
+}
+
+/// Maps a frame that has no pages, as all are without [`Features::SG`](super::features::Features),
+/// for a device to read.
+///
+/// # Errors
+///
+/// `EINVAL` if it has pages, `ENOMEM` if it cannot be mapped. The frame is freed then.
+#[allow(
+    dead_code,
+    reason = "for drivers of devices that take a frame in one piece"
+)]
+pub fn map_linear<'a>(pdev: &'a pci::Device, skb: Owned<SkBuff>) -> Result<MappedFragment<'a>> {
+    if skb.pages() > 0 {
+        return Err(EINVAL);
+    }
+    MappedFragment::whole(pdev, skb)
 }
 
 /// The same for a frame that has pages. Most have none: what only these need would cost the others

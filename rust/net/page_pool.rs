@@ -396,7 +396,24 @@ pub struct RxBuffer<'a> {
 // SAFETY: A fragment belongs to no CPU.
 unsafe impl Send for RxBuffer<'_> {}
 
-impl RxBuffer<'_> {
+impl<'a> RxBuffer<'a> {
+    /// Turns the buffer into a frame of `length` bytes, and takes its place with a new one; copies
+    /// the frame if there is none.
+    ///
+    /// Returns `None` if there is no memory, or if `length` is more than the buffer has or no whole
+    /// Ethernet header. There is a buffer in any case.
+    #[allow(dead_code, reason = "for drivers of devices with one buffer")]
+    pub fn replace_to_skb(
+        &mut self,
+        rx: &RxContext<'_, PagePool<'a>>,
+        length: u32,
+    ) -> Option<RxSkBuff> {
+        match rx.alloc() {
+            Some(new) => core::mem::replace(self, new).into_skb(rx, length),
+            None => self.copy_to_skb(rx, length),
+        }
+    }
+
     /// Returns the address for the device.
     pub fn dma_address(&self) -> u64 {
         self.address

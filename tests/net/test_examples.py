@@ -64,6 +64,12 @@ class Examples(Compiled):
             with self.subTest(f"{name}: {kind}"):
                 self.assertTrue(kind in used or kind in INSIDE, "no example in the documentation of rust/net uses it")
 
+    def test_the_driver_is_small(self):
+        """rust/example.rs, without imports and comments: rust/net is to have what each driver would write again."""
+        text = re.sub(r"^use [^;]*;", "", (NET.parent / "example.rs").read_text(), flags=re.MULTILINE)
+        lines = [line for line in text.splitlines() if line.strip() and not line.strip().startswith("//")]
+        self.assertLessEqual(len(lines), 125)
+
 
 if __name__ == "__main__":
     unittest.main()
