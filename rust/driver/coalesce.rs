@@ -47,15 +47,15 @@ fn base(speed: Option<u32>) -> u32 {
 }
 
 impl Mitigation {
-    /// Interrupts do not wait.
+    /// No coalescing.
     pub(crate) const OFF: Self = Self { unit: 0, bits: 0 };
 
-    /// Returns what CPlusCmd gets.
+    /// Returns the bits of CPlusCmd: the unit.
     pub(crate) fn unit(self) -> u16 {
         self.unit
     }
 
-    /// Returns what IntrMitigate gets.
+    /// Returns the value of IntrMitigate.
     pub(crate) fn bits(self) -> u16 {
         self.bits
     }
@@ -98,7 +98,7 @@ impl Mitigation {
         }
     }
 
-    /// Returns what it means with a link of `speed` Mbit/s, in microseconds rounded up.
+    /// Decodes the two registers for a link of `speed` Mbit/s; microseconds are rounded up.
     pub(crate) fn decode(self, speed: Option<u32>) -> Coalesce {
         let length = Self::length(speed, usize::from(self.unit));
         let field = |shift: u16| u32::from(self.bits >> shift & FIELD_MAX);

@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! The chip as the driver sees it: its registers, and the orders they are written in.
+//! The chip as the driver sees it: its registers, and the sequences in which they are written.
 //!
-//! The orders are those of r8169 7.3 for B380 and of r8169 6.1 for B300, unless a comment says why
-//! not. Nothing read here is trusted: a chip that is dead or gone answers all ones, and every wait
-//! has an end.
+//! The sequences are those of r8169 7.3 for B380 and of r8169 6.1 for B300, unless a comment says
+//! why not. Nothing read here is trusted: a chip that is dead or gone answers all ones, and every
+//! wait has an end.
 
 use super::{
     chip::{
@@ -77,11 +77,11 @@ struct Settings {
     wake: WakeEvents,
 }
 
-/// A chip that the driver leaves alone.
+/// The reason why the driver does not take a chip.
 pub(super) enum Unknown {
     /// All ones: it does not answer at all.
     Dead,
-    /// Another one of the family.
+    /// It is another one of the family.
     Xid(Xid),
     /// There was no memory.
     Memory,
@@ -221,13 +221,13 @@ impl<'a> Hw<'a> {
             .write_reg(regs::INTR_MITIGATE::from(settings.mitigation.bits()));
     }
 
-    /// Returns how interrupts wait, rounded as the chip does it.
+    /// Returns the interrupt coalescing, rounded to what the chip can do.
     pub(super) fn coalesce(&self) -> Coalesce {
         let settings = self.settings.lock();
         settings.mitigation.decode(settings.speed)
     }
 
-    /// Sets how interrupts wait, with a link of `speed` Mbit/s.
+    /// Sets the interrupt coalescing for a link of `speed` Mbit/s.
     pub(super) fn set_coalesce(
         &self,
         speed: Option<u32>,
@@ -242,7 +242,7 @@ impl<'a> Hw<'a> {
         Ok(())
     }
 
-    /// Has interrupts wait as long as before, now that the link has `speed` Mbit/s.
+    /// Encodes the interrupt coalescing anew for a link of `speed` Mbit/s.
     pub(super) fn set_speed(&self, speed: u32) {
         let mut settings = self.settings.lock();
         if settings.speed != Some(speed) {
@@ -452,12 +452,12 @@ impl<'a> Hw<'a> {
         self.bar().read(regs::CHIP_CMD).reset()
     }
 
-    /// Lets the chip look at frames without receiving them, so that one can wake the system.
+    /// Arms Wake-on-LAN: the chip looks at frames without receiving them.
     pub(super) fn arm_wol(&self) {
         (self.chip.arm_wol)(self);
     }
 
-    /// Has the receiver run, without a filter for anything but what is for this host.
+    /// Enables the receiver, for multicasts, broadcasts and frames to the MAC address.
     ///
     /// Bus mastering must be off, so that it writes nothing to memory.
     pub(super) fn run_receiver(&self) {

@@ -36,7 +36,7 @@ impl InterruptTest {
         Self(Atomic::new(IDLE))
     }
 
-    /// Answers for the chip while an interrupt is waited for. Hard interrupt context.
+    /// Handles an interrupt in place of the driver while one is waited for. Hard interrupt context.
     pub(super) fn handle(&self, hw: &Hw<'_>) -> Option<IrqReturn> {
         if self.0.load(Relaxed) != ARMED {
             return None;
@@ -72,7 +72,7 @@ impl InterruptTest {
     }
 }
 
-/// Asks once a millisecond, until the answer is yes or it takes too long.
+/// Calls `done` once a millisecond until it returns `true`, or too much time has passed.
 pub(super) fn within_timeout(done: &mut dyn FnMut() -> bool) -> bool {
     read_poll_timeout(|| Ok(done()), |done| *done, Delta::from_millis(1), TIMEOUT).is_ok()
 }

@@ -68,14 +68,14 @@ const IDLE_POLLS: u32 = 8;
 /// frame that is cheaper than a page taken out of the pool for as long as a socket holds it.
 const COPY_BREAK: u32 = 256;
 
-/// The frames that are handed up besides good ones.
-struct Wanted {
-    /// Damaged frames.
-    damaged: bool,
-    /// The bytes of the FCS that each has at its end: all or none.
+/// The settings of reception during one poll.
+struct RxSettings {
+    /// Frames received in error are handed up, too.
+    keep_damaged: bool,
+    /// The length of the FCS that is handed up with each frame: 4 or 0.
     fcs: u32,
     /// Frames up to this many bytes are copied out of their buffers.
-    copied: u32,
+    copy_break: u32,
 }
 
 /// The state that the handler and the poll share.
@@ -244,14 +244,14 @@ impl<'a> Nic<'a> {
         };
         let mut done = 0;
         let (mut missed, mut bytes) = (0u32, 0u32);
-        let wanted = Wanted {
-            damaged: self.keep_damaged.load(Relaxed),
+        let settings = RxSettings {
+            keep_damaged: self.keep_damaged.load(Relaxed),
             fcs: if self.keep_fcs.load(Relaxed) {
                 desc::FCS_LENGTH
             } else {
                 0
             },
-            copied: if rx.has_xdp() {
+            copy_break: if rx.has_xdp() {
                 0
             } else if rx.is_bounced() {
                 u32::MAX
@@ -260,7 +260,7 @@ impl<'a> Nic<'a> {
             },
         };
         while done < rx.budget() {
-            let Some(length) = Self::receive_one(&rx, poll, &wanted, &mut missed) else {
+            let Some(length) = Self::receive_one(&rx, poll, &settings, &mut missed) else {
                 break;
             };
             done += 1;
@@ -278,13 +278,13 @@ impl<'a> Nic<'a> {
     fn receive_one(
         rx: &RxContext<'_, PagePool<'a>>,
         poll: &mut NapiState<'a>,
-        wanted: &Wanted,
+        settings: &RxSettings,
         missed: &mut u32,
     ) -> Option<u32> {
         let received = poll.rx.next(&poll.rx_memory)?;
         let length = match received.info() {
-            Ok(frame) => Self::receive(rx, &poll.rx_memory, received, frame, wanted),
-            Err(error) => Self::receive_damaged(rx, poll, error, wanted)?,
+            Ok(frame) => Self::receive(rx, &poll.rx_memory, received, frame, settings),
+            Err(error) => Self::receive_damaged(rx, poll, error, settings)?,
         };
         Some(length.unwrap_or_else(|| {
             *missed = missed.wrapping_add(1);
@@ -299,12 +299,12 @@ impl<'a> Nic<'a> {
         memory: &Descriptors<'a>,
         received: Received<'_, RxBuffer<'a>>,
         frame: RxFrameInfo,
-        wanted: &Wanted,
+        settings: &RxSettings,
     ) -> Option<u32> {
         // A length is below 2^14.
-        let length = frame.length().wrapping_add(wanted.fcs);
+        let length = frame.length().wrapping_add(settings.fcs);
         let tag = desc::rx_vlan(received.opts2());
-        let copied = length <= wanted.copied;
+        let copied = length <= settings.copy_break;
         // The ring gets a new buffer before that of the frame leaves it.
         let new = if copied { None } else { rx.alloc() };
         let skb = match new {
@@ -345,13 +345,14 @@ impl<'a> Nic<'a> {
         rx: &RxContext<'_, PagePool<'a>>,
         poll: &mut NapiState<'a>,
         error: RxError,
-        wanted: &Wanted,
+        settings: &RxSettings,
     ) -> Option<Option<u32>> {
         count_error(rx.device(), error);
         let memory = &poll.rx_memory;
         let received = poll.rx.next(memory)?;
-        Some(match wanted.damaged.then(|| received.damaged()).flatten() {
-            Some(frame) => Self::receive(rx, memory, received, frame, wanted),
+        let kept = settings.keep_damaged.then(|| received.damaged()).flatten();
+        Some(match kept {
+            Some(frame) => Self::receive(rx, memory, received, frame, settings),
             None => {
                 received.recycle(memory);
                 None

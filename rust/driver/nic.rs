@@ -83,9 +83,9 @@ pub(crate) struct Nic<'a> {
     pub(super) hw: Arc<Hw<'a>>,
     pub(super) interrupt_test: InterruptTest,
     pub(super) irq: IrqState,
-    /// Damaged frames are wanted.
+    /// Frames received in error are handed up, too ([`Features::RXALL`]).
     pub(super) keep_damaged: Flag,
-    /// The FCS of frames is wanted.
+    /// The FCS stays at the end of received frames ([`Features::RXFCS`]).
     pub(super) keep_fcs: Flag,
     /// The EEPROM, if there is one.
     pub(super) eeprom: Option<eeprom::Part>,

@@ -76,8 +76,8 @@ impl<'a> Nic<'a> {
         }
     }
 
-    /// Sends a frame to ourselves and returns whether it came back unchanged. Nothing of it shows
-    /// in the statistics of the interface.
+    /// Sends a frame in loopback and returns whether it came back unchanged. It is not counted in
+    /// the statistics of the interface.
     fn loopback(
         &self,
         rtnl: &Rtnl<'_>,

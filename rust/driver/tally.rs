@@ -101,7 +101,7 @@ impl Place {
         u64::MAX >> (u64::BITS - self.width)
     }
 
-    /// Takes the counter out of what the chip wrote. Any value is possible: it is only added up.
+    /// Extracts the counter from a dump. Any value is possible: it is only added up.
     fn read(&self, memory: &SharedWords<'_>) -> u64 {
         let word = |index| u64::from(memory.read(index).bits(!0));
         let high = if self.width == 64 {
@@ -122,7 +122,7 @@ pub(super) struct Tally<'a> {
 }
 
 impl<'a> Tally<'a> {
-    /// Makes the counters, which have not been looked at yet.
+    /// Makes the counters, which have not been read yet.
     pub(super) fn new(pdev: &'a pci::Device) -> Result<Self> {
         Ok(Self {
             memory: SharedWords::new(pdev, WORDS)?,
@@ -131,7 +131,7 @@ impl<'a> Tally<'a> {
         })
     }
 
-    /// Asks the chip; all stays as it was if the chip does not answer. Process context.
+    /// Reads the counters; all stay as they were if the chip does not answer. Process context.
     pub(super) fn refresh(&self, hw: &Hw<'_>) {
         let mut last = self.last.lock();
         if !hw.dump_counters(self.memory.dma_address()) {
@@ -170,7 +170,7 @@ impl<'a> Tally<'a> {
         }
     }
 
-    /// Asks a chip that has just been started for what it counted before, if that is not known yet.
+    /// Reads what a chip that has just been started counted before, if that is not known yet.
     pub(super) fn init_baseline(&self, hw: &Hw<'_>) {
         let known = self.last.lock().is_some();
         if !known {

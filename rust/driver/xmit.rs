@@ -102,7 +102,7 @@ impl<'a> Transmit for Nic<'a> {
     fn start_xmit(&self, cx: &XmitContext<'_>, xmit: &mut TxState<'a>, mut skb: Owned<SkBuff>) {
         let dev = cx.device();
         // `check_features` covers this, except for the last segment of a frame that the core has
-        // cut, which it does not check again. (r8169 has the chip do it.)
+        // segmented, which it does not check again. (r8169 has the chip do it.)
         if Self::needs_sw_csum(&skb) && skb.checksum_help().is_err() {
             return self.drop_frame(dev, xmit);
         }
@@ -115,7 +115,7 @@ impl<'a> Transmit for Nic<'a> {
         };
 
         let length = skb.length();
-        let segments = if command.is_tso() { skb.segments() } else { 0 };
+        let segments = if command.is_tso() { skb.gso_segs() } else { 0 };
         skb.tx_timestamp();
         let mut frame = xmit.ring.frame();
         if fragment::map(self.pdev, skb, &mut frame).is_err() {
@@ -161,7 +161,7 @@ impl<'a> Nic<'a> {
         skb.length() < CHECKSUM_MIN && skb.wants_checksum()
     }
 
-    /// Returns whether a frame is a jumbo frame, or to be cut into such. The chip computes no
+    /// Returns whether a frame is a jumbo frame, or its segments are. The chip computes no
     /// checksums of these, and while the MTU is being changed they may come when the chip is not
     /// set up for them. (r8169 has the chip send them.)
     fn is_too_long(skb: &SkBuff) -> bool {
@@ -172,7 +172,7 @@ impl<'a> Nic<'a> {
     /// features that it announces rule out.
     #[inline]
     fn command(skb: &SkBuff) -> Option<TxCommand> {
-        let size = skb.segment_size();
+        let size = skb.gso_size();
         let command = if size > desc::TX_MSS_MAX {
             return None;
         } else if size != 0 {

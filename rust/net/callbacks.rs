@@ -144,7 +144,7 @@ pub(super) unsafe fn init<T: Operations>(
                 napi: Opaque::uninit(),
                 reset: Opaque::uninit(),
                 reset_due: Flag::new(false),
-                revive: Opaque::uninit(),
+                recover: Opaque::uninit(),
                 refresh: Opaque::uninit(),
                 errors: Errors::new(),
                 segmentation: Segmentation::new(),
@@ -169,11 +169,11 @@ pub(super) unsafe fn init<T: Operations>(
         let (core, driver) = (&(*private).core, &(*private).driver);
         core.napi.get().write_bytes(0, 1);
         bindings::INIT_WORK(core.reset.get(), Some(reset_work_callback::<T>));
-        bindings::INIT_WORK(core.revive.get(), Some(revive_work_callback::<T>));
+        bindings::INIT_WORK(core.recover.get(), Some(recover_work_callback::<T>));
         bindings::INIT_WORK(core.refresh.get(), Some(refresh_work_callback::<T>));
         // They are enabled while the interface is up only.
         bindings::disable_work_sync(core.reset.get());
-        bindings::disable_work_sync(core.revive.get());
+        bindings::disable_work_sync(core.recover.get());
         bindings::disable_work_sync(core.refresh.get());
         bindings::netdev_setup(
             dev,
@@ -264,7 +264,7 @@ unsafe extern "C" fn open_callback<T: Operations>(dev: *mut bindings::net_device
     // SAFETY: RTNL is held, all is there, and the queue becomes active after this.
     unsafe {
         private.up(dev);
-        bindings::enable_work(private.core.revive.get());
+        bindings::enable_work(private.core.recover.get());
         queues::set_napi(dev, true);
         bindings::netif_start_queue(dev.as_raw());
     }
@@ -285,7 +285,7 @@ unsafe extern "C" fn stop_callback<T: Operations>(dev: *mut bindings::net_device
     // connected. Once the device is down nothing else borrows the halves. The work item that is
     // waited for does not wait for RTNL.
     unsafe {
-        bindings::disable_work_sync(private.core.revive.get());
+        bindings::disable_work_sync(private.core.recover.get());
         queues::set_napi(dev, false);
         private.down(dev);
         private.opened.store(false, Relaxed);
@@ -328,13 +328,13 @@ unsafe extern "C" fn reset_work_callback<T: Operations>(work: *mut bindings::wor
 /// # Safety
 ///
 /// Called by the workqueue, with the work item that [`init`] made for `T`.
-unsafe extern "C" fn revive_work_callback<T: Operations>(work: *mut bindings::work_struct) {
+unsafe extern "C" fn recover_work_callback<T: Operations>(work: *mut bindings::work_struct) {
     // SAFETY: `init` gave this function only to the work item of a `Core` whose NAPI instance
     // belongs to a device of `T`. The interface is up.
     unsafe {
         let core = work
             .cast::<u8>()
-            .sub(core::mem::offset_of!(Core, revive))
+            .sub(core::mem::offset_of!(Core, recover))
             .cast::<Core>();
         let (dev, private) = Private::<T>::of(bindings::napi_dev((*core).napi.get()));
         if bindings::rtnl_trylock() == 0 {
@@ -343,7 +343,7 @@ unsafe extern "C" fn revive_work_callback<T: Operations>(work: *mut bindings::wo
             bindings::schedule_work(work);
             return;
         }
-        private.revive(dev);
+        private.recover(dev);
         bindings::rtnl_unlock();
     }
 }
@@ -553,7 +553,7 @@ unsafe extern "C" fn tx_timeout_callback<T: Operations>(
     let (dev, private) = unsafe { Private::<T>::of(dev) };
     dev.errors().tx_errors.count();
     if private.driver.is_dead() {
-        private.core.schedule_revival();
+        private.core.schedule_recovery();
     } else {
         dev.schedule_reset();
     }

@@ -145,7 +145,7 @@ impl<'a> XmitContext<'a> {
         unsafe { bindings::netdev_sent_queue_more(self.dev.as_raw(), bytes) }
     }
 
-    /// Counts a frame that the device is to cut into this many segments.
+    /// Counts a frame that the device is to segment, and its segments.
     pub fn segmented(&self, segments: u32) {
         let counters = self.dev.segmentation();
         counters.frames.count();

@@ -55,7 +55,7 @@ pub(super) struct Core {
     /// A reset was asked for since the device was started.
     pub(super) reset_due: Flag,
     /// Resets a dead device through its bus; takes RTNL, but does not wait for it.
-    pub(super) revive: Opaque<bindings::work_struct>,
+    pub(super) recover: Opaque<bindings::work_struct>,
     /// Asks the device for its counters; see `get_stats64`.
     pub(super) refresh: Opaque<bindings::work_struct>,
     pub(super) errors: Errors,
@@ -72,11 +72,11 @@ pub(super) struct Core {
 }
 
 impl Core {
-    /// Has a dead device be reset through its bus, if the interface is up.
-    pub(super) fn schedule_revival(&self) {
+    /// Schedules the reset of a dead device through its bus, if the interface is up.
+    pub(super) fn schedule_recovery(&self) {
         // SAFETY: The work item lives as long as the device; while it is disabled this does
         // nothing.
-        unsafe { bindings::schedule_work(self.revive.get()) };
+        unsafe { bindings::schedule_work(self.recover.get()) };
     }
 }
 
@@ -122,15 +122,14 @@ impl NetDevice {
         self.core().napi.get()
     }
 
-    /// Has [`Napi::poll`](super::operations::Napi::poll) called soon, if it is not scheduled
-    /// already.
+    /// Schedules [`Napi::poll`](super::operations::Napi::poll), if it is not scheduled already.
     pub fn schedule_poll(&self) {
         // SAFETY: The NAPI instance lives as long as the device. While it is disabled this does
         // nothing.
         unsafe { bindings::napi_schedule(self.napi()) };
     }
 
-    /// Has the device stopped and started again soon, in process context.
+    /// Schedules a reset: the device is stopped and started again, in process context.
     pub fn schedule_reset(&self) {
         // If it is disabled, it is scheduled when it is enabled.
         self.core().reset_due.store(true, Relaxed);

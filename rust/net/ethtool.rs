@@ -120,7 +120,7 @@ impl RingSizes {
     }
 }
 
-/// Interrupt coalescing: how long interrupts wait, and for how many frames; all zero: they do not.
+/// Interrupt coalescing: how long interrupts wait, and for how many frames; all zero turns it off.
 #[derive(Clone, Copy, Default, PartialEq, Eq)]
 pub struct Coalesce {
     /// After a frame was received: microseconds.
@@ -249,16 +249,16 @@ pub trait Ethtool {
     /// Fills in the dump of registers: [`Ethtool::REGISTER_BYTES`] bytes.
     fn read_registers(&self, _dump: &mut [u8]) {}
 
-    /// Returns how interrupts wait.
+    /// Returns the interrupt coalescing.
     ///
     /// # Errors
     ///
-    /// If that cannot be said.
+    /// If it is not known.
     fn coalesce(&self) -> Result<Coalesce> {
         Err(error::not_supported())
     }
 
-    /// Sets how interrupts wait.
+    /// Sets the interrupt coalescing.
     ///
     /// # Errors
     ///

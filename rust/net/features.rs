@@ -32,11 +32,11 @@ pub struct Features(bindings::netdev_features_t);
 impl Features {
     /// None.
     pub const NONE: Self = Self(0);
-    /// Sending frames of several fragments.
+    /// Sending frames of several fragments (scatter-gather).
     pub const SG: Self = Self(bindings::NET_F_SG);
     /// Computing the checksums of TCP and UDP over IPv4.
     pub const IP_CSUM: Self = Self(bindings::NET_F_IP_CSUM);
-    /// Cutting large TCP segments over IPv4.
+    /// Segmenting TCP over IPv4 (TSO).
     pub const TSO: Self = Self(bindings::NET_F_TSO);
     /// Checking the checksums of received frames.
     pub const RXCSUM: Self = Self(bindings::NET_F_RXCSUM);

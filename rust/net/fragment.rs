@@ -117,7 +117,7 @@ pub struct MappedFragment<'a> {
 impl<'a> MappedFragment<'a> {
     /// Maps the linear area of a frame.
     fn head(pdev: &'a pci::Device, skb: &SkBuff) -> Result<Self> {
-        let length = skb.head_length();
+        let length = skb.headlen();
         // SAFETY: The device is bound, and the linear area has `length` bytes.
         let address = unsafe {
             bindings::dma_map_single(
@@ -129,7 +129,7 @@ impl<'a> MappedFragment<'a> {
         Self::checked(pdev, address, length, Area::Head)
     }
 
-    /// Maps a frame that has no pages.
+    /// Maps a frame that has no page fragments.
     #[inline(always)]
     fn whole(pdev: &'a pci::Device, skb: Owned<SkBuff>) -> Result<Self> {
         let mut piece = Self::head(pdev, &skb)?;
@@ -137,9 +137,9 @@ impl<'a> MappedFragment<'a> {
         Ok(piece)
     }
 
-    /// Maps a fragment of a frame besides the linear area; `nth` must be below [`SkBuff::pages`].
-    fn page(pdev: &'a pci::Device, skb: &SkBuff, nth: u32) -> Result<Self> {
-        if nth >= skb.pages() {
+    /// Maps the page fragment `nth` of a frame, which must be below [`SkBuff::nr_frags`].
+    fn frag(pdev: &'a pci::Device, skb: &SkBuff, nth: u32) -> Result<Self> {
+        if nth >= skb.nr_frags() {
             return Err(EINVAL);
         }
         // SAFETY: The device is bound, and the frame has that fragment.
@@ -271,37 +271,37 @@ impl<'a, F: FnMut(MappedFragment<'a>) -> Result> Pieces<'a> for F {
 // A call would save and restore more registers than it needs.
 #[inline(always)]
 pub fn map<'a>(pdev: &'a pci::Device, skb: Owned<SkBuff>, pieces: &mut impl Pieces<'a>) -> Result {
-    if skb.pages() > 0 {
-        return map_pages(pdev, skb, pieces);
+    if skb.nr_frags() > 0 {
+        return map_frags(pdev, skb, pieces);
     }
     pieces.take(MappedFragment::whole(pdev, skb)?)
 }
 
-/// Maps a frame that has no pages, as all are without [`Features::SG`](super::features::Features),
-/// for a device to read.
+/// Maps a frame without page fragments, as all are without
+/// [`Features::SG`](super::features::Features), for a device to read.
 ///
 /// # Errors
 ///
-/// `EINVAL` if it has pages, `ENOMEM` if it cannot be mapped. The frame is freed then.
+/// `EINVAL` if it has page fragments, `ENOMEM` if it cannot be mapped. The frame is freed then.
 #[allow(
     dead_code,
     reason = "for drivers of devices that take a frame in one piece"
 )]
 pub fn map_linear<'a>(pdev: &'a pci::Device, skb: Owned<SkBuff>) -> Result<MappedFragment<'a>> {
-    if skb.pages() > 0 {
+    if skb.nr_frags() > 0 {
         return Err(EINVAL);
     }
     MappedFragment::whole(pdev, skb)
 }
 
-/// The same for a frame that has pages. Most have none: what only these need would cost the others
-/// registers.
+/// The same for a frame with page fragments. Most have none: what only these need would cost the
+/// others registers.
 #[inline(never)]
-fn map_pages<'a>(pdev: &'a pci::Device, skb: Owned<SkBuff>, pieces: &mut dyn Pieces<'a>) -> Result {
+fn map_frags<'a>(pdev: &'a pci::Device, skb: Owned<SkBuff>, pieces: &mut dyn Pieces<'a>) -> Result {
     let mut piece = MappedFragment::head(pdev, &skb)?;
-    for nth in 0..skb.pages() {
+    for nth in 0..skb.nr_frags() {
         pieces.take(piece)?;
-        piece = MappedFragment::page(pdev, &skb, nth)?;
+        piece = MappedFragment::frag(pdev, &skb, nth)?;
     }
     piece.frame = FrameOwner::Skb(skb);
     pieces.take(piece)

@@ -219,7 +219,7 @@ pub(super) unsafe fn resume<T: Operations>(dev: NonNull<bindings::net_device>) {
             bindings::netif_device_attach(dev.as_raw());
             if private.driver.is_dead() {
                 // Without a carrier nothing is sent, so the transmit watchdog would not notice.
-                private.core.schedule_revival();
+                private.core.schedule_recovery();
             }
         }
         bindings::rtnl_unlock();
@@ -326,7 +326,7 @@ impl<T: Operations> Private<T> {
     ///
     /// RTNL must be held, the interface be up, and this not be one of the work items that a slow
     /// path waits for.
-    pub(super) unsafe fn revive(&self, dev: &NetDevice) {
+    pub(super) unsafe fn recover(&self, dev: &NetDevice) {
         let _guard = RpmGuard::new(dev);
         if !self.running.load(Relaxed) || !self.driver.is_dead() {
             return;

@@ -30,7 +30,7 @@
 //!   open:    Operations::open -> request IRQ -> connect PHY -> up
 //!   stop:    down -> free IRQ -> disconnect PHY -> drop halves
 //!   reset:   stop_hw -> start_hw                (a work item; after a timeout or a fatal error)
-//!   revive:  suspend -> bus reset -> resume       (a work item; after a timeout of a dead device)
+//!   recover: suspend -> bus reset -> resume       (a work item; after a timeout of a dead device)
 //!   suspend: detach -> suspend_prepare -> down -> arm_wake   (also after an error of the PCI bus)
 //!   resume:  reinit -> up -> attach
 //! ```
@@ -272,9 +272,9 @@ pub trait Operations: Ethtool + Transmit + Napi + Send + Sync {
     const DEFAULT_FEATURES: Features = Features::NONE;
     /// Those of them that work on frames with a VLAN tag.
     const VLAN_FEATURES: Features = Features::NONE;
-    /// The largest frame to be cut into segments, in bytes; without [`Features::TSO`] none is.
+    /// The largest frame to segment, in bytes; without [`Features::TSO`] there is none.
     const TSO_MAX_SIZE: u32 = bindings::GSO_LEGACY_MAX_SIZE;
-    /// The most segments to cut a frame into.
+    /// The most segments of a frame.
     const TSO_MAX_SEGMENTS: u16 = u16::MAX;
 
     /// The way to the PHY: [`NoPhy`](super::phy::NoPhy) if there is none.
@@ -319,7 +319,8 @@ pub trait Operations: Ethtool + Transmit + Napi + Send + Sync {
     /// Runs the tests of [`Ethtool::SELF_TESTS`] that need no quiet device. Under RTNL, up or down.
     fn self_test_online(&self, _dev: &NetDevice, _results: &mut [TestResult]) {}
 
-    /// Returns whether the device does not answer at all. Any context.
+    /// Returns whether the device does not answer at all, so that only a reset of its bus may help.
+    /// Any context.
     fn is_dead(&self) -> bool {
         false
     }

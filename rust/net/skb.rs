@@ -66,7 +66,7 @@ pub enum Protocol {
     Other,
 }
 
-/// A frame (`struct sk_buff`) to look at.
+/// A borrowed `struct sk_buff`, which is not written to.
 ///
 /// # Invariants
 ///
@@ -109,13 +109,13 @@ impl SkBuff {
     }
 
     /// Returns the length of the linear area in bytes.
-    pub(super) fn head_length(&self) -> u32 {
+    pub(super) fn headlen(&self) -> u32 {
         // SAFETY: That is the offset of `unsigned int data_len`.
         let paged: u32 = unsafe { self.field(bindings::NET_SKB_DATA_LEN) };
         self.length().saturating_sub(paged)
     }
 
-    /// Reads a field of what follows the linear area.
+    /// Reads a field of the `skb_shared_info` behind the linear area.
     ///
     /// # Safety
     ///
@@ -133,17 +133,17 @@ impl SkBuff {
         }
     }
 
-    /// Returns the number of fragments besides the linear area.
-    pub(super) fn pages(&self) -> u32 {
+    /// Returns the number of page fragments, besides the linear area.
+    pub(super) fn nr_frags(&self) -> u32 {
         // SAFETY: That is the offset of `__u8 nr_frags`.
-        let pages: u8 = unsafe { self.shared_field(bindings::NET_SHARED_PAGES) };
-        pages.into()
+        let frags: u8 = unsafe { self.shared_field(bindings::NET_SHARED_NR_FRAGS) };
+        frags.into()
     }
 
-    /// Returns the payload of each TCP segment, over IPv4, that this frame is to be cut into, in
-    /// bytes; 0 if it is not.
+    /// Returns the TCP payload of each segment in bytes, over IPv4, if the frame is to be segmented
+    /// (TSO); otherwise 0.
     #[inline]
-    pub fn segment_size(&self) -> u32 {
+    pub fn gso_size(&self) -> u32 {
         // SAFETY: That is the offset of `unsigned short gso_size`.
         let size: u16 = unsafe { self.shared_field(bindings::NET_SHARED_GSO_SIZE) };
         size.into()
@@ -151,10 +151,10 @@ impl SkBuff {
 
     /// Returns the number of fragments, the linear area included.
     pub fn fragments(&self) -> u32 {
-        self.pages() + 1
+        self.nr_frags() + 1
     }
 
-    /// Returns whether a checksum is to be filled in.
+    /// Returns whether a checksum is to be filled in (`CHECKSUM_PARTIAL`).
     #[inline]
     fn is_partial(&self) -> bool {
         // SAFETY: That is the offset of a byte, in which `ip_summed` is (`check_bit_fields` in
@@ -163,8 +163,8 @@ impl SkBuff {
         bits >> bindings::NET_SKB_SUMMED_SHIFT & 3 == bindings::NET_CHECKSUM_PARTIAL
     }
 
-    /// Returns the protocol over IPv4 whose checksum is to be filled in, if one is; in a frame that
-    /// is to be cut, in each piece.
+    /// Returns the protocol over IPv4 whose checksum is to be filled in (`CHECKSUM_PARTIAL`), if
+    /// one is; in a frame that is to be segmented, in each segment.
     ///
     /// Only of a frame to be sent: [`check_features`](super::operations::Transmit::check_features)
     /// is asked about other protocols than IPv4, too, whose headers have something else there.
@@ -189,25 +189,25 @@ impl SkBuff {
         })
     }
 
-    /// Returns how many frames this one is to be cut into; 0 if it is not.
-    pub fn segments(&self) -> u32 {
+    /// Returns the number of segments of a frame that is to be segmented; otherwise 0.
+    pub fn gso_segs(&self) -> u32 {
         // SAFETY: That is the offset of `unsigned short gso_segs`.
-        let segments: u16 = unsafe { self.shared_field(bindings::NET_SHARED_GSO_SEGMENTS) };
+        let segments: u16 = unsafe { self.shared_field(bindings::NET_SHARED_GSO_SEGS) };
         segments.into()
     }
 
-    /// Returns whether the frame wants its checksum computed, and is not to be cut.
+    /// Returns whether the checksum of the frame is to be filled in, and it is not to be segmented.
     pub fn wants_checksum(&self) -> bool {
-        self.segment_size() == 0 && self.is_partial()
+        self.gso_size() == 0 && self.is_partial()
     }
 
-    /// Returns whether the frame, without its Ethernet header, or each packet that it is to be cut
-    /// into, is longer than `mtu`.
+    /// Returns whether the frame, without its Ethernet header, or each of its segments, is longer
+    /// than `mtu`.
     pub fn exceeds(&self, mtu: u32) -> bool {
-        if self.segment_size() == 0 {
+        if self.gso_size() == 0 {
             return self.length() > bindings::ETH_HLEN + mtu;
         }
-        // SAFETY: By the type invariants; a frame that is to be cut has its headers set.
+        // SAFETY: By the type invariants; a frame that is to be segmented has its headers set.
         unsafe { !bindings::skb_gso_validate_network_len(self.as_raw(), mtu) }
     }
 

@@ -68,9 +68,9 @@ impl Counter {
 /// The frames that the device has segmented; see
 /// [`XmitContext::segmented`](super::contexts::XmitContext::segmented).
 pub(super) struct Segmentation {
-    /// Frames before they were cut.
+    /// Frames before segmentation (`hw_gso_packets`).
     pub(super) frames: Counter,
-    /// Frames that they were cut into.
+    /// Segments that they became (`hw_gso_wire_packets`).
     pub(super) segments: Counter,
 }
 

@@ -12,7 +12,7 @@ use crate::net::{
 };
 use kernel::error::Result;
 
-/// A chip: what it is called and what it needs. Everything else is common to all.
+/// A chip: its name, and what it needs otherwise than the others.
 pub(crate) struct Chip {
     /// The name in the log.
     pub(super) name: &'static str,

@@ -35,7 +35,7 @@ pub(in crate::net) enum XdpVerdict {
         length: u32,
         metadata: u32,
     },
-    /// The buffer has gone elsewhere.
+    /// The buffer was given up with its frame (`XDP_TX`, `XDP_REDIRECT`).
     Gone,
     /// The frame is to be dropped; the buffer is the caller's.
     Drop,

@@ -107,7 +107,7 @@ fn impossible() -> [(&'static str, SkBuff); 6] {
         (
             "its segments are too large",
             SkBuff {
-                segment_size: TX_MSS_MAX + 1,
+                gso_size: TX_MSS_MAX + 1,
                 ..good()
             },
         ),

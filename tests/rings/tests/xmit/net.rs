@@ -178,7 +178,7 @@ pub mod skb {
     pub struct SkBuff {
         pub length: u32,
         pub fragments: u32,
-        pub segment_size: u32,
+        pub gso_size: u32,
         pub checksum: Option<Protocol>,
         /// The core cannot compute its checksum.
         pub fails: bool,
@@ -192,7 +192,7 @@ pub mod skb {
             Self {
                 length: 100,
                 fragments: 1,
-                segment_size: 0,
+                gso_size: 0,
                 checksum: Some(Protocol::Tcp),
                 fails: false,
                 mapped: u32::MAX,
@@ -207,12 +207,12 @@ pub mod skb {
             self.fragments
         }
 
-        pub fn segment_size(&self) -> u32 {
-            self.segment_size
+        pub fn gso_size(&self) -> u32 {
+            self.gso_size
         }
 
-        pub fn segments(&self) -> u32 {
-            self.length.div_ceil(self.segment_size)
+        pub fn gso_segs(&self) -> u32 {
+            self.length.div_ceil(self.gso_size)
         }
 
         pub fn checksum(&self) -> Option<Protocol> {
@@ -220,7 +220,7 @@ pub mod skb {
         }
 
         pub fn wants_checksum(&self) -> bool {
-            self.segment_size == 0 && self.checksum.is_some()
+            self.gso_size == 0 && self.checksum.is_some()
         }
 
         pub fn exceeds(&self, mtu: u32) -> bool {
