@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
  * The C side of the stand-in for the kernel crate; rust/standin/kernel/c.rs declares the same to
- * Rust. Pointers are void *, for Rust does not know the structures.
+ * Rust. Pointers are void *, for Rust does not know the structures; here they get their types back,
+ * for what they are passed to may be a macro (__mutex_init, with CONFIG_PREEMPT_RT).
  */
 #include <linux/bug.h>
 #include <linux/delay.h>
@@ -35,17 +36,24 @@ void standin_kvfree(void *memory)
 
 void standin_mutex_init(void *mutex, const char *name, void *key)
 {
-	__mutex_init(mutex, name, key);
+	struct mutex *lock = mutex;
+	struct lock_class_key *class = key;
+
+	__mutex_init(lock, name, class);
 }
 
 void standin_mutex_lock(void *mutex)
 {
-	mutex_lock(mutex);
+	struct mutex *lock = mutex;
+
+	mutex_lock(lock);
 }
 
 void standin_mutex_unlock(void *mutex)
 {
-	mutex_unlock(mutex);
+	struct mutex *lock = mutex;
+
+	mutex_unlock(lock);
 }
 
 void standin_fsleep(unsigned long us)
