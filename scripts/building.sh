@@ -6,6 +6,16 @@
 # shellcheck disable=SC2034 # for those that source this
 kernel_gcc=x86_64-linux-gnu-gcc-14
 
+# settle_standin: leaves STANDIN, by which a user asks for the stand-in for the kernel crate, as 1 or empty; fails where it is anything but 1, 0
+# or empty.
+settle_standin() {
+	case ${STANDIN:-0} in
+	0) STANDIN='' ;;
+	1) ;;
+	*) return 1 ;;
+	esac
+}
+
 # kernel_config KDIR: sets `config` to the file with the configuration of the kernel that KDIR is for; fails where there is none.
 kernel_config() {
 	for config in "$1/.config" "$1/include/config/auto.conf"; do

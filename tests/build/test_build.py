@@ -77,6 +77,15 @@ class Kernels(Machine):
     def test_standin_is_forced(self):
         self.assertIn("STANDIN=1", self.builds("as STANDIN asks for", STANDIN="1"))
 
+    def test_what_standin_may_be(self):
+        for value in ("", "0"):
+            self.assertFalse([argument for argument in self.builds("on the kernel's own crate", STANDIN=value) if argument.startswith("STANDIN")])
+        for value in ("yes", "2", "1 1"):
+            (self.dir / "make").unlink(missing_ok=True)
+            status, error = self.build(STANDIN=value)
+            self.assertEqual((status, error), (2, f"build: error: STANDIN is 1, 0 or nothing, not '{value}'; see --help\n"))
+            self.assertFalse((self.dir / "make").exists())
+
     def test_configuration_elsewhere(self):
         (self.kdir / ".config").unlink()
         self.configure("include/config/auto.conf")

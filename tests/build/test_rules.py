@@ -139,6 +139,8 @@ class Objects(Kbuild):
     def test_standin(self):
         self.assertEqual(self.objects(standin=True), ["rust/standin/standin.o"])
         self.assertEqual(self.objects(STANDIN="1"), ["rust/standin/standin.o"])
+        self.assertEqual(self.objects(STANDIN="0"), [])
+        self.assertIn("STANDIN is 1, 0 or nothing, not 'yes'", self.value("r8168_rust-y", STANDIN="yes")[1])
 
     def test_kunit(self):
         self.assertEqual(self.objects(standin=True, CONFIG_KUNIT="y"), ["rust/standin/standin.o", "rust/standin/kunit.o"])

@@ -357,6 +357,17 @@ class Table(Stubs):
         calls = (self.dir / "calls").read_text().splitlines()
         self.assertEqual(calls, ["kdir --headers 7.3.4+deb13-amd64", "module --standin 7.3.4+deb13-amd64", "lab STANDIN=1", "lab STANDIN=1"])
 
+    def test_what_standin_may_be(self):
+        _, rows, _ = self.table("7.3.4", STANDIN="0")
+        self.assertTrue(rows[0].startswith("| 7.3.4+deb13-amd64 | 1.85.1 | kernel | passed |"), rows)
+        self.assertEqual((self.dir / "calls").read_text().splitlines()[:2], ["kdir 7.3.4+deb13-amd64", "module 7.3.4+deb13-amd64"])
+        for script, arguments in (("test-kernels", []), ("lab", ["run"])):
+            (self.top / "scripts" / script).write_text((TOP / "scripts" / script).read_text())
+            (self.top / "scripts" / script).chmod(0o755)
+            status, said = self.run_script(script, *arguments, STANDIN="yes")
+            self.assertEqual(status, 2, said)
+            self.assertIn(f"{script}: STANDIN is 1, 0 or nothing, not 'yes'", said)
+
 
 class Module(Stubs):
     """scripts/module, with a make that has built something: what is asked of it."""
