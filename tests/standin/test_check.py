@@ -57,7 +57,8 @@ class Check(unittest.TestCase):
         directory = tempfile.TemporaryDirectory()
         self.addCleanup(directory.cleanup)
         self.file = Path(directory.name) / "module.ko"
-        self.module = Module((BUILD / "r8168_rust.ko").read_bytes())
+        self.whole = (BUILD / "r8168_rust.ko").read_bytes()
+        self.module = Module(self.whole)
 
     def said(self):
         """Its findings."""
@@ -111,8 +112,18 @@ class Check(unittest.TestCase):
         self.finds("device table")
 
     def test_pointer_to_arguments(self):
+        # gcc's strings are in sections of their own, and clang's are not.
+        for section in [name for name in self.module.sections if name == ".rodata" or name.startswith(".rodata.str")]:
+            with self.subTest(section):
+                self.module.data = bytearray(self.whole)
+                self.module.write(self.module.sections[section][4], b"\0%pA\0")
+                self.finds("%pA", section)
+
+    def test_what_only_looks_like_it(self):
+        """Any three bytes are somewhere in what is for debuggers, and at the end of the file are names of sections."""
+        self.module.write(self.module.sections[".debug_info"][4] + 64, b"\0%pA\0")
         self.module.data += b"%pA"
-        self.finds("%pA")
+        self.assertEqual(self.said(), "")
 
     def test_no_lto(self):
         name, (_, at, info, _, _) = next((name, symbol) for name, symbol in self.module.symbols.items() if name.startswith("_R"))
@@ -131,6 +142,18 @@ class Check(unittest.TestCase):
 
     def test_stack(self):
         for size, found in ((2040, False), (2048, True), (5000, True)):
+            with self.subTest(size):
+                self.module.write(self.a_padding(), b"\x48\x81\xec" + struct.pack("<I", size))
+                if found:
+                    self.finds("too much on the stack")
+                else:
+                    self.assertEqual(self.said(), "")
+
+    def test_stack_with_kasan(self):
+        """Is as large again then, in the kernel too."""
+        self.module.data = self.module.data.replace(b"\0__stack_chk_fail\0", b"\0__asan_load8_abc\0")
+        self.assertNotEqual(self.module.data, self.whole)
+        for size, found in ((2560, False), (4095, False), (4096, True), (70000, True)):
             with self.subTest(size):
                 self.module.write(self.a_padding(), b"\x48\x81\xec" + struct.pack("<I", size))
                 if found:
