@@ -120,12 +120,12 @@ class Machine(unittest.TestCase):
         """Writes a bindgen."""
         return self.stub(name, BINDGEN.format(version, OLD if old else "echo"))
 
-    def build(self, *arguments, cwd=None, **environment):
-        """Runs scripts/build; returns its exit status and what it says."""
+    def build(self, *arguments, cwd=None, out="out", within=(), **environment):
+        """Runs scripts/build, by a program that is given it or as it is; returns its exit status and what it says."""
         (self.dir / "make").unlink(missing_ok=True)
         variables = {"PATH": str(self.bin), "STUBS": str(self.dir), "OS_RELEASE": str(self.dir / "os-release"), "KDIR": str(self.kdir), **environment}
         done = subprocess.run(
-            [TOP / "scripts/build", "--out", self.dir / "out", *(arguments or [self.KVER])],
+            [*within, TOP / "scripts/build", "--out", self.dir / out, *(arguments or [self.KVER])],
             env=variables,
             cwd=cwd or self.dir,
             capture_output=True,
@@ -143,9 +143,9 @@ class Machine(unittest.TestCase):
             self.assertIn(text, error)
         return (self.dir / "make").read_text().splitlines()
 
-    def refuses(self, *said, **environment):
+    def refuses(self, *said, **options):
         """It refuses in one line that says this, before anything is compiled."""
-        status, error = self.build(**environment)
+        status, error = self.build(**options)
         self.assertEqual(status, 1, error)
         self.assertEqual(len(error.splitlines()), 1, error)
         for text in said:

@@ -3,7 +3,7 @@
 
 import subprocess
 
-from support import DEBIAN_GCC, NO_LIBCLANG, OTHER, TOP, TRIXIE, Machine
+from support import DEBIAN_GCC, NO_LIBCLANG, OTHER, RUSTC, TOP, TRIXIE, Machine
 
 
 class Compilers(Machine):
@@ -53,6 +53,26 @@ class Compilers(Machine):
     def test_no_source(self):
         self.rustc(OTHER, source=False)
         self.refuses("found no source of Rust's core library", "install rust-src")
+
+    def test_rustup_has_none(self):
+        self.stub("rustc", "#!/bin/sh\necho 'error: no default is configured' >&2\necho 'help: choose one' >&2\nexit 1\n")
+        self.refuses("rustc does not run", "no default is configured")
+
+    def test_no_directory_of_its_own(self):
+        self.stub("rustc", f"#!/bin/sh\ncase $1 in --version) echo '{OTHER}' ;; *) echo 'error: what?' >&2; exit 3 ;; esac\n")
+        self.refuses("rustc --print sysroot", "what?")
+
+    def test_of_rustup(self):
+        """It may be another one in another directory, as rustup has it: what is chosen is the compiler itself."""
+        toolchain = self.dir / "rustup/toolchains/1.96.0-x86_64"
+        version = "rustc 1.96.0 (ac68faa20 2026-05-25)"
+        real = self.stub(toolchain / "bin/rustc", RUSTC.format(version, toolchain))
+        self.stub("rustc", RUSTC.format(version, toolchain).replace("\n", "\necho 'info: it may say something first' >&2\n", 1))
+        self.refuses("rustup component add rust-src")
+        library = toolchain / "lib/rustlib/src/rust/library/core/src"
+        library.mkdir(parents=True)
+        (library / "lib.rs").touch()
+        self.assertIn(f"RUSTC={real}", self.builds("on the stand-in"))
 
     def test_names(self):
         self.rustc(TRIXIE, "../own/rustc")
@@ -114,6 +134,42 @@ class Kernels(Machine):
         self.builds("on the kernel's own crate")
         self.configure(X86_64=None, ARM64="y", RUST=None)
         self.refuses("another architecture than x86_64")
+
+
+class Places(Machine):
+    """The directories: of the kernel, and of what is built."""
+
+    # As root, but for the right to read and write what others may not.
+    USER = ("/usr/bin/setpriv", "--bounding-set=-dac_override,-dac_read_search", "--inh-caps=-dac_override,-dac_read_search")
+
+    def test_names_that_make_does_not_take(self):
+        for name in ("with a blank", "with:colon", "with#hash", "with%percent", "with$dollar", "with'quote", "with,comma"):
+            self.refuses(f"{self.dir}/{name}", "--out", out=name)
+            other = self.kdir.with_name(name)
+            other.symlink_to(self.kdir)
+            self.refuses(f"{other}", "KDIR", KDIR=str(other))
+
+    def test_not_writable(self):
+        (self.dir / "file").touch()
+        for out in ("file", "file/below"):
+            self.refuses(f"cannot write in {self.dir}/{out}", "--out", out=out)
+        (self.dir / "out").mkdir()
+        (self.dir / "out").chmod(0o555)
+        self.refuses(f"cannot write in {self.dir}/out", "another user", within=self.USER)
+
+    def test_not_readable(self):
+        (self.kdir / ".config").chmod(0)
+        self.refuses(f"cannot read {self.kdir}/.config", within=self.USER)
+
+    def test_the_kernel_that_a_directory_is_of(self):
+        """Is named, not that which runs."""
+        release = self.kdir / "include/config/kernel.release"
+        release.parent.mkdir(parents=True)
+        release.write_text("6.19.0-own\n")
+        self.configure(RUST=None, RANDSTRUCT="y")
+        status, error = self.build("")
+        self.assertEqual((status, len(error.splitlines())), (1, 1), error)
+        self.assertIn("the kernel 6.19.0-own cannot be built for", error)
 
 
 class CCompilers(Machine):
