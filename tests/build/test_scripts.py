@@ -62,6 +62,21 @@ class Keys(Directory):
         self.assertNotEqual(self.key(b"vim\n"), self.key(b"# vim\n"))
 
 
+class Where(unittest.TestCase):
+    """The scripts of the shell find what belongs to them."""
+
+    def test_with_cdpath(self):
+        """In which the shell looks first for where `cd` is to go, and then says where it has gone."""
+        scripts = [path for path in [*TOP.glob("scripts/*"), TOP / "packaging/dkms/can-build"] if path.is_file() and path.read_bytes().startswith(b"#!/bin/sh")]
+        self.assertGreater(len(scripts), 40)
+        for script in scripts:
+            with self.subTest(script.name):
+                name = str(script.relative_to(TOP))
+                done = subprocess.run([name, "--help"], cwd=TOP, env={"PATH": "/usr/bin", "CDPATH": "."}, capture_output=True, text=True, check=False)
+                self.assertEqual((done.returncode, done.stderr), (0, ""))
+                self.assertIn("Usage:", done.stdout)
+
+
 class Unpack(Directory):
     """scripts/unpack-vmlinuz."""
 

@@ -4,7 +4,7 @@
 #
 # XDP redirect, which the kernel's selftests of drivers leave out: two ports of this driver pass to each other, by programs alone,
 # what their peers send. The peers are in namespaces of their own. The ports must be numbered as they are named.
-cd "$(dirname "$0")" || exit 1
+CDPATH='' cd "$(dirname "$0")" || exit 1
 number=0
 result() {
 	number=$((number + 1))
