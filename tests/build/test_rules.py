@@ -88,6 +88,14 @@ class Rules(Machine):
             self.assertIn("CONFIG_CFI", flags)
             self.assertIn("(CONFIG_CFI),", self.flags(85, "", **{name: "y"}))
 
+    def test_another_compiler(self):
+        """Under the same name, after an upgrade, it reads nothing that the one before it wrote: each command is another one, so make runs it again."""
+        for name in ("core", "builtins", "macros", "kernel", "module"):
+            commands = [self.flags(minor, "", rule=f'all:\n\t@echo "$(cmd_standin_{name})"') for minor in (94, 93)]
+            self.assertEqual(len(commands[0]), len(commands[1]))
+            self.assertEqual([word for word in commands[0] if "1.94.0" in word], ["1.94.0"], name)
+            self.assertNotEqual(*commands)
+
     def test_kunit(self):
         self.assertIn("CONFIG_KUNIT", self.flags(85, "", CONFIG_KUNIT="y"))
         for settings in ({"CONFIG_KUNIT": "m"}, {}):
@@ -119,6 +127,10 @@ class Kbuild(Machine):
             f"SRCARCH := {arch}\nobj := {self.dir}\nobjtree := {self.dir}\nsrctree := {self.dir}\nsrc := {TOP}\nCONFIG_RUST := {'' if standin else 'y'}\n"
             f"c_flags := -O2 -mskip-rax-setup\n{text}all:\n\t@echo '$({name})'\ninclude {TOP}/Kbuild\n"
         )
+        return self.make()
+
+    def make(self):
+        """Runs it; returns the words, and what is said."""
         done = subprocess.run(["/usr/bin/make", "-s", "-C", self.dir, f"RUSTC={self.bin}/rustc", "all"], capture_output=True, text=True, check=False)
         return done.stdout.split(), done.stderr
 
@@ -145,6 +157,18 @@ class Objects(Kbuild):
     def test_kunit(self):
         self.assertEqual(self.objects(standin=True, CONFIG_KUNIT="y"), ["rust/standin/standin.o", "rust/standin/kunit.o"])
         self.assertEqual(self.objects(standin=True, CONFIG_KUNIT="m"), ["rust/standin/standin.o"])
+
+
+class Headers(Kbuild):
+    """The bindings are made again when a header changes that they are of, as when a kernel of one's own is configured anew."""
+
+    def test_dependencies(self):
+        self.value("all")
+        makefile = self.dir / "Makefile"
+        rules = "".join(f"if_changed{suffix} = @echo {suffix or 'none'} $(1)\n" for suffix in ("", "_dep"))
+        makefile.write_text(makefile.read_text().replace("all:", f"{rules}FORCE:\nall: {self.dir}/rust/bindings/generated.rs"))
+        said, error = self.make()
+        self.assertIn("_dep net_bindings", " ".join(said), error)
 
 
 class Bindings(Kbuild):

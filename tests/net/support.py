@@ -20,7 +20,8 @@ def command_line(build):
     saved = build / "rust/.r8168_rust.o.cmd"
     text = saved.read_text()
     words = shlex.split(text.split(":=", 1)[1].split("&&")[0])
-    dropped = re.compile(r"-Clto|--emit|--cfg$|MODULE$|--crate-type|--crate-name|staticlib|r8168_rust$")
+    # The first word sets a variable for the compiler, which does not use it.
+    dropped = re.compile(r"RUSTC_VERSION=|-Clto|--emit|--cfg$|MODULE$|--crate-type|--crate-name|staticlib|r8168_rust$")
     words = [word for word in words[:-1] if not dropped.match(word)]
     if not any(word.startswith("--target=") for word in words):
         raise ValueError(f"{saved}: found no command line of a build on the stand-in for the kernel crate")
