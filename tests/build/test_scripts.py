@@ -66,7 +66,7 @@ class Where(unittest.TestCase):
     """The scripts of the shell find what belongs to them."""
 
     def test_with_cdpath(self):
-        """In which the shell looks first for where `cd` is to go, and then says where it has gone."""
+        """The shell looks there first for where `cd` is to go, and then says where it has gone."""
         scripts = [path for path in [*TOP.glob("scripts/*"), TOP / "packaging/dkms/can-build"] if path.is_file() and path.read_bytes().startswith(b"#!/bin/sh")]
         self.assertGreater(len(scripts), 40)
         for script in scripts:
