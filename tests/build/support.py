@@ -84,6 +84,7 @@ class Machine(unittest.TestCase):
         self.bindgen("0.71.1")
         self.stub("x86_64-linux-gnu-gcc-14", "#!/bin/sh\n")
         self.stub("gcc", "#!/bin/sh\necho 14\n")
+        self.stub("cc", "#!/bin/sh\n")
         # What rust/standin/check asks of a module that make has only named.
         self.stub("objdump", "#!/bin/sh\n")
         self.stub("readelf", "#!/bin/sh\necho alias=pci:v000010ECd00008168sv\n")

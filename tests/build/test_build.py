@@ -74,6 +74,12 @@ class Compilers(Machine):
         (library / "lib.rs").touch()
         self.assertIn(f"RUSTC={real}", self.builds("on the stand-in"))
 
+    def test_no_linker_for_macros(self):
+        """rustc has procedural macros linked by `cc`; a compiler of rustup's does not bring it."""
+        (self.bin / "cc").unlink()
+        self.refuses("found no cc", "install gcc", STANDIN="1")
+        self.builds("on the kernel's own crate")
+
     def test_names(self):
         self.rustc(TRIXIE, "../own/rustc")
         self.assertIn(f"RUSTC={self.dir}/own/rustc", [argument.replace("/./", "/") for argument in self.builds(RUSTC="./own/rustc")])
