@@ -11,6 +11,7 @@ use crate::config::Width;
 use crate::counters::Access;
 use crate::desc::Ring;
 use crate::faults::FaultKind;
+use crate::faults::INTERRUPT;
 use crate::regs::cfg;
 use crate::regs::cmd;
 use crate::regs::config1;
@@ -61,6 +62,7 @@ impl Chip {
         if !known {
             self.counters.unmodelled(offset);
         }
+        let value = self.faults.scripted_register(offset, value);
         self.faults.lie_register(value) & width.mask()
     }
 
@@ -139,6 +141,10 @@ impl Chip {
         }
         if !known {
             self.counters.unmodelled(offset);
+        }
+        let scripted = self.faults.scripted(INTERRUPT, 0) as u16;
+        if scripted != 0 {
+            self.raise(scripted);
         }
         if let Some(bits) = self.faults.lie_interrupt() {
             self.raise(bits);

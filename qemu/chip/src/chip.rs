@@ -14,6 +14,7 @@ use crate::eeprom::Serial;
 use crate::faults::FaultConfig;
 use crate::faults::FaultInjector;
 use crate::faults::FaultKind;
+use crate::faults::Lie;
 use crate::history::History;
 use crate::partner::Partner;
 use crate::phy::Phy;
@@ -361,6 +362,11 @@ impl Chip {
     /// Turns a fault on or off.
     pub fn fault(&mut self, bus: &mut dyn Bus, config: FaultConfig) {
         self.watched(|chip| chip.configure(bus, config));
+    }
+
+    /// Has it tell these lies from now on, in place of those that were left.
+    pub fn script(&mut self, lies: Vec<Lie>) {
+        self.faults.script(lies);
     }
 
     fn configure(&mut self, bus: &mut dyn Bus, config: FaultConfig) {

@@ -11,6 +11,10 @@
 //! ([`FaultInjector::hits`]). What the driver does wrong because of it is counted as ever.
 
 mod lie;
+mod script;
+
+pub use script::Lie;
+pub(crate) use script::{INTERRUPT, RX_FIRST, RX_SECOND, TX_FIRST};
 
 /// Numbers from a seed: xorshift64*, whose first state is scattered so that neighbouring seeds
 /// differ.
@@ -191,6 +195,8 @@ struct Active {
 pub struct FaultInjector {
     active: [Option<Active>; KINDS],
     hits: [u64; KINDS],
+    script: Vec<Lie>,
+    lies: u64,
 }
 
 /// Faults that a tick found due.

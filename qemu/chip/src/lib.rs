@@ -53,7 +53,7 @@ pub use config::{Config, Revision, RingState, RxMode, State, Width};
 pub use counters::{Access, Counters, Tally, VIOLATION_LOG};
 pub use crc::{fcs, multicast_hash};
 pub use eeprom::{Eeprom, EEPROM_WORDS};
-pub use faults::{FaultConfig, FaultInjector, FaultKind};
+pub use faults::{FaultConfig, FaultInjector, FaultKind, Lie};
 pub use partner::Partner;
 pub use phy::{Phy, Speed, PHY_RTL8211, PHY_RTL8211B};
 pub use regs::{name_on_later_chips, Reg, REGISTER_COUNT};

@@ -11,6 +11,8 @@ use crate::desc;
 use crate::desc::rx;
 use crate::desc::Ring;
 use crate::faults::FaultKind;
+use crate::faults::RX_FIRST;
+use crate::faults::RX_SECOND;
 use crate::offload;
 use crate::regs::cmd;
 use crate::regs::cplus;
@@ -326,7 +328,9 @@ impl Chip {
             if i == last {
                 opts1 |= desc::LAST;
             }
+            let opts1 = self.faults.scripted(RX_FIRST, opts1);
             let opts1 = self.faults.lie_receive(opts1);
+            let opts2 = self.faults.scripted(RX_SECOND, opts2);
             let opts2 = self.faults.lie_second(opts2);
             let written = bus
                 .write(slot.buffer, now)

@@ -11,6 +11,7 @@ use crate::desc;
 use crate::desc::tx;
 use crate::desc::Ring;
 use crate::faults::FaultKind;
+use crate::faults::TX_FIRST;
 use crate::offload;
 use crate::offload::Ipv4;
 use crate::regs::cmd;
@@ -235,7 +236,9 @@ impl Chip {
             let address = Ring::address(base, descriptor.index);
             // What else silicon changes in a descriptor it gives back is not known; no driver looks
             // [guess].
-            let opts1 = self.faults.lie_transmit(descriptor.opts1 & !desc::OWN);
+            let opts1 = descriptor.opts1 & !desc::OWN;
+            let opts1 = self.faults.scripted(TX_FIRST, opts1);
+            let opts1 = self.faults.lie_transmit(opts1);
             if let Err(fault) = self.write_back(bus, address, opts1, intr::TX_OK) {
                 self.dma_fault("transmit descriptor", address, fault);
                 return Step::Stop;

@@ -32,6 +32,14 @@ pub enum Request {
     Faults,
     /// Turns a fault on or off.
     Fault(FaultRequest),
+    /// Has the chip tell single lies, each at a place and an opportunity of its own, in place of
+    /// those that were left of an earlier request.
+    Script {
+        /// Eight bytes for each, in hexadecimal; `Lie::from_bytes` of the chip says what they mean.
+        lies: String,
+    },
+    /// Turns all faults off, and ends the lies.
+    Behave,
 }
 
 /// A fault to be turned on or off; what is not given is the fault's default.
@@ -89,6 +97,9 @@ pub enum Answer {
     Partner(String),
     /// Faults by name: all for [`Request::Faults`], the one for [`Request::Fault`].
     Faults(BTreeMap<String, Fault>),
+    /// The number of times that lies of scripts have fired so far, for [`Request::Script`] and
+    /// [`Request::Behave`].
+    Lies(u64),
 }
 
 /// The line that answers a request.
@@ -344,6 +355,13 @@ mod tests {
             ),
             (Request::Faults, json!({"cmd": "faults"})),
             (
+                Request::Script {
+                    lies: "00ff".to_owned(),
+                },
+                json!({"cmd": "script", "lies": "00ff"}),
+            ),
+            (Request::Behave, json!({"cmd": "behave"})),
+            (
                 Request::fault("tx-stall", true).into(),
                 json!({"cmd": "fault", "name": "tx-stall", "on": true}),
             ),
@@ -400,6 +418,7 @@ mod tests {
         for (answer, line) in [
             (None, json!({"ok": true})),
             (Some(Answer::Link(true)), json!({"ok": true, "link": true})),
+            (Some(Answer::Lies(3)), json!({"ok": true, "lies": 3})),
             (
                 Some(Answer::Faults([("lie".to_owned(), fault)].into())),
                 json!({"ok": true, "faults": {"lie": {"on": true, "hits": 7}}}),

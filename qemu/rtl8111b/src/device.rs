@@ -9,6 +9,7 @@ use std::sync::PoisonError;
 use std::time::Duration;
 
 use rtl8111b_chip::FaultConfig;
+use rtl8111b_chip::FaultKind;
 use rtl8111b_chip::Partner;
 use rtl8111b_transport::DmaMap;
 use rtl8111b_transport::Endpoint;
@@ -37,6 +38,23 @@ impl Device {
     /// Turns a fault on or off.
     pub(crate) fn fault(&mut self, config: FaultConfig) {
         self.change(|card| card.fault(config));
+    }
+
+    /// Has the chip tell these lies from now on.
+    pub(crate) fn script(&mut self, lies: Vec<u8>) {
+        self.change(|card| card.script(lies));
+    }
+
+    /// Turns all faults off, and ends the lies.
+    pub(crate) fn behave(&mut self) {
+        self.change(|card| {
+            card.script(Vec::new());
+            for kind in FaultKind::all() {
+                if card.faults(kind).on(kind) {
+                    card.fault(FaultConfig::off(kind));
+                }
+            }
+        });
     }
 }
 

@@ -9,6 +9,7 @@ use std::sync::PoisonError;
 use rtl8111b_chip::name_on_later_chips;
 use rtl8111b_chip::FaultConfig;
 use rtl8111b_chip::FaultKind;
+use rtl8111b_chip::Lie;
 use rtl8111b_chip::Partner;
 use rtl8111b_chip::Reg;
 use rtl8111b_chip::RingState;
@@ -75,6 +76,14 @@ impl Handler for Report {
                 device.fault(config);
                 Answer::Faults([named(&device, config.kind)].into())
             }
+            Request::Script { lies } => {
+                device.script(bytes(&lies)?);
+                Answer::Lies(device.chip.faults().lies())
+            }
+            Request::Behave => {
+                device.behave();
+                Answer::Lies(device.chip.faults().lies())
+            }
         }))
     }
 }
@@ -98,6 +107,19 @@ fn config(request: &FaultRequest) -> Result<FaultConfig, String> {
         millis: request.millis.unwrap_or(usual.millis),
         until_reset: request.until_reset,
     })
+}
+
+/// The bytes that a text in hexadecimal means.
+fn bytes(hex: &str) -> Result<Vec<u8>, String> {
+    let digits = hex.as_bytes().chunks(2);
+    let byte = |pair: &[u8]| u8::from_str_radix(std::str::from_utf8(pair).ok()?, 16).ok();
+    let bytes: Option<Vec<u8>> = digits.map(byte).collect();
+    bytes
+        .filter(|bytes| hex.len() == 2 * bytes.len() && bytes.len() % Lie::BYTES == 0)
+        .ok_or_else(|| {
+            let length = Lie::BYTES;
+            format!("found lies {hex:?}, expected {length} bytes for each in hexadecimal")
+        })
 }
 
 fn named(device: &Device, kind: FaultKind) -> (String, Fault) {
@@ -214,6 +236,25 @@ fn state(device: &Device) -> State {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn lies_are_whole_and_in_hexadecimal() {
+        assert_eq!(bytes(""), Ok(vec![]));
+        assert_eq!(
+            bytes("000102030405fFa0"),
+            Ok(vec![0, 1, 2, 3, 4, 5, 255, 160])
+        );
+        for wrong in [
+            "0",
+            "00",
+            "000102030405060",
+            "000102030405060g",
+            "00010203040506€0",
+        ] {
+            let error = bytes(wrong).unwrap_err();
+            assert!(error.contains("expected 8 bytes for each"), "{error}");
+        }
+    }
 
     #[test]
     fn what_is_not_modelled_is_told_by_name_where_there_is_one() {

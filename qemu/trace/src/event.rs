@@ -49,6 +49,8 @@ pub enum Event {
     Partner(Partner),
     /// A fault is turned on or off.
     Fault(FaultConfig),
+    /// The chip tells these lies from now on: `Lie::BYTES` bytes for each.
+    Script(Vec<u8>),
     /// The chip read memory.
     DmaRead(u64, usize, Result<Vec<u8>, BusError>),
     /// The chip wrote memory.
@@ -74,7 +76,7 @@ pub(crate) struct Raw {
 }
 
 /// The verbs: the name of each, how many numbers it has, and whether bytes follow.
-pub(crate) const VERBS: [(&str, usize, bool); 23] = [
+pub(crate) const VERBS: [(&str, usize, bool); 24] = [
     ("chip", 9, true),
     ("tick", 1, false),
     ("r", 3, false),
@@ -98,6 +100,7 @@ pub(crate) const VERBS: [(&str, usize, bool); 23] = [
     ("bus-master", 1, false),
     ("pci-reset", 0, false),
     ("partner", 1, false),
+    ("script", 0, true),
 ];
 
 const OUTCOMES: [Received; 6] = [
@@ -243,6 +246,7 @@ impl Event {
             Event::BusMaster(on) => raw(20, &[(*on).into()], &[]),
             Event::PciReset => raw(21, &[], &[]),
             Event::Partner(partner) => raw(22, &[partner.bits().into()], &[]),
+            Event::Script(lies) => raw(23, &[], lies),
         }
     }
 
@@ -323,6 +327,7 @@ impl Event {
             20 => Event::BusMaster(flag()?),
             21 => Event::PciReset,
             22 => Event::Partner(Partner::from_bits(u8::try_from(number(0)?).ok()?)?),
+            23 => Event::Script(raw.data),
             _ => return None,
         })
     }
@@ -343,6 +348,7 @@ impl Event {
                 | Event::PciReset
                 | Event::Partner(_)
                 | Event::Fault(_)
+                | Event::Script(_)
         )
     }
 }

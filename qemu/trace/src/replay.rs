@@ -8,6 +8,7 @@ use std::mem;
 use rtl8111b_chip::Bus;
 use rtl8111b_chip::BusError;
 use rtl8111b_chip::Chip;
+use rtl8111b_chip::Lie;
 
 use crate::event::Event;
 
@@ -206,6 +207,7 @@ fn input(chip: &mut Chip, script: &mut Script<'_>, event: &Event) {
         Event::PciReset => chip.pci_reset(),
         Event::Partner(partner) => chip.set_partner(*partner),
         Event::Fault(config) => chip.fault(script, *config),
+        Event::Script(lies) => chip.script(Lie::all_from_bytes(lies)),
         _ => {}
     }
 }

@@ -45,6 +45,7 @@ pub fn show(event: &Event) -> String {
             config.kind.name(),
             if config.on { "on" } else { "off" }
         ),
+        Event::Script(lies) => format!("lies from now on: {}", hex(lies)),
         Event::DmaRead(address, len, outcome) => match outcome {
             Ok(data) => format!("  DMA read  {address:#x} {}", hex(data)),
             Err(fault) => format!("  DMA read  {address:#x} {len} bytes: {fault}"),

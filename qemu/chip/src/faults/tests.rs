@@ -474,3 +474,56 @@ fn a_liar_stays_inside_the_buffers() {
             .all(|&b| b == 0x5a));
     }
 }
+
+/// A lie of a script: place, opportunities before, times, how, and the value.
+fn lie(place: u8, skip: u8, times: u8, how: u8, value: u32) -> Lie {
+    let [a, b, c, d] = value.to_le_bytes();
+    Lie::from_bytes([place, skip, times, how, a, b, c, d])
+}
+
+#[test]
+fn lies_of_a_script_fire_where_and_when_it_says() {
+    let mut bench = bench();
+    let tx_config = Reg::TxConfig.offset() as u8 / 4;
+    let lies = [
+        lie(tx_config, 1, 2, 0, 7),
+        lie(tx_config, 0, 0, 1, 1),
+        lie(tx_config, 0, 1, 2, 0xf0),
+        lie(tx_config, 0, 1, 3, 0x2000_0000),
+    ];
+    bench.chip.script(lies.to_vec());
+    let seen: Vec<u32> = (0..7).map(|_| bench.r32(Reg::TxConfig)).collect();
+    let truth = seen[0];
+    let lied = [7, 7, truth ^ 1, truth | 0xf0, truth & 0x2000_0000];
+    assert_eq!(seen[1..6], lied);
+    assert_eq!(seen[6], truth);
+    assert_eq!(bench.chip.faults().lies(), 5);
+    // Whatever register is read.
+    bench.chip.script(vec![lie(68, 1, 1, 0, u32::MAX)]);
+    assert_eq!(bench.r32(Reg::TxConfig), truth);
+    assert_eq!(bench.r16(Reg::IntrStatus), 0xffff);
+    assert_ne!(bench.r16(Reg::IntrStatus), 0xffff);
+    assert_eq!(bench.violations(), 0);
+}
+
+#[test]
+fn lies_of_a_script_are_about_descriptors_and_interrupts_too() {
+    let mut bench = bench();
+    bench.guest.desc(RX_RING, 0, 0xc000_3ff8, 0, BUFFERS);
+    bench
+        .chip
+        .script(vec![lie(64, 0, 1, 0, 0x1234), lie(65, 0, 1, 0, 0x5678)]);
+    receive(&mut bench);
+    assert_eq!(bench.guest.opts(RX_RING, 0), (0x1234, 0x5678));
+    bench.w16(Reg::IntrStatus, 0xffff);
+    bench.chip.script(vec![lie(67, 1, 1, 0, 0x0040)]);
+    bench.w16(Reg::IntrMask, 0);
+    assert_eq!(bench.r16(Reg::IntrStatus), 0);
+    bench.w16(Reg::IntrMask, 0);
+    assert_eq!(bench.r16(Reg::IntrStatus), 0x0040);
+    // An empty script ends what is left.
+    bench.chip.script(vec![lie(67, 0, 9, 0, 0x0080)]);
+    bench.chip.script(Vec::new());
+    bench.w16(Reg::IntrStatus, 0xffff);
+    assert_eq!(bench.r16(Reg::IntrStatus), 0);
+}

@@ -13,6 +13,7 @@ use rtl8111b_chip::Chip;
 use rtl8111b_chip::FaultConfig;
 use rtl8111b_chip::FaultInjector;
 use rtl8111b_chip::FaultKind;
+use rtl8111b_chip::Lie;
 use rtl8111b_chip::Partner;
 use rtl8111b_chip::Received;
 use rtl8111b_chip::Reg;
@@ -278,6 +279,12 @@ impl Card {
             self.config.reset();
             self.set_asleep(false);
         }
+    }
+
+    pub(super) fn script(&mut self, lies: Vec<u8>) {
+        self.tick();
+        let script = Lie::all_from_bytes(&lies);
+        self.act(|| Event::Script(lies), |chip, _| chip.script(script));
     }
 
     /// The bus is reset.

@@ -529,6 +529,18 @@ fn a_traced_device_can_be_played_again() {
     for _ in 0..100 {
         read32(&mut device, Reg::Timer);
     }
+    let multi_intr = (at(Reg::MultiIntr) / 4) as u8;
+    device.script(vec![multi_intr, 1, 2, 0, 1, 2, 3, 4]);
+    for _ in 0..4 {
+        device.behave();
+        device.script(vec![multi_intr, 1, 2, 0, 1, 2, 3, 4]);
+        assert_eq!(read32(&mut device, Reg::MultiIntr), 0);
+        assert_eq!(read32(&mut device, Reg::MultiIntr), 0x0403_0201);
+    }
+    device.behave();
+    assert!(!device.faults(FaultKind::Lie).on(FaultKind::Lie));
+    assert_eq!(read32(&mut device, Reg::MultiIntr), 0);
+    assert_eq!(device.chip.faults().lies(), 4);
     device.write(Region::Config, 0x44, &[3, 0]);
     device.flush_trace();
     let events: Vec<Event> = rtl8111b_trace::Reader::open(&path)

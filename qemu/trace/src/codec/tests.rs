@@ -43,6 +43,7 @@ fn events() -> Vec<Event> {
         Event::PowerOn,
         Event::PciReset,
         Event::Partner("100half".parse().unwrap()),
+        Event::Script((0..16).collect()),
         Event::DmaRead(1 << 63, 4, Ok(vec![9; 4])),
         Event::DmaRead(0, 4, Err(BusError::Injected)),
         Event::DmaWrite(16, vec![], Ok(())),
