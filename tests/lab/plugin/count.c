@@ -3,12 +3,13 @@
  * A plugin of QEMU that counts how often each block of the guest kernel's code is executed (under
  * TCG only).
  *
- *     -plugin file=count.so,counts=FILE
+ *     -plugin file=count.so,counts=FILE[,modules=on]
  *
  * FILE is a table of `struct block`, in no order, with zeros where there is none. It is mapped, so
  * that it can be read at any time; tests/lab/src/instructions.rs does. All instructions of a block
  * are counted when it is entered: what a fault or an interrupted string instruction leaves out or
- * repeats is not seen.
+ * repeats is not seen. With modules=on only the code of modules is counted, in a table that is
+ * small enough to be read many times a second.
  */
 #include <fcntl.h>
 #include <pthread.h>
@@ -41,8 +42,16 @@ struct block {
 	uint64_t executions;
 };
 
-/* A kernel that boots and transfers has some 100,000. */
-#define BLOCKS (1UL << 20)
+/*
+ * The binary logarithm of the number of blocks: a kernel that boots and transfers has some 100,000,
+ * the modules of a guest some 10,000.
+ */
+#define KERNEL_BITS 20
+#define MODULES_BITS 16
+static unsigned int bits = KERNEL_BITS;
+/* The upper half of all addresses is the kernel's; modules are in the last GiB of it. */
+static uint64_t first = 1UL << 63;
+#define MODULES 0xffffffffc0000000UL
 static struct block *blocks;
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
 
@@ -59,11 +68,12 @@ static void executed(unsigned int cpu, void *block)
 static struct block *find(uint64_t address, uint64_t instructions)
 {
 	static size_t used;
-	size_t at = address * 0x9e3779b97f4a7c15 >> 44;
+	size_t all = 1UL << bits;
+	size_t at = address * 0x9e3779b97f4a7c15 >> (64 - bits);
 
-	for (;; at = (at + 1) % BLOCKS) {
+	for (;; at = (at + 1) % all) {
 		if (!blocks[at].address) {
-			if (++used > BLOCKS / 2) {
+			if (++used > all / 2) {
 				fputs("count: the table of blocks is full\n", stderr);
 				exit(1);
 			}
@@ -81,8 +91,7 @@ static void translated(struct qemu_plugin_tb *tb, void *unused)
 	struct block *block;
 
 	(void)unused;
-	/* The upper half is the kernel's. */
-	if (!(address >> 63))
+	if (address < first)
 		return;
 	pthread_mutex_lock(&lock);
 	block = find(address, qemu_plugin_tb_n_insns(tb));
@@ -92,14 +101,21 @@ static void translated(struct qemu_plugin_tb *tb, void *unused)
 
 EXPORT int qemu_plugin_install(uint64_t id, const void *info, int argc, char **argv)
 {
-	size_t size = BLOCKS * sizeof(struct block);
+	size_t size;
 	int file;
 
 	(void)info;
-	if (argc != 1 || strncmp(argv[0], "counts=", 7)) {
-		fputs("count: expected counts=FILE and nothing else\n", stderr);
+	if (argc == 2 && !strcmp(argv[1], "modules=on")) {
+		bits = MODULES_BITS;
+		first = MODULES;
+	} else if (argc != 1) {
+		argc = 0;
+	}
+	if (!argc || strncmp(argv[0], "counts=", 7)) {
+		fputs("count: expected counts=FILE and perhaps modules=on\n", stderr);
 		return 1;
 	}
+	size = sizeof(struct block) << bits;
 	file = open(argv[0] + 7, O_RDWR | O_CREAT | O_TRUNC | O_CLOEXEC, 0666);
 	if (file < 0 || ftruncate(file, size)) {
 		perror(argv[0] + 7);

@@ -177,9 +177,14 @@ impl Bench {
         if let (Some(plugin), Some(counts)) = (setup.plugin, &counts) {
             let [plugin, counts] =
                 [plugin, counts].map(|path| path.display().to_string().replace(',', ",,"));
+            let modules = if setup.modules_only {
+                ",modules=on"
+            } else {
+                ""
+            };
             qemu.extend([
                 "-plugin".to_owned(),
-                format!("file={plugin},counts={counts}"),
+                format!("file={plugin},counts={counts}{modules}"),
             ]);
         }
         if let Some(low) = setup.low_memory_mib {
@@ -265,6 +270,11 @@ impl Bench {
     /// Asks for the counters of the device model since its start, if there is one.
     pub fn counters(&mut self) -> Result<Option<Counters>> {
         self.model.as_mut().map(Model::counters).transpose()
+    }
+
+    /// The file in which the plugin counts, if there is one; see [`crate::instructions`].
+    pub fn counts_file(&self) -> Option<&Path> {
+        self.counts.as_deref()
     }
 
     /// Returns the instructions of the guest's kernel since its start, if they are counted.

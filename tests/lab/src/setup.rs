@@ -174,6 +174,8 @@ pub struct Setup<'a> {
     /// The plugin that counts what the guest's kernel executes (`tests/lab/plugin`), if that is
     /// wanted.
     pub plugin: Option<&'a Path>,
+    /// Says whether it counts in modules only, in a file that can be read many times a second.
+    pub modules_only: bool,
 }
 
 impl<'a> Setup<'a> {
@@ -221,6 +223,7 @@ impl<'a> Setup<'a> {
             echo: None,
             interactive: false,
             plugin: None,
+            modules_only: false,
         }
     }
 
