@@ -12,6 +12,14 @@ use crate::{Error, Result};
 /// Starts every line of the protocol; no tool writes it by itself.
 const MARK: &str = "\u{1e}";
 
+/// The greeting of a program that answers in place of the guest's shell.
+pub(crate) const READY: &str = "\u{1e}ready program\n";
+
+/// The end of the answer of such a program to the request of that number.
+pub(crate) fn end(number: &str) -> String {
+    format!("\n{MARK}end {number} 0\n")
+}
+
 /// The outcome of a command in the guest.
 #[derive(Debug, Clone)]
 pub struct Output {
@@ -171,8 +179,9 @@ fn find(haystack: &[u8], needle: &[u8], from: usize) -> Option<usize> {
         .map(|at| at + from)
 }
 
+const DIGITS: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+
 fn base64(bytes: &[u8]) -> String {
-    const DIGITS: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
     let mut text = String::with_capacity(bytes.len().div_ceil(3) * 4);
     for chunk in bytes.chunks(3) {
         let group = chunk
@@ -189,6 +198,29 @@ fn base64(bytes: &[u8]) -> String {
         }
     }
     text
+}
+
+/// Reads what [`base64`] has written.
+pub(crate) fn from_base64(text: &str) -> Option<Vec<u8>> {
+    let mut bytes = Vec::with_capacity(text.len() / 4 * 3);
+    for chunk in text.as_bytes().chunks(4) {
+        let mut group = 0_u32;
+        let mut digits = 0;
+        for &byte in chunk.iter().filter(|&&byte| byte != b'=') {
+            let digit = DIGITS.iter().position(|&digit| digit == byte)?;
+            group |= (digit as u32) << (18 - 6 * digits);
+            digits += 1;
+        }
+        let whole = group.to_be_bytes();
+        bytes.extend_from_slice(whole.get(1..digits)?);
+    }
+    Some(bytes)
+}
+
+/// Reads pairs of hexadecimal digits.
+pub(crate) fn from_hex(text: &[u8]) -> Option<Vec<u8>> {
+    let byte = |pair: &[u8]| u8::from_str_radix(std::str::from_utf8(pair).ok()?, 16).ok();
+    text.chunks(2).map(byte).collect()
 }
 
 #[cfg(test)]
@@ -215,6 +247,13 @@ mod tests {
         assert_eq!(base64(b"foo"), "Zm9v");
         assert_eq!(base64(b"foob"), "Zm9vYg==");
         assert_eq!(base64(&[0xff, 0xfe, 0xfd]), "//79");
+        for length in 0..9 {
+            let bytes: Vec<u8> = (250..250 + length).map(|byte: u32| byte as u8).collect();
+            assert_eq!(from_base64(&base64(&bytes)), Some(bytes));
+        }
+        assert_eq!(from_base64("Zg?="), None);
+        assert_eq!(from_hex(b"00fF"), Some(vec![0, 255]));
+        assert_eq!(from_hex(b"0g"), None);
     }
 
     #[test]

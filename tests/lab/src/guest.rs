@@ -169,6 +169,14 @@ impl Guest {
         self.wait_boot(script)
     }
 
+    /// Runs a shell script that ends with a program which answers in place of the shell, and waits
+    /// for its greeting. From then on the "scripts" are what that program takes.
+    pub fn hand_over(&mut self, script: &str) -> Result<()> {
+        // That program could not be asked for the state of the guest.
+        self.evidence = None;
+        self.boot_by(script)
+    }
+
     /// Runs a shell script that saves the system to a disk and has the machine reset, then
     /// `restore` in the kernel that boots then, which restores the system; returns when `save`
     /// has ended in that, with status 0.
@@ -195,6 +203,18 @@ impl Guest {
         self.channel
             .run(script, limit)
             .map_err(|silence| self.explain(script, limit, silence))
+    }
+
+    /// Has the guest begin a script, whose end [`Guest::end`] waits for; returns its number.
+    pub fn begin(&mut self, script: &str) -> Result<u32> {
+        let sent = self.channel.send(script);
+        sent.map_err(|silence| self.explain(script, COMMAND, silence))
+    }
+
+    /// Waits for the end of the script of that number.
+    pub fn end(&mut self, number: u32, limit: Duration) -> Result<Output> {
+        let ended = self.channel.wait(number, limit);
+        ended.map_err(|silence| self.explain(&format!("script {number}"), limit, silence))
     }
 
     /// [`Guest::run_within`] the usual time.

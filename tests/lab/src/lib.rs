@@ -29,6 +29,7 @@ pub mod machine;
 pub mod model;
 pub mod namespace;
 pub mod node;
+pub mod operations;
 pub mod passt;
 pub mod pcap;
 pub mod peer;

@@ -11,7 +11,7 @@ use std::process::Command;
 use std::str::FromStr;
 use std::time::Duration;
 
-use rtl8111b_control::{self as control, Client, FaultRequest, Request, State};
+use rtl8111b_control::{self as control, Answer, Client, FaultRequest, Request, State};
 
 use crate::process::Process;
 use crate::{Error, Result};
@@ -347,6 +347,20 @@ impl Model {
         }))
     }
 
+    /// Has the chip tell single lies from now on: eight bytes for each, in hexadecimal.
+    pub fn script(&mut self, lies: &str) -> Result<()> {
+        let lies = lies.to_owned();
+        self.ask(&Request::Script { lies })
+    }
+
+    /// Turns all faults off, and ends the lies; returns how often these have fired so far.
+    pub fn behave(&mut self) -> Result<u64> {
+        match self.control.ask(&Request::Behave).map_err(protocol)? {
+            Some(Answer::Lies(lies)) => Ok(lies),
+            answer => Err(protocol(format!("it answered {answer:?}"))),
+        }
+    }
+
     /// The chip's registers, rings and PHY, and what the card is in.
     pub fn state(&mut self) -> Result<State> {
         self.control.state().map_err(protocol)
@@ -373,6 +387,11 @@ impl Model {
     /// The processor time that the model has used.
     pub fn cpu_time(&self) -> Result<Duration> {
         self.process.cpu_time()
+    }
+
+    /// Passes on a request whose answer does not matter.
+    pub fn tell(&mut self, request: &Request) -> Result<()> {
+        self.ask(request)
     }
 
     /// Passes a request on; returns the whole answer.

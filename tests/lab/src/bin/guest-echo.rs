@@ -8,7 +8,8 @@
 //! it. With `kexec KERNEL INITRAMFS COMMAND-LINE` it starts another kernel, and with `kdump` it has
 //! the kernel do so when it crashes. With `zero ADDRESS` it writes zero to the 16 bits at that
 //! physical address, which must be a device's, until it is killed. With `hold INTERFACE` it keeps
-//! the frames that it would send back, and so the memory that they are in, until it is killed.
+//! the frames that it would send back, and so the memory that they are in, until it is killed. With
+//! `operate INTERFACE CHANNEL` it answers in place of the shell (`lab::operations`).
 //!
 //! The interface may go down and even away at any time; the echo takes up again when it is back.
 
@@ -19,10 +20,12 @@ use std::io;
 use std::mem;
 use std::net::UdpSocket;
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
+use std::path::Path;
 use std::thread;
 use std::time::Duration;
 
 use lab::frame::{self, Address};
+use lab::operations;
 use lab::xdp::{self, Task};
 
 fn main() {
@@ -62,10 +65,18 @@ fn main() {
             eprintln!("guest-echo: {error}");
             std::process::exit(1);
         }
+        [operate, interface, channel] if operate == "operate" => {
+            if let Err(error) = operations::serve(interface, Path::new(channel)) {
+                eprintln!("guest-echo: {error}");
+                std::process::exit(1);
+            }
+            return;
+        }
         _ => {
             eprintln!(
                 "usage: guest-echo INTERFACE | gso ADDRESS PIECE LENGTH | xdp[-once] INTERFACE pass|drop|echo|redirect | \
-                 kexec|kdump KERNEL INITRAMFS COMMAND-LINE | zero ADDRESS | hold INTERFACE"
+                 kexec|kdump KERNEL INITRAMFS COMMAND-LINE | zero ADDRESS | hold INTERFACE | \
+                 operate INTERFACE CHANNEL"
             );
             std::process::exit(2);
         }
