@@ -170,6 +170,9 @@ test-diskless: ## `diskless-demo`, failing if anything on the nodes is not as it
 fuzz-model: ## Fuzz the emulated chip, and say how much of it that reaches (SECONDS_EACH=30)
 	@scripts/fuzz-model --seconds $(or $(SECONDS_EACH),30) --coverage
 
+fuzz-driver: ## Fuzz the driver in a guest, through a device that lies (SECONDS=60 CHIP= DRIVER=r8169 SEED=1; scripts/fuzz-driver --help)
+	@scripts/fuzz-driver --chip "$(CHIP)" --driver "$(DRIVER)" $(if $(SECONDS),--seconds "$(SECONDS)") $(if $(SEED),--seed "$(SEED)")
+
 test-mutants: ## Change what compiles on the host, one place at a time: do the tests notice? A table (T=PART SHARD=K/N JOBS=1)
 	@scripts/test-mutants $(if $(SHARD),--shard "$(SHARD)") $(if $(JOBS),--jobs "$(JOBS)") $(T)
 
