@@ -312,7 +312,11 @@ fn minimise(target: &mut Target, find: Find, what: &str) -> Result<Find> {
                 ..find.clone()
             };
             if !shorter.input.is_empty() && same(&shorter)? {
-                println!("{} bytes: {}", shorter.input.len(), hex::encode(&shorter.input));
+                println!(
+                    "{} bytes: {}",
+                    shorter.input.len(),
+                    hex::encode(&shorter.input)
+                );
                 find = shorter;
             } else {
                 at += size * ITEM;
