@@ -67,6 +67,23 @@ class Rules(Machine):
             self.assertEqual((target.get("rustc-abi"), target["target-pointer-width"]), (abi, width))
             self.assertEqual(target["features"], {"-mmx", "+soft-float"})
 
+    def test_cleaning_needs_no_compiler(self):
+        # As the kernel's scripts/Makefile.clean includes it, which has no configuration; and as scripts/Makefile.build does.
+        for configuration, expected in (("", (0, "rust/standin/out")), ("CONFIG_MODULES := y\n", (2, "found no /nowhere/rustc, expected rustc 1.85 or later"))):
+            (self.dir / "Makefile").write_text(
+                f"SRCARCH := x86\nobj := {self.dir}\nsrc := {TOP}\nobjtree := {self.dir}\n{configuration}all:\n\t@echo $(clean-files)\ninclude {TOP}/Kbuild\n"
+            )
+            done = subprocess.run(
+                ["/usr/bin/make", "-s", "-C", self.dir, "RUSTC=/nowhere/rustc", "all"],
+                env={"PATH": "/usr/bin:/bin"},
+                capture_output=True,
+                text=True,
+                check=False,
+            )
+            status, words = expected
+            self.assertEqual(done.returncode, status, done.stderr)
+            self.assertIn(words, done.stdout + done.stderr)
+
     def test_mitigations_of_the_target(self):
         retpolines = {f"+retpoline-{what}" for what in ("external-thunk", "indirect-branches", "indirect-calls")}
         self.assertLessEqual(retpolines, self.target(85, CONFIG_MITIGATION_RETPOLINE="y")["features"])
