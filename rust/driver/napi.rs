@@ -151,6 +151,7 @@ impl<'a> Napi for Nic<'a> {
         self.hw.mask();
     }
 
+    #[inline]
     fn interrupt(&self, dev: &NetDevice) -> IrqReturn {
         if let Some(answer) = self.interrupt_test.handle(&self.hw) {
             return answer;
@@ -173,6 +174,7 @@ impl<'a> Napi for Nic<'a> {
         IrqReturn::Handled
     }
 
+    #[inline]
     fn poll(&self, cx: &PollContext<'_, PagePool<'a>>, poll: &mut NapiState<'a>) -> Polled {
         let mut work = self.poll_rings(cx, poll);
         if cx.receiver().is_none() {
@@ -216,6 +218,7 @@ impl<'a> Nic<'a> {
 
     /// Leaves the events of the rings to the poll, and acknowledges and acts on the others; those
     /// that were not asked for are acknowledged, too (r8169).
+    #[inline]
     fn handle_events(&self, dev: &NetDevice, events: u16) {
         let others = events & !event::RINGS;
         if others != 0 {
