@@ -45,7 +45,8 @@ impl Device {
         self.change(|card| card.script(lies));
     }
 
-    /// Turns all faults off, and ends the lies.
+    /// Turns all faults off, and ends the lies. The cable is plugged in, also if a fault that has
+    /// ended by itself has left it out.
     pub(crate) fn behave(&mut self) {
         self.change(|card| {
             card.script(Vec::new());
@@ -53,6 +54,9 @@ impl Device {
                 if card.faults(kind).on(kind) {
                     card.fault(FaultConfig::off(kind));
                 }
+            }
+            if !card.chip.phy().cable() {
+                card.set_link(true);
             }
         });
     }

@@ -421,6 +421,26 @@ fn the_clock_rings_by_itself() {
 }
 
 #[test]
+fn a_device_that_behaves_has_its_cable() {
+    let shared = Arc::new(Shared(Mutex::new(device())));
+    let clock = shared.clone();
+    std::thread::spawn(move || clock.keep_time());
+    // This fault ends by itself, and leaves the cable out.
+    shared.lock().fault(FaultConfig {
+        millis: 1,
+        count: Some(1),
+        ..FaultConfig::on(FaultKind::LinkFlap)
+    });
+    let begin = Instant::now();
+    while shared.lock().chip.phy().cable() {
+        assert!(begin.elapsed() < Duration::from_secs(20));
+        std::thread::sleep(Duration::from_millis(1));
+    }
+    shared.lock().behave();
+    assert!(shared.lock().chip.phy().cable());
+}
+
+#[test]
 fn frames_wait_for_an_acknowledgement_if_they_are_to() {
     let shared = Shared(Mutex::new(ready()));
     let offer = |again| {
