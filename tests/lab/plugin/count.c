@@ -3,13 +3,13 @@
  * A plugin of QEMU that counts how often each block of the guest kernel's code is executed (under
  * TCG only).
  *
- *     -plugin file=count.so,counts=FILE[,modules=on]
+ *     -plugin file=count.so,counts=FILE[,modules=ADDRESS]
  *
  * FILE is a table of `struct block`, in no order, with zeros where there is none. It is mapped, so
  * that it can be read at any time; tests/lab/src/instructions.rs does. All instructions of a block
  * are counted when it is entered: what a fault or an interrupted string instruction leaves out or
- * repeats is not seen. With modules=on only the code of modules is counted, in a table that is
- * small enough to be read many times a second.
+ * repeats is not seen. With modules=ADDRESS only the code from there on is counted, in a table that
+ * is small enough to be read many times a second: modules are at the end of all addresses.
  */
 #include <fcntl.h>
 #include <pthread.h>
@@ -49,9 +49,8 @@ struct block {
 #define KERNEL_BITS 20
 #define MODULES_BITS 16
 static unsigned int bits = KERNEL_BITS;
-/* The upper half of all addresses is the kernel's; modules are in the last GiB of it. */
+/* The upper half of all addresses is the kernel's. */
 static uint64_t first = 1UL << 63;
-#define MODULES 0xffffffffc0000000UL
 static struct block *blocks;
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
 
@@ -105,14 +104,14 @@ EXPORT int qemu_plugin_install(uint64_t id, const void *info, int argc, char **a
 	int file;
 
 	(void)info;
-	if (argc == 2 && !strcmp(argv[1], "modules=on")) {
+	if (argc == 2 && !strncmp(argv[1], "modules=", 8)) {
 		bits = MODULES_BITS;
-		first = MODULES;
+		first = strtoul(argv[1] + 8, NULL, 0);
 	} else if (argc != 1) {
 		argc = 0;
 	}
 	if (!argc || strncmp(argv[0], "counts=", 7)) {
-		fputs("count: expected counts=FILE and perhaps modules=on\n", stderr);
+		fputs("count: expected counts=FILE and perhaps modules=ADDRESS\n", stderr);
 		return 1;
 	}
 	size = sizeof(struct block) << bits;

@@ -178,9 +178,9 @@ impl Bench {
             let [plugin, counts] =
                 [plugin, counts].map(|path| path.display().to_string().replace(',', ",,"));
             let modules = if setup.modules_only {
-                ",modules=on"
+                format!(",modules={:#x}", setup.kernel.first_module()?)
             } else {
-                ""
+                String::new()
             };
             qemu.extend([
                 "-plugin".to_owned(),

@@ -106,6 +106,16 @@ impl Kernel {
         Ok(config.lines().any(|line| line == format!("{option}=y")))
     }
 
+    /// The first address at which it may have modules: behind the room for its own code, which is
+    /// larger where it may move (`KERNEL_IMAGE_SIZE`).
+    pub fn first_module(&self) -> Result<u64> {
+        Ok(if self.has_built_in("CONFIG_RANDOMIZE_BASE")? {
+            0xffff_ffff_c000_0000
+        } else {
+            0xffff_ffff_a000_0000
+        })
+    }
+
     /// The directory of its modules, as `/lib/modules` has it.
     pub fn directory(&self) -> &Path {
         &self.modules
