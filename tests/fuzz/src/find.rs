@@ -103,6 +103,14 @@ mod tests {
     }
 
     #[test]
+    fn finds_in_the_tree_can_be_read() {
+        let dir = Path::new(env!("CARGO_MANIFEST_DIR")).join("finds");
+        let files = std::fs::read_dir(dir).unwrap();
+        let finds = files.map(|file| Find::read(&file.unwrap().path()).unwrap());
+        assert!(finds.count() > 0);
+    }
+
+    #[test]
     fn other_files_are_refused() {
         for (text, expected) in [
             ("", "no line that begins with input:"),

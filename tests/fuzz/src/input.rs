@@ -15,6 +15,37 @@ pub(crate) const ITEM: usize = 8;
 /// The most items that an input has; what is behind them is not looked at.
 pub(crate) const MOST: usize = 24;
 
+/// The number of places at which the model can lie (`qemu/chip/src/faults/script.rs`).
+const PLACES: u8 = 69;
+
+/// The places that a driver looks at all the time, those of each frame more than once: half of all
+/// lies are there. The others are registers that it reads when it is bound, opened, or asked.
+const OFTEN: [u8; 16] = [
+    RX_FIRST,
+    RX_FIRST,
+    RX_FIRST,
+    RX_SECOND,
+    RX_SECOND,
+    TX_FIRST,
+    TX_FIRST,
+    INTERRUPT,
+    INTERRUPT,
+    0x3c / 4, // IntrStatus
+    0x3c / 4,
+    0x34 / 4, // ChipCmd
+    0x60 / 4, // PHYAR
+    0x10 / 4, // CounterAddrLow
+    0x50 / 4, // Cfg9346
+    68,       // any register
+];
+const RX_FIRST: u8 = 64;
+const RX_SECOND: u8 = 65;
+const TX_FIRST: u8 = 66;
+const INTERRUPT: u8 = 67;
+
+/// The most opportunities that pass before a lie: an execution has few.
+const SKIPPED: u8 = 16;
+
 /// The faults of the model that an input may have: all but the one whose choices come from a seed,
 /// for which [`Item::Lie`] is there.
 const FAULTS: [&str; 17] = [
@@ -69,7 +100,11 @@ impl Item {
                 let (times, how) = (1 + (kind >> 4), kind >> 2);
                 let value = [rest[2], rest[3], rest[4], rest[5]];
                 let [one, two, three, four] = value;
-                Item::Lie([a, b, times, how, one, two, three, four])
+                let place = match a {
+                    0..128 => a % PLACES,
+                    _ => OFTEN[usize::from(a) % OFTEN.len()],
+                };
+                Item::Lie([place, b % SKIPPED, times, how, one, two, three, four])
             }
             1 => Item::Fault(FaultRequest {
                 name: FAULTS[usize::from(a) % FAULTS.len()].to_owned(),
@@ -133,6 +168,13 @@ fn ipv4(protocol: u8, length: usize, seed: u8) -> Vec<u8> {
     packet
 }
 
+/// Commands of `ethtool`, by their place in `lab::operations`.
+const TEST: u8 = 10;
+const SWOL: u8 = 17;
+const SPAUSE: u8 = 20;
+const SSG: u8 = 23;
+const STSO: u8 = 24;
+
 /// Inputs to begin with: each operation, each fault, and each register's lie, amid traffic.
 pub(crate) fn seeds() -> Vec<Vec<u8>> {
     let frames = [2, 0, 0xe8, 3, 7, 3, 0, 0];
@@ -141,16 +183,52 @@ pub(crate) fn seeds() -> Vec<Vec<u8>> {
     for code in 0..32 {
         seeds.push([frames, [3, code, code, 0x40, 1, 8, 0, 0], send].concat());
     }
-    for a in 0..24 {
-        seeds.push([[3, 11, a, 64, 0, 64, 0, 0], frames].concat());
+    for a in 0..30 {
+        for value in [0, 1, 64] {
+            seeds.push([[3, 11, a, value, 0, value, 0, 0], frames].concat());
+        }
     }
+    // A program of XDP is there when frames arrive that come after the next operation.
+    let wait = [3, 31, 4, 0, 0, 0, 0, 0];
+    for task in 0..5 {
+        let xdp = [3, 21, task, 0, 0, 0, 0, 0];
+        seeds.push([xdp, frames, wait, frames, send, wait].concat());
+    }
+    // Scatter-gather and segmentation by the card, without which no frame has pieces.
+    let on = |command| [3, 11, command, 1, 0, 0, 0, 0];
+    let long = [3, 3, 3, 0, 0x20, 3, 0xb4, 5];
+    seeds.push([on(SSG), on(STSO), long, send, wait].concat());
+    seeds.push([on(SSG), [3, 3, 1, 0xff, 0x0f, 15, 0, 0], wait].concat());
+    for shape in 0..8 {
+        let others = [2, shape, 0xe8, 3, shape, 3, 0, 0];
+        let short = [2, shape, 0, 0, shape, 3, 0, 0];
+        seeds.push([others, short, send].concat());
+    }
+    let [stop, open, rebind, suspend] = [2, 0, 23, 22].map(|code| [3, code, 0, 0, 0, 0, 0, 0]);
+    let idle = [3, 24, 0, 0, 0, 0, 0, 0];
+    seeds.push([idle, stop, wait, wait, open, wait, frames].concat());
+    seeds.push([[3, 11, SWOL, 0x3f, 0, 0, 0, 0], suspend, frames].concat());
+    seeds.push([[3, 19, 3, 0, 0, 0, 0, 0], frames].concat());
+    // A chip that has no address, in its EEPROM or its registers, when the driver looks.
+    let pins = [0xfc, 0x50 / 4, 0, 0xfe, 0xff, 0xff, 0xff, 0];
+    let none = [0xfc, 0, 0, 0, 0, 0, 0, 0];
+    seeds.push([pins, pins, pins, none, rebind, open, frames].concat());
+    // A jumbo MTU, with what differs then.
+    let jumbo = [3, 8, 0, 0xa0, 0x0f, 0, 0, 0];
+    let large = [2, 0, 0xa0, 0x0f, 7, 3, 0, 0];
+    let test = on(TEST);
+    seeds.push([jumbo, wait, large, send, on(SPAUSE), test].concat());
+    seeds.push([jumbo, [3, 21, 1, 0, 0, 0, 0, 0]].concat());
+    seeds.push([stop, test, open].concat());
     for fault in 0..FAULTS.len() as u8 {
         seeds.push([[1, fault, 1, 0, 8, 20, 0, 0], frames, send].concat());
     }
-    for place in 0..69 {
-        let lie = [4, place, 2, 0xff, 0xff, 0, 0, 0];
-        let reopen = [[3, 2, 0, 0, 0, 0, 0, 0], [3, 0, 0, 0, 0, 0, 0, 0]].concat();
-        seeds.push([lie.to_vec(), frames.to_vec(), send.to_vec(), reopen].concat());
+    for place in 0..PLACES {
+        let lie = [4, place, 0, 0xff, 0xff, 0, 0, 0];
+        seeds.push([lie, frames, send, stop, open].concat());
+        // What is read once, or says that there is no such chip.
+        let ones = [0, place, 0, 0xff, 0xff, 0xff, 0xff, 0];
+        seeds.push([ones, rebind, open, frames].concat());
     }
     seeds
 }
@@ -173,6 +251,22 @@ mod tests {
                 }
             }
         }
+    }
+
+    #[test]
+    fn half_of_all_lies_are_where_drivers_look_often() {
+        let lie = |place, skip| match Item::from_bytes([0, place, skip, 0, 0, 0, 0, 0]) {
+            Item::Lie([place, skip, ..]) => (place, skip),
+            item => panic!("{item:?}"),
+        };
+        let often = (0..=255).filter(|&place| OFTEN.contains(&lie(place, 0).0));
+        assert!(often.count() >= 128);
+        for place in 0..=255 {
+            assert!(lie(place, place).0 < PLACES);
+            assert!(lie(place, place).1 < SKIPPED);
+        }
+        // Each place is there.
+        assert!((0..PLACES).all(|place| lie(place, 0).0 == place));
     }
 
     #[test]

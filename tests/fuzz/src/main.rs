@@ -10,6 +10,7 @@ mod target;
 
 use std::collections::BTreeMap;
 use std::fs;
+use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
@@ -22,7 +23,7 @@ use lab::setup::Driver;
 
 use crate::find::{signature, Find};
 use crate::input::ITEM;
-use crate::target::{Outcome, Parts, Target};
+use crate::target::{Outcome, Parts, Return, Target};
 
 /// Fuzzes a network driver through an emulated chip that lies.
 ///
@@ -63,7 +64,7 @@ struct Options {
     /// The factor by which all limits of time are longer, on a machine that has other work to do
     #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..100))]
     slow: u32,
-    /// The time to fuzz, in seconds
+    /// The time to fuzz, in seconds, from the end of the first execution on
     #[arg(long, default_value_t = 60)]
     seconds: u64,
     /// The number of executions after which to end, whatever the time
@@ -86,13 +87,16 @@ struct Options {
     minimise: bool,
 }
 
+/// The file of inputs after which traffic did not come back by itself.
+const RETURNS: &str = "returns.txt";
+
 /// The counts of a run, and what goes into its files.
 struct Run<'a> {
     options: &'a Options,
     begin: Instant,
     said: Instant,
     executions: u64,
-    returns: [u64; 4],
+    returns: [u64; Return::Rescanned as usize + 1],
     /// The finds by their signature.
     finds: BTreeMap<String, u64>,
 }
@@ -106,9 +110,18 @@ impl Run<'_> {
         input: &[u8],
         outcome: &Outcome,
     ) -> bool {
+        if self.executions == 0 {
+            // Until now a guest has booted, which on some machines takes longer than a short run.
+            self.begin = Instant::now();
+        }
         self.executions += 1;
         match outcome {
-            Outcome::Fine(back) => self.returns[*back as usize] += 1,
+            Outcome::Fine(back) => {
+                self.returns[*back as usize] += 1;
+                if *back > Return::Routine {
+                    self.note_return(*back, input);
+                }
+            }
             Outcome::Found(what) => self.found(what, before, input),
         }
         if self.said.elapsed() >= Duration::from_secs(10) {
@@ -120,6 +133,16 @@ impl Run<'_> {
         self.begin.elapsed() < Duration::from_secs(options.seconds)
             && options.executions.is_none_or(|most| self.executions < most)
             && found < options.finds
+    }
+
+    /// Notes an input after which traffic did not come back by itself, for people.
+    fn note_return(&self, back: Return, input: &[u8]) {
+        let path = self.options.out.join(RETURNS);
+        let line = format!("{back:?} {}\n", hex::encode(input));
+        let file = fs::OpenOptions::new().append(true).create(true).open(path);
+        if let Err(error) = file.and_then(|mut file| file.write_all(line.as_bytes())) {
+            println!("{RETURNS} cannot be written: {error}");
+        }
     }
 
     fn found(&mut self, what: &str, before: &[Vec<u8>], input: &[u8]) {
@@ -148,15 +171,16 @@ impl Run<'_> {
 
     fn say(&self, target: &Target) {
         let time = self.begin.elapsed().as_secs_f64();
-        let [alone, reopened, rebound, rescanned] = self.returns;
+        let [alone, routine, reopened, rebound, rescanned] = self.returns;
         println!(
-            "{time:6.0} s: {} executions, {:.1} a second; {} blocks; {} lies; traffic back: \
-             {alone} alone, {reopened} reopened, {rebound} rebound, {rescanned} rescanned; \
+            "{time:6.0} s: {} executions, {:.1} a second; {} blocks; {} lies in {} executions; traffic back: \
+             {alone} alone, {routine} bound anew in between, {reopened} reopened, {rebound} rebound, {rescanned} rescanned; \
              {} finds; {} boots",
             self.executions,
             self.executions as f64 / time,
             target.coverage.blocks(),
             target.lies(),
+            target.lied,
             self.finds.values().sum::<u64>(),
             target.boots,
         );
@@ -225,6 +249,7 @@ fn kept(dir: &Path) -> Result<Vec<Vec<u8>>> {
 
 fn fuzz(options: &Options) -> Result<bool> {
     let mut target = Target::new(options.parts()?)?;
+    let _ = fs::remove_file(options.out.join(RETURNS));
     let corpus = options.out.join("corpus");
     let mut seeds = kept(&corpus)?;
     println!("{}: {} inputs of earlier runs", options.with(), seeds.len());
@@ -234,7 +259,7 @@ fn fuzz(options: &Options) -> Result<bool> {
         begin: Instant::now(),
         said: Instant::now(),
         executions: 0,
-        returns: [0; 4],
+        returns: [0; Return::Rescanned as usize + 1],
         finds: BTreeMap::new(),
     };
     let mut note = |target: &Target, before: &[Vec<u8>], input: &[u8], outcome: &Outcome| {
@@ -248,6 +273,8 @@ fn fuzz(options: &Options) -> Result<bool> {
         }
     }
     run.say(&target);
+    println!("time: {}", target.spent.text());
+    println!("operations by their first byte: {}", target.spent.slowest());
     fs::write(options.out.join("blocks.tsv"), target.coverage.rows())?;
     for (signature, times) in &run.finds {
         println!("{times} times {signature}");
@@ -281,6 +308,12 @@ fn replay(options: &Options, path: &Path) -> Result<bool> {
     };
     println!("FOUND again: {what}");
     if options.minimise {
+        // In the words of now, for the setting of now.
+        let find = Find {
+            what: what.clone(),
+            with: options.with(),
+            ..find
+        };
         let shorter = minimise(&mut target, find, &what)?;
         let path = path.with_extension("min");
         fs::write(&path, shorter.text())?;

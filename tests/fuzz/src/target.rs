@@ -2,6 +2,7 @@
 
 //! The guest that inputs are tried on, and the judgement of what it did.
 
+use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::{Read, Seek, SeekFrom};
 use std::path::PathBuf;
@@ -13,7 +14,6 @@ use lab::frame::{self, Address};
 use lab::guest;
 use lab::kernel::Kernel;
 use lab::model::Chip;
-use lab::operations::Operation;
 use lab::setup::{Driver, Network, Setup};
 use lab::traffic::{exchange, guest_address, peer};
 use lab::{require, Error, Result};
@@ -43,6 +43,9 @@ const EXPECTED: [&str; 3] = [dmesg::TIMED_OUT, "nobody cared", "Disabling IRQ"];
 /// The lines that follow "nobody cared", which the kernel writes with a call trace.
 const TRACE_OF_EXPECTED: &str = "__report_bad_irq";
 
+/// The line before a warning.
+const CUT_HERE: &str = "[ cut here ]";
+
 /// The words for a transfer outside of what is mapped for the card.
 const OUTSIDE: [&str; 2] = ["no guest memory is mapped", "does not permit"];
 
@@ -53,6 +56,7 @@ const NO_XDP: &str = "15000000000000";
 const AWAKE: &str = "18010000000000";
 const REBIND_IT: &str = "17000000000000";
 const RESCAN: &str = "1a000000000000";
+const RESTORE: &str = "1c000000000000";
 
 /// The parts that it is made of.
 #[derive(Debug)]
@@ -71,10 +75,12 @@ pub(crate) struct Parts {
 }
 
 /// The means by which traffic came back once the device behaved.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd)]
 pub(crate) enum Return {
     /// It needed none.
     Alone,
+    /// It was not looked at: the driver was given the device anew, as it is now and then.
+    Routine,
     /// The interface was stopped and opened.
     Reopened,
     /// The driver was given the device anew.
@@ -100,6 +106,95 @@ struct Running {
     violations: u64,
     slow: u32,
     since_rebind: u32,
+    spent: Spent,
+}
+
+/// The parts of an execution.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Phase {
+    /// A guest boots.
+    Boot,
+    /// The input: lies, faults, frames, and what the guest does.
+    Input,
+    /// The settings are restored.
+    Restore,
+    /// A frame comes back, or not.
+    Echo,
+    /// The interface is stopped and opened.
+    Reopen,
+    /// The driver is given the device anew.
+    Rebind,
+    /// The device is found on its bus anew.
+    Rescan,
+    /// The counts of the model and of the plugin are looked at.
+    Judge,
+}
+
+/// The time that the parts of all executions took.
+#[derive(Debug, Default)]
+pub(crate) struct Spent {
+    times: [Duration; Phase::Judge as usize + 1],
+    last: Option<Instant>,
+    /// The number and the time of the operations that begin with that byte.
+    operations: BTreeMap<u8, (u32, Duration)>,
+}
+
+impl Spent {
+    fn begin(&mut self) {
+        self.last = Some(Instant::now());
+    }
+
+    /// Adds the time since the last call to that of a part.
+    fn add(&mut self, phase: Phase) {
+        let now = Instant::now();
+        if let Some(last) = self.last.replace(now) {
+            self.times[phase as usize] += now - last;
+        }
+    }
+
+    /// Adds the times in an answer of the guest's; returns what it says besides.
+    fn operations(&mut self, answer: &str) -> String {
+        let mut words = answer.split_whitespace();
+        let state = words.next().unwrap_or_default();
+        for word in words {
+            let number = word.split_once('=');
+            let number =
+                number.and_then(|(code, time)| Some((code.parse().ok()?, time.parse().ok()?)));
+            if let Some((code, time)) = number {
+                let (count, all) = self.operations.entry(code).or_default();
+                *count += 1;
+                *all += Duration::from_micros(time);
+            }
+        }
+        state.to_owned()
+    }
+
+    /// The operations that took the most time, each with its number, and milliseconds for one.
+    pub(crate) fn slowest(&self) -> String {
+        let mut all: Vec<_> = self.operations.iter().collect();
+        all.sort_by_key(|(_, (_, time))| std::cmp::Reverse(*time));
+        let text = |(code, (count, time)): (&u8, &(u32, Duration))| {
+            let one = time.as_secs_f64() * 1e3 / f64::from((*count).max(1));
+            format!("{code}: {count} times {one:.1} ms")
+        };
+        all.into_iter()
+            .take(12)
+            .map(text)
+            .collect::<Vec<_>>()
+            .join(", ")
+    }
+
+    /// The parts and their shares of all that was spent, in per cent.
+    pub(crate) fn text(&self) -> String {
+        let all: Duration = self.times.iter().sum();
+        let names = [
+            "boot", "input", "restore", "echo", "reopen", "rebind", "rescan", "judge",
+        ];
+        let share = |time: &Duration| 100.0 * time.as_secs_f64() / all.as_secs_f64().max(1e-9);
+        let parts = names.iter().zip(&self.times);
+        let parts = parts.map(|(name, time)| format!("{name} {:.0} %", share(time)));
+        parts.collect::<Vec<_>>().join(", ")
+    }
 }
 
 /// The guest, booted when it is needed.
@@ -110,6 +205,9 @@ pub(crate) struct Target {
     pub(crate) coverage: Coverage,
     pub(crate) boots: u32,
     executions: u32,
+    pub(crate) spent: Spent,
+    /// The executions in which any has fired.
+    pub(crate) lied: u32,
     lies: u64,
     /// The same of guests that are gone.
     lies_before: u64,
@@ -124,6 +222,8 @@ impl Target {
             coverage: Coverage::default(),
             boots: 0,
             executions: 0,
+            spent: Spent::default(),
+            lied: 0,
             lies: 0,
             lies_before: 0,
         })
@@ -168,9 +268,10 @@ impl Target {
                 "{name} has left the device alone, expected an interface"
             )));
         };
-        let symbols = bench.guest.check(&format!(
-            "cat /sys/module/{name}/sections/.text; grep -i ' t .*]$' /proc/kallsyms"
-        ))?;
+        let symbols = bench.guest.check_within(
+            &format!("cat /sys/module/{name}/sections/.text; grep -F '[{name}]' /proc/kallsyms"),
+            guest::COMMAND * parts.slow,
+        )?;
         let code = coverage::code(&symbols, name).ok_or_else(|| {
             Error::Unmet(format!("found no symbols of {name} in the guest's kernel"))
         })?;
@@ -193,8 +294,9 @@ impl Target {
             violations: 0,
             slow: parts.slow,
             since_rebind: 0,
+            spent: Spent::default(),
         };
-        running.operate(OPEN)?;
+        running.operate(&format!("{OPEN}{RESTORE}"))?;
         require!(
             running.echoes(self.guest, 100, RETURN * 4)?,
             "no frame comes back from a guest whose device has done nothing wrong"
@@ -205,23 +307,27 @@ impl Target {
     /// Tries an input; `map` gets the blocks that were run.
     pub(crate) fn execute(&mut self, input: &[u8], map: &mut [u8]) -> Result<Outcome> {
         if self.running.is_none() {
+            self.spent.begin();
             self.running = Some(self.boot()?);
+            self.spent.add(Phase::Boot);
         }
+        let fired = self.lies();
         self.executions += 1;
         let Some(running) = &mut self.running else {
             return Err(Error::Input("no guest was booted".to_owned()));
         };
-        // What happened since the last execution is none of this one's doing.
-        let path = self.parts.artifacts.clone();
-        let failed = |error| Error::file(&path, "reading the counts")(error);
-        self.coverage
-            .take(&mut running.table, map)
-            .map_err(failed)?;
+        let path = &self.parts.artifacts;
+        let failed = |error| Error::file(path, "reading the counts")(error);
+        running.spent = std::mem::take(&mut self.spent);
+        running.spent.begin();
         let tried = running.try_input(input, self.guest, self.executions, &mut self.lies);
         self.coverage
             .take(&mut running.table, map)
             .map_err(failed)?;
+        running.spent.add(Phase::Judge);
+        self.spent = std::mem::take(&mut running.spent);
         let problem = running.problem();
+        self.lied += u32::from(self.lies() > fired);
         let outcome = match (tried, problem) {
             (_, Some(problem)) => Outcome::Found(problem),
             (Ok(outcome), None) => outcome,
@@ -243,7 +349,8 @@ impl Target {
 impl Running {
     fn operate(&mut self, operations: &str) -> Result<String> {
         let limit = HANG * self.slow;
-        Ok(self.bench.guest.run_within(operations, limit)?.text)
+        let answer = self.bench.guest.run_within(operations, limit)?.text;
+        Ok(self.spent.operations(&answer))
     }
 
     /// Returns whether a frame comes back within `limit`.
@@ -279,8 +386,9 @@ impl Running {
         if !lies.is_empty() {
             self.bench.model()?.script(&hex::encode(&lies))?;
         }
-        let mut lasts = false;
         let mut faulty = false;
+        let mut restore = false;
+        let mut gone = false;
         let mut sent = None;
         let mut batch = String::new();
         for item in &items {
@@ -291,11 +399,12 @@ impl Running {
             match item {
                 Item::Lie(_) => {}
                 Item::Operation(bytes, operation) => {
-                    lasts |= operation.lasts() || matches!(operation, Operation::Rebind);
+                    restore |= operation.sets();
                     batch.push_str(&hex::encode(bytes));
                 }
                 Item::Fault(fault) => {
                     faulty |= ["pci-abort", "dma-fault"].contains(&fault.name.as_str());
+                    gone |= fault.name == "gone";
                     self.bench.model()?.tell(&Request::Fault(fault.clone()))?;
                 }
                 Item::Frames(frames) => {
@@ -306,29 +415,45 @@ impl Running {
                 }
             }
         }
+        // All frames are there when that has been done, and what they cause is under way.
         batch.push_str(NO_XDP);
         self.begin(&mut batch, &mut sent)?;
-        let mut state = self.end(&mut sent)?.unwrap_or_default();
+        let mut state = self.end(&mut sent)?;
+        self.spent.add(Phase::Input);
         *fired = self.bench.model()?.behave()?;
         let length = 100 + number as usize % 1000;
         self.since_rebind += 1;
         let mut back = None;
-        if state == "up" && !lasts && self.since_rebind < REBIND {
+        if restore || state != "up" {
+            state = self.operate(&format!("{RESTORE}{OPEN}"))?;
+        }
+        self.spent.add(Phase::Restore);
+        if state == "up" && self.since_rebind < REBIND {
             if self.echoes(guest, length, GLIMPSE)? {
                 back = Some(Return::Alone);
-            } else {
+            } else if !gone {
+                // (A card that was away has lost its configuration, and needs more.)
+                self.spent.add(Phase::Echo);
                 self.operate(&format!("{STOP}{OPEN}"))?;
                 if self.echoes(guest, length, RETURN)? {
                     back = Some(Return::Reopened);
                 }
+                self.spent.add(Phase::Reopen);
             }
         }
+        self.spent.add(Phase::Echo);
         if back.is_none() && state != "none" {
+            let due = state == "up" && self.since_rebind >= REBIND;
             state = self.operate(&format!("{AWAKE}{REBIND_IT}{OPEN}"))?;
             if state == "up" && self.echoes(guest, length, RETURN)? {
                 self.since_rebind = 0;
-                back = Some(Return::Rebound);
+                back = Some(if due {
+                    Return::Routine
+                } else {
+                    Return::Rebound
+                });
             }
+            self.spent.add(Phase::Rebind);
         }
         if back.is_none() {
             self.operate(&format!("{RESCAN}{AWAKE}{OPEN}"))?;
@@ -336,6 +461,7 @@ impl Running {
                 self.since_rebind = 0;
                 back = Some(Return::Rescanned);
             }
+            self.spent.add(Phase::Rescan);
         }
         let Some(back) = back else {
             return Ok(Outcome::Found(format!(
@@ -370,12 +496,14 @@ impl Running {
         Ok(())
     }
 
-    fn end(&mut self, sent: &mut Option<u32>) -> Result<Option<String>> {
+    /// Waits until the guest has done what it began; returns the state of the interface then.
+    fn end(&mut self, sent: &mut Option<u32>) -> Result<String> {
         let Some(number) = sent.take() else {
-            return Ok(None);
+            return Ok(String::new());
         };
         let limit = HANG * self.slow;
-        Ok(Some(self.bench.guest.end(number, limit)?.text))
+        let answer = self.bench.guest.end(number, limit)?.text;
+        Ok(self.spent.operations(&answer))
     }
 
     /// Returns what the kernel has written since the last call that needs attention.
@@ -393,11 +521,17 @@ fn problem(console: &str) -> Option<String> {
         !expected
     };
     let quiet = console.contains(TRACE_OF_EXPECTED);
-    dmesg::problems(console)
+    let found: Vec<String> = dmesg::problems(console)
         .into_iter()
         .filter(unexpected)
         .map(|problem| problem.line)
-        .find(|line| !(quiet && (line.contains("Call Trace") || line.contains("Tainted:"))))
+        .filter(|line| !(quiet && (line.contains("Call Trace") || line.contains("Tainted:"))))
+        .collect();
+    // The line that says what it is comes after one that says that it is something.
+    let telling = found.iter().find(|line| !line.contains(CUT_HERE));
+    telling
+        .or(found.first())
+        .cloned()
         .map(|line| match line.split_once("] ") {
             Some((_, text)) => text.to_owned(),
             None => line,
@@ -422,11 +556,20 @@ mod tests {
             problem(&format!("{irq}\n[    1.0] WARNING: CPU: 1 PID: 9 at x.c:1")),
             Some("WARNING: CPU: 1 PID: 9 at x.c:1".to_owned())
         );
+        let cut = "[    1.0] ------------[ cut here ]------------";
+        assert_eq!(
+            problem(&format!("{cut}\n[    1.0] WARNING: x.c:1 at f, CPU#1")),
+            Some("WARNING: x.c:1 at f, CPU#1".to_owned())
+        );
+        assert_eq!(
+            problem(cut),
+            cut.split_once("] ").map(|(_, text)| text.to_owned())
+        );
     }
 
     #[test]
     fn the_operations_of_each_execution_are_what_they_are_called() {
-        use lab::operations::BYTES;
+        use lab::operations::{Operation, BYTES};
         let read = |text: &str| {
             let bytes = hex::decode(text).unwrap();
             Operation::from_bytes(<[u8; BYTES]>::try_from(bytes).unwrap()).0
@@ -437,5 +580,6 @@ mod tests {
         assert_eq!(read(AWAKE), Operation::RuntimePm(false));
         assert_eq!(read(REBIND_IT), Operation::Rebind);
         assert_eq!(read(RESCAN), Operation::Rescan);
+        assert_eq!(read(RESTORE), Operation::Restore);
     }
 }

@@ -11,9 +11,10 @@ use std::io::{self, BufRead, BufReader, Write};
 use std::mem;
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
 use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use crate::channel;
 use crate::frame::{self, Address};
@@ -46,8 +47,8 @@ pub enum Operation {
     Group(u8, bool),
     /// Calls an `ethtool` command that takes or fills so many words, all of them set to a value.
     Ethtool(u32, [u32; 2]),
-    /// Asks for the statistics.
-    Statistics,
+    /// Asks for the statistics: of the core, or all that `ethtool` shows.
+    Statistics(bool),
     /// Reads a register of the PHY.
     Mii(u8),
     /// Has an XDP program run on what is received, or no longer.
@@ -66,6 +67,8 @@ pub enum Operation {
     Wait(u8),
     /// Sets the last byte of the station address.
     Address(u8),
+    /// Undoes what the others have set: the interface has what it had when this was first done.
+    Restore,
 }
 
 /// The work that a frame leaves to the card.
@@ -82,11 +85,17 @@ pub enum Offload {
 }
 
 /// Commands of `ethtool` (include/uapi/linux/ethtool.h): those that ask, and those that set.
-const ETHTOOL: [u32; 24] = [
-    0x01, 0x03, 0x04, 0x05, 0x09, 0x0a, 0x0b, 0x0e, 0x10, 0x12, 0x1a,
-    0x1d, // ask, or need no value
-    0x02, 0x06, 0x0f, 0x11, 0x13, 0x15, 0x17, 0x19, 0x1f, 0x24, 0x26, 0x3b,
+const ETHTOOL: [u32; 30] = [
+    0x01, 0x03, 0x04, 0x05, 0x09, 0x0a, 0x0b, 0x0e, 0x10, 0x12, 0x1a, GSTATS, 0x07, 0x1b, 0x3c,
+    0x3d, // ask, need no value, or set nothing
+    0x02, 0x06, 0x0f, 0x11, 0x13, 0x15, 0x17, 0x19, 0x1f, 0x24, 0x26, 0x2c, 0x3b, SMSGLVL,
 ];
+/// The number of those that ask.
+const ASKING: usize = 16;
+const SMSGLVL: u32 = 0x08;
+const GSTATS: u32 = 0x1d;
+const GSTRINGS: u32 = 0x1b;
+const SCHANNELS: u32 = 0x3d;
 const SSET: u32 = 0x02;
 const SWOL: u32 = 0x06;
 const GEEPROM: u32 = 0x0b;
@@ -121,7 +130,7 @@ impl Operation {
                 let second = u16::from_le_bytes([d, e]);
                 Operation::Ethtool(command, [word.into(), second.into()])
             }
-            19 => Operation::Statistics,
+            19 => Operation::Statistics(a % 4 == 3),
             20 => Operation::Mii(a % 32),
             21 => Operation::Xdp(match a % 5 {
                 0 => None,
@@ -136,23 +145,73 @@ impl Operation {
             25 => Operation::Reset,
             26 => Operation::Rescan,
             27 => Operation::Address(a),
-            _ => Operation::Wait(a % 64),
+            28 => Operation::Restore,
+            _ => Operation::Wait(a % 32),
         };
         (operation, code & 0x80 != 0)
     }
 
-    /// Returns whether an interface that is stopped and opened does not forget it.
-    pub fn lasts(self) -> bool {
+    /// Returns whether it may leave settings behind that [`Operation::Restore`] undoes.
+    pub fn sets(self) -> bool {
         match self {
             Operation::Mtu(_)
             | Operation::Filter(_)
             | Operation::RuntimePm(_)
             | Operation::Address(_)
+            | Operation::Rebind
             | Operation::Rescan => true,
-            Operation::Ethtool(command, _) => ETHTOOL[12..].contains(&command),
+            Operation::Ethtool(command, _) => ETHTOOL[ASKING..].contains(&command),
             _ => false,
         }
     }
+}
+
+/// A setting of `ethtool`: the command that asks, the one that sets, and the words that are set,
+/// with their bits.
+type Setting = (u32, u32, &'static [(usize, u32)]);
+const SETTINGS: [Setting; 13] = [
+    // Modes to announce, and autonegotiation; its result is in between.
+    (0x01, SSET, &[(2, u32::MAX), (4, 0xff_0000)]),
+    (0x05, SWOL, &[(2, u32::MAX)]),
+    (0x0e, SCOALESCE, &ALL),
+    (0x10, SRINGPARAM, &[(5, u32::MAX), (8, u32::MAX)]),
+    (0x12, SPAUSEPARAM, &ALL),
+    (0x14, 0x15, &ALL), // checksums of what is received
+    (0x16, 0x17, &ALL), // and of what is sent
+    (0x18, 0x19, &ALL), // scatter-gather
+    (0x1e, 0x1f, &ALL), // segmentation by the card
+    (0x23, 0x24, &ALL), // and by the core
+    (0x25, 0x26, &ALL), // flags
+    (0x2b, 0x2c, &ALL), // GRO
+    (0x07, SMSGLVL, &ALL),
+];
+/// The words that the longest of these commands fills, but the first.
+const ALL: [(usize, u32); 22] = {
+    let mut all = [(0, u32::MAX); 22];
+    let mut at = 0;
+    while at < all.len() {
+        all[at].0 = at + 1;
+        at += 1;
+    }
+    all
+};
+const MTU: i32 = 1500;
+
+/// The settings of an interface before anything is set: its address, and the answers to the
+/// commands of [`SETTINGS`].
+#[derive(Debug)]
+struct Settings {
+    address: libc::sockaddr,
+    answers: Vec<Option<Vec<u32>>>,
+}
+
+/// The state that operations share: the XDP program that is attached, and the settings from before.
+#[derive(Debug, Default)]
+struct Shared {
+    /// The socket that sends. To close one waits for all CPUs.
+    sender: Option<Arc<OwnedFd>>,
+    program: Option<OwnedFd>,
+    settings: Option<Settings>,
 }
 
 /// The same interface while it comes and goes.
@@ -205,8 +264,9 @@ impl Interface {
         self.control(libc::SIOCGIFFLAGS, &mut request)?;
         // SAFETY: the call has filled that member in.
         let flags = i32::from(unsafe { request.ifr_ifru.ifru_flags });
-        if set | clear != 0 {
-            request.ifr_ifru.ifru_flags = (flags & !clear | set) as libc::c_short;
+        let wanted = flags & !clear | set;
+        if wanted != flags {
+            request.ifr_ifru.ifru_flags = wanted as libc::c_short;
             self.control(libc::SIOCSIFFLAGS, &mut request)?;
         }
         Ok(flags)
@@ -229,19 +289,93 @@ impl Interface {
             SRINGPARAM => (words[5], words[8]) = (one % 2048, two % 2048),
             SPAUSEPARAM => (words[1], words[2], words[3]) = (one & 1, two & 1, two >> 1 & 1),
             TEST => words[1] = one & 1,
+            // With another number of statistics or strings than there are none is read.
+            GSTATS => {}
+            GSTRINGS => words[1] = one % 4,
+            SCHANNELS => words[8] = one % 4,
             _ => (words[1], words[2]) = (one, two),
         }
+        self.ethtool_words(&mut words)
+    }
+
+    /// Calls the `ethtool` command of the first word, which has room for its answer behind it.
+    fn ethtool_words(&self, words: &mut [u32]) -> io::Result<()> {
         let mut request = self.request();
         request.ifr_ifru.ifru_data = words.as_mut_ptr().cast();
         self.control(0x8946, &mut request)
     }
 
-    /// Carries an operation out. An error is the driver's answer, and as good as any.
-    fn operate(&self, operation: Operation, program: &Mutex<Option<OwnedFd>>) -> io::Result<()> {
-        let write = |path: &Path, text: &str| {
-            let mut file = OpenOptions::new().write(true).open(path)?;
-            file.write_all(text.as_bytes())
+    /// Returns the answer to a command that asks.
+    fn ask(&self, command: u32) -> Option<Vec<u32>> {
+        let mut words = vec![0; 4096];
+        words[0] = command;
+        self.ethtool_words(&mut words).ok()?;
+        words.truncate(1 + ALL.len());
+        Some(words)
+    }
+
+    fn station_address(&self) -> io::Result<libc::sockaddr> {
+        let mut request = self.request();
+        self.control(libc::SIOCGIFHWADDR, &mut request)?;
+        // SAFETY: the call has filled that member in.
+        Ok(unsafe { request.ifr_ifru.ifru_hwaddr })
+    }
+
+    fn set_station_address(&self, address: libc::sockaddr) -> io::Result<()> {
+        let mut request = self.request();
+        request.ifr_ifru.ifru_hwaddr = address;
+        self.control(libc::SIOCSIFHWADDR, &mut request)
+    }
+
+    fn set_mtu(&self, mtu: i32) -> io::Result<()> {
+        let mut request = self.request();
+        request.ifr_ifru.ifru_mtu = mtu;
+        self.control(libc::SIOCSIFMTU, &mut request)
+    }
+
+    /// Writes a setting into a file of the device's.
+    fn set_file(&self, name: &str, text: &str) -> io::Result<()> {
+        write(&self.device.join(name), text)
+    }
+
+    /// Undoes what other operations have set, or notes what there is to restore. What is as it was
+    /// is not touched: it would stop the interface.
+    fn restore(&self, shared: &mut Shared) -> io::Result<()> {
+        self.set_file("power/control", "on")?;
+        shared.program = None;
+        let Some(before) = &shared.settings else {
+            shared.settings = Some(Settings {
+                address: self.station_address()?,
+                answers: SETTINGS.iter().map(|setting| self.ask(setting.0)).collect(),
+            });
+            return Ok(());
         };
+        // Each of these may fail where the device is gone; then the driver is given it anew.
+        let _ = self.set_mtu(MTU);
+        let _ = self.flags(0, libc::IFF_PROMISC | libc::IFF_ALLMULTI);
+        if self.station_address()?.sa_data != before.address.sa_data {
+            let _ = self.set_station_address(before.address);
+        }
+        for ((ask, set, words), before) in SETTINGS.iter().zip(&before.answers) {
+            let (Some(mut now), Some(before)) = (self.ask(*ask), before) else {
+                continue;
+            };
+            if words
+                .iter()
+                .any(|&(at, bits)| (now[at] ^ before[at]) & bits != 0)
+            {
+                now.clone_from(before);
+                now[0] = *set;
+                now.resize(4096, 0);
+                let _ = self.ethtool_words(&mut now);
+            }
+        }
+        Ok(())
+    }
+
+    /// Carries an operation out. An error is the driver's answer, and as good as any.
+    fn operate(&self, operation: Operation, shared: &Mutex<Shared>) -> io::Result<()> {
+        let shared = || shared.lock().unwrap_or_else(PoisonError::into_inner);
         match operation {
             Operation::Stop => self.flags(0, libc::IFF_UP).map(drop),
             Operation::Open => self.flags(libc::IFF_UP, 0).map(drop),
@@ -249,12 +383,11 @@ impl Interface {
                 offload,
                 length,
                 count,
-            } => self.send(offload, length, count),
-            Operation::Mtu(mtu) => {
-                let mut request = self.request();
-                request.ifr_ifru.ifru_mtu = mtu.into();
-                self.control(libc::SIOCSIFMTU, &mut request)
+            } => {
+                let sender = shared().sender()?;
+                self.send(&sender, offload, length, count)
             }
+            Operation::Mtu(mtu) => self.set_mtu(mtu.into()),
             Operation::Filter(bits) => {
                 let chosen = |bit, flag| if bits & bit != 0 { flag } else { 0 };
                 let set = chosen(1, libc::IFF_PROMISC) | chosen(2, libc::IFF_ALLMULTI);
@@ -274,7 +407,14 @@ impl Interface {
                 self.control(if join { 0x8931 } else { 0x8932 }, &mut request)
             }
             Operation::Ethtool(command, values) => self.ethtool(command, values),
-            Operation::Statistics => fs::read("/proc/net/dev").map(drop),
+            Operation::Statistics(false) => fs::read("/proc/net/dev").map(drop),
+            Operation::Statistics(true) => Command::new("ethtool")
+                .args(["-S", &self.name, "--all-groups"])
+                .stdin(Stdio::null())
+                .stdout(Stdio::null())
+                .stderr(Stdio::null())
+                .status()
+                .map(drop),
             Operation::Mii(register) => {
                 let mut request = self.request();
                 let mii = [0_u16, u16::from(register), 0, 0];
@@ -288,10 +428,10 @@ impl Interface {
                 self.control(0x8948, &mut request)
             }
             Operation::Xdp(task) => {
-                let mut program = program.lock().unwrap_or_else(PoisonError::into_inner);
-                *program = None;
+                let mut shared = shared();
+                shared.program = None;
                 if let Some(task) = task {
-                    *program = Some(xdp::attach(self.index()?, task)?);
+                    shared.program = Some(xdp::attach(self.index()?, task)?);
                 }
                 Ok(())
             }
@@ -306,13 +446,15 @@ impl Interface {
                 let unbound = write(&self.driver.join("unbind"), &self.address);
                 write(&self.driver.join("bind"), &self.address).and(unbound)
             }
-            Operation::RuntimePm(on) => write(
-                &self.device.join("power/control"),
-                if on { "auto" } else { "on" },
-            ),
-            Operation::Reset => write(&self.device.join("reset"), "1"),
+            Operation::RuntimePm(on) => {
+                // The driver's own delay is longer than any input.
+                let set = self.set_file("power/autosuspend_delay_ms", "10");
+                self.set_file("power/control", if on { "auto" } else { "on" })
+                    .and(set)
+            }
+            Operation::Reset => self.set_file("reset", "1"),
             Operation::Rescan => {
-                let removed = write(&self.device.join("remove"), "1");
+                let removed = self.set_file("remove", "1");
                 write(Path::new("/sys/bus/pci/rescan"), "1").and(removed)
             }
             Operation::Wait(time) => {
@@ -320,14 +462,11 @@ impl Interface {
                 Ok(())
             }
             Operation::Address(last) => {
-                let mut request = self.request();
-                self.control(libc::SIOCGIFHWADDR, &mut request)?;
-                // SAFETY: the call has filled that member in.
-                let mut address = unsafe { request.ifr_ifru.ifru_hwaddr };
+                let mut address = self.station_address()?;
                 address.sa_data[5] = last as libc::c_char;
-                request.ifr_ifru.ifru_hwaddr = address;
-                self.control(libc::SIOCSIFHWADDR, &mut request)
+                self.set_station_address(address)
             }
+            Operation::Restore => self.restore(&mut shared()),
         }
     }
 
@@ -336,7 +475,21 @@ impl Interface {
         index.trim().parse().map_err(io::Error::other)
     }
 
-    fn send(&self, offload: Offload, length: u16, count: u8) -> io::Result<()> {
+    fn send(&self, sender: &OwnedFd, offload: Offload, length: u16, count: u8) -> io::Result<()> {
+        let message = message(offload, length);
+        let index = self.index()?;
+        for _ in 0..count {
+            send_to(sender, &message, index)?;
+        }
+        Ok(())
+    }
+}
+
+impl Shared {
+    fn sender(&mut self) -> io::Result<Arc<OwnedFd>> {
+        if let Some(sender) = &self.sender {
+            return Ok(sender.clone());
+        }
         let socket = packet_socket(0)?;
         let on: libc::c_int = 1;
         // SAFETY: the pointer is to a live integer and the length is its size.
@@ -352,13 +505,13 @@ impl Interface {
         if set < 0 {
             return Err(io::Error::last_os_error());
         }
-        let message = message(offload, length);
-        let index = self.index()?;
-        for _ in 0..count {
-            send_to(&socket, &message, index)?;
-        }
-        Ok(())
+        Ok(self.sender.insert(Arc::new(socket)).clone())
     }
+}
+
+fn write(path: &Path, text: &str) -> io::Result<()> {
+    let mut file = OpenOptions::new().write(true).open(path)?;
+    file.write_all(text.as_bytes())
 }
 
 /// A frame to be sent, behind the header by which a packet socket is asked for offloads
@@ -477,15 +630,36 @@ fn echo(own: Address) -> io::Result<()> {
     }
 }
 
+/// Has a serial port go as fast as it can: QEMU reports the end of what has arrived only after the
+/// time that four more letters would take.
+fn set_fast(port: &File) -> io::Result<()> {
+    let port = port.as_raw_fd();
+    // SAFETY: termios is plain data, for which all zeros is a valid value.
+    let mut settings: libc::termios = unsafe { mem::zeroed() };
+    // SAFETY: the settings are live and writable.
+    if unsafe { libc::tcgetattr(port, &raw mut settings) } < 0 {
+        return Err(io::Error::last_os_error());
+    }
+    // SAFETY: as above.
+    unsafe { libc::cfsetspeed(&raw mut settings, libc::B115200) };
+    // SAFETY: the settings are live and readable.
+    if unsafe { libc::tcsetattr(port, libc::TCSANOW, &raw const settings) } < 0 {
+        return Err(io::Error::last_os_error());
+    }
+    Ok(())
+}
+
 /// Carries out what the lab sends over the channel, [`BYTES`] bytes in hexadecimal for an
-/// operation. Each answer says whether the interface is there and up.
+/// operation. Each answer says whether the interface is there and up, and for each operation that
+/// was not done beside others its first byte and how many microseconds it took.
 pub fn serve(interface: &str, channel: &Path) -> io::Result<()> {
     let own = fs::read_to_string(format!("/sys/class/net/{interface}/address"))?;
     let own = frame::parse_address(&own).ok_or(io::ErrorKind::InvalidData)?;
     let interface = Arc::new(Interface::find(interface)?);
-    let program = Arc::new(Mutex::new(None));
+    let shared = Arc::new(Mutex::new(Shared::default()));
     thread::spawn(move || echo(own));
     let file = File::options().read(true).write(true).open(channel)?;
+    set_fast(&file)?;
     let mut output = file.try_clone()?;
     output.write_all(channel::READY.as_bytes())?;
     for line in BufReader::new(file).lines() {
@@ -497,17 +671,21 @@ pub fn serve(interface: &str, channel: &Path) -> io::Result<()> {
             .and_then(|text| channel::from_hex(&text))
             .ok_or(io::ErrorKind::InvalidData)?;
         let mut beside = Vec::new();
+        let mut times = String::new();
         for bytes in operations.chunks_exact(BYTES) {
-            let bytes = bytes.try_into().unwrap_or_default();
+            let bytes: [u8; BYTES] = bytes.try_into().unwrap_or_default();
             let (operation, apart) = Operation::from_bytes(bytes);
             let run = {
-                let (interface, program) = (interface.clone(), program.clone());
-                move || drop(interface.operate(operation, &program))
+                let (interface, shared) = (interface.clone(), shared.clone());
+                move || drop(interface.operate(operation, &shared))
             };
             if apart {
                 beside.push(thread::spawn(run));
             } else {
+                let begin = Instant::now();
                 run();
+                let code = bytes[0] % 32;
+                times.push_str(&format!(" {code}={}", begin.elapsed().as_micros()));
             }
         }
         for thread in beside {
@@ -519,7 +697,7 @@ pub fn serve(interface: &str, channel: &Path) -> io::Result<()> {
             Err(_) => "none",
         };
         let end = channel::end(number);
-        output.write_all(format!("{state}{end}").as_bytes())?;
+        output.write_all(format!("{state}{times}{end}").as_bytes())?;
     }
     Ok(())
 }
@@ -546,11 +724,30 @@ mod tests {
     }
 
     #[test]
-    fn what_a_stop_does_not_undo_lasts() {
-        assert!(Operation::Mtu(68).lasts());
-        assert!(Operation::Ethtool(SRINGPARAM, [1, 2]).lasts());
-        assert!(!Operation::Ethtool(GEEPROM, [1, 2]).lasts());
-        assert!(!Operation::Stop.lasts());
+    fn what_a_stop_does_not_undo_is_restored() {
+        assert!(Operation::Mtu(68).sets());
+        assert!(Operation::Ethtool(SRINGPARAM, [1, 2]).sets());
+        assert!(!Operation::Ethtool(GEEPROM, [1, 2]).sets());
+        assert!(!Operation::Stop.sets());
+    }
+
+    #[test]
+    fn every_setting_that_is_changed_is_restored() {
+        let restored = |command| SETTINGS.iter().any(|setting| setting.1 == command);
+        let never = [0x3b]; // needs a size that no operation gives
+        for command in &ETHTOOL[ASKING..] {
+            assert!(
+                restored(*command) || never.contains(command),
+                "{command:#x}"
+            );
+        }
+        // Places that a fuzzer's first inputs have.
+        assert_eq!(
+            [10, 17, 20, 23, 24].map(|at| ETHTOOL[at]),
+            [TEST, SWOL, SPAUSEPARAM, 0x19, 0x1f]
+        );
+        assert_eq!(ALL[0].0, 1);
+        assert_eq!(ALL[21].0, 22);
     }
 
     #[test]
