@@ -125,7 +125,8 @@ test-distro: ## Build and drive with packages of another distribution's kernel (
 test-standin: ## The module on the stand-in beside that on the kernel's crate: guests, size, instructions a frame (T= ROUNDS= SERIES=)
 	@scripts/test-standin $(T)
 
-test-debug: ## Tests on a kernel that checks itself: KASAN, lockdep, leaks, faults (T= STORMS= REMOVALS= CHANGES= UNPLUGS= PRESSURE=)
+test-debug: ## Tests on a kernel that checks itself: KASAN, lockdep, leaks, faults, and a minute of fuzz-driver (T= STORMS= REMOVALS= CHANGES= UNPLUGS= PRESSURE=)
+	@$(if $(T),,scripts/fuzz-driver --debug --slow 4 --seconds 60)
 	@scripts/lab debug $(T)
 
 test-selftests: ## The kernel's own selftests, with r8169's results beside ours (T= CHIP= KVER=)
