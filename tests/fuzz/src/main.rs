@@ -177,7 +177,7 @@ impl Run<'_> {
              {alone} alone, {routine} bound anew in between, {reopened} reopened, {rebound} rebound, {rescanned} rescanned; \
              {} finds; {} boots",
             self.executions,
-            self.executions as f64 / time,
+            self.executions as f64 / time.max(1.0),
             target.coverage.blocks(),
             target.lies(),
             target.lied,
