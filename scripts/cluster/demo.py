@@ -132,13 +132,13 @@ class Demo:
         if error:
             raise UserError(f"{machine.name}: {error}")
         silent = time.time() - self.head.journal.heard[machine.name]
-        if silent > (self.fault.silence or self.silence):
+        if silent > (self.fault.silence or self.silence) * self.options.slow:
             phase = self.trackers[machine.name].title()
             refused = diagnose.dhcp_refusal((self.artifacts / "dnsmasq.log").read_text(errors="replace"), machine.mac)
             tail = "\n".join(machine.console_tail())
             raise UserError(f"{machine.name} {diagnose.silence(silent, phase, refused)}; its console ends with:\n{tail}")
-        if time.time() - self.start > self.limit:
-            raise UserError(f"{machine.name} is not installed after {self.limit} s; its journal is in {machine.directory}")
+        if time.time() - self.start > self.limit * self.options.slow:
+            raise UserError(f"{machine.name} is not installed after {self.limit * self.options.slow} s; its journal is in {machine.directory}")
 
     def _check_card(self, machine, when):
         counters = machine.ask_card(cmd="counters")["counters"]
@@ -153,7 +153,7 @@ class Demo:
         address = self.plan.address(machine.name)
         machine.start("disk")
         try:
-            self.visitor.wait(address, SSH, machine.running)
+            self.visitor.wait(address, SSH * self.options.slow, machine.running)
         except UserError:
             machine.keep_registers()
             raise
@@ -172,10 +172,11 @@ class Demo:
     def _power_off(self, machine, address, when):
         """Has a node go off by itself."""
         self.visitor.run(address, "systemctl poweroff", 30)
-        end = time.time() + OFF
+        limit = OFF * self.options.slow
+        end = time.time() + limit
         while machine.running():
             if time.time() > end:
-                self.wrong.append(f"{machine.name} is still on {OFF} s after `systemctl poweroff`")
+                self.wrong.append(f"{machine.name} is still on {limit} s after `systemctl poweroff`")
                 break
             time.sleep(POLL)
         self._check_card(machine, when)

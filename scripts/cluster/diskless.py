@@ -53,7 +53,7 @@ class Diskless(Demo):
     def _is_there(self, machine):
         """Returns whether a node can be worked on."""
         passed = time.time() - self.start
-        if not machine.running() or passed > self.limit or "BOOT FAILED!" in machine.console_text():
+        if not machine.running() or passed > self.limit * self.options.slow or "BOOT FAILED!" in machine.console_text():
             tail = "\n".join(machine.console_tail())
             raise UserError(f"{machine.name} is not there {passed:.0f} s after power-on; its console ends with:\n{tail}")
         tracker = self.trackers.get(machine.name)

@@ -12,11 +12,20 @@ from .computing import ComputingDiskless, ComputingInstalled
 from .demo import Demo
 from .diskless import Diskless
 from .faults import FAULTS
-from .stick import Lease, Stick
+from .stick import Lease, Secure, Stick
 
 TOP = Path(__file__).resolve().parents[2]
 
+# Above that a machine is not slow but broken.
+MOST_SLOW = 99
 HELP = "Installs emulated nodes from bare metal, by the services of a head node, in a network namespace of its own."
+
+
+def factor(text):
+    """Reads a factor for limits of time."""
+    if not text.isascii() or not text.isdigit() or not 1 <= int(text) <= MOST_SLOW:
+        raise argparse.ArgumentTypeError(f"'{text}' is no whole number from 1 to {MOST_SLOW}")
+    return int(text)
 
 
 def parser():
@@ -39,6 +48,8 @@ def parser():
     add("--firmware", metavar="FILE", help="UEFI, in place of a BIOS: its code")
     add("--variables", metavar="FILE", help="and its variables")
     add("--lease", action="store_true", help="with --stick: only until the installer has its network, by the keys of a person who takes what is proposed")
+    add("--secure", choices=("unsigned", "signed"), help="with --stick: Secure Boot is on in the variables, and this is what the module of the image is")
+    add("--slow", metavar="N", type=factor, default=1, help="multiplies all limits of time, for a machine with much else to do (default %(default)s)")
     add("--fault", choices=FAULTS, default="none", help="the fault to inject into the first node; fails unless it is reported")
     return result
 
@@ -50,6 +61,8 @@ def kind(options) -> type[Demo]:
     if options.diskless:
         return Diskless
     if options.stick:
+        if options.secure:
+            return Secure
         return Lease if options.lease else Stick
     return Demo
 

@@ -23,6 +23,22 @@ CURSOR = 1200
 BARE = 0.86
 # The most questions before the network: language, country, keyboard, and some that may come.
 QUESTIONS = 8
+ESCAPES = re.compile(r"\x1b\[[0-9;?=]*[A-Za-z]")
+# On the console of a machine with Secure Boot, whose installer is to use that and no screen: the kernel's lines, and the installer's question.
+SECURE = r"[Ss]ecure boot enabled"
+REFUSED = r"Lockdown: \S+: unsigned module loading is restricted[^\r\n]*|Loading of [^\r\n]* is rejected"
+NO_CARD = r"No Ethernet card was detected[^\r\n]*"
+# The menus by which the key of the image is enrolled, GRUB's and those of MokManager, and the keys for them.
+ENROL = [
+    (r"Secure Boot: enrol the key", ["down", "down", "down", "ret"]),
+    (r"Press any key to perform MOK management", ["spc"]),
+    (r"Enroll key from disk", ["down", "ret"]),
+    (r"R8168_RUST", ["ret"]),
+    (r"r8168_rust\.der", ["down", "down", "ret"]),
+    (r"Continue", ["down", "ret"]),
+    (r"Enroll the key\(s\)\?", ["down", "ret"]),
+    (r"Reboot", ["ret"]),
+]
 
 # The phases of an installation from a stick: nothing comes by iPXE or HTTP before the installer's own requests.
 BEGINNINGS = [
@@ -41,9 +57,18 @@ class Stick(Demo):
         words = ["--stick", options.stick, "--slot", options.slot]
         if options.firmware:
             variables = self.artifacts / "variables"
-            shutil.copyfile(options.variables, variables)
+            # What the firmware has noted at a boot is there at the next.
+            if not variables.exists():
+                shutil.copyfile(options.variables, variables)
             words += ["--firmware", options.firmware, "--variables", variables]
         return words
+
+    def _leased(self, machine):
+        """Returns whether DHCP has given the installer, which says what it is, an address."""
+        log = (self.artifacts / "dnsmasq.log").read_text(errors="replace")
+        asking = set(re.findall(r"(\d+) vendor class: d-i", log))
+        given = re.findall(rf"(\d+) DHCPACK\(\S+\) {re.escape(str(self.plan.address(machine.name)))} {machine.mac}", log)
+        return any(number in asking for number in given)
 
 
 class Lease(Stick):
@@ -92,17 +117,10 @@ class Lease(Stick):
         time.sleep(POLL)
         self.head.check()
         passed = time.time() - self.start
-        if not machine.running() or passed > LIMIT:
+        if not machine.running() or passed > LIMIT * self.options.slow:
             machine.show(self.artifacts / "end.png")
             raise UserError(f"{machine.name} has no address {passed:.0f} s after power-on; the last that it showed is {self.artifacts}/end.png")
         screen.look()
-
-    def _leased(self, machine):
-        """Returns whether DHCP has given the installer, which says what it is, an address."""
-        log = (self.artifacts / "dnsmasq.log").read_text(errors="replace")
-        asking = set(re.findall(r"(\d+) vendor class: d-i", log))
-        given = re.findall(rf"(\d+) DHCPACK\(\S+\) {re.escape(str(self.plan.address(machine.name)))} {machine.mac}", log)
-        return any(number in asking for number in given)
 
     def lost(self):
         """Names the picture that is missing, if it is."""
@@ -110,6 +128,123 @@ class Lease(Stick):
 
     def report(self):
         """Reports no phases: there was no installation."""
+
+
+class Secure(Stick):
+    """The head node, and machines with Secure Boot on that boot from the image."""
+
+    done = "took no module but what is signed by a key of theirs"
+
+    def disk_gib(self):
+        """They need none."""
+        return 0
+
+    def _do(self):
+        for machine in self.machines:
+            self._refuses(machine)
+            if self.options.secure == "signed":
+                self._enrols(machine)
+                self._takes(machine)
+
+    def _boot(self, machine, name):
+        """Switches a machine on and waits for GRUB's menu; returns its console."""
+        self.start = time.time()
+        self.head.journal.note(machine.name, "machine", "power-on")
+        machine.start(name, *self.boot_options())
+        console = Console(machine, self.head.check, LIMIT * self.options.slow)
+        console.wait_for("Expert install")
+        self.say(f"{machine.name}: GRUB's menu")
+        return console
+
+    def _refuses(self, machine):
+        """The installer runs and has no network: its kernel does not take the module."""
+        console = self._boot(machine, "refused")
+        machine.press("ret")
+        for what in (SECURE, REFUSED, NO_CARD):
+            console.wait_for(what)
+            self.say(f"{machine.name}: {console.found}")
+        if self._leased(machine):
+            self.wrong.append(f"{machine.name}: has its address by a module that its kernel should not have taken")
+        machine.stop()
+
+    def _enrols(self, machine):
+        """The key is enrolled by the menu of the image, as a person would."""
+        console = self._boot(machine, "enrol")
+        for shown, keys in ENROL:
+            console.wait_for(shown)
+            self.say(f"{machine.name}: {console.found}")
+            machine.press(*keys)
+        console.wait_for_end()
+        self.say(f"{machine.name}: starts anew")
+        machine.stop()
+
+    def _takes(self, machine):
+        """The installer has its network now."""
+        console = self._boot(machine, "taken")
+        machine.press("ret")
+        console.wait_for(SECURE)
+        console.wait(lambda: self._leased(machine), "its address")
+        self.say(f"{machine.name}: the installer has its address")
+        if re.search(REFUSED, console.text()):
+            self.wrong.append(f"{machine.name}: its kernel refused a module although the key is enrolled")
+        self._check_card(machine, "before the network was there")
+        machine.stop()
+
+    def lost(self):
+        """Names the machines whose console was not kept; where there is no network there is nothing else."""
+        return (f"nothing was kept in {machine.directory}/*-console.log" for machine in self.machines if not any(machine.directory.glob("*-console.log")))
+
+    def report(self):
+        """Reports no phases: there was no installation."""
+
+
+class Console:
+    """What a machine writes to its serial console: `check` is called while it is waited for, at most for `limit` seconds in all."""
+
+    def __init__(self, machine, check, limit):
+        self._machine = machine
+        self._check = check
+        self._end = time.monotonic() + limit
+        self._limit = limit
+        self._seen = 0
+        self.found = ""
+
+    def text(self):
+        """All of it, without what moves the cursor."""
+        return ESCAPES.sub("", self._machine.console_text())
+
+    def wait_for(self, pattern):
+        """Waits for what matches, behind what was waited for before, and until the picture is whole."""
+        self.wait(lambda: self._match(pattern), f"'{pattern}'")
+        before = -1
+        while before != len(self.text()) and self._machine.running():
+            before = len(self.text())
+            time.sleep(POLL)
+
+    def wait(self, there, what):
+        """Waits until something is there."""
+        while not there():
+            if not self._machine.running():
+                raise UserError(f"{self._machine.name} went off, and had not shown {what}; its console is {self._machine.console}")
+            self._pause(what)
+
+    def wait_for_end(self):
+        """Waits until the machine goes off."""
+        while self._machine.running():
+            self._pause("its end")
+
+    def _pause(self, what):
+        if time.monotonic() > self._end:
+            raise UserError(f"{self._machine.name} has not shown {what} {self._limit:.0f} s after power-on; its console is {self._machine.console}")
+        self._check()
+        time.sleep(POLL)
+
+    def _match(self, pattern):
+        match = re.search(pattern, self.text()[self._seen :])
+        if match:
+            self._seen += match.end()
+            self.found = match[0].strip()
+        return match
 
 
 class Screen:

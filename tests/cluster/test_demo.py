@@ -59,6 +59,7 @@ class BootFromDisk(unittest.TestCase):
             node = Node(Path(directory), text)
             said = []
             demo = types.SimpleNamespace(
+                options=types.SimpleNamespace(slow=1),
                 say=said.append,
                 plan=types.SimpleNamespace(address=lambda name: "10.1.255.254"),
                 visitor=Visitor(node),
