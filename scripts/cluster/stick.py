@@ -23,11 +23,14 @@ CURSOR = 1200
 BARE = 0.86
 # The most questions before the network: language, country, keyboard, and some that may come.
 QUESTIONS = 8
+# So much of what was found is printed.
+SAID = 100
 ESCAPES = re.compile(r"\x1b\[[0-9;?=]*[A-Za-z]")
-# On the console of a machine with Secure Boot, whose installer is to use that and no screen: the kernel's lines, and the installer's question.
+# On the console of a machine with Secure Boot, whose installer is to use that and no screen: the kernel's lines, and the installer's.
+# It then makes a list of all drivers, which takes minutes in an emulated machine, and asks which is wanted.
 SECURE = r"[Ss]ecure boot enabled"
 REFUSED = r"Lockdown: \S+: unsigned module loading is restricted[^\r\n]*|Loading of [^\r\n]* is rejected"
-NO_CARD = r"No Ethernet card was detected[^\r\n]*"
+LOOKED = r"Detecting network hardware[\s\S]*?100%"
 # The menus by which the key of the image is enrolled, GRUB's and those of MokManager, and the keys for them.
 ENROL = [
     (r"Secure Boot: enrol the key", ["down", "down", "down", "ret"]),
@@ -160,7 +163,7 @@ class Secure(Stick):
         """The installer runs and has no network: its kernel does not take the module."""
         console = self._boot(machine, "refused")
         machine.press("ret")
-        for what in (SECURE, REFUSED, NO_CARD):
+        for what in (SECURE, REFUSED, LOOKED):
             console.wait_for(what)
             self.say(f"{machine.name}: {console.found}")
         if self._leased(machine):
@@ -243,7 +246,7 @@ class Console:
         match = re.search(pattern, self.text()[self._seen :])
         if match:
             self._seen += match.end()
-            self.found = match[0].strip()
+            self.found = " ".join(match[0].split())[:SAID]
         return match
 
 
