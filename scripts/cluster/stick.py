@@ -26,6 +26,8 @@ QUESTIONS = 8
 # So much of what was found is printed.
 SAID = 100
 ESCAPES = re.compile(r"\x1b\[[0-9;?=]*[A-Za-z]")
+# What GRUB and MokManager count, second by second, under a picture that is whole.
+COUNTDOWN = re.compile(r"\s*(The highlighted entry will be executed automatically in \d+s\.|Booting in \d+ seconds?)\s*")
 # On the console of a machine with Secure Boot, whose installer is to use that and no screen: the kernel's lines, and the installer's.
 # It then makes a list of all drivers, which takes minutes in an emulated machine, and asks which is wanted.
 SECURE = r"[Ss]ecure boot enabled"
@@ -213,8 +215,8 @@ class Console:
         self.found = ""
 
     def text(self):
-        """All of it, without what moves the cursor."""
-        return ESCAPES.sub("", self._machine.console_text())
+        """All of it, without what moves the cursor, and what counts down."""
+        return COUNTDOWN.sub("", ESCAPES.sub("", self._machine.console_text()))
 
     def wait_for(self, pattern):
         """Waits for what matches, behind what was waited for before, and until the picture is whole."""

@@ -130,6 +130,23 @@ class SecureBoot(unittest.TestCase):
         _, wrong = self.run_secure("signed", texts, leases=["taken"], goes_off=["enrol"])
         self.assertIn("although the key is enrolled", wrong[0])
 
+    def test_a_countdown_does_not_keep_a_picture_from_being_whole(self):
+        for counting in ("\x1b[48;01H   The highlighted entry will be executed automatically in 29s.  \x1b[05;78H", "\x1b[10;01HBooting in 9 seconds  "):
+            with self.subTest(counting):
+                node = Node(self.dir, {"run": MENU})
+                node.start("run")
+                seconds = iter(range(200))
+                text = node.console_text
+
+                def counts(text=text, node=node, seconds=seconds, counting=counting):
+                    if next(seconds, None) is None:
+                        raise AssertionError("the picture is not taken for whole")
+                    node.console.write_text(text() + counting)
+                    return text()
+
+                node.console_text = counts
+                Console(node, lambda: None, 1).wait_for("Expert install")
+
     def test_what_was_waited_for_before_does_not_count(self):
         node = Node(self.dir, {"run": "Continue boot"})
         node.start("run")
