@@ -204,7 +204,7 @@ class Secure(Stick):
 
 
 class Console:
-    """What a machine writes to its serial console: `check` is called while it is waited for, at most for `limit` seconds in all."""
+    """The serial console of a machine: `check` is called while it is waited for, at most for `limit` seconds in all."""
 
     def __init__(self, machine, check, limit):
         self._machine = machine
