@@ -49,7 +49,7 @@ def parser():
     add("--variables", metavar="FILE", help="and its variables")
     add("--lease", action="store_true", help="with --stick: only until the installer has its network, by the keys of a person who takes what is proposed")
     add("--secure", choices=("unsigned", "signed"), help="with --stick: Secure Boot is on in the variables, and this is what the module of the image is")
-    add("--slow", metavar="N", type=factor, default=1, help="multiplies all limits of time, for a machine with much else to do (default %(default)s)")
+    add("--slow", metavar="N", type=factor, default=1, help="multiplies the limits of time of boots and installations, not of jobs (default %(default)s)")
     add("--fault", choices=FAULTS, default="none", help="the fault to inject into the first node; fails unless it is reported")
     return result
 
