@@ -2,6 +2,7 @@
 """packaging/stick/06r8168-rust, with stubs for the programs of the Debian installer, in a directory that stands for its root."""
 
 import os
+import re
 import subprocess
 import tempfile
 import unittest
@@ -133,6 +134,18 @@ class Hook(unittest.TestCase):
         self.run_hook(mirror=False)
         self.assertIn("input high r8168-rust/no-driver", self.read("asked"))
         self.assert_clean([SOURCE])
+
+
+class Menu(unittest.TestCase):
+    """The menu of the image."""
+
+    def test_its_lines_are_shown_whole(self):
+        text = "".join(path.read_text() for path in sorted((TOP / "packaging/stick").glob("grub*.cfg")))
+        titles = re.findall(r'menuentry "([^"]*)"', text)
+        self.assertGreaterEqual(len(titles), 4)
+        for title in titles:
+            # GRUB cuts off what a screen of 80 columns has no room for beside its frame.
+            self.assertLessEqual(len(title), 70, title)
 
 
 if __name__ == "__main__":
